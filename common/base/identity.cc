@@ -1,0 +1,29 @@
+#include "common/base/identity.h"
+
+#include <array>
+#include <format>
+
+namespace culvert {
+
+Result<Identity> Identity::parse(std::string_view uri) {
+  const auto bad = [&] { return failure(std::format("\"{}\" is not spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT", uri)); };
+  constexpr std::string_view kScheme = "spiffe://";
+  if (!uri.starts_with(kScheme)) return bad();
+  std::string_view rest = uri.substr(kScheme.size());
+  std::array<std::string_view, 5> parts;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto slash = rest.find('/');
+    const bool last = i + 1 == parts.size();
+    if (last != (slash == std::string_view::npos) || slash == 0 || rest.empty()) return bad();
+    parts[i] = rest.substr(0, slash);
+    if (!last) rest.remove_prefix(slash + 1);
+  }
+  if (parts[1] != "ns" || parts[3] != "sa") return bad();
+  return Identity{std::string(parts[0]), std::string(parts[2]), std::string(parts[4])};
+}
+
+std::string Identity::uri() const { return "spiffe://" + principal(); }
+
+std::string Identity::principal() const { return std::format("{}/ns/{}/sa/{}", trust_domain, name_space, service_account); }
+
+}  // namespace culvert

@@ -1,0 +1,60 @@
+#pragma once
+// Log lines, in the format that readers of Istio's ztunnel know (protocols.md §6.10):
+//   <RFC 3339 UTC>\t<level>\t<scope>\t<message>\t<key=value ...>      or one JSON object a line (LOG_FORMAT=json)
+// Lines are queued and written to standard output by one background thread, so a slow reader of our output never stops a worker:
+// past a bound, lines are dropped and counted. Levels are per scope and can be changed while running. Any thread may log.
+// No secret is ever passed to these functions.
+
+#include <cstdint>
+#include <format>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "common/base/result.h"
+
+namespace culvert::log {
+
+enum class Level : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError, kOff };
+
+// One key=value of a line. String values are quoted in the plain format; numbers are not.
+struct Field {
+  std::string_view key;
+  std::string value;
+  bool quoted = true;
+};
+inline Field field(std::string_view key, std::string value) { return {key, std::move(value), true}; }
+template <class Number>
+  requires std::is_arithmetic_v<Number>
+Field field(std::string_view key, Number value) { return {key, std::format("{}", value), false}; }
+
+// Starts the writer thread. `directive` as RUST_LOG: "info", "info,access=debug,proxy::inbound=trace". Call once, from main.
+Status start(std::string_view directive, bool json);
+// Writes out what is queued and stops. Called by main on its way out.
+void stop();
+
+// Changes levels while running. `reset` starts from the default first. Fails naming the word that is not understood.
+Status set_levels(std::string_view directive, bool reset);
+// The directive in force, as set_levels reads it.
+std::string levels();
+// Lines lost because the queue was full.
+std::uint64_t dropped();
+
+bool enabled(Level level, std::string_view scope);
+void write(Level level, std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {});
+
+inline void debug(std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {}) {
+  if (enabled(Level::kDebug, scope)) write(Level::kDebug, scope, message, fields);
+}
+inline void info(std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {}) {
+  if (enabled(Level::kInfo, scope)) write(Level::kInfo, scope, message, fields);
+}
+inline void warn(std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {}) {
+  if (enabled(Level::kWarn, scope)) write(Level::kWarn, scope, message, fields);
+}
+inline void error(std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {}) {
+  if (enabled(Level::kError, scope)) write(Level::kError, scope, message, fields);
+}
+
+}  // namespace culvert::log
