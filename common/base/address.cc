@@ -24,9 +24,9 @@ std::optional<Integer> parse_number(std::string_view text) {
 }  // namespace
 
 IpAddress IpAddress::v4(std::uint32_t host_order) {
-  const std::array<std::uint8_t, 4> bytes = {
-      static_cast<std::uint8_t>(host_order >> 24), static_cast<std::uint8_t>(host_order >> 16),
-      static_cast<std::uint8_t>(host_order >> 8), static_cast<std::uint8_t>(host_order)};
+  const std::array<std::uint8_t, 4> bytes = {static_cast<std::uint8_t>(host_order >> 24),
+                                             static_cast<std::uint8_t>(host_order >> 16),
+                                             static_cast<std::uint8_t>(host_order >> 8), static_cast<std::uint8_t>(host_order)};
   return v4(bytes);
 }
 

@@ -35,7 +35,7 @@ class IpAddress {
   bool is_link_local() const;
 
   std::span<const std::uint8_t> bytes() const { return {bytes_.data(), size_}; }  // network order, 0, 4 or 16
-  std::uint32_t v4_host_order() const;                                           // only when is_v4()
+  std::uint32_t v4_host_order() const;                                            // only when is_v4()
   std::string text() const;
 
   friend auto operator<=>(const IpAddress&, const IpAddress&) = default;

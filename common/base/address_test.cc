@@ -5,9 +5,7 @@
 namespace culvert {
 namespace {
 
-TEST(IpAddress, MappedAddressIsTheIpv4Address) {
-  EXPECT_EQ(*IpAddress::parse("::ffff:10.0.0.1"), *IpAddress::parse("10.0.0.1"));
-}
+TEST(IpAddress, MappedAddressIsTheIpv4Address) { EXPECT_EQ(*IpAddress::parse("::ffff:10.0.0.1"), *IpAddress::parse("10.0.0.1")); }
 
 TEST(IpAddress, RefusesWhatIsNoAddress) {
   for (const char* text : {"", "10.0.0", "10.0.0.256", "fe80::1%eth0", "[::1]", "host"})

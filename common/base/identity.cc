@@ -6,7 +6,9 @@
 namespace culvert {
 
 Result<Identity> Identity::parse(std::string_view uri) {
-  const auto bad = [&] { return failure(std::format("\"{}\" is not spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT", uri)); };
+  const auto bad = [&] {
+    return failure(std::format("\"{}\" is not spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT", uri));
+  };
   constexpr std::string_view kScheme = "spiffe://";
   if (!uri.starts_with(kScheme)) return bad();
   std::string_view rest = uri.substr(kScheme.size());

@@ -14,8 +14,9 @@ TEST(Identity, ParseAndUriAreInverse) {
 }
 
 TEST(Identity, RefusesEveryOtherShape) {
-  for (const char* uri : {"", "spiffe://", "spiffe://td", "spiffe://td/ns/a/sa", "spiffe://td/ns/a/sa/", "spiffe://td/ns//sa/b", "spiffe:///ns/a/sa/b",
-                          "spiffe://td/ns/a/sa/b/c", "spiffe://td/sa/a/ns/b", "https://td/ns/a/sa/b", "spiffe://td/ns/a/sa/b/"})
+  for (const char* uri : {"", "spiffe://", "spiffe://td", "spiffe://td/ns/a/sa", "spiffe://td/ns/a/sa/", "spiffe://td/ns//sa/b",
+                          "spiffe:///ns/a/sa/b", "spiffe://td/ns/a/sa/b/c", "spiffe://td/sa/a/ns/b", "https://td/ns/a/sa/b",
+                          "spiffe://td/ns/a/sa/b/"})
     EXPECT_FALSE(Identity::parse(uri)) << uri;
 }
 

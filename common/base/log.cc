@@ -57,7 +57,8 @@ Status parse_into(Rules& rules, std::string_view directive) {
     const auto equals = word.find('=');
     const auto level = parse_level(equals == std::string_view::npos ? word : word.substr(equals + 1));
     if (!level)
-      return failure(std::format("log directive \"{}\": not LEVEL or SCOPE=LEVEL (levels: trace, debug, info, warn, error, off)", word));
+      return failure(
+          std::format("log directive \"{}\": not LEVEL or SCOPE=LEVEL (levels: trace, debug, info, warn, error, off)", word));
     put(rules, {std::string(equals == std::string_view::npos ? "" : word.substr(0, equals)), *level});
   }
   return {};
@@ -74,7 +75,8 @@ Level level_of(std::string_view scope) {
   if (rules == nullptr) return Level::kOff;
   const Rule* best = nullptr;
   for (const Rule& rule : *rules) {
-    const bool fits = rule.scope.empty() || scope == rule.scope || (scope.starts_with(rule.scope) && scope.substr(rule.scope.size()).starts_with("::"));
+    const bool fits = rule.scope.empty() || scope == rule.scope ||
+                      (scope.starts_with(rule.scope) && scope.substr(rule.scope.size()).starts_with("::"));
     if (fits && (best == nullptr || rule.scope.size() > best->scope.size())) best = &rule;
   }
   return best == nullptr ? Level::kInfo : best->level;

@@ -27,7 +27,9 @@ struct Field {
 inline Field field(std::string_view key, std::string value) { return {key, std::move(value), true}; }
 template <class Number>
   requires std::is_arithmetic_v<Number>
-Field field(std::string_view key, Number value) { return {key, std::format("{}", value), false}; }
+Field field(std::string_view key, Number value) {
+  return {key, std::format("{}", value), false};
+}
 
 // Starts the writer thread. `directive` as RUST_LOG: "info", "info,access=debug,proxy::inbound=trace". Call once, from main.
 Status start(std::string_view directive, bool json);

@@ -12,8 +12,8 @@
 namespace culvert {
 
 struct Error {
-  std::string text;                    // "tried what, on what: what happened (what to do)"
-  Reason reason = Reason::kInternal;   // how a connection that fails with this error is counted
+  std::string text;                   // "tried what, on what: what happened (what to do)"
+  Reason reason = Reason::kInternal;  // how a connection that fails with this error is counted
 
   // The same error, with what the caller was doing in front: "WHAT: text".
   Error during(std::string_view what) const& { return Error(*this).during(what); }
