@@ -1,0 +1,84 @@
+#pragma once
+// A folder of YAML as a source of changes, without the folder: told what stands in which file, answers what changed. Sans-I/O, single-threaded.
+//
+// A change takes effect at once. A file that vanishes (or is found empty: somebody is about to write it) counts as deleted after kQuiet, so that
+// editors that write a new file and rename it over the old one cause no gap. A broken object or file leaves what it held before in force.
+// The same object in two files: the file whose name sorts first wins, and the other is a problem.
+// Files under status/pods/ hold what a node agent would patch onto a pod (its annotations): they are laid over the pod of that name and take
+// effect at once in both directions, because they are written atomically.
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/config/object.h"
+#include "common/config/parse.h"
+#include "common/config/problem.h"
+
+namespace culvert::config {
+
+// One step of a source, whatever the source is.
+struct Change {
+  enum class What {
+    kPut,      // `object` is new or differs from before
+    kDelete,   // the object is gone
+    kInvalid,  // the newest version of `key` cannot be read: the last good one, if any, stays in force
+  };
+  What what = What::kPut;
+  Key key;
+  ObjectPtr object;  // kPut only
+  Place place;       // where it stands, for messages
+};
+
+struct Diff {
+  std::vector<Change> changes;    // each key at most once
+  std::vector<Problem> problems;  // to be logged as errors
+  std::vector<Ignored> ignored;   // documents of kinds that we do not read, said once per reading of the file
+
+  bool empty() const { return changes.empty() && problems.empty() && ignored.empty(); }
+};
+
+class Folder {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  static constexpr std::chrono::milliseconds kQuiet{50};
+
+  // True for names that are read: "x.yaml", "x.yml", not hidden, no "~" at the end, and "status/pods/x.yaml"; nothing else of status/.
+  static bool reads(std::string_view name);
+
+  // The file `name` (relative to the folder) holds `text` now.
+  Diff written(const std::string& name, std::string_view text, Time now);
+  // The file is not there any more.
+  Diff vanished(const std::string& name, Time now);
+  // Applies the deletions that are due.
+  Diff expire(Time now);
+  // When expire wants to be called; none when nothing is pending.
+  std::optional<Time> deadline() const;
+
+  // What is in force now, status laid over.
+  const std::map<Key, ObjectPtr>& objects() const { return in_force_; }
+
+ private:
+  struct File {
+    std::map<Key, Parsed> objects;   // the last good version of each
+    std::map<Key, Place> invalid;    // keys whose newest version here is broken
+    std::optional<Time> gone_since;  // pending deletion
+  };
+
+  void read_into(File& file, ParsedFile parsed, std::set<Key>& touched, Diff& diff);
+  void drop(const std::string& name, Diff& diff);
+  Diff settle(const std::set<Key>& touched, Diff diff);
+  Diff status_written(const std::string& name, std::string_view text);
+  ObjectPtr with_status(const ObjectPtr& object) const;
+
+  std::map<std::string, File> files_;                         // by name: the first that holds a key wins
+  std::map<std::string, std::shared_ptr<const Pod>> status_;  // by file name under status/pods/
+  std::map<Key, ObjectPtr> in_force_;
+  std::map<Key, Place> invalid_;
+};
+
+}  // namespace culvert::config

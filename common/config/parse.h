@@ -1,0 +1,51 @@
+#pragma once
+// Kubernetes YAML -> objects. Pure: no files, no clock. Many documents a file; `kind: List` is opened up.
+//
+// Istio objects are read strictly: an unknown field, a wrong type or a bad value makes the object broken. Of core objects the fields that
+// Culvert reads are checked and the others are only listed (`unread`), so that a caller that promises to honour all (culvert local) can refuse
+// them by name. Scalars are typed as YAML 1.2 says: `no` and `on` are strings. Input size, depth, nodes and alias expansion are bounded.
+// One broken document leaves the others of its file alone. Nothing that stands in the text can abort or exhaust the program.
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/config/object.h"
+#include "common/config/problem.h"
+
+namespace culvert::config {
+
+inline constexpr std::size_t kMaxFileBytes = 16 << 20;
+inline constexpr int kMaxDepth = 64;
+inline constexpr std::size_t kMaxNodes = 1'000'000;  // of one file, expanded aliases included
+
+struct Parsed {
+  ObjectPtr object;
+  Place place;                  // where its document begins
+  std::vector<Problem> unread;  // fields that are there and that we do not read: none for Istio objects
+};
+
+// A document that cannot become an object.
+struct Broken {
+  std::optional<Key> key;  // what it would have been, as far as that can be seen
+  std::vector<Problem> problems;
+};
+
+// A document of a kind that Culvert does not read.
+struct Ignored {
+  Place place;
+  std::string api_version, kind, name_space, name;
+};
+
+struct ParsedFile {
+  std::vector<Parsed> objects;
+  std::vector<Broken> broken;
+  std::vector<Ignored> ignored;
+};
+
+// `file` is only a name for messages.
+ParsedFile parse_yaml(std::string_view file, std::string_view text);
+
+}  // namespace culvert::config

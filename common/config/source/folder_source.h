@@ -1,0 +1,43 @@
+#pragma once
+// The live part of config::Folder: reads a folder once, then watches it (inotify), and reports every difference on its loop.
+//
+//   auto source = FolderSource::open(loop, "/etc/culvert/config", {.status = true}, [&](config::Diff diff) { store.apply(std::move(diff)); });
+//
+// The callback first runs inside open(), with everything that the folder holds; after that on the loop's thread, within milliseconds of a change.
+// Files are read when their writer closes or renames them, never half written. Destroy it on the loop's thread; the callback then never runs again.
+// Fails when the folder cannot be read or watched. A file that cannot be read later is a problem in the Diff, and what it held stays.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/base/result.h"
+#include "common/config/folder.h"
+
+namespace culvert::net {
+class Loop;
+}
+
+namespace culvert::config {
+
+struct FolderOptions {
+  bool status = false;  // also read status/pods/ (made when missing) and lay it over the pods
+};
+
+class FolderSource {
+ public:
+  using Listener = std::function<void(Diff)>;
+
+  static Result<std::unique_ptr<FolderSource>> open(net::Loop& loop, const std::string& folder, FolderOptions options,
+                                                    Listener listener);
+  ~FolderSource();
+  FolderSource(const FolderSource&) = delete;
+  FolderSource& operator=(const FolderSource&) = delete;
+
+ private:
+  struct State;
+  explicit FolderSource(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace culvert::config
