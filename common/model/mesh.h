@@ -51,7 +51,8 @@ struct NetworkRange {
 template <>
 struct std::hash<culvert::model::NetworkRange> {
   std::size_t operator()(const culvert::model::NetworkRange& key) const noexcept {
-    return (std::hash<std::string_view>{}(key.network) * 31 + std::hash<culvert::IpAddress>{}(key.range.address)) * 31 + key.range.length;
+    return (std::hash<std::string_view>{}(key.network) * 31 + std::hash<culvert::IpAddress>{}(key.range.address)) * 31 +
+           key.range.length;
   }
 };
 
@@ -81,7 +82,7 @@ class Mesh {
 
   const PolicyRef& policy(std::string_view key) const;
   const PolicySet* namespace_policies(std::string_view name_space) const;  // null: none
-  const PolicySet* global_policies() const;                               // null: none
+  const PolicySet* global_policies() const;                                // null: none
 
   std::size_t workload_count() const { return workloads_.size(); }
   std::size_t service_count() const { return service_count_; }
@@ -104,12 +105,13 @@ class Mesh {
 
   PersistentMap<std::string, WorkloadRef> workloads_;
   PersistentMap<NetworkAddress, Workloads> by_address_;
-  PersistentMap<std::string, Workloads> by_pod_;       // "namespace/name"
+  PersistentMap<std::string, Workloads> by_pod_;  // "namespace/name"
   PersistentMap<std::string, Workloads> by_hostname_;
   PersistentMap<std::string, ServiceState> services_;
   PersistentMap<NetworkAddress, Services> by_vip_;
   PersistentMap<NetworkRange, Services> by_range_;
-  PersistentMap<std::string, std::map<std::pair<bool, std::uint8_t>, std::uint32_t>> range_lengths_;  // by network: {v6, length} -> how many
+  PersistentMap<std::string, std::map<std::pair<bool, std::uint8_t>, std::uint32_t>>
+      range_lengths_;  // by network: {v6, length} -> how many
   PersistentMap<std::string, Services> services_by_hostname_;
   PersistentMap<std::string, PolicyRef> policies_;
   PersistentMap<std::string, std::shared_ptr<const PolicySet>> policy_sets_;  // by namespace; "" is the whole mesh

@@ -75,7 +75,9 @@ class PersistentMap {
     if (root_) root_->for_each(visit);
   }
 
-  void set(Key key, Value value) { change(std::move(key), [&](Value& slot) { slot = std::move(value); }); }
+  void set(Key key, Value value) {
+    change(std::move(key), [&](Value& slot) { slot = std::move(value); });
+  }
   // Calls edit(Value&) on the entry, made with a default value when it is missing.
   template <class Edit>
   void change(Key key, Edit&& edit);

@@ -58,8 +58,8 @@ struct InboundPlan {
 // Decides where a CONNECT for `authority` goes that arrived for `own`, on a tunnel whose TCP destination was `tunnel_address`.
 // `forwarded_host` is the `host` of the Forwarded header (telemetry only), may be empty.
 // Fails with kBadRequest (not addressed to this workload), kNoService (unknown hostname or port), kIllegalPort, kNotYet.
-Result<InboundPlan> plan_inbound(const Mesh& mesh, const Workload& own, const IpAddress& tunnel_address, const Authority& authority,
-                                 std::string_view forwarded_host = {});
+Result<InboundPlan> plan_inbound(const Mesh& mesh, const Workload& own, const IpAddress& tunnel_address,
+                                 const Authority& authority, std::string_view forwarded_host = {});
 
 // The service that a connection to `port` of this workload most likely was addressed by, for telemetry only: the hinted one when the
 // workload belongs to it, else the first of its services with that target port; null when none fits.

@@ -57,7 +57,7 @@ struct WeightedWaypoint {
 struct Service {
   std::string name;
   std::string name_space;
-  std::string hostname;  // fully qualified; "*.example.com" names every name below
+  std::string hostname;   // fully qualified; "*.example.com" names every name below
   std::vector<Vip> vips;  // none: headless
   std::vector<ServicePort> ports;
   std::vector<std::string> subject_alt_names;  // further identities that its endpoints may show

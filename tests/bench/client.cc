@@ -1,0 +1,167 @@
+#include <endian.h>
+
+#include <iostream>
+
+#include "tests/bench/sockets.h"
+
+namespace culvert::bench {
+namespace {
+
+// Many connections that each do round trips. With `one_each`, a connection closes after its answer and another takes its place.
+class RoundTrips {
+ public:
+  RoundTrips(Target target, int connections, bool one_each)
+      : target_(std::move(target)), wanted_(connections), one_each_(one_each), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+    request_[0] = 'R';
+  }
+
+  Seen run(double seconds) {
+    const auto start = Clock::now();
+    for (int i = 0; i < wanted_; ++i) open();
+    epoll_event events[256];
+    while (since(start) < seconds && open_ > 0) {
+      const int ready = epoll_wait(epoll_, events, std::size(events), 100);
+      for (int i = 0; i < ready; ++i) advance(events[i].data.fd);
+    }
+    seen_.seconds = since(start);
+    return std::move(seen_);
+  }
+
+ private:
+  struct Connection {
+    Clock::time_point asked;
+    std::size_t got = 0;
+    bool opened = false;
+  };
+
+  void open() {
+    const auto asked = Clock::now();
+    const int fd = start_connect(target_);
+    if (fd < 0) {
+      ++seen_.errors;
+      return;
+    }
+    if (connections_.size() <= static_cast<std::size_t>(fd)) connections_.resize(static_cast<std::size_t>(fd) + 1);
+    connections_[static_cast<std::size_t>(fd)] = {.asked = asked};
+    epoll_event event{.events = EPOLLIN | EPOLLOUT | EPOLLET, .data = {.fd = fd}};
+    if (epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) < 0) die("epoll_ctl");
+    ++open_;
+  }
+
+  void fail(int fd) {
+    ++seen_.errors;
+    end(fd);
+  }
+
+  void end(int fd) {
+    close(fd);
+    --open_;
+    if (one_each_ && seen_.errors < 1000) open();
+  }
+
+  // The first request carries the byte that says what the connection is for.
+  void ask(int fd, Connection& connection) {
+    const bool first = !connection.opened;
+    if (!first) connection.asked = Clock::now();
+    connection.opened = true;
+    connection.got = 0;
+    const char* from = first ? request_ : request_ + 1;
+    const std::size_t size = first ? kRequest + 1 : kRequest;
+    if (send(fd, from, size, MSG_NOSIGNAL) != static_cast<ssize_t>(size)) fail(fd);
+  }
+
+  void advance(int fd) {
+    Connection& connection = connections_[static_cast<std::size_t>(fd)];
+    if (!connection.opened) {
+      int error = 0;
+      socklen_t length = sizeof error;
+      getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+      if (error != 0) return fail(fd);
+      return ask(fd, connection);
+    }
+    for (;;) {
+      const ssize_t got = recv(fd, buffer_, sizeof buffer_, 0);
+      if (got < 0 && errno == EAGAIN) return;
+      if (got <= 0) return fail(fd);
+      connection.got += static_cast<std::size_t>(got);
+      if (connection.got < kRequest) continue;
+      ++seen_.count;
+      seen_.latencies.push_back(static_cast<std::uint32_t>(since(connection.asked) * 1e9));
+      if (one_each_) return end(fd);
+      ask(fd, connection);
+    }
+  }
+
+  Target target_;
+  int wanted_;
+  bool one_each_;
+  int epoll_;
+  int open_ = 0;
+  std::vector<Connection> connections_;
+  Seen seen_;
+  char request_[kRequest + 1] = {};
+  char buffer_[4 * kRequest];
+};
+
+}  // namespace
+
+Seen round_trips(const Target& target, int connections, double seconds) {
+  return RoundTrips(target, connections, false).run(seconds);
+}
+
+Seen churn(const Target& target, int concurrency, double seconds) { return RoundTrips(target, concurrency, true).run(seconds); }
+
+Seen upload(const Target& target, double seconds) {
+  static const std::vector<char> chunk(kChunk);
+  const int fd = connect_blocking(target);
+  Seen seen;
+  const auto start = Clock::now();
+  send_all(fd, std::span("U", 1));
+  for (; since(start) < seconds; seen.count += chunk.size()) send_all(fd, chunk);
+  shutdown(fd, SHUT_WR);
+  std::uint64_t total = 0;
+  if (recv(fd, &total, sizeof total, MSG_WAITALL) != sizeof total) die("the server's count");
+  seen.seconds = since(start);
+  seen.errors = be64toh(total) == seen.count ? 0 : 1;
+  close(fd);
+  return seen;
+}
+
+Seen download(const Target& target, std::uint64_t bytes) {
+  static std::vector<char> chunk(kChunk);
+  const int fd = connect_blocking(target);
+  Seen seen;
+  const auto start = Clock::now();
+  char header[9] = {'D'};
+  const std::uint64_t wanted = htobe64(bytes);
+  std::memcpy(header + 1, &wanted, sizeof wanted);
+  send_all(fd, header);
+  for (ssize_t got = 0; (got = recv(fd, chunk.data(), chunk.size(), 0)) != 0; seen.count += static_cast<std::uint64_t>(got))
+    if (got < 0) die("recv");
+  seen.seconds = since(start);
+  seen.errors = seen.count == bytes ? 0 : 1;
+  close(fd);
+  return seen;
+}
+
+Seen hold(const Target& target, int connections) {
+  std::vector<int> fds;
+  std::vector<char> request(kRequest + 1), answer(kRequest);
+  request[0] = 'R';
+  const auto start = Clock::now();
+  Seen seen;
+  for (int i = 0; i < connections; ++i) {
+    const int fd = connect_blocking(target);
+    send_all(fd, request);
+    if (recv(fd, answer.data(), answer.size(), MSG_WAITALL) != static_cast<ssize_t>(answer.size())) die("first answer");
+    fds.push_back(fd);
+    ++seen.count;
+  }
+  seen.seconds = since(start);
+  std::cout << "ready" << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {}
+  for (const int fd : fds) close(fd);
+  return seen;
+}
+
+}  // namespace culvert::bench

@@ -1,0 +1,43 @@
+#pragma once
+// The bench's own load generator: one thread, epoll, a server and a few kinds of client. It measures; it decides nothing.
+//
+// A connection opens with one byte that says what it is for:
+//   'R'  round trips: every kRequest bytes are answered with kRequest bytes, until the client closes
+//   'U'  upload: everything is read; at the end of file the number of bytes is answered as 8 bytes, network order
+//   'D'  download: followed by 8 bytes, network order, the number of bytes wanted; then the server closes
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace culvert::bench {
+
+constexpr std::size_t kRequest = 1024;
+constexpr std::size_t kChunk = 256 * 1024;
+
+struct Target {
+  std::string host;  // a literal address
+  std::uint16_t port = 0;
+};
+
+// What a client saw. Latencies in nanoseconds, in no order.
+struct Seen {
+  std::uint64_t count = 0;  // round trips, connections or bytes
+  std::uint64_t errors = 0;
+  double seconds = 0;
+  std::vector<std::uint32_t> latencies;
+};
+
+[[noreturn]] void serve(std::uint16_t port);
+
+Seen upload(const Target& target, double seconds);
+Seen download(const Target& target, std::uint64_t bytes);
+// Closed loop: every connection sends its next request as soon as it has the answer.
+Seen round_trips(const Target& target, int connections, double seconds);
+// Connect, one round trip, close; `concurrency` at a time.
+Seen churn(const Target& target, int concurrency, double seconds);
+// Opens `connections`, does one round trip on each, says "ready" on standard output and holds them until standard input ends.
+Seen hold(const Target& target, int connections);
+
+}  // namespace culvert::bench

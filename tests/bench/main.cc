@@ -1,0 +1,48 @@
+// load server PORT
+// load up HOST PORT SECONDS | down HOST PORT BYTES | rr HOST PORT CONNECTIONS SECONDS | churn HOST PORT CONCURRENCY SECONDS | hold HOST PORT CONNECTIONS
+// Prints one JSON object a run.
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "tests/bench/load.h"
+
+namespace {
+
+using culvert::bench::Seen;
+
+double percentile(Seen& seen, double share) {
+  if (seen.latencies.empty()) return 0;
+  const auto at = seen.latencies.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(seen.latencies.size() - 1));
+  std::nth_element(seen.latencies.begin(), at, seen.latencies.end());
+  return *at / 1000.0;
+}
+
+void print(Seen seen) {
+  const double p50 = percentile(seen, 0.5), p99 = percentile(seen, 0.99);
+  std::printf("{\"count\":%lu,\"errors\":%lu,\"seconds\":%.6f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", seen.count, seen.errors,
+              seen.seconds, p50, p99);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace culvert::bench;
+  const std::string_view mode = argc > 1 ? argv[1] : "";
+  const auto number = [&](int index) { return std::atof(argv[index]); };
+  if (mode == "server" && argc == 3) serve(static_cast<std::uint16_t>(number(2)));
+  if (argc < 5) {
+    std::fprintf(stderr, "usage: load server PORT | up|down|rr|churn|hold HOST PORT NUMBER…\n");
+    return 2;
+  }
+  const Target target{argv[2], static_cast<std::uint16_t>(number(3))};
+  if (mode == "up") print(upload(target, number(4)));
+  else if (mode == "down") print(download(target, static_cast<std::uint64_t>(number(4))));
+  else if (mode == "rr" && argc == 6) print(round_trips(target, static_cast<int>(number(4)), number(5)));
+  else if (mode == "churn" && argc == 6) print(churn(target, static_cast<int>(number(4)), number(5)));
+  else if (mode == "hold") print(hold(target, static_cast<int>(number(4))));
+  else return 2;
+  return 0;
+}
