@@ -1,0 +1,26 @@
+#pragma once
+// Where cgroup2 is and which cgroup is which. On hybrid hosts cgroup2 is mounted beside the v1 hierarchies
+// (/sys/fs/cgroup/unified); a cgroup's id is the inode number of its folder.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+#include "common/base/result.h"
+
+namespace culvert::bpf {
+
+// The mount point of cgroup2, from the text of a mountinfo file. The first that shows the most of the hierarchy wins.
+Result<std::filesystem::path> cgroup2_root(std::string_view mountinfo);
+// The same, of this process.
+Result<std::filesystem::path> cgroup2_root();
+
+// The id of the cgroup whose folder this is.
+Result<std::uint64_t> cgroup_id(const std::filesystem::path& folder);
+
+// The folder of the cgroup2 that a process lives in: ztunnel's, from its ZDS peer.
+Result<std::filesystem::path> cgroup_of(pid_t process, const std::filesystem::path& root);
+
+}  // namespace culvert::bpf

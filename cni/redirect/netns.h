@@ -1,0 +1,21 @@
+#pragma once
+// Doing something inside another network namespace.
+
+#include <cstdint>
+#include <functional>
+
+#include "common/base/fd.h"
+#include "common/base/result.h"
+
+namespace culvert::redirect {
+
+// Runs `work` in the namespace, on a thread of its own that ends with it: the caller's threads never change theirs.
+Status in_netns(int netns, const std::function<Status()>& work);
+
+// The kernel's identity of a namespace: unique until the next boot, never used again.
+Result<std::uint64_t> netns_cookie(int netns);
+
+// Opens the namespace of a path: /proc/PID/ns/net, /run/netns/NAME.
+Result<Fd> open_netns(const char* path);
+
+}  // namespace culvert::redirect

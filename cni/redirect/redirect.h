@@ -1,0 +1,43 @@
+#pragma once
+// Prepares a pod's network namespace for capture and restores it: sysctls, policy rules and routes of datapath.md §1.1, by rtnetlink.
+// Nothing here captures anything by itself; that begins with Datapath::attach_lookup and Datapath::enrol.
+// `netns` is a descriptor of the namespace (/proc/PID/ns/net or a bind mount). Calls take no locks and may block for
+// microseconds; each may be repeated and repairs what it finds half done.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/address.h"
+#include "common/base/result.h"
+
+namespace culvert::redirect {
+
+// The addresses that applications of the pod connect from: the pod's own, as Kubernetes shows them.
+struct PodAddresses {
+  std::optional<IpAddress> v4;
+  std::optional<IpAddress> v6;
+};
+
+// Makes the namespace ready for marked sockets. A family in which the pod has no address is made unreachable for captured
+// connections, so that none leaves in the clear. Call again when the addresses change.
+Status prepare(int netns, const PodAddresses& addresses);
+
+// Turns DNS queries (UDP port 53) of the pod around to ztunnel, or no longer. On: after attach_lookup and a filled DNS slot, else
+// queries are refused meanwhile. Off: before detach_lookup.
+Status capture_dns(int netns, bool on);
+
+// Removes everything of prepare() and capture_dns(), when the last marked socket is gone (see marked_sockets).
+// Sysctls go back to their defaults.
+Status restore(int netns);
+
+// How many TCP sockets of the namespace still carry one of our two in-pod marks: connections that would hang after restore().
+Result<std::size_t> marked_sockets(int netns);
+
+// Every address of the namespace but 127.0.0.0/8 and ::1: secondary and link-local ones included.
+Result<std::vector<IpAddress>> own_addresses(int netns);
+
+// The pod's addresses of global scope that a default route would use: what PodAddresses is when Kubernetes has not told yet.
+Result<PodAddresses> primary_addresses(int netns);
+
+}  // namespace culvert::redirect
