@@ -1,0 +1,64 @@
+#pragma once
+// Asking for certificates and signing them (protocols.md section 4). Pure but for randomness and the clock that is passed in.
+
+#include <chrono>
+
+#include "common/base/address.h"
+#include "common/tls/certificate.h"
+
+namespace culvert::tls {
+
+// A request as Istio's CA expects it: P-256, empty subject, one critical SAN URI.
+struct Csr {
+  std::string pem;
+  PrivateKey key;
+};
+Result<Csr> make_csr(const Identity& identity);
+
+// A CSR as received: its signature proves that the sender has the key. The names in it are wishes, never granted as such.
+class CsrRequest {
+ public:
+  static Result<CsrRequest> parse(std::string_view pem);
+  const std::vector<std::string>& uri_sans() const { return uri_sans_; }
+  evp_pkey_st* public_key() const { return key_.get(); }
+
+ private:
+  std::shared_ptr<evp_pkey_st> key_;
+  std::vector<std::string> uri_sans_;
+};
+
+using SystemTime = std::chrono::system_clock::time_point;
+
+// Certificates are dated back by this, for clocks that differ.
+inline constexpr std::chrono::seconds kBackdate{120};
+
+// A signing certificate with its key.
+class Authority {
+ public:
+  // A new self-signed root: P-256, CN "Culvert root CA", O the trust domain, and the trust domain as SAN URI.
+  static Result<Authority> make_root(std::string_view trust_domain, std::chrono::seconds lifetime = std::chrono::hours(24 * 3650),
+                                     SystemTime now = std::chrono::system_clock::now());
+  // Fails if the key is not the certificate's, or the certificate may not sign. `chain_pem` lies between it and the roots, may be empty.
+  static Result<Authority> load(std::string_view certificate_pem, std::string_view key_pem, std::string_view chain_pem = {});
+
+  // A workload's leaf: SAN `identity` (critical, empty subject), serverAuth + clientAuth, ends with the authority at the latest.
+  Result<Certificate> sign(const CsrRequest& request, const Identity& identity, std::chrono::seconds lifetime,
+                           SystemTime now = std::chrono::system_clock::now()) const;
+  // A server's leaf for host names and addresses, with a key of its own: what gRPC clients of the control plane verify.
+  Result<KeyPair> make_server(std::span<const std::string> dns_names, std::span<const IpAddress> addresses, std::chrono::seconds lifetime,
+                              SystemTime now = std::chrono::system_clock::now()) const;
+  // make_csr and sign in one: tests, and programs that are their own authority.
+  Result<KeyPair> make_workload(const Identity& identity, std::chrono::seconds lifetime,
+                                SystemTime now = std::chrono::system_clock::now()) const;
+
+  const Certificate& certificate() const { return pair_.leaf(); }
+  const KeyPair& key_pair() const { return pair_; }
+  // What leaves need between themselves and a root: empty for a self-signed authority.
+  std::vector<Certificate> intermediates() const;
+
+ private:
+  explicit Authority(KeyPair pair) : pair_(std::move(pair)) {}
+  KeyPair pair_;
+};
+
+}  // namespace culvert::tls
