@@ -1,0 +1,72 @@
+#pragma once
+// The messages of delta discovery as plain values, and their bytes (protocols.md §2.1). Both ends use it.
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace culvert::xds {
+
+inline constexpr std::string_view kAddressType = "type.googleapis.com/istio.workload.Address";
+inline constexpr std::string_view kWorkloadType = "type.googleapis.com/istio.workload.Workload";
+inline constexpr std::string_view kAuthorizationType = "type.googleapis.com/istio.security.Authorization";
+inline constexpr std::string_view kAdsPath = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+
+// Who asks. Sent with the first request of each type on a stream.
+struct Node {
+  std::string id;  // "ztunnel~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local"
+  std::map<std::string, std::string> metadata;
+  // Values that are JSON texts (ISTIO_METAJSON_x); what is not JSON is sent as text.
+  std::map<std::string, std::string> json_metadata;
+
+  friend bool operator==(const Node&, const Node&) = default;
+};
+
+struct Resource {
+  std::string name;
+  std::string version;  // may be empty
+  std::string type_url;
+  std::string value;  // the serialised message
+
+  friend bool operator==(const Resource&, const Resource&) = default;
+};
+
+// Client to server: a subscription, an acknowledgement, or (with error) a refusal.
+struct Request {
+  Node node;  // empty id: not sent
+  std::string type_url;
+  std::vector<std::string> subscribe;
+  std::vector<std::string> unsubscribe;
+  std::map<std::string, std::string> initial_versions;  // name -> version of what the client holds
+  std::string nonce;
+  std::string error;  // not empty: what was wrong, "name: reason; name: reason"
+
+  friend bool operator==(const Request&, const Request&) = default;
+};
+
+// Server to client.
+struct Response {
+  std::string type_url;
+  std::string nonce;
+  std::vector<Resource> resources;
+  std::vector<std::string> removed;
+
+  friend bool operator==(const Response&, const Response&) = default;
+};
+
+std::string encode(const Request& request);
+Result<Request> decode_request(std::string_view bytes);
+std::string encode(const Response& response);
+Result<Response> decode_response(std::string_view bytes);
+
+// For a server with many subscribers: a resource is serialised once, and a response is put together from such pieces.
+std::string encode_resource(const Resource& resource);
+std::string encode_response(std::string_view type_url, std::string_view nonce,
+                            std::span<const std::shared_ptr<const std::string>> encoded_resources, std::span<const std::string> removed);
+
+}  // namespace culvert::xds
