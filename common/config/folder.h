@@ -64,21 +64,28 @@ class Folder {
 
  private:
   struct File {
-    std::map<Key, Parsed> objects;   // the last good version of each
-    std::map<Key, Place> invalid;    // keys whose newest version here is broken
-    std::optional<Time> gone_since;  // pending deletion
+    std::map<Key, Parsed> objects;  // the last good version of each
+    std::map<Key, Place> invalid;   // keys whose newest version here is broken
+  };
+  struct Winner {
+    const Parsed* parsed = nullptr;
+    std::string file;
   };
 
-  void read_into(File& file, ParsedFile parsed, std::set<Key>& touched, Diff& diff);
-  void drop(const std::string& name, Diff& diff);
-  Diff settle(const std::set<Key>& touched, Diff diff);
-  Diff status_written(const std::string& name, std::string_view text);
-  ObjectPtr with_status(const ObjectPtr& object) const;
+  File read_file(const std::string& name, std::string_view text, const File& before, Diff& diff) const;
+  void replace(const std::string& name, File file, Diff& diff);
+  void settle(const Key& key, Diff& diff);
+  Winner winner(const Key& key, Diff& diff) const;
+  Diff status_changed(const std::string& name, std::string_view text);
+  ObjectPtr with_status(const Key& key, const ObjectPtr& object) const;
 
-  std::map<std::string, File> files_;                         // by name: the first that holds a key wins
-  std::map<std::string, std::shared_ptr<const Pod>> status_;  // by file name under status/pods/
+  std::map<std::string, File> files_;
+  std::map<std::string, Time> gone_;             // files that vanished, and when
+  std::map<Key, std::set<std::string>> holders_;  // the files that hold a key, good or broken; the first that is there wins
+  std::map<std::string, Key> status_names_;      // files under status/pods/, and the pod of each
+  std::map<Key, ObjectPtr> status_;
   std::map<Key, ObjectPtr> in_force_;
-  std::map<Key, Place> invalid_;
+  std::set<Key> invalid_;
 };
 
 }  // namespace culvert::config
