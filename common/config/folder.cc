@@ -73,7 +73,8 @@ Folder::File Folder::read_file(const std::string& name, std::string_view text, c
     Key key = key_of(*one.object);
     const auto [first, fresh] = file.objects.try_emplace(key, one);
     if (!fresh) {
-      diff.problems.push_back({one.place, key.text(), "", "stands twice in this file", "line " + std::to_string(first->second.place.line) + " is in force: remove one"});
+      diff.problems.push_back({one.place, key.text(), "", "stands twice in this file",
+                               "line " + std::to_string(first->second.place.line) + " is in force: remove one"});
     }
   }
   bool unknown = false;  // a broken document that could be any of those that the file held before
@@ -125,7 +126,8 @@ Folder::Winner Folder::winner(const Key& key, Diff& diff) const {
     if (found == file.objects.end()) continue;
     const bool gone = gone_.contains(name);
     if (best.parsed && !gone && !best_gone) {
-      diff.problems.push_back({found->second.place, key.text(), "", "is also in " + best.parsed->place.text() + ", which is in force", "remove one"});
+      diff.problems.push_back(
+          {found->second.place, key.text(), "", "is also in " + best.parsed->place.text() + ", which is in force", "remove one"});
     }
     if (!best.parsed || (best_gone && !gone)) {
       best = {&found->second, name};
@@ -150,8 +152,9 @@ void Folder::settle(const Key& key, Diff& diff) {
     }
     if (holders->second.empty()) holders_.erase(holders);
   }
-  const ObjectPtr object = best.parsed ? with_status(key, best.parsed->object) : nullptr;
   const auto before = in_force_.find(key);
+  ObjectPtr object = best.parsed ? with_status(key, best.parsed->object) : nullptr;
+  if (!object && invalid && before != in_force_.end()) object = before->second;  // what another file said before is the last good
   const bool differs = !same(object, before == in_force_.end() ? nullptr : before->second);
   const bool was_invalid = invalid_.contains(key);
   if (object) {
@@ -167,19 +170,23 @@ void Folder::settle(const Key& key, Diff& diff) {
   if (invalid && !was_invalid && !differs) {
     diff.changes.push_back({Change::What::kInvalid, key, nullptr, invalid_at});
   } else if (differs || (was_invalid && !invalid)) {
-    diff.changes.push_back({object ? Change::What::kPut : Change::What::kDelete, key, object, object ? best.parsed->place : Place{}});
+    diff.changes.push_back(
+        {object ? Change::What::kPut : Change::What::kDelete, key, object, best.parsed ? best.parsed->place : Place{}});
   }
 }
 
 Diff Folder::status_changed(const std::string& name, std::string_view text) {
   Diff diff;
+  ParsedFile parsed_file = parse_yaml(name, text);
+  for (Broken& broken : parsed_file.broken) std::ranges::move(broken.problems, std::back_inserter(diff.problems));
+  if (!parsed_file.broken.empty()) return diff;  // what it said before stays
   std::set<Key> touched;
   if (const auto known = status_names_.find(name); known != status_names_.end()) {
     touched.insert(known->second);
     status_.erase(known->second);
     status_names_.erase(known);
   }
-  for (const Parsed& parsed : parse_yaml(name, text).objects) {
+  for (const Parsed& parsed : parsed_file.objects) {
     if (kind_of(*parsed.object) != Kind::kPod) continue;
     const Key key = key_of(*parsed.object);
     touched.insert(key);

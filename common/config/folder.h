@@ -80,9 +80,9 @@ class Folder {
   ObjectPtr with_status(const Key& key, const ObjectPtr& object) const;
 
   std::map<std::string, File> files_;
-  std::map<std::string, Time> gone_;             // files that vanished, and when
+  std::map<std::string, Time> gone_;              // files that vanished, and when
   std::map<Key, std::set<std::string>> holders_;  // the files that hold a key, good or broken; the first that is there wins
-  std::map<std::string, Key> status_names_;      // files under status/pods/, and the pod of each
+  std::map<std::string, Key> status_names_;       // files under status/pods/, and the pod of each
   std::map<Key, ObjectPtr> status_;
   std::map<Key, ObjectPtr> in_force_;
   std::set<Key> invalid_;

@@ -105,24 +105,32 @@ class FileParser {
   }
 
  private:
-  void broken(std::optional<Key> key, std::vector<Problem> problems) { out_.broken.push_back({std::move(key), std::move(problems)}); }
+  void broken(std::optional<Key> key, std::vector<Problem> problems) {
+    out_.broken.push_back({std::move(key), std::move(problems)});
+  }
 
   void wrong(const Tree& tree, std::string what, std::string hint) {
     broken({}, {Problem{{name_, tree.line}, "", "", std::move(what), std::move(hint)}});
   }
 
   void read(const Tree& root) {
-    if (root.type != Tree::Type::kMap) return wrong(root, "not an object: must be a map, is " + std::string(describe(root.type)), "");
+    if (root.type != Tree::Type::kMap)
+      return wrong(root, "not an object: must be a map, is " + std::string(describe(root.type)), "");
     const std::string api_version(scalar(&root, "apiVersion"));
     const std::string kind(scalar(&root, "kind"));
     if (kind.empty() || api_version.empty()) {
-      return wrong(root, kind.empty() ? "kind is missing" : "apiVersion is missing", "every object begins with apiVersion and kind");
+      return wrong(root, kind.empty() ? "kind is missing" : "apiVersion is missing",
+                   "every object begins with apiVersion and kind");
     }
     if (kind == "List" && api_version == "v1") return read_list(root);
     const KindRow* row = row_of(api_version, kind);
     if (!row) {
       const Tree* metadata = root.find("metadata");
-      out_.ignored.push_back({{name_, root.line}, api_version, kind, std::string(scalar(metadata, "namespace")), std::string(scalar(metadata, "name"))});
+      out_.ignored.push_back({{name_, root.line},
+                              api_version,
+                              kind,
+                              std::string(scalar(metadata, "namespace")),
+                              std::string(scalar(metadata, "name"))});
       return;
     }
     read_object(root, *row, api_version);
@@ -137,7 +145,8 @@ class FileParser {
   }
 
   void read_object(const Tree& root, const KindRow& row, const std::string& api_version) {
-    Report report{.file = name_, .object = std::string(name(row.kind)), .strict = is_policy(row.kind), .problems = {}, .unread = {}};
+    Report report{
+        .file = name_, .object = std::string(name(row.kind)), .strict = is_policy(row.kind), .problems = {}, .unread = {}};
     std::optional<Key> key = named_key(root, row.kind);
     if (key) report.object = key->text();
     std::optional<Object> object;
@@ -145,7 +154,8 @@ class FileParser {
       Fields fields(report, root, "");
       fields.skip({"apiVersion", "kind"});
       if (!serves(row, api_version)) {
-        fields.wrong("apiVersion", "\"" + api_version + "\" is not read", "write " + std::string(row.versions.substr(0, row.versions.find(','))));
+        fields.wrong("apiVersion", "\"" + api_version + "\" is not read",
+                     "write " + std::string(row.versions.substr(0, row.versions.find(','))));
       }
       Metadata metadata = read_metadata(fields, is_namespaced(row.kind));
       object = row.read(fields, std::move(metadata));
@@ -183,7 +193,8 @@ std::optional<Key> FileParser::guess(std::string_view text) {
     std::size_t indent = 0;
     if (const auto found = field_of(line, "kind", indent); !found.empty() && indent == 0 && kind.empty()) kind = found;
     if (const auto found = field_of(line, "name", indent); !found.empty() && indent > 0 && called.empty()) called = found;
-    if (const auto found = field_of(line, "namespace", indent); !found.empty() && indent > 0 && name_space.empty()) name_space = found;
+    if (const auto found = field_of(line, "namespace", indent); !found.empty() && indent > 0 && name_space.empty())
+      name_space = found;
   }
   for (const KindRow& row : kKinds) {
     if (name(row.kind) != kind || called.empty()) continue;

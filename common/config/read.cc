@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <numeric>
+#include <ranges>
 
 namespace culvert::config {
 namespace {
@@ -27,7 +28,7 @@ std::size_t distance(std::string_view a, std::string_view b) {
 std::string did_you_mean(std::string_view name, const std::vector<std::string_view>& known) {
   constexpr std::size_t kLongest = 64;  // what a stranger wrote may be of any length
   if (name.size() > kLongest) return "";
-  std::size_t best = std::max<std::size_t>(name.size() / 3, 1) + 1;
+  std::size_t best = name.size() <= 3 ? 2 : std::max<std::size_t>(name.size() / 3, 2) + 1;
   std::string_view found;
   for (const std::string_view candidate : known) {
     const std::size_t d = distance(name, candidate);
@@ -67,13 +68,14 @@ std::int64_t seconds_of(const std::string& text) {
 }  // namespace
 
 void Report::wrong(int line, std::string field, std::string what, std::string hint) {
-  if (problems.size() < kMostProblems) problems.push_back({{file, line}, object, std::move(field), std::move(what), std::move(hint)});
+  if (problems.size() < kMostProblems)
+    problems.push_back({{file, line}, object, std::move(field), std::move(what), std::move(hint)});
 }
 
 Fields::Fields(Report& report, const Tree& tree, std::string path) : report_(report), tree_(tree), path_(std::move(path)) {}
 
 Fields::~Fields() {
-  for (const auto& [name, value] : tree_.fields) {
+  for (const auto& [name, value] : std::views::zip(tree_.names, tree_.items)) {
     if (std::ranges::find(asked_, name) != asked_.end()) continue;
     Problem problem{{report_.file, value.line}, report_.object, path_of(name), "unknown field", did_you_mean(name, asked_)};
     if (!report_.strict) problem.what = "field is not read";
@@ -86,6 +88,10 @@ std::string Fields::path_of(std::string_view name) const {
   std::string path = path_;
   if (!path.empty()) path += '.';
   return path += name.substr(0, 256);
+}
+
+bool Fields::all_known() const {
+  return std::ranges::all_of(tree_.names, [&](const std::string& name) { return std::ranges::contains(asked_, name); });
 }
 
 const Tree* Fields::find(std::string_view name) {
@@ -173,7 +179,8 @@ std::vector<std::string> Fields::texts(std::string_view name) {
   const Tree* tree = of_type(name, Tree::Type::kList);
   if (!tree) return out;
   for (std::size_t i = 0; i < tree->items.size(); ++i) {
-    if (check(tree->items[i], Tree::Type::kString, path_of(name) + "[" + std::to_string(i) + "]")) out.push_back(tree->items[i].text);
+    if (check(tree->items[i], Tree::Type::kString, path_of(name) + "[" + std::to_string(i) + "]"))
+      out.push_back(tree->items[i].text);
   }
   return out;
 }
@@ -182,7 +189,7 @@ Labels Fields::labels(std::string_view name) {
   Labels out;
   const Tree* tree = of_type(name, Tree::Type::kMap);
   if (!tree) return out;
-  for (const auto& [key, value] : tree->fields) {
+  for (const auto& [key, value] : std::views::zip(tree->names, tree->items)) {
     if (value.type == Tree::Type::kNull) {
       out.emplace(key, "");
     } else if (check(value, Tree::Type::kString, path_of(name) + "." + key.substr(0, 256))) {
@@ -252,13 +259,15 @@ void read_names(Fields& fields, bool namespaced, Metadata& metadata) {
 }  // namespace
 
 Transport read_transport(Fields& fields) {
-  return fields.choice<Transport>("protocol", Transport::kTcp, {{"TCP", Transport::kTcp}, {"UDP", Transport::kUdp}, {"SCTP", Transport::kSctp}});
+  return fields.choice<Transport>("protocol", Transport::kTcp,
+                                  {{"TCP", Transport::kTcp}, {"UDP", Transport::kUdp}, {"SCTP", Transport::kSctp}});
 }
 
 Metadata read_metadata(Fields& object, bool namespaced) {
   Metadata metadata;
   const bool there = object.map("metadata", [&](Fields& fields) {
-    fields.skip({"generateName", "generation", "resourceVersion", "selfLink", "managedFields", "finalizers", "deletionGracePeriodSeconds"});
+    fields.skip({"generateName", "generation", "resourceVersion", "selfLink", "managedFields", "finalizers",
+                 "deletionGracePeriodSeconds"});
     read_names(fields, namespaced, metadata);
     metadata.uid = fields.text("uid");
     metadata.labels = fields.labels("labels");

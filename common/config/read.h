@@ -22,7 +22,7 @@ struct Report {
   static constexpr std::size_t kMostProblems = 100;  // of one document; nobody reads more
 
   std::string file;
-  std::string object;  // as far as known
+  std::string object;   // as far as known
   bool strict = false;  // a field that nobody asked for is a problem, not only `unread`
   std::vector<Problem> problems;
   std::vector<Problem> unread;
@@ -88,7 +88,7 @@ class Fields {
   void wrong(std::string_view name, std::string what, std::string hint = "");  // at the field, or at the map when it is missing
   const Tree* of_type(std::string_view name, Tree::Type type);
   std::string path_of(std::string_view name) const;
-  int line() const { return tree_.line; }
+  bool all_known() const;  // somebody asked for every field
   Report& report() { return report_; }
 
  private:
@@ -106,13 +106,13 @@ class Fields {
 
 Metadata read_metadata(Fields& object, bool namespaced);
 Transport read_transport(Fields& port);
-PodSpec read_pod_spec(Fields& spec);                               // read_pod.cc
-Object read_pod(Fields& object, Metadata metadata);                // read_pod.cc
-Object read_deployment(Fields& object, Metadata metadata);         // read_pod.cc
-Object read_stateful_set(Fields& object, Metadata metadata);       // read_pod.cc
-Object read_service(Fields& object, Metadata metadata);            // read_service.cc
-Object read_endpoint_slice(Fields& object, Metadata metadata);     // read_service.cc
-Object read_config_map(Fields& object, Metadata metadata);         // read_service.cc
+PodSpec read_pod_spec(Fields& spec);                                  // read_pod.cc
+Object read_pod(Fields& object, Metadata metadata);                   // read_pod.cc
+Object read_deployment(Fields& object, Metadata metadata);            // read_pod.cc
+Object read_stateful_set(Fields& object, Metadata metadata);          // read_pod.cc
+Object read_service(Fields& object, Metadata metadata);               // read_service.cc
+Object read_endpoint_slice(Fields& object, Metadata metadata);        // read_service.cc
+Object read_config_map(Fields& object, Metadata metadata);            // read_service.cc
 Object read_peer_authentication(Fields& object, Metadata metadata);   // read_policy.cc
 Object read_authorization_policy(Fields& object, Metadata metadata);  // read_policy.cc
 

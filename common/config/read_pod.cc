@@ -13,7 +13,8 @@ Probe read_probe(Fields& fields) {
   };
   Probe probe;
   fields.map("httpGet", [&](Fields& get) {
-    probe.http_get = {.path = get.text("path", "/"), .port = get.port_ref("port").value_or(PortRef{}), .scheme = "", .host = get.text("host")};
+    probe.http_get = {
+        .path = get.text("path", "/"), .port = get.port_ref("port").value_or(PortRef{}), .scheme = "", .host = get.text("host")};
     probe.http_get->scheme = get.choice<std::string>("scheme", "HTTP", {{"HTTP", "HTTP"}, {"HTTPS", "HTTPS"}});
     get.require("port", "write the number or the name of a port");
   });
@@ -119,7 +120,8 @@ void read_set(Fields& spec, Set& set) {
 PodSpec read_pod_spec(Fields& spec) {
   PodSpec pod;
   pod.node_name = spec.text("nodeName");
-  const std::string old_name = spec.text("serviceAccount");  // what serviceAccountName was called before, still in what kubectl prints
+  const std::string old_name =
+      spec.text("serviceAccount");  // what serviceAccountName was called before, still in what kubectl prints
   pod.service_account = spec.text("serviceAccountName", old_name.empty() ? "default" : old_name);
   pod.host_network = spec.flag("hostNetwork");
   pod.hostname = spec.text("hostname");

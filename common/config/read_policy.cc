@@ -15,7 +15,8 @@ Labels read_selector(Fields& spec) {
   spec.map("selector", [&](Fields& selector) { labels = selector.labels("matchLabels"); });
   for (const auto& [key, value] : labels) {
     if (key.empty()) spec.wrong("selector", "an empty label name selects nothing", "write a label's name");
-    if (key.contains('*') || value.contains('*')) spec.wrong("selector", "wildcards are not allowed in a selector", "write the whole label");
+    if (key.contains('*') || value.contains('*'))
+      spec.wrong("selector", "wildcards are not allowed in a selector", "write the whole label");
   }
   return labels;
 }
@@ -44,7 +45,7 @@ void read_port_level(Fields& spec, PeerAuthentication& policy) {
     spec.wrong("portLevelMtls", "needs a selector", "name the pods with selector.matchLabels, or set mtls.mode for all ports");
   }
   Fields fields(spec.report(), *ports, "spec.portLevelMtls");
-  for (const auto& [name, value] : ports->fields) {
+  for (const std::string& name : ports->names) {
     const std::uint16_t port = port_of(name);
     if (port == 0) {
       fields.skip({name});
@@ -67,7 +68,8 @@ std::vector<Cidr> blocks(Fields& fields, std::string_view name) {
     if (auto block = Cidr::parse(text)) {
       out.push_back(*block);
     } else {
-      fields.wrong(name, "\"" + text.substr(0, 80) + "\" is not an address or a prefix", "write for example 10.0.0.0/8 or fd00::1");
+      fields.wrong(name, "\"" + text.substr(0, 80) + "\" is not an address or a prefix",
+                   "write for example 10.0.0.0/8 or fd00::1");
     }
   }
   return out;
@@ -90,7 +92,8 @@ void check_service_accounts(Fields& fields, std::string_view name, const Texts& 
   for (const std::string& account : accounts) {
     const bool slashes = std::ranges::count(account, '/') > 1 || account.starts_with('/') || account.ends_with('/');
     if (slashes || account.contains('*')) {
-      fields.wrong(name, "\"" + account.substr(0, 80) + "\" is not a service account", "write NAMESPACE/NAME or NAME, without wildcards");
+      fields.wrong(name, "\"" + account.substr(0, 80) + "\" is not a service account",
+                   "write NAMESPACE/NAME or NAME, without wildcards");
     }
   }
 }
@@ -115,9 +118,11 @@ AuthorizationPolicy::Source read_source(Fields& fields) {
   check_service_accounts(fields, "serviceAccounts", source.service_accounts);
   check_service_accounts(fields, "notServiceAccounts", source.not_service_accounts);
   const bool accounts = !source.service_accounts.empty() || !source.not_service_accounts.empty();
-  const bool others = !source.principals.empty() || !source.not_principals.empty() || !source.namespaces.empty() || !source.not_namespaces.empty();
+  const bool others = !source.principals.empty() || !source.not_principals.empty() || !source.namespaces.empty() ||
+                      !source.not_namespaces.empty();
   if (accounts && others) {
-    fields.wrong("serviceAccounts", "cannot stand beside principals or namespaces", "a service account names its namespace itself");
+    fields.wrong("serviceAccounts", "cannot stand beside principals or namespaces",
+                 "a service account names its namespace itself");
   }
   return source;
 }
@@ -137,18 +142,27 @@ AuthorizationPolicy::Operation read_operation(Fields& fields) {
 
 // The keys of `when` that the L4 data plane reads have values of a known form; istiod refuses other forms, and unknown keys too.
 void check_condition(Fields& fields, const AuthorizationPolicy::Condition& condition) {
-  constexpr std::array<std::string_view, 13> kKeys = {"source.ip",          "remote.ip",
-                                                      "source.namespace",   "source.principal",
-                                                      "source.serviceAccount", "request.auth.principal",
-                                                      "request.auth.audiences", "request.auth.presenter",
-                                                      "destination.ip",     "destination.port",
-                                                      "connection.sni",     "destination.labels",
+  constexpr std::array<std::string_view, 13> kKeys = {"source.ip",
+                                                      "remote.ip",
+                                                      "source.namespace",
+                                                      "source.principal",
+                                                      "source.serviceAccount",
+                                                      "request.auth.principal",
+                                                      "request.auth.audiences",
+                                                      "request.auth.presenter",
+                                                      "destination.ip",
+                                                      "destination.port",
+                                                      "connection.sni",
+                                                      "destination.labels",
                                                       "destination.name"};
   constexpr std::array<std::string_view, 3> kMaps = {"request.headers[", "request.auth.claims[", "experimental.envoy.filters."};
   const std::string& key = condition.key;
-  const bool known = std::ranges::find(kKeys, key) != kKeys.end() ||
-                     std::ranges::any_of(kMaps, [&](std::string_view map) { return key.starts_with(map) && (map.back() == '.' || key.ends_with(']')); });
-  if (!known) fields.wrong("key", "unknown key \"" + key.substr(0, 80) + "\"", "write for example source.ip, source.principal or destination.port");
+  const bool known = std::ranges::find(kKeys, key) != kKeys.end() || std::ranges::any_of(kMaps, [&](std::string_view map) {
+                       return key.starts_with(map) && (map.back() == '.' || key.ends_with(']'));
+                     });
+  if (!known)
+    fields.wrong("key", "unknown key \"" + key.substr(0, 80) + "\"",
+                 "write for example source.ip, source.principal or destination.port");
   for (const Texts* values : {&condition.values, &condition.not_values}) {
     const std::string_view name = values == &condition.values ? "values" : "notValues";
     for (const std::string& value : *values) {
@@ -173,7 +187,19 @@ AuthorizationPolicy::Condition read_condition(Fields& fields) {
 // A list that is there must say something: istiod refuses `from: []`, and an entry without any attribute.
 void refuse_empty_list(Fields& fields, std::string_view name) {
   const Tree* list = fields.find(name);
-  if (list && list->type == Tree::Type::kList && list->items.empty()) fields.wrong(name, "is empty", "remove the field to match everything");
+  if (list && list->type == Tree::Type::kList && list->items.empty())
+    fields.wrong(name, "is empty", "remove the field to match everything");
+}
+
+// Reads one entry of `from` or `to`. One without any attribute is refused, unless something in it was wrong anyway.
+template <class Read>
+auto said_something(Fields& entry, std::string_view name, Fields& fields, Read read) {
+  const std::size_t before = fields.report().problems.size();
+  auto value = read(fields);
+  if (value == decltype(value){} && fields.all_known() && fields.report().problems.size() == before) {
+    entry.wrong(name, "has no attribute", "write at least one");
+  }
+  return value;
 }
 
 AuthorizationPolicy::Rule read_rule(Fields& fields) {
@@ -181,13 +207,12 @@ AuthorizationPolicy::Rule read_rule(Fields& fields) {
   for (const std::string_view name : {"from", "to"}) refuse_empty_list(fields, name);
   fields.each("from", [&](Fields& from) {
     from.require("source", "write the source's attributes under source");
-    from.map("source", [&](Fields& source) { rule.from.push_back(read_source(source)); });
-    if (!rule.from.empty() && rule.from.back() == AuthorizationPolicy::Source{}) from.wrong("source", "has no attribute", "write at least one");
+    from.map("source", [&](Fields& source) { rule.from.push_back(said_something(from, "source", source, read_source)); });
   });
   fields.each("to", [&](Fields& to) {
     to.require("operation", "write the operation's attributes under operation");
-    to.map("operation", [&](Fields& operation) { rule.to.push_back(read_operation(operation)); });
-    if (!rule.to.empty() && rule.to.back() == AuthorizationPolicy::Operation{}) to.wrong("operation", "has no attribute", "write at least one");
+    to.map("operation",
+           [&](Fields& operation) { rule.to.push_back(said_something(to, "operation", operation, read_operation)); });
   });
   fields.each("when", [&](Fields& when) { rule.when.push_back(read_condition(when)); });
   return rule;
@@ -201,9 +226,11 @@ void read_targets(Fields& spec, AuthorizationPolicy& policy) {
     policy.target_refs.push_back({fields.text("group"), fields.text("kind"), fields.text("name")});
   };
   spec.map("targetRef", read);
-  if (!policy.target_refs.empty() && spec.has("targetRefs")) spec.wrong("targetRefs", "stands beside targetRef", "write one of the two");
+  if (!policy.target_refs.empty() && spec.has("targetRefs"))
+    spec.wrong("targetRefs", "stands beside targetRef", "write one of the two");
   spec.each("targetRefs", read);
-  if (!policy.target_refs.empty() && spec.has("selector")) spec.wrong("selector", "stands beside targetRefs", "write one of the two");
+  if (!policy.target_refs.empty() && spec.has("selector"))
+    spec.wrong("selector", "stands beside targetRefs", "write one of the two");
 }
 
 void check_action(Fields& spec, const AuthorizationPolicy& policy) {
@@ -238,7 +265,8 @@ Object read_authorization_policy(Fields& object, Metadata metadata) {
   object.map("spec", [&](Fields& spec) {
     policy.selector = read_selector(spec);
     policy.action = spec.choice<Action>(
-        "action", Action::kAllow, {{"ALLOW", Action::kAllow}, {"DENY", Action::kDeny}, {"AUDIT", Action::kAudit}, {"CUSTOM", Action::kCustom}});
+        "action", Action::kAllow,
+        {{"ALLOW", Action::kAllow}, {"DENY", Action::kDeny}, {"AUDIT", Action::kAudit}, {"CUSTOM", Action::kCustom}});
     spec.map("provider", [&](Fields& provider) { policy.provider = provider.text("name"); });
     read_targets(spec, policy);
     spec.each("rules", [&](Fields& rule) { policy.rules.push_back(read_rule(rule)); });

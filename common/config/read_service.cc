@@ -36,11 +36,9 @@ void read_cluster_ips(Fields& spec, Service& service) {
 
 void read_service_spec(Fields& spec, Service& service) {
   using enum Service::Type;
-  service.type = spec.choice<Service::Type>("type", kClusterIp,
-                                            {{"ClusterIP", kClusterIp},
-                                             {"NodePort", kNodePort},
-                                             {"LoadBalancer", kLoadBalancer},
-                                             {"ExternalName", kExternalName}});
+  service.type = spec.choice<Service::Type>(
+      "type", kClusterIp,
+      {{"ClusterIP", kClusterIp}, {"NodePort", kNodePort}, {"LoadBalancer", kLoadBalancer}, {"ExternalName", kExternalName}});
   if (service.type == kExternalName) spec.skip({"externalName"});
   spec.skip({"sessionAffinity", "ipFamilyPolicy", "externalTrafficPolicy", "allocateLoadBalancerNodePorts"});
   read_cluster_ips(spec, service);
@@ -93,9 +91,8 @@ Object read_endpoint_slice(Fields& object, Metadata metadata) {
   } else {
     object.skip({"endpoints"});
   }
-  object.each("ports", [&](Fields& fields) {
-    slice.ports.push_back({fields.text("name"), fields.port("port"), read_transport(fields)});
-  });
+  object.each("ports",
+              [&](Fields& fields) { slice.ports.push_back({fields.text("name"), fields.port("port"), read_transport(fields)}); });
   return slice;
 }
 

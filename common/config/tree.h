@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace culvert::config {
@@ -15,9 +14,9 @@ struct Tree {
   enum class Type { kNull, kBool, kInt, kFloat, kString, kList, kMap };
   Type type = Type::kNull;
   int line = 0;
-  std::string text;                                  // scalars, as written
-  std::vector<Tree> items;                           // kList
-  std::vector<std::pair<std::string, Tree>> fields;  // kMap, in the order written, names unique
+  std::string text;                // scalars, as written
+  std::vector<Tree> items;         // of a kList, or the values of a kMap
+  std::vector<std::string> names;  // of a kMap: one for each item, in the order written, unique
 
   const Tree* find(std::string_view name) const;  // in a map; null for other types and when missing
 };

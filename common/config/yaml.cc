@@ -104,7 +104,7 @@ class Builder final : public YAML::EventHandler {
     Tree tree;
     YAML::anchor_t anchor = 0;
     std::size_t nodes_before = 0;
-    std::optional<std::string> name = {};          // of the field whose value comes next
+    std::optional<std::string> name = {};        // of the field whose value comes next
     std::unordered_set<std::string> names = {};  // so far: a map of a stranger may be large
   };
   struct Anchored {
@@ -121,7 +121,7 @@ class Builder final : public YAML::EventHandler {
 
   Tree leaf(const YAML::Mark& mark, Tree::Type type, const std::string& text) {
     count(mark, 1);
-    return {.type = type, .line = line(mark), .text = text, .items = {}, .fields = {}};
+    return {.type = type, .line = line(mark), .text = text, .items = {}, .names = {}};
   }
 
   void open(const YAML::Mark& mark, Tree::Type type, YAML::anchor_t anchor) {
@@ -155,11 +155,13 @@ class Builder final : public YAML::EventHandler {
     if (frame.tree.type == Tree::Type::kList) {
       frame.tree.items.push_back(std::move(tree));
     } else if (!frame.name) {
-      if (tree.type == Tree::Type::kList || tree.type == Tree::Type::kMap) throw Refused{tree.line, "a field's name must be a plain word"};
+      if (tree.type == Tree::Type::kList || tree.type == Tree::Type::kMap)
+        throw Refused{tree.line, "a field's name must be a plain word"};
       if (!frame.names.insert(tree.text).second) throw Refused{tree.line, "the field " + tree.text + " is there twice"};
       frame.name = std::move(tree.text);
     } else {
-      frame.tree.fields.emplace_back(std::move(*frame.name), std::move(tree));
+      frame.tree.names.push_back(std::move(*frame.name));
+      frame.tree.items.push_back(std::move(tree));
       frame.name.reset();
     }
   }
@@ -233,7 +235,7 @@ Document read_chunk(const Chunk& chunk, std::size_t& nodes) {
       document.root = builder.take();
       document.line = document.root->line;
     } else {
-      document.root = Tree{.type = Tree::Type::kNull, .line = chunk.line, .text = {}, .items = {}, .fields = {}};
+      document.root = Tree{.type = Tree::Type::kNull, .line = chunk.line, .text = {}, .items = {}, .names = {}};
     }
   } catch (const YAML::Exception& error) {
     fail(chunk.line + std::max(error.mark.line, 0), "not YAML: " + error.msg);
@@ -246,10 +248,8 @@ Document read_chunk(const Chunk& chunk, std::size_t& nodes) {
 }  // namespace
 
 const Tree* Tree::find(std::string_view name) const {
-  for (const auto& [field, value] : fields) {
-    if (field == name) return &value;
-  }
-  return nullptr;
+  const auto found = std::ranges::find(names, name);
+  return found == names.end() ? nullptr : &items[static_cast<std::size_t>(found - names.begin())];
 }
 
 std::string_view describe(Tree::Type type) {
