@@ -107,35 +107,35 @@ CULVERT_LAYOUT(struct culvert_present, 4);
 
 /* Every way out of every program, counted per CPU (PERCPU_ARRAY, __u64). X(NAME, program, exit, help): the two strings are the
  * labels of culvert_bpf_events_total. */
-#define CULVERT_COUNTERS(X)                                                                                                     \
-  X(CONNECT_OUTSIDE, "connect", "outside", "the caller's namespace is not enrolled")                                            \
-  X(CONNECT_KUBELET, "connect", "kubelet", "a connection of the kubelet was noted, its SYN will be registered")                 \
-  X(CONNECT_KUBELET_LOST, "connect", "kubelet_lost", "a connection of the kubelet could not be noted: the probe is captured")   \
-  X(CONNECT_NOT_TCP, "connect", "not_tcp", "connect() of a socket that is not TCP")                                             \
-  X(CONNECT_EXEMPT, "connect", "exempt", "the caller is ztunnel")                                                               \
-  X(CONNECT_OWN, "connect", "own", "to loopback or to an own address of the pod")                                               \
-  X(CONNECT_CAPTURED, "connect", "captured", "sent to ztunnel")                                                                 \
-  X(CONNECT_REFUSED, "connect", "refused", "refused because ztunnel does not listen in the pod")                                \
-  X(CONNECT_MARK_FAILED, "connect", "mark_failed", "refused because the socket could not be marked")                            \
-  X(SOCKOPS_OTHER, "sockops", "other", "a TCP event that we have no interest in")                                               \
-  X(SOCKOPS_PROBE, "sockops", "probe", "a probe of the kubelet was registered")                                                 \
-  X(SOCKOPS_PROBE_LOST, "sockops", "probe_lost", "a probe of the kubelet could not be registered: it is captured")              \
-  X(SOCKOPS_PROBE_CLOSED, "sockops", "probe_closed", "a probe of the kubelet ended")                                            \
-  X(SOCKOPS_LISTENER, "sockops", "listener", "a listener of ztunnel was put into its slot")                                     \
-  X(SOCKOPS_LISTENER_LOST, "sockops", "listener_lost", "a listener of ztunnel could not be put into its slot")                  \
-  X(LOOKUP_LOCAL, "lookup", "local", "to loopback, or between own addresses")                                                   \
-  X(LOOKUP_UDP, "lookup", "udp", "UDP other than captured DNS")                                                                 \
-  X(LOOKUP_DNS_UDP, "lookup", "dns_udp", "a DNS query over UDP, given to ztunnel")                                              \
-  X(LOOKUP_DNS_TCP, "lookup", "dns_tcp", "a DNS connection, given to ztunnel")                                                  \
-  X(LOOKUP_OUTBOUND, "lookup", "outbound", "an outbound connection, given to ztunnel")                                          \
-  X(LOOKUP_IN_POD, "lookup", "in_pod", "ztunnel's connection to the application")                                               \
-  X(LOOKUP_PROBE, "lookup", "probe", "a registered probe of the kubelet, passed to the application")                            \
-  X(LOOKUP_HBONE, "lookup", "hbone", "a tunnel, passed to ztunnel's own port")                                                  \
-  X(LOOKUP_INBOUND, "lookup", "inbound", "an inbound plaintext connection, given to ztunnel")                                   \
-  X(LOOKUP_NO_LISTENER, "lookup", "no_listener", "dropped because ztunnel does not listen in the pod")                          \
-  X(LOOKUP_ASSIGN_FAILED, "lookup", "assign_failed", "dropped because the listener does not take it (family?)")                 \
-  X(ITER_SLOT, "iter", "slot", "a socket of ztunnel was put into its slot by the iterator")                                     \
-  X(ITER_SLOT_LOST, "iter", "slot_lost", "a socket of ztunnel could not be put into its slot by the iterator")                  \
+#define CULVERT_COUNTERS(X)                                                                                                   \
+  X(CONNECT_OUTSIDE, "connect", "outside", "the caller's namespace is not enrolled")                                          \
+  X(CONNECT_KUBELET, "connect", "kubelet", "a connection of the kubelet was noted, its SYN will be registered")               \
+  X(CONNECT_KUBELET_LOST, "connect", "kubelet_lost", "a connection of the kubelet could not be noted: the probe is captured") \
+  X(CONNECT_NOT_TCP, "connect", "not_tcp", "connect() of a socket that is not TCP")                                           \
+  X(CONNECT_EXEMPT, "connect", "exempt", "the caller is ztunnel")                                                             \
+  X(CONNECT_OWN, "connect", "own", "to loopback or to an own address of the pod")                                             \
+  X(CONNECT_CAPTURED, "connect", "captured", "sent to ztunnel")                                                               \
+  X(CONNECT_REFUSED, "connect", "refused", "refused because ztunnel does not listen in the pod")                              \
+  X(CONNECT_MARK_FAILED, "connect", "mark_failed", "refused because the socket could not be marked")                          \
+  X(SOCKOPS_OTHER, "sockops", "other", "a TCP event that we have no interest in")                                             \
+  X(SOCKOPS_PROBE, "sockops", "probe", "a probe of the kubelet was registered")                                               \
+  X(SOCKOPS_PROBE_LOST, "sockops", "probe_lost", "a probe of the kubelet could not be registered: it is captured")            \
+  X(SOCKOPS_PROBE_CLOSED, "sockops", "probe_closed", "a probe of the kubelet ended")                                          \
+  X(SOCKOPS_LISTENER, "sockops", "listener", "a listener of ztunnel was put into its slot")                                   \
+  X(SOCKOPS_LISTENER_LOST, "sockops", "listener_lost", "a listener of ztunnel could not be put into its slot")                \
+  X(LOOKUP_LOCAL, "lookup", "local", "to loopback, or between own addresses")                                                 \
+  X(LOOKUP_UDP, "lookup", "udp", "UDP other than captured DNS")                                                               \
+  X(LOOKUP_DNS_UDP, "lookup", "dns_udp", "a DNS query over UDP, given to ztunnel")                                            \
+  X(LOOKUP_DNS_TCP, "lookup", "dns_tcp", "a DNS connection, given to ztunnel")                                                \
+  X(LOOKUP_OUTBOUND, "lookup", "outbound", "an outbound connection, given to ztunnel")                                        \
+  X(LOOKUP_IN_POD, "lookup", "in_pod", "ztunnel's connection to the application")                                             \
+  X(LOOKUP_PROBE, "lookup", "probe", "a registered probe of the kubelet, passed to the application")                          \
+  X(LOOKUP_HBONE, "lookup", "hbone", "a tunnel, passed to ztunnel's own port")                                                \
+  X(LOOKUP_INBOUND, "lookup", "inbound", "an inbound plaintext connection, given to ztunnel")                                 \
+  X(LOOKUP_NO_LISTENER, "lookup", "no_listener", "dropped because ztunnel does not listen in the pod")                        \
+  X(LOOKUP_ASSIGN_FAILED, "lookup", "assign_failed", "dropped because the listener does not take it (family?)")               \
+  X(ITER_SLOT, "iter", "slot", "a socket of ztunnel was put into its slot by the iterator")                                   \
+  X(ITER_SLOT_LOST, "iter", "slot_lost", "a socket of ztunnel could not be put into its slot by the iterator")                \
   X(ITER_OTHER, "iter", "other", "a file that is no listener of ztunnel")
 
 enum culvert_counter {

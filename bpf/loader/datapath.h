@@ -31,9 +31,9 @@
 namespace culvert::bpf {
 
 struct Options {
-  std::filesystem::path pin_dir;       // on a bpffs; made when missing
-  std::filesystem::path cgroup_root;   // where connect and sockops attach; empty: the cgroup2 root in /proc/self/mountinfo
-  std::uint64_t host_netns_cookie = 0; // where the kubelet lives; 0: the calling thread's network namespace
+  std::filesystem::path pin_dir;        // on a bpffs; made when missing
+  std::filesystem::path cgroup_root;    // where connect and sockops attach; empty: the cgroup2 root in /proc/self/mountinfo
+  std::uint64_t host_netns_cookie = 0;  // where the kubelet lives; 0: the calling thread's network namespace
 };
 
 // An enrolled pod, as the programs know it.
@@ -44,7 +44,9 @@ struct Pod {
 
 // Which of ztunnel's listeners the kernel holds for a pod. `v4` is also true for a dual-stack socket.
 struct Slots {
-  struct Slot { bool v4 = false, v6 = false; };
+  struct Slot {
+    bool v4 = false, v6 = false;
+  };
   Slot outbound, inbound, dns_tcp, dns_udp;
 };
 

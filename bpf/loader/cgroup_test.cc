@@ -1,0 +1,67 @@
+#include "bpf/loader/cgroup.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace culvert::bpf {
+namespace {
+
+TEST(Cgroup2Root, IsTheMountPointOfTheOnlyHierarchy) {
+  const auto root = cgroup2_root("31 23 0:28 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
+
+  ASSERT_TRUE(root);
+  EXPECT_EQ(*root, "/sys/fs/cgroup");
+}
+
+TEST(Cgroup2Root, IsFoundBesideTheV1HierarchiesOfAHybridHost) {
+  const auto root = cgroup2_root(
+      "31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n"
+      "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n"
+      "38 31 0:31 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n");
+
+  ASSERT_TRUE(root);
+  EXPECT_EQ(*root, "/sys/fs/cgroup/unified");
+}
+
+TEST(Cgroup2Root, PrefersTheMountThatShowsMore) {
+  const auto root = cgroup2_root(
+      "40 31 0:31 /system.slice/x /run/part rw - cgroup2 cgroup2 rw\n"
+      "41 31 0:31 / /run/a\\040place rw - cgroup2 cgroup2 rw\n");
+
+  ASSERT_TRUE(root);
+  EXPECT_EQ(*root, "/run/a place");
+}
+
+TEST(Cgroup2Root, SaysWhatToDoWithoutCgroup2) {
+  const auto root = cgroup2_root("31 23 0:28 / / rw - ext4 /dev/vda rw\n");
+
+  ASSERT_FALSE(root);
+  EXPECT_NE(root.error().text.find("mount -t cgroup2"), std::string::npos);
+}
+
+TEST(CgroupOf, NamesTheFolderOfAProcess) {
+  const auto root = cgroup2_root();
+  if (!root) GTEST_SKIP() << "no cgroup2 here";
+
+  const auto folder = cgroup_of(getpid(), *root);
+
+  ASSERT_TRUE(folder) << folder.error().text;
+  EXPECT_TRUE(std::filesystem::exists(*folder / "cgroup.procs")) << *folder;
+  EXPECT_EQ(cgroup_of(1 << 30, *root).has_value(), false);
+}
+
+TEST(CgroupId, IsTheInodeOfTheFolder) {
+  struct stat info{};
+  ASSERT_EQ(::stat("/", &info), 0);
+
+  const auto id = cgroup_id("/");
+
+  ASSERT_TRUE(id);
+  EXPECT_EQ(*id, info.st_ino);
+  EXPECT_FALSE(cgroup_id("/dev/null"));
+  EXPECT_FALSE(cgroup_id("/does/not/exist"));
+}
+
+}  // namespace
+}  // namespace culvert::bpf

@@ -1,0 +1,158 @@
+#include "bpf/loader/datapath.h"
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+#include <set>
+
+#include "bpf/loader/cgroup.h"
+#include "bpf/loader/links.h"
+#include "bpf/loader/state.h"
+#include "common/base/fd.h"
+
+namespace culvert::bpf {
+namespace {
+
+Status check_kernel() {
+  utsname name{};
+  unsigned major = 0, minor = 0;
+  if (::uname(&name) != 0 || std::sscanf(name.release, "%u.%u", &major, &minor) != 2) return {};
+  if (major > 5 || (major == 5 && minor >= 17)) return {};
+  return failure(std::format("loading BPF: Linux {} is too old (5.17 or newer is needed)", name.release));
+}
+
+Result<std::uint64_t> own_netns_cookie() {
+  const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof(cookie);
+  if (!socket || ::getsockopt(socket.get(), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &size) != 0)
+    return failure_errno("reading the cookie of our network namespace");
+  return cookie;
+}
+
+bool is_ours(const bpf_map* map) { return !bpf_map__is_internal(map); }
+
+// Every map is taken from its pin when that fits, else made and pinned; libbpf refuses one of another shape.
+Status pin_maps(bpf_object* object, const std::filesystem::path& folder) {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object) {
+    if (!is_ours(map)) continue;
+    if (const int error = bpf_map__set_pin_path(map, (folder / bpf_map__name(map)).c_str()); error != 0)
+      return libbpf_failure(std::format("pinning BPF map {}", bpf_map__name(map)), error);
+  }
+  return {};
+}
+
+bool all_pinned(bpf_object* object, const std::filesystem::path& folder) {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, object) {
+    if (is_ours(map) && ::access((folder / bpf_map__name(map)).c_str(), F_OK) != 0) return false;
+  }
+  return true;
+}
+
+// The names in a folder; none when it does not exist.
+std::vector<std::string> names_in(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) names.push_back(entry.path().filename());
+  return names;
+}
+
+bool is_version_folder(std::string_view name) {
+  return name.size() > 1 && name[0] == 'v' && name.find_first_not_of("0123456789", 1) == name.npos;
+}
+
+Status remove_tree(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error) return failure(std::format("removing {}: {}", path.string(), error.message()));
+  return {};
+}
+
+}  // namespace
+
+Datapath::Datapath(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Datapath::Datapath(Datapath&&) noexcept = default;
+Datapath& Datapath::operator=(Datapath&&) noexcept = default;
+Datapath::~Datapath() = default;
+
+bool Datapath::fresh() const { return state_->fresh; }
+const std::filesystem::path& Datapath::cgroup_root() const { return state_->cgroup_root; }
+
+Result<Datapath> Datapath::load(const Options& options) {
+  log_libbpf();
+  if (const auto fit = check_kernel(); !fit) return std::unexpected(fit.error());
+  auto root = options.cgroup_root.empty() ? cgroup2_root() : Result<std::filesystem::path>(options.cgroup_root);
+  if (!root) return std::unexpected(root.error());
+  auto host = options.host_netns_cookie == 0 ? own_netns_cookie() : Result<std::uint64_t>(options.host_netns_cookie);
+  if (!host) return std::unexpected(host.error());
+
+  auto state = std::make_unique<State>();
+  state->pin_dir = options.pin_dir;
+  state->cgroup_root = std::move(*root);
+  const auto maps = options.pin_dir / version_folder(CULVERT_ABI_VERSION);
+  for (const auto& folder : {maps, options.pin_dir / "links"}) {
+    if (auto made = make_pin_folder(folder); !made) return std::unexpected(made.error());
+  }
+
+  state->node.reset(culvert_node_bpf::open());
+  if (!state->node) return libbpf_failure("opening the BPF object", -errno);
+  state->fresh = !all_pinned(state->node->obj, maps);
+  if (auto pinned = pin_maps(state->node->obj, maps); !pinned) return std::unexpected(pinned.error());
+  state->node->rodata->host_netns_cookie = *host;
+  state->node->rodata->has_set_retval =
+      libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, nullptr) == 1;
+  if (const int error = culvert_node_bpf::load(state->node.get()); error != 0)
+    return libbpf_failure("loading the BPF programs", error);
+  return Datapath(std::move(state));
+}
+
+Status Datapath::activate() {
+  const Fd root(::open(state_->cgroup_root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return failure_errno(std::format("opening the cgroup root {}", state_->cgroup_root.string()));
+  const auto attach = [&](std::string_view name, const bpf_program* program) {
+    const int fd = bpf_program__fd(program);
+    return put_link(state_->link(name), fd,
+                    [&] { return bpf_link_create(fd, root.get(), bpf_program__expected_attach_type(program), nullptr); });
+  };
+
+  // Sockops first, so that no listener is missed between the walk and the swap; the connect hooks read what both have filled.
+  const auto& programs = state_->node->progs;
+  if (auto done = attach("sockops", programs.culvert_sockops); !done) return done;
+  if (auto done = refill_listeners(); !done) return done;
+  if (auto done = attach("connect4", programs.culvert_connect4); !done) return done;
+  if (auto done = attach("connect6", programs.culvert_connect6); !done) return done;
+
+  // What a predecessor has left: links that we do not know, maps of other versions.
+  for (const auto& name : names_in(state_->pin_dir / "links")) {
+    if (name == "sockops" || name == "connect4" || name == "connect6" || name.starts_with("pod-")) continue;
+    if (auto done = drop_link(state_->link(name)); !done) return done;
+  }
+  for (const auto& name : names_in(state_->pin_dir)) {
+    if (!is_version_folder(name) || name == version_folder(CULVERT_ABI_VERSION)) continue;
+    if (auto done = remove_tree(state_->pin_dir / name); !done) return done;
+  }
+  return {};
+}
+
+Status Datapath::unload(const std::filesystem::path& pin_dir) {
+  // The connect hooks go first: a socket that nobody marks any more needs no steering.
+  std::vector<std::string> links{"connect4", "connect6"};
+  for (auto& name : names_in(pin_dir / "links")) links.push_back(std::move(name));
+  for (const auto& name : links) {
+    if (auto done = drop_link(pin_dir / "links" / name); !done) return done;
+  }
+  for (const auto& name : names_in(pin_dir)) {
+    if (name != "links" && !is_version_folder(name)) continue;
+    if (auto done = remove_tree(pin_dir / name); !done) return done;
+  }
+  ::rmdir(pin_dir.c_str());  // stays when it is the bpffs itself, or holds what is not ours
+  return {};
+}
+
+}  // namespace culvert::bpf

@@ -1,0 +1,69 @@
+#include "bpf/loader/links.h"
+
+#include <bpf/bpf.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <format>
+
+#include "common/base/fd.h"
+
+namespace culvert::bpf {
+namespace {
+
+Status make_link(const std::filesystem::path& pin, const std::function<int()>& attach) {
+  const Fd link(attach());
+  if (!link) {
+    const char* hint = errno == EPERM
+                           ? " (is another program attached there that allows no second one? bpftool cgroup tree; bpftool net)"
+                       : errno == E2BIG ? " (too many programs are attached there)"
+                                        : "";
+    return failure(std::format("attaching {}: {}{}", pin.filename().string(), errno_text(errno), hint));
+  }
+  if (bpf_obj_pin(link.get(), pin.c_str()) != 0) return failure_errno(std::format("pinning {}", pin.string()));
+  return {};
+}
+
+}  // namespace
+
+Status put_link(const std::filesystem::path& pin, int program, const std::function<int()>& attach) {
+  const Fd link(bpf_obj_get(pin.c_str()));
+  if (!link) {
+    if (errno != ENOENT) return failure_errno(std::format("opening pinned link {}", pin.string()));
+    return make_link(pin, attach);
+  }
+  if (bpf_link_update(link.get(), program, nullptr) == 0) return {};
+  if (errno != ENOLINK) return failure_errno(std::format("swapping the program of {}", pin.string()));
+  if (::unlink(pin.c_str()) != 0) return failure_errno(std::format("removing {}", pin.string()));
+  return make_link(pin, attach);
+}
+
+Status drop_link(const std::filesystem::path& pin) {
+  const Fd link(bpf_obj_get(pin.c_str()));
+  if (!link && errno == ENOENT) return {};
+  // Detached by name and not by closing: closing takes effect some time later. A link whose namespace is gone is detached already.
+  if (link) bpf_link_detach(link.get());
+  if (::unlink(pin.c_str()) != 0 && errno != ENOENT) return failure_errno(std::format("removing {}", pin.string()));
+  return {};
+}
+
+Status make_pin_folder(const std::filesystem::path& folder) {
+  if (!folder.is_absolute()) return failure(std::format("--pin-dir {}: not an absolute path", folder.string()));
+  struct stat info{};
+  if (::stat(folder.c_str(), &info) != 0) {
+    if (errno != ENOENT) return failure_errno(std::format("looking at {}", folder.string()));
+    // The parent first: it says whether this is a bpffs before anything is made on another kind of file system.
+    if (const auto parent = make_pin_folder(folder.parent_path()); !parent) return parent;
+    if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return failure_errno(std::format("making {}", folder.string()));
+  }
+  struct statfs system{};
+  if (::statfs(folder.c_str(), &system) != 0) return failure_errno(std::format("looking at {}", folder.string()));
+  if (static_cast<unsigned long>(system.f_type) != BPF_FS_MAGIC)
+    return failure(std::format("--pin-dir: {} is not on a bpffs (mount -t bpf bpf /sys/fs/bpf)", folder.string()));
+  return {};
+}
+
+}  // namespace culvert::bpf

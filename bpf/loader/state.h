@@ -1,0 +1,53 @@
+#pragma once
+// What a Datapath holds. Internal to the loader.
+
+#include <bpf/libbpf.h>
+
+#include <filesystem>
+#include <format>
+#include <memory>
+#include <string>
+
+#include "bpf/include/culvert_abi.h"
+#include "bpf/loader/datapath.h"
+#include "bpf/loader/maps.h"
+#include "culvert_lookup_bpf.skel.h"
+#include "culvert_node_bpf.skel.h"
+
+namespace culvert::bpf {
+
+struct DestroyNode {
+  void operator()(culvert_node_bpf* node) const { culvert_node_bpf::destroy(node); }
+};
+struct DestroyLookup {
+  void operator()(culvert_lookup_bpf* lookup) const { culvert_lookup_bpf::destroy(lookup); }
+};
+
+struct Datapath::State {
+  std::filesystem::path pin_dir;
+  std::filesystem::path cgroup_root;
+  bool fresh = false;
+  std::unique_ptr<culvert_node_bpf, DestroyNode> node;
+
+  std::filesystem::path link(std::string_view name) const { return pin_dir / "links" / name; }
+  std::filesystem::path lookup_link(std::uint64_t cookie) const { return link(std::format("pod-{}", cookie)); }
+
+  Map<culvert_pod_key, culvert_pod> pods() const { return {bpf_map__fd(node->maps.pods), "pods"}; }
+  Map<culvert_own_key, culvert_present> own_addresses() const { return {bpf_map__fd(node->maps.own_addresses), "own_addresses"}; }
+  Map<culvert_listener_key, __u64> listeners() const { return {bpf_map__fd(node->maps.listeners), "listeners"}; }
+  Map<culvert_cgroup_key, culvert_present> exempt() const { return {bpf_map__fd(node->maps.exempt_cgroups), "exempt_cgroups"}; }
+  Map<culvert_cgroup_key, culvert_present> kubelets() const {
+    return {bpf_map__fd(node->maps.kubelet_cgroups), "kubelet_cgroups"};
+  }
+};
+
+// The folder of one ABI version's maps below PIN_DIR.
+inline std::string version_folder(unsigned version) { return std::format("v{}", version); }
+
+// An error of libbpf's: `code` is negative errno.
+std::unexpected<Error> libbpf_failure(std::string_view what, int code);
+
+// libbpf's own messages go to our log, scope "bpf".
+void log_libbpf();
+
+}  // namespace culvert::bpf
