@@ -9,9 +9,7 @@
 #ifndef CULVERT_ABI_H
 #define CULVERT_ABI_H
 
-#ifndef __bpf__ /* BPF programs include bpf/lib/vmlinux.h first */
 #include <linux/types.h>
-#endif
 
 #ifndef CULVERT_ABI_VERSION /* tests build everything a second time as another version */
 #define CULVERT_ABI_VERSION 1

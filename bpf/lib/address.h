@@ -2,8 +2,6 @@
 #ifndef CULVERT_ADDRESS_H
 #define CULVERT_ADDRESS_H
 
-#include <bpf/bpf_endian.h>
-
 #include "bpf/lib/maps.h"
 
 #define AF_INET 2

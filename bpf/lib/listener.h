@@ -2,8 +2,6 @@
 #ifndef CULVERT_LISTENER_H
 #define CULVERT_LISTENER_H
 
-#include <bpf/bpf_core_read.h>
-
 #include "bpf/lib/address.h"
 
 #define IPPROTO_TCP 6

@@ -3,8 +3,6 @@
 #ifndef CULVERT_MAPS_H
 #define CULVERT_MAPS_H
 
-#include <bpf/bpf_helpers.h>
-
 #include "bpf/include/culvert_abi.h"
 #include "bpf/lib/vmlinux.h"
 

@@ -4,9 +4,15 @@
 #ifndef CULVERT_VMLINUX_H
 #define CULVERT_VMLINUX_H
 
-#include <linux/bpf.h>
+/* In this order: libbpf's helpers use the kernel's types. */
+/* clang-format off */
 #include <linux/types.h>
+#include <linux/bpf.h>
 #include <stdbool.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+/* clang-format on */
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
