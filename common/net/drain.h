@@ -23,7 +23,7 @@ class Drain {
   // One live thing. Counted from hold() to its destruction.
   class Hold {
    public:
-    Hold() = default;
+    Hold();
     Hold(Hold&&) noexcept;
     Hold& operator=(Hold&&) noexcept;
     ~Hold();

@@ -13,7 +13,7 @@ namespace culvert::net {
 class Event {
  public:
   explicit Event(Loop& loop) : loop_(&loop) {}
-  ~Event();  // nobody may be waiting
+  ~Event();  // whoever still waits is never woken
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
 
@@ -31,7 +31,7 @@ class Event {
     ~Wait();
     bool await_ready() const noexcept { return event_->set_; }
     void await_suspend(std::coroutine_handle<> handle);
-    void await_resume() const noexcept {}
+    void await_resume() noexcept;
 
    private:
     friend class Event;

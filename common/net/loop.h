@@ -51,13 +51,22 @@ class Loop {
   void run(Task<> task);
 
   // Resumes after everything that is ready now has had its turn. For long loops that never wait.
-  struct Yield {
-    Loop& loop;
+  class [[nodiscard]] Yield {
+   public:
+    explicit Yield(Loop& loop) : loop_(loop) {}
+    Yield(const Yield&) = delete;
+    ~Yield() {
+      if (handle_) loop_.forget(handle_);
+    }
     bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> handle);
-    void await_resume() const noexcept {}
+    void await_suspend(std::coroutine_handle<> handle) { loop_.resume_soon(handle_ = handle); }
+    void await_resume() noexcept { handle_ = {}; }
+
+   private:
+    Loop& loop_;
+    std::coroutine_handle<> handle_;
   };
-  Yield yield() { return {*this}; }
+  Yield yield() { return Yield(*this); }
 
   // Resumes after the handler that is running now: how events wake their waiters without re-entering whoever signals.
   void resume_soon(std::coroutine_handle<> handle);

@@ -17,13 +17,15 @@
 
 #include <sys/uio.h>
 
-#include <coroutine>
-#include <memory>
+#include <chrono>
+#include <cstddef>
 #include <span>
+#include <utility>
 
 #include "common/base/address.h"
 #include "common/base/fd.h"
 #include "common/base/result.h"
+#include "common/net/descriptor.h"
 #include "common/net/io.h"
 #include "common/net/loop.h"
 
@@ -38,44 +40,29 @@ struct Keepalive {
 
 class Stream {
  public:
-  Stream();  // none
-  ~Stream();
-  Stream(Stream&&) noexcept;
-  Stream& operator=(Stream&&) noexcept;
+  Stream() = default;  // none
 
   // Takes over a connected socket. Makes it non-blocking, sets TCP_NODELAY when it is TCP.
   static Result<Stream> adopt(Loop& loop, Fd socket);
   // Two ends of a socketpair, for tests.
   static Result<std::pair<Stream, Stream>> pair(Loop& loop);
 
-  explicit operator bool() const;  // neither none nor closed
-  Loop& loop() const;
+  explicit operator bool() const { return static_cast<bool>(descriptor_); }  // neither none nor closed
+  Loop& loop() const { return descriptor_.loop(); }
 
   Io try_read(std::span<std::byte> into);
   Io try_write(std::span<const std::byte> from);
   Io try_writev(std::span<const iovec> parts);
 
-  enum class Direction : std::uint8_t { kRead, kWrite, kBroken };
-  struct State;  // of stream.cc
-  class [[nodiscard]] Wait {
-   public:
-    Wait(State* state, Direction direction);
-    Wait(const Wait&) = delete;
-    ~Wait();
-    bool await_ready() noexcept;
-    void await_suspend(std::coroutine_handle<> handle);
-    Status await_resume();  // fails only when the stream was closed by us
-
-   private:
-    State* state_;
-    Direction direction_;
-    bool waiting_ = false;
-  };
+  using Wait = Descriptor::Wait;  // co_await it: a Status that fails only when the stream was closed by us
   // Ready when a read would not block: bytes, EOF, reset or an error.
   Wait readable();
   Wait writable();
   // Ready when the connection was reset, or both directions have ended: to notice a reset while nothing is read.
+  // check() says which it was.
   Wait broken();
+  // kOk, or kReset or kError when the connection has broken, without reading: after EOF a read no longer tells.
+  Io check();
 
   // One read that waits. Never kWouldBlock.
   Task<Io> read(std::span<std::byte> into);
@@ -84,19 +71,31 @@ class Stream {
 
   void shutdown_write();
   void reset();
+  // reset() that first gives the peer's kernel up to `patience` to take what was written, so that a reset which is passed on
+  // overtakes no bytes.
+  Task<> reset_after_sending(Clock::duration patience);
   void close();  // wakes waiters with an error
   Fd release();  // leaves the loop, stays open: for handing it to another loop or process. Nobody may be waiting.
 
   Endpoint local() const;  // for a captured connection: the destination that the application asked for
-  Endpoint peer() const;
-  int fd() const;
+  const Endpoint& peer() const { return peer_; }
+  int fd() const { return descriptor_.fd(); }
 
   Status set_keepalive(const Keepalive& keepalive);
   Status set_user_timeout(std::chrono::milliseconds timeout);
   void set_unsent_low_water(std::size_t bytes);  // TCP_NOTSENT_LOWAT: writable() only when less than this is unsent
 
  private:
-  State* state_ = nullptr;
+  friend class Listener;
+  friend class Dialler;
+  Stream(Descriptor descriptor, Endpoint peer) : descriptor_(std::move(descriptor)), peer_(peer) {}
+  Io ended(int number);
+
+  Descriptor descriptor_;
+  Endpoint peer_;
+  Io end_;                     // how reading ended for good, once it has
+  bool more_ = false;          // the last read filled its buffer
+  bool wrote_fin_ = false;
 };
 
 }  // namespace culvert::net

@@ -106,6 +106,18 @@ class [[nodiscard("a task does nothing until it is awaited or spawned")]] Task {
   void await_suspend(std::coroutine_handle<> awaiting) { handle_.promise().continuation = awaiting; }
   T await_resume() { return handle_.promise().take(); }
 
+  // For joining several: start() runs until the first wait and says whether the task has ended; if not, rest() awaits the end.
+  bool start() { return await_ready(); }
+  auto rest() {
+    struct Rest {
+      std::coroutine_handle<promise_type> handle;
+      bool await_ready() const { return handle.done(); }
+      void await_suspend(std::coroutine_handle<> awaiting) { handle.promise().continuation = awaiting; }
+      T await_resume() { return handle.promise().take(); }
+    };
+    return Rest{handle_};
+  }
+
  private:
   std::coroutine_handle<promise_type> handle_;
 };
