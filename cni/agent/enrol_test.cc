@@ -1,0 +1,88 @@
+#include "cni/agent/enrol.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace culvert::agent {
+namespace {
+
+struct Case {
+  std::string pod_label;
+  std::string namespace_label;
+  Verdict expect;
+};
+
+config::Pod pod(std::string_view label) {
+  config::Pod pod;
+  pod.metadata.name = "web-0";
+  pod.metadata.name_space = "shop";
+  if (!label.empty()) pod.metadata.labels[std::string(kModeLabel)] = label;
+  return pod;
+}
+
+config::Namespace name_space(std::string_view label) {
+  config::Namespace object;
+  object.metadata.name = "shop";
+  if (!label.empty()) object.metadata.labels[std::string(kModeLabel)] = label;
+  return object;
+}
+
+TEST(Enrol, FollowsTheLabelOfThePodBeforeThatOfTheNamespace) {
+  const Case cases[] = {
+      {"", "", Verdict::kNotLabelled},       {"", "ambient", Verdict::kEnrolled},   {"", "none", Verdict::kNotLabelled},
+      {"ambient", "", Verdict::kEnrolled},   {"ambient", "none", Verdict::kEnrolled}, {"none", "ambient", Verdict::kOptedOut},
+      {"x", "ambient", Verdict::kEnrolled},  {"x", "", Verdict::kNotLabelled},
+  };
+  for (const auto& [of_pod, of_namespace, expect] : cases) {
+    const auto space = name_space(of_namespace);
+    EXPECT_EQ(decide(pod(of_pod), &space, {}).verdict, expect) << "pod=" << of_pod << " namespace=" << of_namespace;
+  }
+}
+
+TEST(Enrol, WaitsForANamespaceThatIsNotKnownYet) {
+  EXPECT_EQ(decide(pod(""), nullptr, {}).verdict, Verdict::kUnknownNamespace);
+  EXPECT_EQ(decide(pod("ambient"), nullptr, {}).verdict, Verdict::kEnrolled);
+}
+
+TEST(Enrol, NeverTakesWhatCannotOrMustNotBeCaptured) {
+  const auto space = name_space("ambient");
+
+  auto host = pod("ambient");
+  host.spec.host_network = true;
+  EXPECT_EQ(decide(host, &space, {}).verdict, Verdict::kHostNetwork);
+
+  auto ended = pod("ambient");
+  ended.phase = config::PodPhase::kSucceeded;
+  EXPECT_EQ(decide(ended, &space, {}).verdict, Verdict::kTerminated);
+
+  auto sidecar = pod("ambient");
+  sidecar.metadata.annotations["sidecar.istio.io/status"] = "{}";
+  EXPECT_EQ(decide(sidecar, &space, {}).verdict, Verdict::kSidecar);
+
+  EXPECT_EQ(decide(pod("ambient"), &space, {.excluded_namespaces = {"shop"}}).verdict, Verdict::kExcludedNamespace);
+}
+
+TEST(Enrol, LetsThePodSayWhetherItsDnsIsCaptured) {
+  auto with = pod("ambient");
+  EXPECT_TRUE(decide(with, nullptr, {.dns_capture = true}).dns_capture);
+  EXPECT_FALSE(decide(with, nullptr, {.dns_capture = false}).dns_capture);
+
+  with.metadata.annotations["ambient.istio.io/dns-capture"] = "false";
+  EXPECT_FALSE(decide(with, nullptr, {.dns_capture = true}).dns_capture);
+
+  with.metadata.annotations["ambient.istio.io/dns-capture"] = "maybe";
+  const auto decision = decide(with, nullptr, {.dns_capture = true});
+  EXPECT_TRUE(decision.dns_capture);
+  EXPECT_THAT(decision.notes, testing::ElementsAre(testing::HasSubstr("neither true nor false")));
+}
+
+TEST(Enrol, SaysWhatAPodAsksForInVain) {
+  auto gateway = pod("ambient");
+  gateway.metadata.annotations["ambient.istio.io/bypass-inbound-capture"] = "true";
+  gateway.metadata.annotations["istio.io/reroute-virtual-interfaces"] = "tap0";
+
+  EXPECT_EQ(decide(gateway, nullptr, {}).notes.size(), 2u);
+}
+
+}  // namespace
+}  // namespace culvert::agent

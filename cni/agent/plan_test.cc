@@ -1,0 +1,67 @@
+#include "cni/agent/plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace culvert::agent {
+namespace {
+
+using enum Step;
+
+// `first` stands before `second`, and both are there.
+void expect_order(const std::vector<Step>& steps, Step first, Step second) {
+  const auto a = std::ranges::find(steps, first);
+  const auto b = std::ranges::find(steps, second);
+  EXPECT_TRUE(a < b && b != steps.end()) << name(first) << " before " << name(second);
+}
+
+TEST(Plan, EnrolsWithTheCaptureLast) {
+  const auto steps = plan({.wanted = true, .dns_capture = true});
+
+  expect_order(steps, kPrepare, kTellZtunnel);
+  expect_order(steps, kTellZtunnel, kFillSlots);  // slots are filled from listeners that exist
+  expect_order(steps, kFillSlots, kAttach);       // nothing is steered to an empty slot
+  expect_order(steps, kAttach, kCaptureDns);
+  expect_order(steps, kAttach, kEnrol);
+  expect_order(steps, kAwaitActive, kPublish);  // nobody tunnels to a pod that is not whole
+  EXPECT_EQ(steps.back(), kPublish);
+}
+
+TEST(Plan, RemovesInTheOppositeOrder) {
+  const auto steps = plan({.wanted = false});
+
+  expect_order(steps, kUnpublish, kWithdraw);
+  expect_order(steps, kWithdraw, kDetach);
+  expect_order(steps, kReleaseDns, kDetach);
+  expect_order(steps, kDetach, kTakeFromZtunnel);  // no new connection meets closed listeners
+  expect_order(steps, kTakeFromZtunnel, kAwaitSockets);
+  expect_order(steps, kAwaitSockets, kRestore);  // routes of live connections stay
+  EXPECT_EQ(steps.back(), kForget);
+}
+
+TEST(Plan, KeepsADeletedPodCapturedUntilItsNamespaceIsGone) {
+  const auto steps = plan({.wanted = true, .pod_exists = false});
+
+  expect_order(steps, kTakeFromZtunnel, kAwaitNetns);
+  expect_order(steps, kReleaseNetns, kAwaitNetns);
+  expect_order(steps, kAwaitNetns, kWithdraw);
+  EXPECT_FALSE(std::ranges::contains(steps, kRestore));
+}
+
+TEST(Plan, OnlyCleansUpAfterANamespaceThatIsGone) {
+  const auto steps = plan({.wanted = true, .netns_alive = false});
+
+  EXPECT_THAT(steps, testing::ElementsAre(kUnpublish, kTakeFromZtunnel, kWithdraw, kDetach, kForget));
+}
+
+TEST(Plan, LeavesTheDnsOfAPodAloneThatDoesNotWantItCaptured) {
+  const auto steps = plan({.wanted = true, .dns_capture = false});
+
+  EXPECT_FALSE(std::ranges::contains(steps, kCaptureDns));
+  EXPECT_TRUE(std::ranges::contains(steps, kReleaseDns));  // it may have been captured before
+}
+
+}  // namespace
+}  // namespace culvert::agent
