@@ -31,7 +31,8 @@ void read_dns_capture(const config::Labels& annotations, Decision& decision) {
   if (wish == "true" || wish == "false") {
     decision.dns_capture = wish == "true";
   } else {
-    decision.notes.push_back(std::format("annotation {}=\"{}\" is neither true nor false: the default counts", kDnsCapture, wish));
+    decision.notes.push_back(
+        std::format("annotation {}=\"{}\" is neither true nor false: the default counts", kDnsCapture, wish));
   }
 }
 
@@ -72,10 +73,12 @@ Decision decide(const config::Pod& pod, const config::Namespace* name_space, con
   decision.dns_capture = rules.dns_capture;
   read_dns_capture(annotations, decision);
   if (config::value_of(annotations, kBypassInbound) == "true") {
-    decision.notes.push_back(std::format("annotation {} is not supported yet: inbound connections are captured as well", kBypassInbound));
+    decision.notes.push_back(
+        std::format("annotation {} is not supported yet: inbound connections are captured as well", kBypassInbound));
   }
   if (!config::value_of(annotations, kReroute).empty()) {
-    decision.notes.push_back(std::format("annotation {} is not supported yet: virtual interfaces are treated like any other", kReroute));
+    decision.notes.push_back(
+        std::format("annotation {} is not supported yet: virtual interfaces are treated like any other", kReroute));
   }
   return decision;
 }

@@ -12,7 +12,7 @@ namespace culvert::agent {
 
 inline constexpr std::string_view kModeLabel = "istio.io/dataplane-mode";
 inline constexpr std::string_view kRedirection = "ambient.istio.io/redirection";  // what we tell: "enabled", "pending", absent
-inline constexpr std::string_view kNetnsAnnotation = "culvert.dev/netns";         // path of the pod's network namespace, file mode
+inline constexpr std::string_view kNetnsAnnotation = "culvert.dev/netns";  // path of the pod's network namespace, file mode
 
 enum class Verdict : std::uint8_t {
   kEnrolled,           // belongs to the mesh

@@ -29,9 +29,9 @@ config::Namespace name_space(std::string_view label) {
 
 TEST(Enrol, FollowsTheLabelOfThePodBeforeThatOfTheNamespace) {
   const Case cases[] = {
-      {"", "", Verdict::kNotLabelled},       {"", "ambient", Verdict::kEnrolled},   {"", "none", Verdict::kNotLabelled},
-      {"ambient", "", Verdict::kEnrolled},   {"ambient", "none", Verdict::kEnrolled}, {"none", "ambient", Verdict::kOptedOut},
-      {"x", "ambient", Verdict::kEnrolled},  {"x", "", Verdict::kNotLabelled},
+      {"", "", Verdict::kNotLabelled},      {"", "ambient", Verdict::kEnrolled},     {"", "none", Verdict::kNotLabelled},
+      {"ambient", "", Verdict::kEnrolled},  {"ambient", "none", Verdict::kEnrolled}, {"none", "ambient", Verdict::kOptedOut},
+      {"x", "ambient", Verdict::kEnrolled}, {"x", "", Verdict::kNotLabelled},
   };
   for (const auto& [of_pod, of_namespace, expect] : cases) {
     const auto space = name_space(of_namespace);

@@ -10,34 +10,34 @@ namespace culvert::agent {
 
 enum class Step : std::uint8_t {
   // In.
-  kPrepare,       // sysctls, rules and routes in the pod's namespace; they capture nothing yet
-  kAddresses,     // the namespace's addresses into the kernel's map, and kept current from now on
-  kTellZtunnel,   // ZDS Add, until a ztunnel has acknowledged it: its listeners are open
-  kFillSlots,     // the kernel knows these listeners
-  kAttach,        // what others send to the pod goes to ztunnel
-  kCaptureDns,    // DNS queries of the pod go to ztunnel
-  kEnrol,         // what the pod's applications dial goes to ztunnel
-  kAwaitActive,   // the programs of this agent's version are in force
-  kPublish,       // annotation: enabled
+  kPrepare,      // sysctls, rules and routes in the pod's namespace; they capture nothing yet
+  kAddresses,    // the namespace's addresses into the kernel's map, and kept current from now on
+  kTellZtunnel,  // ZDS Add, until a ztunnel has acknowledged it: its listeners are open
+  kFillSlots,    // the kernel knows these listeners
+  kAttach,       // what others send to the pod goes to ztunnel
+  kCaptureDns,   // DNS queries of the pod go to ztunnel
+  kEnrol,        // what the pod's applications dial goes to ztunnel
+  kAwaitActive,  // the programs of this agent's version are in force
+  kPublish,      // annotation: enabled
   // Out.
-  kUnpublish,     // annotation away: the control plane sends others here in plaintext again
-  kWithdraw,      // no new outbound capture
-  kReleaseDns,    // DNS goes out by itself
-  kDetach,        // no steering of what arrives
-  kLetFinish,     // a moment for what runs through ztunnel to end by itself
+  kUnpublish,        // annotation away: the control plane sends others here in plaintext again
+  kWithdraw,         // no new outbound capture
+  kReleaseDns,       // DNS goes out by itself
+  kDetach,           // no steering of what arrives
+  kLetFinish,        // a moment for what runs through ztunnel to end by itself
   kTakeFromZtunnel,  // ZDS Del, until it is acknowledged: what still ran has ended
-  kAwaitSockets,  // until no marked socket is left, or patience is over
-  kRestore,       // sysctls, rules and routes as they were
-  kReleaseNetns,  // our descriptor of the namespace closed, so that it can end
-  kAwaitNetns,    // until the namespace is gone: whatever still runs inside stays captured, and refused
-  kForget,        // no trace in the kernel's maps
+  kAwaitSockets,     // until no marked socket is left, or patience is over
+  kRestore,          // sysctls, rules and routes as they were
+  kReleaseNetns,     // our descriptor of the namespace closed, so that it can end
+  kAwaitNetns,       // until the namespace is gone: whatever still runs inside stays captured, and refused
+  kForget,           // no trace in the kernel's maps
 };
 std::string_view name(Step step);  // "tell_ztunnel"
 
 struct Situation {
-  bool wanted = false;       // to be in the mesh
-  bool pod_exists = true;    // the object is there; when it is not, its processes may still be ending
-  bool netns_alive = true;   // the namespace can be entered
+  bool wanted = false;      // to be in the mesh
+  bool pod_exists = true;   // the object is there; when it is not, its processes may still be ending
+  bool netns_alive = true;  // the namespace can be entered
   bool dns_capture = false;
 };
 

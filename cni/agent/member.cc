@@ -1,0 +1,348 @@
+#include "cni/agent/member.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <format>
+#include <tuple>
+#include <utility>
+
+#include "cni/redirect/address_watch.h"
+#include "cni/redirect/netns.h"
+#include "cni/redirect/redirect.h"
+#include "common/base/log.h"
+#include "common/net/descriptor.h"
+
+namespace culvert::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view kScope = "pods";
+constexpr net::Clock::duration kFirstRetry = 500ms;
+constexpr net::Clock::duration kLastRetry = 15s;
+constexpr net::Clock::duration kSocketPoll = 50ms;
+constexpr net::Clock::duration kNetnsPoll = 1s;
+
+// The inode of the namespace that a path leads to, 0 when it leads to none.
+std::uint64_t inode_at(const std::string& path) {
+  struct stat status{};
+  return !path.empty() && ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+}
+
+redirect::PodAddresses primary(const std::vector<IpAddress>& addresses) {
+  redirect::PodAddresses found;
+  for (const auto& address : addresses) {
+    auto& family = address.is_v4() ? found.v4 : found.v6;
+    if (!family) family = address;
+  }
+  return found;
+}
+
+}  // namespace
+
+Member::Member(Surroundings& surroundings, std::string uid, bool captured)
+    : around_(surroundings), uid_(std::move(uid)), captured_(captured), changed_(surroundings.loop) {}
+
+void Member::wish(std::shared_ptr<const config::Pod> pod, Decision decision) {
+  const auto concerns_us = [](const config::Pod& p) {
+    return std::tuple(p.addresses, p.spec.service_account, config::value_of(p.metadata.annotations, kNetnsAnnotation));
+  };
+  const bool same = pod_ != nullptr && pod_exists_ && concerns_us(*pod) == concerns_us(*pod_) && decision == decision_;
+  const bool first = pod_ == nullptr;
+  pod_ = std::move(pod);
+  decision_ = std::move(decision);
+  pod_exists_ = true;
+  name_ = pod_->metadata.name_space + "/" + pod_->metadata.name;
+  if (!same) change();
+  if (!first) return;
+  if (captured_) around_.zds.add(zds_pod(), nullptr);  // ztunnel keeps what it has, whatever comes between
+  around_.loop.spawn(live(shared_from_this()));
+}
+
+void Member::pod_deleted() {
+  pod_exists_ = false;
+  change();
+}
+
+void Member::change() {
+  ++version_;
+  changed_.notify_all();
+}
+
+void Member::look() {
+  if (state_ == State::kGone || !pod_exists_) return;
+  if (inode_at(netns_path()) != inode_) return change();
+  if (settled() && around_.zds.has_ztunnel() && !slots_filled()) change();
+}
+
+void Member::acknowledged(std::string_view error) {
+  answer_ = error;
+  // A ztunnel that came anew holds its listeners anew; those for DNS are in no slot yet.
+  if (settled() && (!error.empty() || !fill_slots())) return change();
+  changed_.notify_all();
+}
+
+void Member::taken() {
+  taken_ = true;
+  changed_.notify_all();
+}
+
+zds::Pod Member::zds_pod() const {
+  return {.uid = uid_,
+          .name = pod_->metadata.name,
+          .name_space = pod_->metadata.name_space,
+          .service_account = pod_->spec.service_account};
+}
+
+std::string Member::netns_path() const { return std::string(config::value_of(pod_->metadata.annotations, kNetnsAnnotation)); }
+
+net::Task<> Member::live(std::shared_ptr<Member> self) {
+  Member& me = *self;
+  auto retry = kFirstRetry;
+  while (true) {
+    const auto version = me.version_;
+    const auto walked = co_await me.walk(version);
+    if (me.version_ != version) {
+      retry = kFirstRetry;
+      continue;
+    }
+    if (!walked) {
+      me.fail(walked.error());
+      co_await me.changed_.wait_for(retry);
+      retry = std::min(retry * 2, kLastRetry);
+      continue;
+    }
+    me.succeed();
+    if (me.state_ == State::kGone) co_return;
+    while (me.version_ == version) co_await me.changed_.wait();
+    retry = kFirstRetry;
+  }
+}
+
+void Member::fail(const Error& error) {
+  error_ = std::format("{}: {}", name(step_), error.text);
+  log::error(kScope, "a step failed, it will be tried again", {log::field("pod", name_), log::field("error", error_)});
+  around_.health.failing("pod " + name_, name(step_), error_);
+}
+
+void Member::succeed() {
+  error_.clear();
+  around_.health.recovered("pod " + name_);
+  if (state_ == State::kLeaving && pod_exists_ && decision_.enrolled()) {
+    error_ = std::format("its network namespace {} is not there", netns_path());
+    around_.health.failing("pod " + name_, "netns", error_);
+  } else if (state_ == State::kLeaving) {
+    state_ = State::kGone;
+  }
+  around_.settled();
+}
+
+net::Task<Status> Member::walk(std::uint64_t version) {
+  step_ = Step::kPrepare;
+  if (auto opened = open_netns(); !opened) co_return opened;
+  const Situation situation{.wanted = decision_.enrolled(),
+                            .pod_exists = pod_exists_,
+                            .netns_alive = netns_ != nullptr || (!pod_exists_ && inode_ != 0 && inode_at(netns_path()) == inode_),
+                            .dns_capture = decision_.dns_capture};
+  const auto steps = plan(situation);
+  const bool in = steps.back() == Step::kPublish;
+  if (!in) state_ = State::kLeaving;
+  if (in && state_ != State::kEnrolled) state_ = State::kJoining;
+  if (in && !captured_) {
+    if (auto said = publish(Redirection::kPending); !said) co_return said;
+  }
+  for (const auto step : steps) {
+    step_ = step;
+    if (auto done = co_await run(step, version); !done) co_return done;
+    if (version_ != version) co_return Status{};
+  }
+  if (in && state_ != State::kEnrolled)
+    log::info(kScope, "enrolled", {log::field("pod", name_), log::field("netns_cookie", cookie_)});
+  if (in) state_ = State::kEnrolled;
+  if (!in) log::info(kScope, "left the mesh", {log::field("pod", name_)});
+  co_return Status{};
+}
+
+net::Task<Status> Member::run(Step step, std::uint64_t version) {
+  auto& datapath = around_.datapath;
+  const bpf::Pod pod{.netns_cookie = cookie_, .dns_capture = decision_.dns_capture};
+  const bool known = cookie_ != 0;  // else there is nothing of it in the kernel
+  switch (step) {
+    case Step::kPrepare: co_return prepare();
+    case Step::kAddresses: co_return set_addresses();
+    case Step::kTellZtunnel: co_return co_await tell_ztunnel(version);
+    case Step::kFillSlots: co_return fill_slots();
+    case Step::kAttach: co_return datapath.attach_lookup(netns_->get(), pod);
+    case Step::kCaptureDns: co_return redirect::capture_dns(netns_->get(), true);
+    case Step::kReleaseDns: co_return redirect::capture_dns(netns_->get(), false);
+    case Step::kEnrol: captured_ = true; co_return datapath.enrol(pod);
+    case Step::kAwaitActive:
+      around_.settled();
+      while (!around_.active() && version_ == version) co_await changed_.wait();
+      co_return Status{};
+    case Step::kPublish: co_return publish(Redirection::kEnabled);
+    case Step::kUnpublish: co_return publish(Redirection::kNone);
+    case Step::kWithdraw: co_return known ? datapath.withdraw(cookie_) : Status{};
+    case Step::kDetach: co_return known ? datapath.detach_lookup(cookie_) : Status{};
+    case Step::kLetFinish: co_return co_await await_sockets(around_.settings.finish_grace, version);
+    case Step::kTakeFromZtunnel: co_return co_await take_from_ztunnel(version);
+    case Step::kAwaitSockets: co_return co_await await_sockets(around_.settings.socket_grace, version);
+    case Step::kRestore: co_return redirect::restore(netns_->get());
+    case Step::kReleaseNetns: release_netns(); co_return Status{};
+    case Step::kAwaitNetns: co_return co_await await_netns(version);
+    case Step::kForget:
+      if (known) {
+        if (auto forgotten = datapath.forget(cookie_); !forgotten) co_return forgotten;
+      }
+      release_netns();
+      cookie_ = inode_ = 0;
+      captured_ = false;
+      co_return Status{};
+  }
+  co_return Status{};
+}
+
+// Holds the namespace that the pod's annotation names, or none when it is gone. A namespace that replaced another: the other is left.
+Status Member::open_netns() {
+  if (!pod_exists_) return {};
+  const auto path = netns_path();
+  if (path.empty() && decision_.enrolled()) {
+    return failure(std::format("no annotation {} says where its network namespace is", kNetnsAnnotation));
+  }
+  const auto inode = inode_at(path);
+  if (inode == inode_ && (netns_ != nullptr || inode == 0)) return {};
+  if (inode_ != 0 && inode != inode_ && inode != 0) {
+    if (auto left = leave_old_netns(); !left) return left;
+  }
+  release_netns();
+  if (inode == 0) return {};
+  auto opened = redirect::open_netns(path.c_str());
+  if (!opened) return std::unexpected(std::move(opened).error());
+  const auto cookie = redirect::netns_cookie(opened->get());
+  if (!cookie) return std::unexpected(cookie.error());
+  netns_ = std::make_shared<const Fd>(*std::move(opened));
+  inode_ = inode;
+  cookie_ = *cookie;
+  return {};
+}
+
+Status Member::leave_old_netns() {
+  log::warn(kScope, "its network namespace was replaced", {log::field("pod", name_)});
+  auto& datapath = around_.datapath;
+  for (const auto step : {&bpf::Datapath::withdraw, &bpf::Datapath::detach_lookup, &bpf::Datapath::forget}) {
+    if (auto done = (datapath.*step)(cookie_); !done) return done;
+  }
+  cookie_ = inode_ = 0;
+  captured_ = false;
+  return {};
+}
+
+Status Member::prepare() {
+  auto addresses = primary(pod_->addresses);
+  if (pod_->addresses.empty()) {
+    auto found = redirect::primary_addresses(netns_->get());
+    if (!found) return std::unexpected(std::move(found).error());
+    addresses = *found;
+  }
+  return redirect::prepare(netns_->get(), addresses);
+}
+
+struct Member::AddressEvents {
+  redirect::AddressWatch watch;
+  net::Descriptor ready;
+};
+
+Status Member::set_addresses() {
+  if (addresses_ == nullptr) {
+    if (auto watched = watch_addresses(); !watched) return watched;
+  }
+  const auto addresses = redirect::own_addresses(netns_->get());
+  if (!addresses) return std::unexpected(addresses.error());
+  return around_.datapath.set_own_addresses(cookie_, *addresses);
+}
+
+Status Member::watch_addresses() {
+  auto watch = redirect::AddressWatch::open(netns_->get());
+  if (!watch) return std::unexpected(std::move(watch).error());
+  auto ready = net::Descriptor::adopt(around_.loop, Fd(::fcntl(watch->fd(), F_DUPFD_CLOEXEC, 0)));
+  if (!ready) return std::unexpected(std::move(ready).error());
+  addresses_ = std::make_shared<AddressEvents>(*std::move(watch), *std::move(ready));
+  around_.loop.spawn(follow_addresses(shared_from_this(), addresses_));
+  return {};
+}
+
+net::Task<> Member::follow_addresses(std::shared_ptr<Member> self, std::shared_ptr<AddressEvents> events) {
+  while (co_await events->ready.readable()) {
+    if (self->addresses_ != events) co_return;
+    const auto changed = events->watch.changed();
+    if (changed && !*changed) continue;
+    if (!changed) self->addresses_.reset();  // opened anew by the walk
+    self->change();
+    if (!changed) co_return;
+  }
+}
+
+void Member::release_netns() {
+  if (addresses_ != nullptr) addresses_->ready.close();
+  addresses_.reset();
+  netns_.reset();
+}
+
+net::Task<Status> Member::tell_ztunnel(std::uint64_t version) {
+  answer_.reset();
+  around_.zds.add(zds_pod(), netns_);
+  while (!answer_ && version_ == version) co_await changed_.wait();
+  if (answer_ && !answer_->empty()) co_return failure("ztunnel cannot serve it: " + *answer_);
+  co_return Status{};
+}
+
+net::Task<Status> Member::take_from_ztunnel(std::uint64_t version) {
+  taken_ = false;
+  around_.zds.remove(uid_);
+  while (!taken_ && version_ == version) co_await changed_.wait();
+  co_return Status{};
+}
+
+bool Member::slots_filled() const {
+  const auto slots = around_.datapath.slots(cookie_);
+  if (!slots) return false;
+  const auto addresses = primary(pod_->addresses);
+  const auto filled = [&](const bpf::Slots::Slot& slot) {
+    return (slot.v4 || !addresses.v4) && (slot.v6 || !addresses.v6) && (slot.v4 || slot.v6);
+  };
+  const bool dns = !decision_.dns_capture || (filled(slots->dns_tcp) && filled(slots->dns_udp));
+  return filled(slots->outbound) && filled(slots->inbound) && dns;
+}
+
+Status Member::fill_slots() {
+  if (slots_filled()) return {};
+  if (auto filled = around_.refill_slots(); !filled) return filled;
+  if (slots_filled()) return {};
+  return failure(
+      std::format("ztunnel took the pod, but the kernel sees no listener of it on 15001, 15006{} for every address of the pod "
+                  "(does it run in its own cgroup?)",
+                  decision_.dns_capture ? ", 15053" : ""));
+}
+
+net::Task<Status> Member::await_sockets(net::Clock::duration patience, std::uint64_t version) {
+  const auto end = net::Clock::now() + patience;
+  while (version_ == version) {
+    const auto left = redirect::marked_sockets(netns_->get());
+    if (!left) co_return std::unexpected(left.error());
+    if (*left == 0 || net::Clock::now() >= end) break;
+    co_await changed_.wait_for(kSocketPoll);
+  }
+  co_return Status{};
+}
+
+net::Task<Status> Member::await_netns(std::uint64_t version) {
+  while (version_ == version && inode_ != 0 && inode_at(netns_path()) == inode_) co_await changed_.wait_for(kNetnsPoll);
+  co_return Status{};
+}
+
+Status Member::publish(Redirection redirection) { return around_.status.write(pod_->metadata, redirection); }
+
+}  // namespace culvert::agent

@@ -1,0 +1,121 @@
+#pragma once
+// The life of one pod on this node, from the moment that it is to be enrolled until nothing of it is left: walks the plan (plan.h) for what is
+// wanted of it now, again from the beginning when that changes or a step fails. One loop's thread.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "bpf/loader/datapath.h"
+#include "cni/agent/enrol.h"
+#include "cni/agent/health.h"
+#include "cni/agent/plan.h"
+#include "cni/agent/settings.h"
+#include "cni/agent/status.h"
+#include "cni/agent/zds_endpoint.h"
+#include "common/base/fd.h"
+#include "common/config/object.h"
+#include "common/net/event.h"
+#include "common/net/loop.h"
+
+namespace culvert::agent {
+
+// What every member of a node shares. Outlives them.
+struct Surroundings {
+  net::Loop& loop;
+  const Settings& settings;
+  bpf::Datapath& datapath;
+  ZdsEndpoint& zds;
+  StatusFolder& status;
+  Health& health;
+  std::function<bool()> active;          // whether the programs of this version are in force
+  std::function<void()> settled;         // a member has got as far as it can without them, or is gone
+  std::function<Status()> refill_slots;  // puts the listeners of every connected ztunnel into their slots
+};
+
+class Member : public std::enable_shared_from_this<Member> {
+ public:
+  enum class State : std::uint8_t { kJoining, kEnrolled, kLeaving, kGone };
+
+  // `captured`: the kernel captures this pod already, for an agent before us.
+  Member(Surroundings& surroundings, std::string uid, bool captured);
+
+  // What is wanted of it now. The first call begins its life.
+  void wish(std::shared_ptr<const config::Pod> pod, Decision decision);
+  void pod_deleted();
+  // Its namespace may have come, gone or changed, its slots may have emptied: looks, and acts when that is so.
+  void look();
+  void wake() { changed_.notify_all(); }
+
+  // From ztunnel.
+  void acknowledged(std::string_view error);
+  void taken();
+
+  State state() const { return state_; }
+  // Nothing that an upgrade of the kernel programs has to wait for.
+  bool ready_for_activation() const {
+    return step_ == Step::kAwaitActive || state_ == State::kEnrolled || state_ == State::kGone;
+  }
+  std::uint64_t netns_cookie() const { return cookie_; }
+  const std::string& uid() const { return uid_; }
+  const std::string& pod_name() const { return name_; }  // "shop/web-0"
+  Step step() const { return step_; }
+  const std::string& error() const { return error_; }  // of the last step that failed, empty when all is well
+
+ private:
+  static net::Task<> live(std::shared_ptr<Member> self);
+  net::Task<Status> walk(std::uint64_t version);
+  net::Task<Status> run(Step step, std::uint64_t version);
+  net::Task<Status> tell_ztunnel(std::uint64_t version);
+  net::Task<Status> take_from_ztunnel(std::uint64_t version);
+  net::Task<Status> await_sockets(net::Clock::duration patience, std::uint64_t version);
+  net::Task<Status> await_netns(std::uint64_t version);
+
+  // Changes of the namespace's addresses. Its socket keeps the namespace alive, so it ends before we let go of that.
+  struct AddressEvents;
+  static net::Task<> follow_addresses(std::shared_ptr<Member> self, std::shared_ptr<AddressEvents> events);
+  Status watch_addresses();
+  void release_netns();
+
+  void fail(const Error& error);
+  void succeed();
+  Status open_netns();
+  Status leave_old_netns();
+  Status prepare();
+  Status set_addresses();
+  Status fill_slots();
+  bool slots_filled() const;
+  Status publish(Redirection redirection);
+  zds::Pod zds_pod() const;
+  std::string netns_path() const;
+  void change();
+  bool settled() const { return step_ == Step::kPublish && error_.empty(); }
+
+  Surroundings& around_;
+  std::string uid_;
+  std::string name_;
+  std::shared_ptr<const config::Pod> pod_;
+  Decision decision_;
+  bool pod_exists_ = true;
+
+  std::shared_ptr<const Fd> netns_;
+  std::uint64_t inode_ = 0;
+  std::uint64_t cookie_ = 0;
+  std::shared_ptr<AddressEvents> addresses_;
+
+  State state_ = State::kJoining;
+  Step step_ = Step::kPrepare;
+  std::string error_;
+  bool captured_;
+  std::optional<std::string> answer_;  // ztunnel's, to the last Add
+  bool taken_ = false;
+  std::uint64_t version_ = 0;  // of what is wanted
+  net::Event changed_;
+};
+
+}  // namespace culvert::agent

@@ -1,0 +1,60 @@
+#include "cni/agent/settings.h"
+
+namespace culvert::agent {
+namespace {
+
+constexpr std::uint16_t kMetricsPort = 15014;
+constexpr std::uint16_t kReadinessPort = 8000;
+
+Endpoint any(std::uint16_t port) { return {.address = *IpAddress::parse("::"), .port = port}; }
+
+}  // namespace
+
+Settings::Settings() : metrics(any(kMetricsPort)), readiness(any(kReadinessPort)) {}
+
+settings::Table Settings::table() {
+  settings::Table table("culvert-node",
+                        "decides which pods of this node belong to the mesh and captures their traffic for ztunnel");
+  table.add(node_name, {.env = "NODE_NAME", .flag = "--node-name", .doc = "the node that we run on; only its pods concern us"});
+  table.add(config_dir, {.env = "CULVERT_CONFIG_DIR",
+                         .flag = "--config-dir",
+                         .doc = "folder of YAML with Pods and Namespaces; status/ in it is ours"});
+  table.add(pin_dir, {.env = "CULVERT_PIN_DIR",
+                      .flag = "--pin-dir",
+                      .doc = "folder on a bpffs in which what is in force outlives this process"});
+  table.add(ztunnel_socket,
+            {.env = "ZTUNNEL_UDS_ADDRESS", .flag = "--ztunnel-socket", .doc = "unix socket that ztunnel connects to (ZDS)"});
+  table.add(cgroup_root, {.env = "CULVERT_CGROUP_ROOT",
+                          .flag = "--cgroup-root",
+                          .doc = "cgroup2 folder at which connections are captured; empty: the root in /proc/self/mountinfo"});
+  table.add(kubelet_cgroups,
+            {.env = "CULVERT_KUBELET_CGROUPS",
+             .flag = "--kubelet-cgroups",
+             .doc = "cgroup2 folders, absolute or below the root, whose own processes may probe pods past ztunnel"});
+  table.add(rules.excluded_namespaces,
+            {.env = "EXCLUDE_NAMESPACES", .flag = "--exclude-namespaces", .doc = "namespaces whose pods are never enrolled"});
+  table.add(rules.dns_capture, {.env = "AMBIENT_DNS_CAPTURE",
+                                .flag = "--dns-capture",
+                                .doc = "whether DNS of pods goes through ztunnel where the pod does not say"});
+  table.add(metrics, {.env = "CULVERT_METRICS_ADDRESS", .flag = "--metrics-address", .doc = "where /metrics is served"});
+  table.add(readiness,
+            {.env = "CULVERT_READINESS_ADDRESS", .flag = "--readiness-address", .doc = "where /readyz and /healthz are served"});
+  table.add(finish_grace, {.env = "CULVERT_FINISH_GRACE",
+                           .doc = "how long connections through ztunnel may end by themselves when a pod leaves the mesh"});
+  table.add(socket_grace,
+            {.env = "CULVERT_SOCKET_GRACE", .doc = "how long a leaving pod's routes wait for its last captured socket"});
+  table.add(log_level, {.env = "LOG_LEVEL",
+                        .flag = "--log-level",
+                        .doc = "trace, debug, info, warn, error or off; scope=level,... for single scopes"});
+  table.add<std::string>(log_format, {.env = "LOG_FORMAT", .unit = "plain | json", .doc = "format of log lines"},
+                         [](const std::string& format) -> Status {
+                           if (format == "plain" || format == "json") return {};
+                           return failure("must be plain or json");
+                         });
+  table.add(unload, {.env = {},
+                     .flag = "--unload",
+                     .doc = "take everything that is pinned out of the kernel, then end: pods leave the mesh at once"});
+  return table;
+}
+
+}  // namespace culvert::agent

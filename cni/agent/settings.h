@@ -1,0 +1,37 @@
+#pragma once
+// The settings of culvert-node.
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "cni/agent/enrol.h"
+#include "common/base/address.h"
+#include "common/base/settings.h"
+
+namespace culvert::agent {
+
+struct Settings {
+  std::string node_name;
+  std::filesystem::path config_dir;
+  std::filesystem::path pin_dir = "/sys/fs/bpf/culvert";
+  std::filesystem::path ztunnel_socket = "/var/run/ztunnel/ztunnel.sock";
+  std::filesystem::path cgroup_root;
+  std::vector<std::string> kubelet_cgroups;
+  Rules rules;
+  Endpoint metrics;    // where /metrics is served
+  Endpoint readiness;  // where /readyz and /healthz are
+  std::chrono::milliseconds finish_grace{1000};
+  std::chrono::milliseconds socket_grace{30000};
+  std::string log_level = "info";
+  std::string log_format = "plain";
+  bool unload = false;
+
+  Settings();
+  // The rows refer to this object's fields.
+  settings::Table table();
+};
+
+}  // namespace culvert::agent
