@@ -113,7 +113,7 @@ void append_plain(std::string& out, std::string_view text) {
   for (const char c : text) out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
 }
 
-std::string plain_line(Level level, std::string_view scope, std::string_view message, std::initializer_list<Field> fields) {
+std::string plain_line(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields) {
   std::string line = now_text();
   line.append("\t").append(kNames[static_cast<int>(level)]).append("\t").append(scope).append("\t");
   append_plain(line, message);
@@ -127,7 +127,7 @@ std::string plain_line(Level level, std::string_view scope, std::string_view mes
   return line;
 }
 
-std::string json_line(Level level, std::string_view scope, std::string_view message, std::initializer_list<Field> fields) {
+std::string json_line(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields) {
   std::string line = "{\"level\":";
   append_quoted(line, kNames[static_cast<int>(level)]);
   line.append(",\"time\":\"").append(now_text()).append("\",\"scope\":");
@@ -193,7 +193,7 @@ std::uint64_t dropped() { return pool ? pool->discard_counter() : 0; }
 
 bool enabled(Level level, std::string_view scope) { return level >= level_of(scope) && level != Level::kOff; }
 
-void write(Level level, std::string_view scope, std::string_view message, std::initializer_list<Field> fields) {
+void write(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields) {
   if (!sink) return;
   const auto line = json_format ? json_line(level, scope, message, fields) : plain_line(level, scope, message, fields);
   sink->log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <format>
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,7 +45,10 @@ std::string levels();
 std::uint64_t dropped();
 
 bool enabled(Level level, std::string_view scope);
-void write(Level level, std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {});
+void write(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields);
+inline void write(Level level, std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {}) {
+  write(level, scope, message, std::span(fields.begin(), fields.size()));
+}
 
 inline void debug(std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {}) {
   if (enabled(Level::kDebug, scope)) write(Level::kDebug, scope, message, fields);

@@ -13,14 +13,14 @@ std::string baggage(const Workload& workload);
 
 // What a peer said of itself; fields that it did not give are empty.
 struct Baggage {
-  std::string cluster_id;
-  std::string name_space;
-  std::string workload_name;
-  std::string workload_type;  // "deployment", "cronjob", "pod", "job"
-  std::string canonical_name;
-  std::string canonical_revision;
-  std::string region;
-  std::string zone;
+  std::string cluster_id{};
+  std::string name_space{};
+  std::string workload_name{};
+  std::string workload_type{};  // "deployment", "cronjob", "pod", "job"
+  std::string canonical_name{};
+  std::string canonical_revision{};
+  std::string region{};
+  std::string zone{};
 
   // Adds what one header line says; unknown keys and malformed members are skipped, the last value of a key wins.
   void add(std::string_view header);

@@ -10,8 +10,8 @@
 namespace culvert::model {
 
 struct Picked {
-  WorkloadRef workload;
-  IpAddress address;       // none when the workload is in another network and reached by its gateway, or by its hostname
+  WorkloadRef workload{};
+  IpAddress address{};       // none when the workload is in another network and reached by its gateway, or by its hostname
   std::uint16_t port = 0;  // of the endpoint
 };
 

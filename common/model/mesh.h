@@ -43,7 +43,7 @@ struct PolicySet;
 struct NetworkRange {
   std::string network;
   Cidr range;
-  friend bool operator==(const NetworkRange&, const NetworkRange&) = default;
+  friend auto operator<=>(const NetworkRange&, const NetworkRange&) = default;
 };
 
 }  // namespace culvert::model
@@ -83,6 +83,7 @@ class Mesh {
   const PolicyRef& policy(std::string_view key) const;
   const PolicySet* namespace_policies(std::string_view name_space) const;  // null: none
   const PolicySet* global_policies() const;                                // null: none
+  const PolicySet* named_policy(std::string_view key) const;  // that one alone, whatever its scope; null: unknown
 
   std::size_t workload_count() const { return workloads_.size(); }
   std::size_t service_count() const { return service_count_; }
@@ -114,7 +115,7 @@ class Mesh {
       range_lengths_;  // by network: {v6, length} -> how many
   PersistentMap<std::string, Services> services_by_hostname_;
   PersistentMap<std::string, PolicyRef> policies_;
-  PersistentMap<std::string, std::shared_ptr<const PolicySet>> policy_sets_;  // by namespace; "" is the whole mesh
+  PersistentMap<std::string, std::shared_ptr<const PolicySet>> policy_sets_;  // "" the whole mesh, "ns/" a namespace, "ns/name" one policy
   std::string preferred_namespace_;
   std::size_t service_count_ = 0;
   std::uint64_t policy_epoch_ = 0;
@@ -142,10 +143,12 @@ class MeshBuilder {
   std::shared_ptr<const Mesh> build() const { return std::make_shared<const Mesh>(mesh_); }
 
  private:
-  void link(const WorkloadRef& workload);
-  void unlink(const WorkloadRef& workload);
-  void link(const ServiceRef& service);
-  void unlink(const ServiceRef& service);
+  // Moves every index from one value to the next; either may be null.
+  void relink(const WorkloadRef& before, const WorkloadRef& after);
+  void relink_endpoints(const WorkloadRef& before, const WorkloadRef& after);
+  void relink(const ServiceRef& before, const ServiceRef& after);
+  void relink(const PolicyRef& before, const PolicyRef& after);
+  void set_service(const std::string& key, const ServiceRef& service);
 
   Mesh mesh_;
 };

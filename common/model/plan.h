@@ -20,8 +20,8 @@ bool is_illegal_port(std::uint16_t port);
 
 // What a CONNECT asks for: an address, or a hostname, and a port.
 struct Authority {
-  std::string hostname;  // empty: an address
-  IpAddress address;
+  std::string hostname{};  // empty: an address
+  IpAddress address{};
   std::uint16_t port = 0;
 
   // "10.0.0.1:80", "[fd00::1]:80", "name.ns.svc:80". Fails with kBadRequest.
@@ -35,12 +35,12 @@ struct Authority {
 struct Plan {
   enum class Via : std::uint8_t { kTunnel, kPlaintext };
   Via via = Via::kPlaintext;
-  Endpoint dial;                 // where our TCP connection goes
-  Endpoint upstream;             // the application's own address and port at the far end
-  Authority target;              // kTunnel: what the far end is asked for
-  std::vector<Identity> expect;  // kTunnel: identities we accept there, never empty; sorted
-  WorkloadRef workload;          // the far end; null when it is not in the mesh
-  ServiceRef service;            // the service that was addressed (or, by pod address, is guessed); null when none
+  Endpoint dial{};                 // where our TCP connection goes
+  Endpoint upstream{};             // the application's own address and port at the far end
+  Authority target{};              // kTunnel: what the far end is asked for
+  std::vector<Identity> expect{};  // kTunnel: identities we accept there, never empty; sorted
+  WorkloadRef workload{};          // the far end; null when it is not in the mesh
+  ServiceRef service{};            // the service that was addressed (or, by pod address, is guessed); null when none
   bool service_addressed = false;
 };
 
@@ -51,8 +51,8 @@ Result<Plan> plan_outbound(const Mesh& mesh, const Workload& source, const Endpo
 
 // Where one inbound tunnel stream goes.
 struct InboundPlan {
-  Endpoint upstream;   // in the pod: its own address, the final port
-  ServiceRef service;  // the service it was addressed by, when known
+  Endpoint upstream{};   // in the pod: its own address, the final port
+  ServiceRef service{};  // the service it was addressed by, when known
 };
 
 // Decides where a CONNECT for `authority` goes that arrived for `own`, on a tunnel whose TCP destination was `tunnel_address`.

@@ -26,8 +26,8 @@ struct ServicePort {
 
 // An address of the service, or (ServiceEntry only) a whole range of them, in one network.
 struct Vip {
-  std::string network;
-  Cidr range;
+  std::string network{};
+  Cidr range{};
 
   bool is_host() const { return range.length == range.address.bytes().size() * 8; }
 
@@ -40,7 +40,7 @@ struct LoadBalancing {
   enum class Mode : std::uint8_t { kUnspecified, kStrict, kFailover, kPassthrough };
   enum class HealthPolicy : std::uint8_t { kOnlyHealthy, kAllowAll };
 
-  std::vector<Scope> routing_preference;
+  std::vector<Scope> routing_preference{};
   Mode mode = Mode::kUnspecified;
   HealthPolicy health_policy = HealthPolicy::kOnlyHealthy;
 
@@ -48,22 +48,22 @@ struct LoadBalancing {
 };
 
 struct WeightedWaypoint {
-  GatewayAddress destination;
+  GatewayAddress destination{};
   std::uint32_t weight = 0;
 
   friend bool operator==(const WeightedWaypoint&, const WeightedWaypoint&) = default;
 };
 
 struct Service {
-  std::string name;
-  std::string name_space;
-  std::string hostname;   // fully qualified; "*.example.com" names every name below
-  std::vector<Vip> vips;  // none: headless
-  std::vector<ServicePort> ports;
-  std::vector<std::string> subject_alt_names;  // further identities that its endpoints may show
-  std::optional<GatewayAddress> waypoint;
-  std::vector<WeightedWaypoint> weighted_waypoints;
-  std::optional<LoadBalancing> load_balancing;
+  std::string name{};
+  std::string name_space{};
+  std::string hostname{};   // fully qualified; "*.example.com" names every name below
+  std::vector<Vip> vips{};  // none: headless
+  std::vector<ServicePort> ports{};
+  std::vector<std::string> subject_alt_names{};  // further identities that its endpoints may show
+  std::optional<GatewayAddress> waypoint{};
+  std::vector<WeightedWaypoint> weighted_waypoints{};
+  std::optional<LoadBalancing> load_balancing{};
   IpFamilies ip_families = IpFamilies::kAutomatic;
   bool canonical = false;  // the preferred owner of the hostname
   bool ingress_use_waypoint = false;

@@ -32,8 +32,8 @@ std::string_view name(WorkloadType type);  // "deployment", "cronjob", "pod", "j
 
 // An address is only meaningful within its network; "" is the default network.
 struct NetworkAddress {
-  std::string network;
-  IpAddress address;
+  std::string network{};
+  IpAddress address{};
 
   // "network/address"; "/10.0.0.1" in the default network.
   static Result<NetworkAddress> parse(std::string_view text);
@@ -44,8 +44,8 @@ struct NetworkAddress {
 
 // Names a service: "namespace/hostname" in resource names, in files and in logs.
 struct ServiceName {
-  std::string name_space;
-  std::string hostname;
+  std::string name_space{};
+  std::string hostname{};
 
   static Result<ServiceName> parse(std::string_view text);
   std::string text() const;
@@ -55,7 +55,7 @@ struct ServiceName {
 
 // A waypoint or a network gateway: a service or workload by hostname, or an address.
 struct GatewayAddress {
-  std::variant<ServiceName, NetworkAddress> destination;
+  std::variant<ServiceName, NetworkAddress> destination{};
   std::uint16_t hbone_port = 0;  // the port for tunnels, 15008 in practice
 
   std::string text() const;  // "ns/host:15008", "network/ip:15008"
@@ -64,9 +64,9 @@ struct GatewayAddress {
 };
 
 struct Locality {
-  std::string region;
-  std::string zone;
-  std::string subzone;
+  std::string region{};
+  std::string zone{};
+  std::string subzone{};
 
   friend bool operator==(const Locality&, const Locality&) = default;
 };
@@ -84,31 +84,31 @@ struct ApplicationTunnel {
 using PortMap = std::map<std::uint16_t, std::uint16_t>;
 
 struct Workload {
-  std::string uid;  // "<cluster>//Pod/<ns>/<pod>", unique in the mesh
-  std::string name;
-  std::string name_space;
-  std::vector<IpAddress> addresses;  // may be empty; then hostname or network_gateway says how it is reached
-  std::string hostname;
-  std::string network;
+  std::string uid{};  // "<cluster>//Pod/<ns>/<pod>", unique in the mesh
+  std::string name{};
+  std::string name_space{};
+  std::vector<IpAddress> addresses{};  // may be empty; then hostname or network_gateway says how it is reached
+  std::string hostname{};
+  std::string network{};
   NetworkMode network_mode = NetworkMode::kStandard;
   TunnelProtocol protocol = TunnelProtocol::kNone;
   bool native_tunnel = false;  // terminates HBONE itself
   std::string trust_domain{kDefaultTrustDomain};
   std::string service_account{kDefaultServiceAccount};
-  std::string node;
+  std::string node{};
   std::string cluster_id{kDefaultCluster};
-  std::string canonical_name;
-  std::string canonical_revision;
+  std::string canonical_name{};
+  std::string canonical_revision{};
   WorkloadType type = WorkloadType::kDeployment;
-  std::string workload_name;  // of the owner: the deployment, the job
-  Locality locality;
+  std::string workload_name{};  // of the owner: the deployment, the job
+  Locality locality{};
   Health health = Health::kHealthy;
   std::uint32_t capacity = 1;  // weight in load balancing
-  std::optional<GatewayAddress> waypoint;
-  std::optional<GatewayAddress> network_gateway;
-  std::optional<ApplicationTunnel> application_tunnel;
-  std::map<std::string, PortMap> services;  // "namespace/hostname" of each service it is an endpoint of
-  std::vector<std::string> policies;        // "namespace/name" of the selector policies that apply to it
+  std::optional<GatewayAddress> waypoint{};
+  std::optional<GatewayAddress> network_gateway{};
+  std::optional<ApplicationTunnel> application_tunnel{};
+  std::map<std::string, PortMap> services{};  // "namespace/hostname" of each service it is an endpoint of
+  std::vector<std::string> policies{};        // "namespace/name" of the selector policies that apply to it
 
   Identity identity() const { return {trust_domain, name_space, service_account}; }
   bool owns(const IpAddress& address) const;

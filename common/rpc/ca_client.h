@@ -15,22 +15,22 @@
 namespace culvert::rpc {
 
 struct CaOptions {
-  std::string address;  // "host:port" or "https://host:port"
-  std::string name;     // ALT_CA_HOSTNAME
-  Credentials credentials;
+  std::string address{};  // "host:port" or "https://host:port"
+  std::string name{};     // ALT_CA_HOSTNAME
+  Credentials credentials{};
   std::chrono::milliseconds deadline{10000};  // of one call
 };
 
 struct SigningRequest {
-  std::string csr_pem;
-  std::string identity;  // the SPIFFE URI asked for on behalf of a pod; empty: the caller's own
+  std::string csr_pem{};
+  std::string identity{};  // the SPIFFE URI asked for on behalf of a pod; empty: the caller's own
   std::chrono::seconds lifetime{86400};
 };
 
 // What came back, as it came: PEM texts.
 struct SignedChain {
-  std::vector<std::string> certificates;  // leaf first, then intermediates; never empty
-  std::string roots;                      // may hold several certificates; never empty
+  std::vector<std::string> certificates{};  // leaf first, then intermediates; never empty
+  std::string roots{};                      // may hold several certificates; never empty
 };
 
 // Lives on one Loop; outlives the tasks it gave. Keeps one connection, made anew when the root file's content changes.

@@ -17,9 +17,9 @@ namespace culvert::rpc {
 
 // Which server, and how it proves itself. The client shows no certificate; it is known by its token.
 struct Server {
-  std::string address;    // "host:port", "1.2.3.4:15012", "[fd00::1]:15012"
-  std::string roots_pem;  // trust anchors; empty trusts nobody
-  std::string name;       // the name that its certificate must carry, when not the host of `address`
+  std::string address{};    // "host:port", "1.2.3.4:15012", "[fd00::1]:15012"
+  std::string roots_pem{};  // trust anchors; empty trusts nobody
+  std::string name{};       // the name that its certificate must carry, when not the host of `address`
 };
 
 // Reads "https://host:port" or "host:port" as a server's address. http:// is refused: there is no plaintext.
@@ -30,7 +30,7 @@ using Metadata = std::vector<std::pair<std::string, std::string>>;  // names in 
 // How a call ended: the status code of gRPC (0 is OK) and its text.
 struct Ended {
   int code = 0;
-  std::string text;
+  std::string text{};
 
   bool ok() const { return code == 0; }
   std::string describe() const;  // "UNAVAILABLE: connection refused"

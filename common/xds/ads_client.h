@@ -16,16 +16,16 @@
 namespace culvert::xds {
 
 struct AdsOptions {
-  std::string address;  // "host:port" or "https://host:port"
-  std::string name;     // ALT_XDS_HOSTNAME
-  rpc::Credentials credentials;  // read anew for each stream
-  Node node;
+  std::string address{};  // "host:port" or "https://host:port"
+  std::string name{};     // ALT_XDS_HOSTNAME
+  rpc::Credentials credentials{};  // read anew for each stream
+  Node node{};
 };
 
 // Counters of the client's life, for /metrics (istio_xds_*).
 struct AdsCounters {
-  std::map<std::string, std::uint64_t> messages;       // by type URL
-  std::map<std::string, std::uint64_t> message_bytes;  // by type URL
+  std::map<std::string, std::uint64_t> messages{};       // by type URL
+  std::map<std::string, std::uint64_t> message_bytes{};  // by type URL
   std::uint64_t connection_errors = 0;                 // no connection came about
   std::uint64_t errors = 0;                            // a stream ended with an error
   std::uint64_t reconnects = 0;                        // a stream ended as streams do: age limit, restart

@@ -18,9 +18,9 @@
 namespace culvert::xds {
 
 struct LocalConfig {
-  std::vector<model::Workload> workloads;
-  std::vector<model::Service> services;
-  std::vector<model::Policy> policies;
+  std::vector<model::Workload> workloads{};
+  std::vector<model::Service> services{};
+  std::vector<model::Policy> policies{};
 
   friend bool operator==(const LocalConfig&, const LocalConfig&) = default;
 };

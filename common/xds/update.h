@@ -9,11 +9,11 @@
 namespace culvert::xds {
 
 struct Update {
-  std::vector<model::Workload> workloads;
-  std::vector<model::Service> services;
-  std::vector<model::Policy> policies;
-  std::vector<std::string> removed_addresses;  // uids and "namespace/hostname"
-  std::vector<std::string> removed_policies;   // "namespace/name"
+  std::vector<model::Workload> workloads{};
+  std::vector<model::Service> services{};
+  std::vector<model::Policy> policies{};
+  std::vector<std::string> removed_addresses{};  // uids and "namespace/hostname"
+  std::vector<std::string> removed_policies{};   // "namespace/name"
 
   bool empty() const;
   // Puts the change into `builder`: removals first, then the new values.

@@ -19,42 +19,42 @@ inline constexpr std::string_view kAdsPath = "/envoy.service.discovery.v3.Aggreg
 
 // Who asks. Sent with the first request of each type on a stream.
 struct Node {
-  std::string id;  // "ztunnel~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local"
-  std::map<std::string, std::string> metadata;
+  std::string id{};  // "ztunnel~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local"
+  std::map<std::string, std::string> metadata{};
   // Values that are JSON texts (ISTIO_METAJSON_x); what is not JSON is sent as text.
-  std::map<std::string, std::string> json_metadata;
+  std::map<std::string, std::string> json_metadata{};
 
   friend bool operator==(const Node&, const Node&) = default;
 };
 
 struct Resource {
-  std::string name;
-  std::string version;  // may be empty
-  std::string type_url;
-  std::string value;  // the serialised message
+  std::string name{};
+  std::string version{};  // may be empty
+  std::string type_url{};
+  std::string value{};  // the serialised message
 
   friend bool operator==(const Resource&, const Resource&) = default;
 };
 
 // Client to server: a subscription, an acknowledgement, or (with error) a refusal.
 struct Request {
-  Node node;  // empty id: not sent
-  std::string type_url;
-  std::vector<std::string> subscribe;
-  std::vector<std::string> unsubscribe;
-  std::map<std::string, std::string> initial_versions;  // name -> version of what the client holds
-  std::string nonce;
-  std::string error;  // not empty: what was wrong, "name: reason; name: reason"
+  Node node{};  // empty id: not sent
+  std::string type_url{};
+  std::vector<std::string> subscribe{};
+  std::vector<std::string> unsubscribe{};
+  std::map<std::string, std::string> initial_versions{};  // name -> version of what the client holds
+  std::string nonce{};
+  std::string error{};  // not empty: what was wrong, "name: reason; name: reason"
 
   friend bool operator==(const Request&, const Request&) = default;
 };
 
 // Server to client.
 struct Response {
-  std::string type_url;
-  std::string nonce;
-  std::vector<Resource> resources;
-  std::vector<std::string> removed;
+  std::string type_url{};
+  std::string nonce{};
+  std::vector<Resource> resources{};
+  std::vector<std::string> removed{};
 
   friend bool operator==(const Response&, const Response&) = default;
 };

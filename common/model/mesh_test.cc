@@ -1,0 +1,313 @@
+#include "common/model/mesh.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "common/model/policy_index.h"
+
+namespace culvert::model {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
+NetworkAddress at(std::string_view text) { return {"", ip(text)}; }
+Vip vip(std::string_view text) { return {"", Cidr::parse(text).value()}; }
+
+Workload pod(std::string_view name, std::string_view address, TunnelProtocol protocol = TunnelProtocol::kHbone) {
+  Workload workload;
+  workload.uid = "c1//Pod/ns/" + std::string(name);
+  workload.name = name;
+  workload.name_space = "ns";
+  workload.service_account = "sa";
+  workload.protocol = protocol;
+  if (!address.empty()) workload.addresses = {ip(address)};
+  return workload;
+}
+
+Service service(std::string_view name_space, std::string_view hostname, std::vector<Vip> vips = {}) {
+  Service out;
+  out.name = hostname;
+  out.name_space = name_space;
+  out.hostname = hostname;
+  out.vips = std::move(vips);
+  out.ports = {{80, 8080}};
+  return out;
+}
+
+std::string owner(const Mesh& mesh, std::string_view address, std::string_view client = "elsewhere") {
+  const auto* state = mesh.service_by_vip(at(address), client);
+  return state ? state->service->key() : "";
+}
+
+TEST(Mesh, FindsAWorkloadByEachOfItsNames) {
+  MeshBuilder builder;
+  auto workload = pod("a", "10.0.0.1");
+  workload.hostname = "a.example.com";
+  builder.upsert(workload);
+
+  const auto mesh = builder.build();
+
+  EXPECT_EQ(mesh->workload("c1//Pod/ns/a")->name, "a");
+  EXPECT_EQ(mesh->by_address(at("10.0.0.1"))->name, "a");
+  EXPECT_EQ(mesh->by_address({"other", ip("10.0.0.1")}), nullptr);
+  EXPECT_EQ(mesh->pod("ns", "a")->name, "a");
+  EXPECT_EQ(mesh->pod("ns", "a", "sa")->name, "a");
+  EXPECT_EQ(mesh->pod("ns", "a", "other"), nullptr);
+  EXPECT_EQ(mesh->workload_by_hostname("a.example.com")->name, "a");
+}
+
+TEST(Mesh, AnUpdateReplacesEveryOldName) {
+  MeshBuilder builder;
+  auto workload = pod("a", "10.0.0.1");
+  workload.services["ns/s"] = {};
+  builder.upsert(workload);
+  workload.addresses = {ip("10.0.0.2")};
+  workload.services = {{"ns/t", {}}};
+  builder.upsert(workload);
+
+  const auto& mesh = builder.current();
+
+  EXPECT_EQ(mesh.by_address(at("10.0.0.1")), nullptr);
+  EXPECT_NE(mesh.by_address(at("10.0.0.2")), nullptr);
+  EXPECT_EQ(mesh.service("ns/s"), nullptr);
+  EXPECT_NE(mesh.service("ns/t"), nullptr);
+  EXPECT_EQ(mesh.workload_count(), 1u);
+}
+
+TEST(Mesh, HostNetworkWorkloadsOwnNoAddress) {
+  MeshBuilder builder;
+  auto workload = pod("a", "10.0.0.1");
+  workload.network_mode = NetworkMode::kHostNetwork;
+  builder.upsert(workload);
+
+  EXPECT_EQ(builder.current().by_address(at("10.0.0.1")), nullptr);
+  EXPECT_NE(builder.current().pod("ns", "a"), nullptr);
+}
+
+TEST(Mesh, OfSeveralOwnersOfAnAddressPrefersPodsWithHbone) {
+  auto entry = pod("entry", "10.0.0.1", TunnelProtocol::kNone);
+  entry.uid = "c1/networking.istio.io/WorkloadEntry/ns/entry";
+  auto entry_hbone = pod("entry-hbone", "10.0.0.1");
+  entry_hbone.uid = "c1/networking.istio.io/WorkloadEntry/ns/entry-hbone";
+  std::vector order{entry, entry_hbone, pod("plain", "10.0.0.1", TunnelProtocol::kNone), pod("hbone", "10.0.0.1")};
+  MeshBuilder upwards, downwards;
+  for (const auto& workload : order) upwards.upsert(workload);
+  for (auto i = order.rbegin(); i != order.rend(); ++i) downwards.upsert(*i);
+
+  for (auto* builder : {&upwards, &downwards}) {
+    for (const char* name : {"hbone", "plain", "entry-hbone", "entry"}) {
+      const WorkloadRef& best = builder->current().by_address(at("10.0.0.1"));
+      ASSERT_TRUE(best);
+      EXPECT_EQ(best->name, name);
+      builder->remove_workload(std::string(best->uid));
+    }
+    EXPECT_EQ(builder->current().by_address(at("10.0.0.1")), nullptr);
+  }
+}
+
+TEST(Mesh, AReusedAddressBelongsToTheNewPodAlsoWhenTheOldOneIsUpdated) {
+  MeshBuilder builder;
+  auto old = pod("old", "10.0.0.1");
+  builder.upsert(old);
+  builder.upsert(pod("new", "10.0.0.1"));
+  EXPECT_EQ(builder.current().by_address(at("10.0.0.1"))->name, "new");
+
+  old.health = Health::kUnhealthy;
+  builder.upsert(old);
+
+  EXPECT_EQ(builder.current().by_address(at("10.0.0.1"))->name, "new");
+  builder.remove_workload("c1//Pod/ns/new");
+  EXPECT_EQ(builder.current().by_address(at("10.0.0.1"))->name, "old");
+}
+
+TEST(Mesh, EndpointsMayArriveBeforeTheirServiceAndOutliveIt) {
+  MeshBuilder builder;
+  auto workload = pod("a", "10.0.0.1");
+  workload.services["ns/s.ns.svc"] = {{80, 8080}};
+  builder.upsert(workload);
+  ASSERT_NE(builder.current().service("ns/s.ns.svc"), nullptr);
+  EXPECT_EQ(builder.current().service("ns/s.ns.svc")->service, nullptr);
+  EXPECT_EQ(builder.current().service_count(), 0u);
+
+  builder.upsert(service("ns", "s.ns.svc"));
+  EXPECT_EQ(builder.current().service("ns/s.ns.svc")->endpoints.size(), 1u);
+  EXPECT_EQ(builder.current().service_count(), 1u);
+
+  EXPECT_TRUE(builder.remove_service("ns/s.ns.svc"));
+  EXPECT_FALSE(builder.remove_service("ns/s.ns.svc"));
+  EXPECT_EQ(builder.current().service("ns/s.ns.svc")->endpoints.size(), 1u);
+  builder.remove_workload(workload.uid);
+  EXPECT_EQ(builder.current().service("ns/s.ns.svc"), nullptr);
+}
+
+TEST(Mesh, AServiceUpdateKeepsItsEndpoints) {
+  MeshBuilder builder;
+  auto workload = pod("a", "10.0.0.1");
+  workload.services["ns/s"] = {{80, 8080}};
+  builder.upsert(workload);
+  builder.upsert(service("ns", "s", {vip("10.96.0.1")}));
+  builder.upsert(service("ns", "s", {vip("10.96.0.2")}));
+
+  EXPECT_EQ(builder.current().service("ns/s")->endpoints.size(), 1u);
+  EXPECT_EQ(owner(builder.current(), "10.96.0.1"), "");
+  EXPECT_EQ(owner(builder.current(), "10.96.0.2"), "ns/s");
+}
+
+TEST(Mesh, CountsEndpointsWithAWeight) {
+  MeshBuilder builder;
+  auto workload = pod("a", "10.0.0.1");
+  workload.services["ns/s"] = {};
+  workload.capacity = 3;
+  builder.upsert(workload);
+  EXPECT_EQ(builder.current().service("ns/s")->weighted, 1u);
+  workload.capacity = 1;
+  builder.upsert(workload);
+  EXPECT_EQ(builder.current().service("ns/s")->weighted, 0u);
+}
+
+TEST(Mesh, RanksExactAddressesByNamespaceThenCanonicalThenPreferredThenArrival) {
+  const auto canonical = [](Service value) { value.canonical = true; return value; };
+  MeshBuilder builder("preferred");
+  builder.upsert(service("first", "h", {vip("10.96.0.1")}));
+  builder.upsert(service("second", "h", {vip("10.96.0.1")}));
+  EXPECT_EQ(owner(builder.current(), "10.96.0.1"), "first/h");
+
+  builder.upsert(service("preferred", "h", {vip("10.96.0.1")}));
+  EXPECT_EQ(owner(builder.current(), "10.96.0.1"), "preferred/h");
+
+  builder.upsert(canonical(service("canon", "h", {vip("10.96.0.1")})));
+  EXPECT_EQ(owner(builder.current(), "10.96.0.1"), "canon/h");
+  EXPECT_EQ(owner(builder.current(), "10.96.0.1", "second"), "second/h");
+  EXPECT_EQ(builder.current().service_by_hostname("h", "second")->service->key(), "second/h");
+  EXPECT_EQ(builder.current().services_by_hostname("h", "second").size(), 4u);
+  EXPECT_EQ(builder.current().services_by_hostname("h", "second").front()->key(), "second/h");
+}
+
+TEST(Mesh, ANamespacePrivateServiceIsUnknownElsewhere) {
+  MeshBuilder builder;
+  auto hidden = service("own", "h", {vip("10.96.0.1"), vip("10.97.0.0/16")});
+  hidden.visibility = Visibility::kNamespace;
+  builder.upsert(hidden);
+
+  EXPECT_EQ(owner(builder.current(), "10.96.0.1"), "");
+  EXPECT_EQ(owner(builder.current(), "10.97.0.1"), "");
+  EXPECT_EQ(owner(builder.current(), "10.96.0.1", "own"), "own/h");
+  EXPECT_EQ(owner(builder.current(), "10.97.0.1", "own"), "own/h");
+  EXPECT_EQ(builder.current().service_by_hostname("h", "else"), nullptr);
+  EXPECT_THAT(builder.current().services_by_hostname("h", "else"), IsEmpty());
+}
+
+TEST(Mesh, RanksRangesByNamespaceThenLengthThenCanonicalBelowExactAddresses) {
+  MeshBuilder builder;
+  builder.upsert(service("wide", "w", {vip("10.0.0.0/8")}));
+  builder.upsert(service("narrow", "n", {vip("10.1.255.0/16")}));  // bits past the prefix do not count
+  EXPECT_EQ(owner(builder.current(), "10.1.2.3"), "narrow/n");
+  EXPECT_EQ(owner(builder.current(), "10.2.2.3"), "wide/w");
+  EXPECT_EQ(owner(builder.current(), "10.1.2.3", "wide"), "wide/w");
+  EXPECT_EQ(owner(builder.current(), "fd00::1"), "");
+
+  auto canonical = service("canon", "c", {vip("10.1.0.0/16")});
+  canonical.canonical = true;
+  builder.upsert(canonical);
+  EXPECT_EQ(owner(builder.current(), "10.1.2.3"), "canon/c");
+
+  builder.upsert(service("exact", "e", {vip("10.1.2.3")}));
+  EXPECT_EQ(owner(builder.current(), "10.1.2.3", "wide"), "exact/e");
+
+  for (const char* key : {"exact/e", "canon/c", "narrow/n", "wide/w"}) builder.remove_service(key);
+  EXPECT_EQ(owner(builder.current(), "10.1.2.3"), "");
+}
+
+TEST(Mesh, FindsWildcardHostnames) {
+  MeshBuilder builder;
+  builder.upsert(service("ns", "*.example.com"));
+
+  EXPECT_NE(builder.current().service_by_hostname("a.example.com", "ns"), nullptr);
+  EXPECT_NE(builder.current().service_by_hostname("b.a.example.com", "ns"), nullptr);
+  EXPECT_EQ(builder.current().service_by_hostname("example.com", "ns"), nullptr);
+}
+
+TEST(Mesh, ASnapshotDoesNotSeeLaterChanges) {
+  MeshBuilder builder;
+  builder.upsert(pod("a", "10.0.0.1"));
+  const auto before = builder.build();
+  builder.upsert(pod("b", "10.0.0.2"));
+  builder.remove_workload("c1//Pod/ns/a");
+
+  EXPECT_NE(before->by_address(at("10.0.0.1")), nullptr);
+  EXPECT_EQ(before->by_address(at("10.0.0.2")), nullptr);
+  EXPECT_EQ(before->workload_count(), 1u);
+}
+
+TEST(Mesh, ThePolicyEpochMovesOnlyWithWhatDecidesAdmission) {
+  MeshBuilder builder;
+  auto workload = pod("a", "10.0.0.1");
+  builder.upsert(workload);
+  const auto start = builder.current().policy_epoch();
+
+  workload.health = Health::kUnhealthy;
+  builder.upsert(workload);
+  builder.upsert(service("ns", "h"));
+  EXPECT_EQ(builder.current().policy_epoch(), start);
+
+  workload.policies = {"ns/p"};
+  builder.upsert(workload);
+  const auto named = builder.current().policy_epoch();
+  EXPECT_GT(named, start);
+
+  Policy policy{.name = "p", .name_space = "ns"};
+  builder.upsert(policy);
+  const auto arrived = builder.current().policy_epoch();
+  EXPECT_GT(arrived, named);
+  builder.upsert(policy);
+  EXPECT_EQ(builder.current().policy_epoch(), arrived);
+  EXPECT_TRUE(builder.remove_policy("ns/p"));
+  EXPECT_GT(builder.current().policy_epoch(), arrived);
+}
+
+TEST(Mesh, APolicyThatChangesItsScopeLeavesTheOldOne) {
+  MeshBuilder builder;
+  Policy policy{.name = "p", .name_space = "ns", .scope = Policy::Scope::kGlobal, .rules = {Rule{}}};
+  builder.upsert(policy);
+  EXPECT_NE(builder.current().global_policies(), nullptr);
+
+  policy.scope = Policy::Scope::kNamespace;
+  builder.upsert(policy);
+  EXPECT_EQ(builder.current().global_policies(), nullptr);
+  ASSERT_NE(builder.current().namespace_policies("ns"), nullptr);
+  EXPECT_EQ(builder.current().namespace_policies("ns")->enforced_allows, 1u);
+
+  builder.remove_policy("ns/p");
+  EXPECT_EQ(builder.current().namespace_policies("ns"), nullptr);
+  EXPECT_EQ(builder.current().named_policy("ns/p"), nullptr);
+}
+
+// Not a benchmark: a change of a large mesh must not cost the mesh.
+TEST(Mesh, OneChangeOfALargeMeshIsCheap) {
+  MeshBuilder builder;
+  for (int i = 0; i < 20000; ++i) {
+    auto workload = pod(std::to_string(i), "10." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) + "." + std::to_string(i % 256));
+    workload.services["ns/s" + std::to_string(i % 10)] = {{80, 8080}};
+    builder.upsert(std::move(workload));
+  }
+  auto snapshot = builder.build();
+  const auto start = std::chrono::steady_clock::now();
+
+  for (int i = 0; i < 1000; ++i) {
+    auto changed = *snapshot->workload("c1//Pod/ns/" + std::to_string(i));
+    changed.health = Health::kUnhealthy;
+    builder.upsert(std::move(changed));
+    snapshot = builder.build();
+  }
+
+  const auto each = (std::chrono::steady_clock::now() - start) / 1000;
+  EXPECT_LT(each, std::chrono::milliseconds(1));
+  EXPECT_EQ(snapshot->workload("c1//Pod/ns/7")->health, Health::kUnhealthy);
+}
+
+}  // namespace
+}  // namespace culvert::model

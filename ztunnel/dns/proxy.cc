@@ -1,0 +1,278 @@
+#include "ztunnel/dns/proxy.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <random>
+#include <utility>
+#include <vector>
+
+#include "common/base/log.h"
+#include "common/net/dial.h"
+#include "common/net/relay.h"
+#include "common/net/timer.h"
+#include "ztunnel/dns/answer.h"
+
+namespace culvert::ztunnel::dns {
+namespace {
+
+using Bytes = std::vector<std::byte>;
+constexpr std::size_t kUdpBuffer = 2048;  // a query is a name and a few words
+constexpr std::uint16_t kTypeIxfr = 251, kTypeAxfr = 252;
+
+std::uint64_t random_bits() {
+  thread_local std::mt19937_64 engine(std::random_device{}());
+  return engine();
+}
+
+// What is to be done with one query.
+struct Judged {
+  std::optional<Query> query;      // when it could be read
+  std::optional<Answer> answer;    // ours; else it is forwarded
+  model::WorkloadRef client;
+};
+
+}  // namespace
+
+struct Proxy::State {
+  ProxyOptions options;
+  net::Datagram udp;
+  net::Listener tcp;
+  std::size_t under_way = 0;
+
+  net::Loop& loop() const { return *options.loop; }
+  void seen(const Judged& judged, Seen what) const {
+    if (judged.query) {
+      what.type = judged.query->type;
+      what.name = judged.query->name;
+    }
+    if (options.seen) options.seen(judged.client.get(), what);
+  }
+};
+
+namespace {
+
+using StateRef = std::shared_ptr<Proxy::State>;
+
+// Closes a stream that has done nothing for a while.
+class Idle {
+ public:
+  Idle(net::Stream& stream, std::chrono::milliseconds limit) : timer_(stream.loop()), limit_(limit) {
+    timer_.arm(limit_, [&stream] { stream.close(); });
+  }
+  void touched() { timer_.push(limit_); }
+  void forget() { timer_.cancel(); }
+
+ private:
+  net::Timer timer_;
+  std::chrono::milliseconds limit_;
+};
+
+}  // namespace
+
+// The lives of the proxy; a friend of nothing, they share State by reference count.
+namespace lives {
+
+net::Task<Judged> judge(StateRef state, std::span<const std::byte> message) {
+  Judged judged;
+  if (auto query = parse_query(message)) judged.query = std::move(*query);
+  judged.client = co_await state->options.client();
+  if (!judged.query) co_return judged;
+  if (!judged.client) {
+    judged.answer = Answer{.rcode = Rcode::kServerFailure, .authoritative = false};
+    co_return judged;
+  }
+  judged.answer = answer(*state->options.mesh(), *judged.client, *judged.query, state->options.cluster_domain, random_bits());
+  co_return judged;
+}
+
+// Sends the query from a port of its own, and waits for the answer of the very resolver it went to.
+net::Task<std::optional<Bytes>> ask_udp(StateRef state, const Bytes& query, Endpoint resolver, std::size_t limit) {
+  const ProxyOptions& options = state->options;
+  net::DatagramOptions socket_options;
+  socket_options.at = {resolver.address.is_v4() ? IpAddress::v4(0) : IpAddress::v6(std::array<std::uint8_t, 16>{}), 0, 0};
+  socket_options.mark = options.mark;
+  socket_options.netns = options.netns->get();
+  auto socket = net::Datagram::open(state->loop(), socket_options);
+  if (!socket) co_return std::nullopt;
+  if (!socket->try_send(query, resolver).ok()) co_return std::nullopt;
+
+  net::Timer patience(state->loop());
+  patience.arm(options.resolver_timeout, [&socket] { socket->close(); });
+  Bytes reply(limit);
+  for (;;) {
+    const auto received = co_await socket->receive(reply);
+    if (!received.io.ok()) co_return std::nullopt;
+    const bool same_id = received.io.bytes >= 2 && reply[0] == query[0] && reply[1] == query[1];
+    if (received.from.address != resolver.address || received.from.port != resolver.port || !same_id) continue;
+    reply.resize(received.io.bytes);
+    co_return reply;
+  }
+}
+
+// Answers from the address that was asked. The socket is opened for this one datagram: a lasting one on port 53 would stand in the way
+// of an application that wants to serve DNS itself.
+void send_udp(const StateRef& state, const Bytes& message, const Endpoint& asked, const Endpoint& client) {
+  const auto sent = [&]() -> Status {
+    auto socket = net::Datagram::open(state->loop(), {.at = asked, .reuse_port = true, .transparent = true, .mark = state->options.mark, .netns = state->options.netns->get()});
+    if (!socket) return std::unexpected(socket.error());
+    const auto io = socket->try_send(message, client);
+    return io.ok() ? Status{} : std::unexpected(io.failure());
+  }();
+  if (!sent) log::warn("dns", "answering " + client.text() + " from " + asked.text() + ": " + sent.error().text);
+}
+
+net::Task<> serve_query(StateRef state, Bytes query, Endpoint client, Endpoint asked) {
+  const Judged judged = co_await judge(state, query);
+  if (judged.answer) {
+    send_udp(state, encode(*judged.query, *judged.answer, udp_limit(*judged.query)), asked, client);
+    state->seen(judged, {.outcome = judged.client ? Seen::Outcome::kAnswered : Seen::Outcome::kFailed, .addresses = judged.answer->addresses.size()});
+    co_return;
+  }
+  const auto begun = std::chrono::steady_clock::now();
+  auto reply = co_await ask_udp(state, query, asked, judged.query ? udp_limit(*judged.query) : kMaxMessage);
+  const bool ok = reply.has_value();
+  if (!ok && judged.query) reply = encode(*judged.query, {.rcode = Rcode::kServerFailure, .authoritative = false}, kPlainUdpPayload);
+  if (reply) send_udp(state, *reply, asked, client);
+  state->seen(judged, {.outcome = ok ? Seen::Outcome::kForwarded : Seen::Outcome::kFailed, .took = std::chrono::steady_clock::now() - begun});
+}
+
+net::Task<> count(StateRef state, net::Task<> query) {
+  ++state->under_way;
+  co_await query;
+  --state->under_way;
+}
+
+net::Task<> serve_udp(StateRef state) {
+  Bytes buffer(kUdpBuffer);
+  for (;;) {
+    const auto received = co_await state->udp.receive(buffer);
+    if (received.io.error == ECANCELED || !state->udp) co_return;
+    if (!received.io.ok()) continue;
+    const auto bytes = std::span(buffer).first(received.io.bytes);
+    if (!query_id(bytes) || state->under_way >= state->options.most_under_way) continue;
+    state->loop().spawn(count(state, serve_query(state, Bytes(bytes.begin(), bytes.end()), received.from, received.to)));
+  }
+}
+
+// One message with its length in front (RFC 1035 §4.2.2). Nothing at the end of the stream.
+net::Task<std::optional<Bytes>> read_message(net::Stream& stream) {
+  const auto fill = [](net::Stream& from, std::span<std::byte> into) -> net::Task<bool> {
+    while (!into.empty()) {
+      const auto io = co_await from.read(into);
+      if (!io.ok()) co_return false;
+      into = into.subspan(io.bytes);
+    }
+    co_return true;
+  };
+  std::array<std::byte, 2> length{};
+  const bool begun = co_await fill(stream, length);
+  if (!begun) co_return std::nullopt;
+  Bytes message(std::to_integer<std::size_t>(length[0]) << 8 | std::to_integer<std::size_t>(length[1]));
+  const bool whole = co_await fill(stream, message);
+  if (!whole) co_return std::nullopt;
+  co_return message;
+}
+
+net::Task<bool> write_message(net::Stream& stream, const Bytes& message) {
+  Bytes framed;
+  framed.reserve(message.size() + 2);
+  framed.push_back(static_cast<std::byte>(message.size() >> 8));
+  framed.push_back(static_cast<std::byte>(message.size() & 0xff));
+  framed.insert(framed.end(), message.begin(), message.end());
+  const auto io = co_await stream.write_all(framed);
+  co_return io.ok();
+}
+
+net::Task<Result<net::Stream>> dial_resolver(StateRef state, Endpoint resolver) {
+  net::DialOptions dial;
+  dial.to = resolver;
+  dial.mark = state->options.mark;
+  dial.netns = state->options.netns->get();
+  dial.timeout = state->options.resolver_timeout;
+  co_return co_await net::dial(state->loop(), std::move(dial));
+}
+
+// Asks over `resolver`, which is dialled when it is first needed.
+net::Task<std::optional<Bytes>> ask_tcp(StateRef state, net::Stream& resolver, const Bytes& query, Endpoint to) {
+  if (!resolver) {
+    auto dialled = co_await dial_resolver(state, to);
+    if (!dialled) co_return std::nullopt;
+    resolver = std::move(*dialled);
+  }
+  Idle idle(resolver, state->options.resolver_timeout);
+  const bool written = co_await write_message(resolver, query);
+  if (!written) co_return std::nullopt;
+  co_return co_await read_message(resolver);
+}
+
+// A transfer of a zone, or what we cannot read: everything from here on goes to the resolver as it is.
+net::Task<> pass(StateRef state, net::Stream& client, const Bytes& first) {
+  auto resolver = co_await dial_resolver(state, client.local());
+  if (!resolver) {
+    client.reset();
+    co_return;
+  }
+  const bool written = co_await write_message(*resolver, first);
+  if (!written) co_return;
+  net::Relayed relayed;
+  co_await net::relay(client, *resolver, relayed);
+}
+
+net::Task<> serve_stream(StateRef state, net::Stream client) {
+  const Endpoint asked = client.local();
+  net::Stream resolver;
+  Idle idle(client, state->options.tcp_idle);
+  for (;;) {
+    const auto message = co_await read_message(client);
+    if (!message) co_return;
+    idle.touched();
+    const Judged judged = co_await judge(state, *message);
+    if (!judged.query || judged.query->type == kTypeAxfr || judged.query->type == kTypeIxfr) {
+      idle.forget();
+      state->seen(judged, {.outcome = Seen::Outcome::kForwarded, .tcp = true});
+      co_await pass(state, client, *message);
+      co_return;
+    }
+    Bytes reply;
+    if (judged.answer) {
+      reply = encode(*judged.query, *judged.answer, kMaxMessage);
+      state->seen(judged, {.outcome = judged.client ? Seen::Outcome::kAnswered : Seen::Outcome::kFailed, .tcp = true, .addresses = judged.answer->addresses.size()});
+    } else {
+      const auto begun = std::chrono::steady_clock::now();
+      auto answered = co_await ask_tcp(state, resolver, *message, asked);
+      const auto outcome = answered ? Seen::Outcome::kForwarded : Seen::Outcome::kFailed;
+      if (!answered) resolver = net::Stream();
+      reply = answered ? std::move(*answered) : encode(*judged.query, {.rcode = Rcode::kServerFailure, .authoritative = false}, kMaxMessage);
+      state->seen(judged, {.outcome = outcome, .tcp = true, .took = std::chrono::steady_clock::now() - begun});
+    }
+    idle.touched();
+    const bool written = co_await write_message(client, reply);
+    if (!written) co_return;
+  }
+}
+
+net::Task<> serve_tcp(StateRef state) {
+  while (!state->tcp.closed()) {
+    auto client = co_await state->tcp.accept();
+    if (!client || state->under_way >= state->options.most_under_way) continue;
+    state->loop().spawn(count(state, serve_stream(state, std::move(*client))));
+  }
+}
+
+}  // namespace lives
+
+Proxy::Proxy(ProxyOptions options, net::Datagram udp, net::Listener tcp)
+    : state_(std::make_shared<State>(std::move(options), std::move(udp), std::move(tcp))) {}
+
+Proxy::~Proxy() {
+  state_->udp.close();
+  state_->tcp.close();
+}
+
+void Proxy::start() {
+  state_->loop().spawn(lives::serve_udp(state_));
+  state_->loop().spawn(lives::serve_tcp(state_));
+}
+
+}  // namespace culvert::ztunnel::dns

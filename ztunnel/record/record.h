@@ -1,0 +1,43 @@
+#pragma once
+// The one report of a connection: counts it and writes its access-log line, both from the same facts and with the same Reason.
+// Made when the connection is taken, written when it leaves scope. One thread.
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "common/base/result.h"
+#include "ztunnel/record/counters.h"
+#include "ztunnel/record/facts.h"
+
+namespace culvert::ztunnel {
+
+class Record {
+ public:
+  Record(Counters& counters, Reporter reporter, Endpoint source, Endpoint destination);
+  ~Record();
+  Record(const Record&) = delete;
+
+  Facts facts;  // filled in as they become known
+
+  // It counts as a connection of the mesh from now on: its labels are known. What ends before was refused early, which is a log line only.
+  void opened();
+
+  // How it ended. The last word counts.
+  void failed(const Error& error) { end(error.reason, error.text); }
+  void done(std::uint64_t to_server, std::uint64_t to_client, Reason reason, std::string text);
+
+ private:
+  void end(Reason reason, std::string text);
+  void log_end() const;
+  void log_early() const;
+
+  Counters& counters_;
+  Traffic* traffic_ = nullptr;  // once opened
+  std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+  std::uint64_t to_server_ = 0, to_client_ = 0;
+  Reason reason_ = Reason::kInternal;
+  std::string text_ = "ended before anything was decided";
+};
+
+}  // namespace culvert::ztunnel
