@@ -35,7 +35,7 @@ struct Change {
 };
 
 struct Diff {
-  std::vector<Change> changes;    // each key at most once
+  std::vector<Change> changes;    // in order
   std::vector<Problem> problems;  // to be logged as errors
   std::vector<Ignored> ignored;   // documents of kinds that we do not read, said once per reading of the file
 

@@ -1,0 +1,213 @@
+#include "common/derive/authorization.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace culvert::derive {
+namespace {
+
+using config::AuthorizationPolicy;
+using Action = AuthorizationPolicy::Action;
+using Texts = std::vector<std::string>;
+
+std::vector<model::StringMatch> matches(const Texts& texts) {
+  std::vector<model::StringMatch> out;
+  for (const std::string& text : texts) out.push_back(model::StringMatch::parse(text));
+  return out;
+}
+
+// "ns/sa", or "sa" in the policy's own namespace.
+std::vector<model::ServiceAccountMatch> accounts(const Texts& texts, const std::string& name_space) {
+  std::vector<model::ServiceAccountMatch> out;
+  for (const std::string& text : texts) {
+    const std::size_t slash = text.find('/');
+    if (slash == std::string::npos) {
+      out.push_back({name_space, text});
+    } else {
+      out.push_back({text.substr(0, slash), text.substr(slash + 1)});
+    }
+  }
+  return out;
+}
+
+std::vector<Cidr> cidrs(const Texts& texts) {
+  std::vector<Cidr> out;
+  for (const std::string& text : texts) {
+    if (auto cidr = Cidr::parse(text)) out.push_back(*cidr);  // checked when the object was read
+  }
+  return out;
+}
+
+std::vector<std::uint16_t> ports(const Texts& texts) {
+  std::vector<std::uint16_t> out;
+  for (const std::string& text : texts) out.push_back(static_cast<std::uint16_t>(std::atoi(text.c_str())));  // checked when read
+  return out;
+}
+
+// One entry of `from`, `to` or `when`, and whether an L4 proxy sees all that it asks.
+struct Entry {
+  model::Match match;
+  bool whole = true;
+};
+
+Entry entry_of(const AuthorizationPolicy::Source& source, const std::string& name_space) {
+  model::Match match;
+  match.principals = matches(source.principals);
+  match.not_principals = matches(source.not_principals);
+  match.namespaces = matches(source.namespaces);
+  match.not_namespaces = matches(source.not_namespaces);
+  match.service_accounts = accounts(source.service_accounts, name_space);
+  match.not_service_accounts = accounts(source.not_service_accounts, name_space);
+  match.source_ips = source.ip_blocks;
+  match.not_source_ips = source.not_ip_blocks;
+  const bool whole = source.request_principals.empty() && source.not_request_principals.empty() &&
+                     source.remote_ip_blocks.empty() && source.not_remote_ip_blocks.empty() && source.trust_domains.empty() &&
+                     source.not_trust_domains.empty();
+  return {std::move(match), whole};
+}
+
+Entry entry_of(const AuthorizationPolicy::Operation& operation) {
+  model::Match match;
+  match.destination_ports = operation.ports;
+  match.not_destination_ports = operation.not_ports;
+  const bool whole = operation.hosts.empty() && operation.not_hosts.empty() && operation.methods.empty() &&
+                     operation.not_methods.empty() && operation.paths.empty() && operation.not_paths.empty();
+  return {std::move(match), whole};
+}
+
+Entry entry_of(const AuthorizationPolicy::Condition& condition) {
+  model::Match match;
+  if (condition.key == "source.ip") {
+    match.source_ips = cidrs(condition.values);
+    match.not_source_ips = cidrs(condition.not_values);
+  } else if (condition.key == "source.namespace") {
+    match.namespaces = matches(condition.values);
+    match.not_namespaces = matches(condition.not_values);
+  } else if (condition.key == "source.principal") {
+    match.principals = matches(condition.values);
+    match.not_principals = matches(condition.not_values);
+  } else if (condition.key == "destination.ip") {
+    match.destination_ips = cidrs(condition.values);
+    match.not_destination_ips = cidrs(condition.not_values);
+  } else if (condition.key == "destination.port") {
+    match.destination_ports = ports(condition.values);
+    match.not_destination_ports = ports(condition.not_values);
+  } else {
+    return {{}, false};
+  }
+  return {std::move(match), true};
+}
+
+struct ConvertedRule {
+  model::Rule rule;
+  bool whole = true;   // nothing was left out
+  bool never = false;  // a clause consists of empty matches only, so that the rule cannot match
+};
+
+// One clause for `to`, one for `from`, one for each `when`.
+ConvertedRule convert(const AuthorizationPolicy::Rule& rule, const std::string& name_space) {
+  ConvertedRule out;
+  const auto close = [&out](std::vector<Entry> entries) {
+    if (entries.empty()) return;
+    model::Clause clause;
+    bool any = false;
+    for (Entry& entry : entries) {
+      out.whole = out.whole && entry.whole;
+      any = any || !entry.match.empty();
+      clause.matches.push_back(std::move(entry.match));
+    }
+    out.never = out.never || !any;
+    out.rule.clauses.push_back(std::move(clause));
+  };
+  std::vector<Entry> to, from;
+  for (const auto& operation : rule.to) to.push_back(entry_of(operation));
+  for (const auto& source : rule.from) from.push_back(entry_of(source, name_space));
+  close(std::move(to));
+  close(std::move(from));
+  for (const auto& condition : rule.when) close({entry_of(condition)});
+  return out;
+}
+
+// Why nothing of the policy goes to an L4 proxy; empty when something does.
+std::string not_for_l4(const AuthorizationPolicy& policy, const Settings& settings) {
+  if (!policy.target_refs.empty()) return "has targetRefs: it is for waypoints, which this version does not have";
+  if (policy.action == Action::kAudit) return "action AUDIT is not enforced by the L4 proxy";
+  if (policy.action == Action::kCustom) return "action CUSTOM is not enforced by the L4 proxy";
+  const bool dry_run = config::value_of(policy.metadata.annotations, "istio.io/dry-run") == "true";
+  if (dry_run && !settings.dry_run_policies)
+    return "is a dry run, which is not sent (AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY)";
+  return "";
+}
+
+model::Policy::Scope scope_of(const AuthorizationPolicy& policy, const Settings& settings) {
+  if (!policy.selector.empty()) return model::Policy::Scope::kWorkloadSelector;
+  return policy.metadata.name_space == settings.root_namespace ? model::Policy::Scope::kGlobal : model::Policy::Scope::kNamespace;
+}
+
+}  // namespace
+
+Converted convert(const AuthorizationPolicy& policy, const Settings& settings) {
+  Converted out;
+  if (std::string why = not_for_l4(policy, settings); !why.empty()) {
+    out.warnings.push_back(std::move(why));
+    return out;
+  }
+  const bool allow = policy.action == Action::kAllow;
+  model::Policy converted;
+  converted.name = policy.metadata.name;
+  converted.name_space = policy.metadata.name_space;
+  converted.scope = scope_of(policy, settings);
+  converted.action = allow ? model::Policy::Action::kAllow : model::Policy::Action::kDeny;
+  converted.dry_run = config::value_of(policy.metadata.annotations, "istio.io/dry-run") == "true";
+  for (std::size_t i = 0; i < policy.rules.size(); ++i) {
+    ConvertedRule rule = convert(policy.rules[i], converted.name_space);
+    const std::string where = "spec.rules[" + std::to_string(i) + "]";
+    if (!rule.whole && allow) {
+      out.warnings.push_back(
+          where + ": asks for what only a waypoint sees (hosts, methods, paths, request.*, ...): this rule allows nothing");
+      continue;
+    }
+    if (!rule.whole && rule.never) {
+      out.warnings.push_back(
+          where + ": a whole from, to or when entry asks only for what a waypoint sees: this rule denies NOTHING without one");
+    } else if (!rule.whole) {
+      out.warnings.push_back(where + ": what only a waypoint sees is left out: this rule denies more than it says");
+    }
+    converted.rules.push_back(std::move(rule.rule));
+  }
+  out.policy = std::move(converted);
+  return out;
+}
+
+std::vector<std::string> selecting_policies(const config::Pod& pod, const Objects& objects, const Settings& settings) {
+  std::vector<std::string> out;
+  const auto collect = [&](const std::string& name_space) {
+    for (const auto& [name, object] : objects.in(config::Kind::kAuthorizationPolicy, name_space)) {
+      const auto& policy = std::get<AuthorizationPolicy>(*object);
+      if (policy.selector.empty() || !config::selects(policy.selector, pod.metadata.labels)) continue;
+      if (not_for_l4(policy, settings).empty()) out.push_back(name_space + "/" + name);
+    }
+  };
+  collect(pod.metadata.name_space);
+  if (pod.metadata.name_space != settings.root_namespace) collect(settings.root_namespace);
+  std::ranges::sort(out);
+  return out;
+}
+
+std::optional<model::Policy> unreadable_policy(std::string_view name_space, const Objects& objects, const Settings& settings) {
+  std::string names;
+  for (const config::Key& key : objects.unreadable(name_space)) {
+    if (config::is_policy(key.kind)) names.append(names.empty() ? "" : ", ").append(key.text());
+  }
+  if (names.empty()) return std::nullopt;
+  model::Policy policy;
+  policy.name = "policy_invalid";
+  policy.name_space = name_space;
+  policy.scope = name_space == settings.root_namespace ? model::Policy::Scope::kGlobal : model::Policy::Scope::kNamespace;
+  policy.action = model::Policy::Action::kDeny;
+  policy.rules = {model::Rule{}};  // a rule without clauses matches everything
+  policy.invalid = "cannot be read: " + names;
+  return policy;
+}
+
+}  // namespace culvert::derive

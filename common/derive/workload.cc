@@ -1,0 +1,200 @@
+#include "common/derive/workload.h"
+
+#include <algorithm>
+#include <initializer_list>
+#include <utility>
+
+#include "common/derive/authorization.h"
+#include "common/derive/peer_authentication.h"
+#include "common/derive/service.h"
+
+namespace culvert::derive {
+namespace {
+
+using config::Kind;
+using config::Labels;
+using config::value_of;
+
+std::string first_of(const Labels& labels, std::initializer_list<std::string_view> names, std::string_view fallback) {
+  for (const std::string_view name : names) {
+    if (const auto value = value_of(labels, name); !value.empty()) return std::string(value);
+  }
+  return std::string(fallback);
+}
+
+// "nightly-29301120" -> "nightly": how CronJobs name their Jobs, a time in minutes.
+std::string cron_job_of(const std::string& job) {
+  const std::size_t dash = job.rfind('-');
+  if (dash == std::string::npos || dash == 0) return job;
+  const std::string_view digits = std::string_view(job).substr(dash + 1);
+  const bool time =
+      digits.size() >= 8 && digits.size() <= 10 && std::ranges::all_of(digits, [](char c) { return c >= '0' && c <= '9'; });
+  return time ? job.substr(0, dash) : job;
+}
+
+model::Locality locality_of(const std::string& node_name, const Objects& objects) {
+  const auto* node = objects.find<config::Node>(Kind::kNode, "", node_name);
+  if (!node) return {};
+  const Labels& labels = node->metadata.labels;
+  return {.region = first_of(labels, {"topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"}, ""),
+          .zone = first_of(labels, {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}, ""),
+          .subzone = std::string(value_of(labels, "topology.istio.io/subzone"))};
+}
+
+std::string network_of(const config::Pod& pod, const Objects& objects, const Settings& settings) {
+  if (const auto own = value_of(pod.metadata.labels, "topology.istio.io/network"); !own.empty()) return std::string(own);
+  const auto* system = objects.find<config::Namespace>(Kind::kNamespace, "", settings.root_namespace);
+  return std::string(system ? value_of(system->metadata.labels, "topology.istio.io/network") : "");
+}
+
+// 0 when the pod has no port of that name: then the service's port leads nowhere on this pod.
+std::uint16_t named_port(const config::Pod& pod, const std::string& name) {
+  for (const config::Container& container : pod.spec.containers) {
+    for (const config::ContainerPort& port : container.ports) {
+      if (port.name == name && port.transport == config::Transport::kTcp) return port.port;
+    }
+  }
+  return 0;
+}
+
+model::PortMap ports_on(const config::Pod& pod, const config::Service& service) {
+  model::PortMap out;
+  for (const config::ServicePort* port : tcp_ports(service)) {
+    const std::uint16_t target = port->target.number != 0 ? port->target.number : named_port(pod, port->target.name);
+    if (target != 0) out[port->port] = target;
+  }
+  return out;
+}
+
+model::PortMap ports_on(const config::EndpointSlice& slice, const config::Service& service) {
+  model::PortMap out;
+  for (const config::ServicePort* port : tcp_ports(service)) {
+    for (const config::EndpointSlice::Port& there : slice.ports) {
+      if (there.name == port->name && there.transport == config::Transport::kTcp && there.port != 0) out[port->port] = there.port;
+    }
+  }
+  return out;
+}
+
+bool has_endpoints(const config::Service& service) { return service.type != config::Service::Type::kExternalName; }
+
+bool is_this_pod(const config::EndpointSlice::Endpoint& endpoint, const config::EndpointSlice& slice, const config::Pod& pod) {
+  const std::string& where = endpoint.target_namespace.empty() ? slice.metadata.name_space : endpoint.target_namespace;
+  return endpoint.target_kind == "Pod" && endpoint.target_name == pod.metadata.name && where == pod.metadata.name_space;
+}
+
+// By selector; and for services without one, by EndpointSlices that name the pod.
+std::map<std::string, model::PortMap> services_of(const config::Pod& pod, const Objects& objects, const Settings& settings) {
+  std::map<std::string, model::PortMap> out;
+  const std::string& name_space = pod.metadata.name_space;
+  const auto key = [&](const config::Service& service) { return name_space + "/" + hostname_of(service.metadata, settings); };
+  for (const auto& [name, object] : objects.in(Kind::kService, name_space)) {
+    const auto& service = std::get<config::Service>(*object);
+    if (!has_endpoints(service) || service.selector.empty() || !config::selects(service.selector, pod.metadata.labels)) continue;
+    out[key(service)] = ports_on(pod, service);
+  }
+  for (const auto& [name, object] : objects.in(Kind::kEndpointSlice, name_space)) {
+    const auto& slice = std::get<config::EndpointSlice>(*object);
+    const auto* service = objects.find<config::Service>(Kind::kService, name_space, slice.service);
+    if (!service || !has_endpoints(*service) || !service->selector.empty()) continue;
+    const bool here =
+        std::ranges::any_of(slice.endpoints, [&](const auto& endpoint) { return is_this_pod(endpoint, slice, pod); });
+    if (here) out[key(*service)].merge(ports_on(slice, *service));
+  }
+  return out;
+}
+
+std::vector<std::string> policies_of(const config::Pod& pod, const Objects& objects, const Settings& settings) {
+  std::vector<std::string> out = selecting_policies(pod, objects, settings);
+  std::ranges::move(peer_authentication_policies(pod, objects, settings), std::back_inserter(out));
+  return out;
+}
+
+void set_tunnel(const config::Pod& pod, model::Workload& out) {
+  const bool native = value_of(pod.metadata.labels, "networking.istio.io/tunnel") == "http";
+  const bool captured = value_of(pod.metadata.annotations, "ambient.istio.io/redirection") == "enabled";
+  if (native || captured) out.protocol = model::TunnelProtocol::kHbone;
+  out.native_tunnel = native;
+}
+
+}  // namespace
+
+std::string pod_uid(std::string_view name_space, std::string_view name, const Settings& settings) {
+  std::string out = settings.cluster_id;
+  return out.append("//Pod/").append(name_space).append("/").append(name);
+}
+
+std::string workload_name(const config::Pod& pod) {
+  const Labels& labels = pod.metadata.labels;
+  if (const auto label = value_of(labels, "service.istio.io/workload-name"); !label.empty()) return std::string(label);
+  const auto owner = std::ranges::find_if(pod.metadata.owners, [](const config::OwnerReference& one) { return one.controller; });
+  if (owner == pod.metadata.owners.end()) return pod.metadata.name;
+  if (owner->kind == "ReplicaSet") {
+    const std::string hash = "-" + std::string(value_of(labels, "pod-template-hash"));
+    if (hash.size() > 1 && owner->name.ends_with(hash)) return owner->name.substr(0, owner->name.size() - hash.size());
+  }
+  return owner->kind == "Job" ? cron_job_of(owner->name) : owner->name;
+}
+
+std::optional<model::Workload> workload_of(const config::Pod& pod, const Objects& objects, const Settings& settings) {
+  if (pod.is_terminal() || pod.addresses.empty()) return std::nullopt;
+  const config::Metadata& metadata = pod.metadata;
+  model::Workload out;
+  out.uid = pod_uid(metadata.name_space, metadata.name, settings);
+  out.name = metadata.name;
+  out.name_space = metadata.name_space;
+  out.addresses = pod.addresses;
+  out.network = network_of(pod, objects, settings);
+  out.network_mode = pod.spec.host_network ? model::NetworkMode::kHostNetwork : model::NetworkMode::kStandard;
+  set_tunnel(pod, out);
+  out.trust_domain = settings.trust_domain;
+  out.service_account = pod.spec.service_account;
+  out.node = pod.spec.node_name;
+  out.cluster_id = settings.cluster_id;
+  out.type = model::WorkloadType::kPod;
+  out.workload_name = workload_name(pod);
+  out.canonical_name =
+      first_of(metadata.labels, {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"}, out.workload_name);
+  out.canonical_revision =
+      first_of(metadata.labels, {"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"}, "latest");
+  out.locality = locality_of(pod.spec.node_name, objects);
+  out.health = pod.ready && !metadata.deleting ? model::Health::kHealthy : model::Health::kUnhealthy;
+  // Only the pod's own label: a namespace's waypoint is for its services unless the waypoint says otherwise.
+  const std::string_view where = value_of(metadata.labels, "istio.io/use-waypoint-namespace");
+  out.waypoint =
+      waypoint_named(value_of(metadata.labels, "istio.io/use-waypoint"), where.empty() ? metadata.name_space : where, settings);
+  out.services = services_of(pod, objects, settings);
+  out.policies = policies_of(pod, objects, settings);
+  return out;
+}
+
+std::vector<model::Workload> workloads_of(const config::EndpointSlice& slice, const Objects& objects, const Settings& settings) {
+  std::vector<model::Workload> out;
+  const std::string& name_space = slice.metadata.name_space;
+  const auto* service = objects.find<config::Service>(Kind::kService, name_space, slice.service);
+  if (!service || !has_endpoints(*service)) return out;
+  for (const config::EndpointSlice::Endpoint& endpoint : slice.endpoints) {
+    if (endpoint.target_kind == "Pod") continue;
+    for (const IpAddress& address : endpoint.addresses) {
+      model::Workload workload;
+      workload.uid = settings.cluster_id + "/discovery.k8s.io/EndpointSlice/" + name_space + "/" + slice.metadata.name + "/" +
+                     address.text();
+      workload.name = slice.metadata.name;
+      workload.name_space = name_space;
+      workload.addresses = {address};
+      workload.network_mode = model::NetworkMode::kHostNetwork;  // its address is not its own: many services may name it
+      workload.trust_domain = settings.trust_domain;
+      workload.service_account = "";
+      workload.node = endpoint.node_name;
+      workload.cluster_id = settings.cluster_id;
+      workload.type = model::WorkloadType::kPod;
+      workload.locality.zone = endpoint.zone;
+      workload.health = endpoint.ready ? model::Health::kHealthy : model::Health::kUnhealthy;
+      workload.services[name_space + "/" + hostname_of(service->metadata, settings)] = ports_on(slice, *service);
+      out.push_back(std::move(workload));
+    }
+  }
+  return out;
+}
+
+}  // namespace culvert::derive

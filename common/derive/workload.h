@@ -1,0 +1,25 @@
+#pragma once
+// Pods and the addresses of EndpointSlices -> model workloads (protocols.md §2.3, §2.6). Pure.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/derive/objects.h"
+#include "common/model/workload.h"
+
+namespace culvert::derive {
+
+std::string pod_uid(std::string_view name_space, std::string_view name,
+                    const Settings& settings);  // "Kubernetes//Pod/shop/web-0"
+
+// Nothing for a pod that has ended or has no address yet.
+std::optional<model::Workload> workload_of(const config::Pod& pod, const Objects& objects, const Settings& settings);
+
+// One for each address that no pod stands behind.
+std::vector<model::Workload> workloads_of(const config::EndpointSlice& slice, const Objects& objects, const Settings& settings);
+
+// What made the pod: the Deployment behind its ReplicaSet, the CronJob behind its Job, else its owner, else itself.
+std::string workload_name(const config::Pod& pod);
+
+}  // namespace culvert::derive
