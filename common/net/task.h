@@ -41,8 +41,8 @@ struct PromiseBase {
     bool await_ready() noexcept { return false; }
     template <class Promise>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> ended) noexcept {
-      const auto continuation = ended.promise().continuation;
-      return continuation ? continuation : std::coroutine_handle<>(std::noop_coroutine());
+      const auto next = ended.promise().continuation;
+      return next ? next : std::coroutine_handle<>(std::noop_coroutine());
     }
     void await_resume() noexcept {}
   };
