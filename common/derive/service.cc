@@ -63,6 +63,22 @@ std::optional<model::LoadBalancing> balancing(const config::Service& service, co
   return out;
 }
 
+// The labels are read together from one place: the service's own, else its namespace's.
+std::optional<model::GatewayAddress> waypoint_of(const config::Metadata& metadata, const Objects& objects,
+                                                 const Settings& settings) {
+  const config::Labels* labels = &metadata.labels;
+  if (config::value_of(*labels, "istio.io/use-waypoint").empty()) {
+    const auto* name_space = objects.find<config::Namespace>(config::Kind::kNamespace, "", metadata.name_space);
+    if (!name_space) return std::nullopt;
+    labels = &name_space->metadata.labels;
+  }
+  const std::string_view name = config::value_of(*labels, "istio.io/use-waypoint");
+  std::string_view where = config::value_of(*labels, "istio.io/use-waypoint-namespace");
+  if (where.empty()) where = metadata.name_space;
+  const bool itself = name == metadata.name && where == metadata.name_space;
+  return itself ? std::nullopt : waypoint_named(name, where, settings);
+}
+
 }  // namespace
 
 std::string hostname_of(const config::Metadata& service, const Settings& settings) {
@@ -106,11 +122,7 @@ std::optional<model::Service> service_of(const config::Service& service, const O
   out.load_balancing = balancing(service, objects);
   out.ingress_use_waypoint = label_or_namespace(objects, metadata, "istio.io/ingress-use-waypoint") == "true";
 
-  const std::string_view waypoint = label_or_namespace(objects, metadata, "istio.io/use-waypoint");
-  std::string_view where = label_or_namespace(objects, metadata, "istio.io/use-waypoint-namespace");
-  if (where.empty()) where = metadata.name_space;
-  const bool itself = waypoint == metadata.name && where == metadata.name_space;
-  if (!itself) out.waypoint = waypoint_named(waypoint, where, settings);
+  out.waypoint = waypoint_of(metadata, objects, settings);
   return out;
 }
 
