@@ -1,0 +1,76 @@
+#pragma once
+// The admin pages of every program: a small HTTP/1.1 server on the control thread's Loop.
+//
+//   admin::Server admin(loop, "ztunnel");
+//   admin::add_metrics(admin, registry);                 // /metrics, /stats/prometheus
+//   admin::add_logging(admin);                           // /logging
+//   admin::add_readiness(admin, readiness);              // /healthz/ready, /readyz
+//   admin::add_quit(admin, [&] { drain.begin(); });      // /quitquitquit
+//   admin.on(admin::Port::kAdmin, "GET", "/config_dump", "what the workers use", [&](const http::Request&) { return http::json_response(dump()); });
+//   admin.listen(admin::Port::kAdmin, {.at = localhost 15000});
+//   admin.listen(admin::Port::kMetrics, {.at = wildcard 15020});
+//   admin.listen(admin::Port::kReadiness, {.at = wildcard 15021});
+//
+// A listener shows only the pages of its Port (kAdmin: all), so that what changes or tells much stays on localhost. On kAdmin a request
+// must name the host as localhost or by address: a page in somebody's browser cannot reach it through a name of its own.
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/http/message.h"
+#include "common/net/listener.h"
+#include "common/net/loop.h"
+#include "common/telemetry/registry.h"
+
+namespace culvert::admin {
+
+enum class Port : std::uint8_t { kAdmin, kMetrics, kReadiness };
+
+class Server {
+ public:
+  using Handler = std::function<http::Response(const http::Request&)>;
+  using AsyncHandler = std::function<net::Task<http::Response>(http::Request)>;
+
+  Server(net::Loop& loop, std::string program);
+  ~Server();  // closes listeners and connections
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Before listen(). `what` is the line of the index page `/`. HEAD is answered for every GET.
+  void on(Port port, std::string method, std::string path, std::string what, Handler handler);
+  void on_async(Port port, std::string method, std::string path, std::string what, AsyncHandler handler);
+
+  // Fails as Listener::open does: "listening on 127.0.0.1:15000: Address already in use".
+  // Returns where it listens (port 0 is for tests).
+  Result<Endpoint> listen(Port port, const net::ListenOptions& options);
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// What must be done before the program is ready. Used on the server's loop.
+class Readiness {
+ public:
+  void pending(std::string task);  // "state manager"
+  void done(const std::string& task);
+  bool ready() const { return tasks_.empty(); }
+  // "ready\n", or "not ready, pending: state manager, proxy\n".
+  std::string text() const;
+
+ private:
+  std::vector<std::string> tasks_;
+};
+
+void add_metrics(Server& server, const telemetry::Registry& registry);
+void add_logging(Server& server);
+void add_readiness(Server& server, const Readiness& readiness);
+void add_quit(Server& server, std::function<void()> quit);
+
+// Listens on 127.0.0.1:port, and on [::1] unless the machine has no IPv6 there.
+Status listen_localhost(Server& server, Port port, std::uint16_t number);
+// Listens on [::]:port for both families, or 0.0.0.0 when IPv6 is off.
+Status listen_wildcard(Server& server, Port port, std::uint16_t number);
+
+}  // namespace culvert::admin

@@ -1,0 +1,73 @@
+#pragma once
+// HTTP/1.1 without I/O (RFC 9112): whole messages with a bounded body. llhttp parses, strictly; above it we refuse what splits
+// opinions between servers: Content-Length with Transfer-Encoding, several Content-Lengths, folded headers, bare LF.
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/http/message.h"
+
+namespace culvert::http {
+
+struct Limits {
+  std::size_t target = 8 * 1024;
+  std::size_t headers = 32 * 1024;  // names and values together
+  std::size_t header_count = 100;
+  std::size_t body = 1024 * 1024;
+};
+
+// Reads requests off one connection, one at a time.
+class RequestReader {
+ public:
+  explicit RequestReader(Limits limits = {});
+  ~RequestReader();
+  RequestReader(RequestReader&&) noexcept;
+  RequestReader& operator=(RequestReader&&) noexcept;
+
+  // Takes bytes up to the end of a request; how many. The rest belongs to the next one: feed it after take().
+  // Fails for good when the peer does not speak HTTP as we want it; answer status() and close.
+  Result<std::size_t> feed(std::span<const std::byte> bytes);
+  bool complete() const;
+  bool begun() const;       // part of a request is here
+  Request take();           // only when complete(); begins the next
+  bool keep_alive() const;  // of the request taken last
+  int status() const;       // 400, 413, 414, 431 or 505 after a failure
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Reads one response after the other. Interim responses (1xx) are skipped.
+class ResponseReader {
+ public:
+  explicit ResponseReader(Limits limits = {});
+  ~ResponseReader();
+  ResponseReader(ResponseReader&&) noexcept;
+  ResponseReader& operator=(ResponseReader&&) noexcept;
+
+  // Before each response: the method that it answers (HEAD has no body).
+  void expect(std::string_view method);
+  Result<std::size_t> feed(std::span<const std::byte> bytes);
+  // The connection ended: completes a body that lasts until then, fails in the middle of a message.
+  Status finish();
+  bool complete() const;
+  Response take();
+  bool keep_alive() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// Adds Content-Length, Connection when needed. `head` leaves the body out.
+std::string to_wire(const Response& response, bool keep_alive, bool head = false);
+// Adds Host (when missing) and Content-Length.
+std::string to_wire(const Request& request, std::string_view host);
+
+}  // namespace culvert::http
