@@ -1,0 +1,110 @@
+#include "common/xds/subscription.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <charconv>
+
+namespace culvert::xds {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+struct Port {
+  std::string name;
+  int value = 0;
+};
+std::string key(const Port& port) { return port.name; }
+
+// "name=80"
+Result<Port> read(std::string_view text) {
+  const auto equals = text.find('=');
+  if (equals == text.npos || equals + 1 == text.size()) return failure("empty port");
+  Port port{std::string(text.substr(0, equals)), 0};
+  std::from_chars(text.data() + equals + 1, text.data() + text.size(), port.value);
+  return port;
+}
+
+Resource resource(std::string name, std::string version, std::string value) { return {std::move(name), std::move(version), "ports", std::move(value)}; }
+
+struct Ports : Subscription<Port> {
+  Ports() : Subscription("ports", read) {}
+};
+
+TEST(Subscription, StartsAsAWildcardAndAcknowledges) {
+  Ports ports;
+  EXPECT_EQ(ports.open(), (Request{.type_url = "ports"}));
+  EXPECT_FALSE(ports.answered());
+
+  const auto applied = ports.apply({"ports", "n1", {resource("a", "1", "a=80")}, {}});
+
+  EXPECT_EQ(applied.reply, (Request{.type_url = "ports", .nonce = "n1"}));
+  ASSERT_EQ(applied.changed.size(), 1u);
+  EXPECT_EQ(applied.changed[0].value, 80);
+  EXPECT_TRUE(ports.answered());
+}
+
+TEST(Subscription, AnEmptyResponseIsAnAnswer) {
+  Ports ports;
+
+  EXPECT_EQ(ports.apply({"ports", "n", {}, {}}).reply.error, "");
+  EXPECT_TRUE(ports.answered());
+}
+
+TEST(Subscription, KeepsTheLastGoodValueOfABadResource) {
+  Ports ports;
+  ports.apply({"ports", "1", {resource("a", "v1", "a=80")}, {}});
+
+  const auto applied = ports.apply({"ports", "2", {resource("a", "v2", "a="), resource("b", "v2", "b=443"), resource("c", "v2", "c")}, {}});
+
+  EXPECT_EQ(applied.reply.error, "a: empty port; c: empty port");
+  EXPECT_EQ(applied.reply.nonce, "2");
+  ASSERT_EQ(applied.changed.size(), 1u);  // the good one of the same response is in force
+  EXPECT_EQ(applied.changed[0].name, "b");
+  EXPECT_THAT(applied.removed, IsEmpty());
+  EXPECT_EQ(ports.refused(), 2u);
+  // What is held is reported with the version that is in force; what never was good is not.
+  EXPECT_EQ(ports.open().initial_versions, (std::map<std::string, std::string>{{"a", "v1"}, {"b", "v2"}}));
+}
+
+TEST(Subscription, ReportsOnReconnectWhatItHolds) {
+  Ports ports;
+  ports.apply({"ports", "1", {resource("a", "v1", "a=80"), resource("b", "", "b=81"), resource("c", "v1", "c=82")}, {}});
+  const auto applied = ports.apply({"ports", "2", {}, {"c", "never-seen"}});
+
+  EXPECT_THAT(applied.removed, ElementsAre("c"));
+  EXPECT_EQ(ports.open().initial_versions, (std::map<std::string, std::string>{{"a", "v1"}, {"b", ""}}));
+}
+
+TEST(Subscription, RemovesByTheValuesOwnName) {
+  Ports ports;
+  ports.apply({"ports", "1", {resource("alias", "v1", "a=80")}, {}});
+
+  const auto renamed = ports.apply({"ports", "2", {resource("alias", "v2", "b=80")}, {}});
+  EXPECT_THAT(renamed.removed, ElementsAre("a"));
+
+  EXPECT_THAT(ports.apply({"ports", "3", {}, {"alias"}}).removed, ElementsAre("b"));
+}
+
+TEST(Subscription, AResourceRemovedAndSentInOneResponseIsThere) {
+  Ports ports;
+  ports.apply({"ports", "1", {resource("a", "v1", "a=80")}, {}});
+
+  const auto applied = ports.apply({"ports", "2", {resource("a", "v2", "a=81")}, {"a"}});
+
+  EXPECT_THAT(applied.removed, ElementsAre("a"));
+  EXPECT_EQ(applied.changed.size(), 1u);
+  EXPECT_EQ(ports.held(), 1u);
+}
+
+TEST(Subscription, RefusesAResourceOfAnotherType) {
+  Ports ports;
+
+  const auto applied = ports.apply({"ports", "1", {{"a", "1", "hosts", "a=80"}}, {}});
+
+  EXPECT_EQ(applied.reply.error, "a: is of type hosts, not ports");
+}
+
+}  // namespace
+}  // namespace culvert::xds

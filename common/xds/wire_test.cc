@@ -1,0 +1,58 @@
+#include "common/xds/wire.h"
+
+#include <gtest/gtest.h>
+
+#include "proto/discovery.pb.h"
+
+namespace culvert::xds {
+namespace {
+
+TEST(Wire, ARequestSurvivesTheWay) {
+  const Request request{.node = {.id = "ztunnel~1.1.1.1~p.ns~ns.svc.cluster.local", .metadata = {{"NAME", "p"}}, .json_metadata = {{"LABELS", R"({"a":"b"})"}}},
+                        .type_url = std::string(kAddressType), .subscribe = {"*"}, .unsubscribe = {"x"}, .initial_versions = {{"a", "1"}, {"b", ""}},
+                        .nonce = "7", .error = "a: bad; b: worse"};
+
+  const auto read = decode_request(encode(request));
+
+  ASSERT_TRUE(read);
+  EXPECT_EQ(*read, request);
+}
+
+TEST(Wire, ANodeIsLeftOutWithoutId) {
+  envoy::service::discovery::v3::DeltaDiscoveryRequest raw;
+  ASSERT_TRUE(raw.ParseFromString(encode(Request{.type_url = "t", .nonce = "1"})));
+
+  EXPECT_FALSE(raw.has_node());
+  EXPECT_FALSE(raw.has_error_detail());
+}
+
+TEST(Wire, MetadataThatIsNotJsonTravelsAsText) {
+  const auto read = decode_request(encode(Request{.node = {.id = "n", .json_metadata = {{"X", "{not json"}}}}));
+
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->node.metadata.at("X"), "{not json");
+}
+
+TEST(Wire, AResponseSurvivesTheWayAndReadsAsTheMessage) {
+  const Response response{.type_url = std::string(kAuthorizationType), .nonce = "9",
+                          .resources = {{"ns/a", "v1", std::string(kAuthorizationType), std::string(300, 'x')}, {"ns/b", "", "t", ""}},
+                          .removed = {"ns/c", "ns/d"}};
+  const std::string bytes = encode(response);
+
+  const auto read = decode_response(bytes);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(*read, response);
+  envoy::service::discovery::v3::DeltaDiscoveryResponse raw;
+  ASSERT_TRUE(raw.ParseFromString(bytes));
+  EXPECT_EQ(raw.type_url(), kAuthorizationType);
+  EXPECT_EQ(raw.resources(0).resource().value().size(), 300u);
+  EXPECT_EQ(raw.removed_resources(1), "ns/d");
+}
+
+TEST(Wire, GarbageIsRefused) {
+  EXPECT_FALSE(decode_request("\xff\xff\xff"));
+  EXPECT_FALSE(decode_response("\x12\x7f"));
+}
+
+}  // namespace
+}  // namespace culvert::xds
