@@ -1,0 +1,278 @@
+#include "common/rpc/server.h"
+
+#include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/resource_quota.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/security/tls_certificate_provider.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <set>
+#include <utility>
+#include <vector>
+
+namespace culvert::rpc {
+namespace {
+
+std::string text_of(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string out;
+  if (!buffer.Dump(&slices).ok()) return out;
+  out.reserve(buffer.Length());
+  for (const grpc::Slice& slice : slices) out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  return out;
+}
+
+grpc::ByteBuffer buffer_of(const std::string& message) {
+  const grpc::Slice slice(message);
+  return {&slice, 1};
+}
+
+grpc::Status status_of(const Ended& ended) { return {static_cast<grpc::StatusCode>(ended.code), ended.text}; }
+
+class Call;
+
+// The calls that live. Locked, because gRPC makes and ends calls on threads of its own.
+struct Registry {
+  std::mutex mutex;
+  std::set<Call*> live;
+  bool closing = false;
+  std::size_t max_calls = 0;
+};
+
+// gRPC's callbacks come on its threads and do nothing but post; everything else happens on the loop. `self_` keeps the object until OnDone.
+class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, public std::enable_shared_from_this<Call> {
+ public:
+  Call(net::Loop& loop, Registry& registry, const grpc::GenericCallbackServerContext& context)
+      : loop_(loop), registry_(registry), path_(context.method()), peer_(context.peer()) {
+    for (const auto& [name, value] : context.client_metadata()) {
+      metadata_.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
+    }
+  }
+
+  const std::string& path() const override { return path_; }
+  const std::string& peer() const override { return peer_; }
+  std::string_view metadata(std::string_view name) const override {
+    const auto found = metadata_.find(name);
+    return found == metadata_.end() ? std::string_view{} : std::string_view(found->second);
+  }
+
+  void accept(Events events) override {
+    if (finished_) return;
+    events_ = std::move(events);
+    accepted_ = true;
+    if (ended_) return end();
+    StartRead(&incoming_);
+  }
+
+  void send(std::string message) override {
+    if (finished_) return;
+    outgoing_.push_back(std::move(message));
+    if (!writing_) write_next();
+  }
+
+  void answer(std::string message) override {
+    if (std::exchange(finished_, true)) return;
+    events_ = {};
+    written_ = buffer_of(message);
+    StartWriteAndFinish(&written_, grpc::WriteOptions(), grpc::Status::OK);
+  }
+
+  void finish(Ended status) override {
+    if (std::exchange(finished_, true)) return;
+    events_ = {};
+    outgoing_.clear();
+    Finish(status_of(status));
+  }
+
+  // From the thread that made it: before anybody else knows of it.
+  void keep(std::shared_ptr<Call> self) { self_ = std::move(self); }
+
+  // --- gRPC's threads ---
+  void OnReadDone(bool ok) override {
+    loop_.post([self = shared_from_this(), ok] { self->read_done(ok); });
+  }
+  void OnWriteDone(bool ok) override {
+    loop_.post([self = shared_from_this(), ok] { self->write_done(ok); });
+  }
+  void OnCancel() override {
+    loop_.post([self = shared_from_this()] { self->end(); });
+  }
+  void OnDone() override {
+    const std::shared_ptr<Call> last = std::move(self_);
+    const std::lock_guard lock(registry_.mutex);
+    registry_.live.erase(this);
+  }
+
+ private:
+  void read_done(bool ok) {
+    if (finished_) return;
+    if (!ok) return end();  // the peer has finished sending: there is no use in a call that only listens
+    const auto on_message = events_.on_message;  // a copy: the handler may finish the call, which drops the events
+    if (on_message) on_message(text_of(incoming_));
+    if (!finished_) StartRead(&incoming_);
+  }
+
+  void write_next() {
+    writing_ = true;
+    written_ = buffer_of(outgoing_.front());
+    outgoing_.pop_front();
+    StartWrite(&written_);
+  }
+
+  void write_done(bool ok) {
+    writing_ = false;
+    if (finished_ || !ok) return;  // a failed write is followed by OnCancel
+    if (!outgoing_.empty()) return write_next();
+    const auto on_sent = events_.on_sent;
+    if (on_sent) on_sent();
+  }
+
+  void end() {
+    ended_ = true;
+    if (finished_ || !accepted_) return;
+    const auto on_end = std::move(events_.on_end);
+    finish({.code = grpc::StatusCode::OK, .text = ""});
+    if (on_end) on_end();
+  }
+
+  net::Loop& loop_;
+  Registry& registry_;
+  const std::string path_;
+  const std::string peer_;
+  std::map<std::string, std::string, std::less<>> metadata_;
+  std::shared_ptr<Call> self_;
+  Events events_;
+  grpc::ByteBuffer incoming_;
+  grpc::ByteBuffer written_;
+  std::deque<std::string> outgoing_;
+  bool accepted_ = false;
+  bool writing_ = false;
+  bool ended_ = false;     // the peer has gone
+  bool finished_ = false;  // we have said how it ends
+};
+
+class Service final : public grpc::CallbackGenericService {
+ public:
+  Service(net::Loop& loop, CallServer::Handler handler, std::size_t max_calls)
+      : loop_(loop), handler_(std::make_shared<CallServer::Handler>(std::move(handler))) {
+    registry_.max_calls = max_calls;
+  }
+
+  // On gRPC's threads.
+  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+    auto call = std::make_shared<Call>(loop_, registry_, *context);
+    call->keep(call);
+    bool full = false;
+    {
+      const std::lock_guard lock(registry_.mutex);
+      if (!registry_.closing && registry_.live.size() < registry_.max_calls) {
+        registry_.live.insert(call.get());
+        // Posted under the lock, so that close() finds either the call in the registry or the door shut.
+        loop_.post([call, handler = handler_] { (*handler)(call); });
+        return call.get();
+      }
+      full = !registry_.closing;
+    }
+    if (full) {
+      call->finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls"});
+    } else {
+      call->finish({grpc::StatusCode::UNAVAILABLE, "shutting down"});
+    }
+    return call.get();
+  }
+
+  // On the loop: no call begins any more, those that live end.
+  void close() {
+    std::vector<std::shared_ptr<Call>> live;
+    {
+      const std::lock_guard lock(registry_.mutex);
+      registry_.closing = true;
+      for (Call* call : registry_.live) live.push_back(call->shared_from_this());
+    }
+    for (const auto& call : live) call->finish({grpc::StatusCode::UNAVAILABLE, "shutting down"});
+    *handler_ = [](const CallRef&) {};
+  }
+
+  std::size_t size() {
+    const std::lock_guard lock(registry_.mutex);
+    return registry_.live.size();
+  }
+
+ private:
+  net::Loop& loop_;
+  std::shared_ptr<CallServer::Handler> handler_;
+  Registry registry_;
+};
+
+void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
+  constexpr int kPingInterval = 30'000;
+  constexpr int kPingTimeout = 10'000;
+  constexpr int kLeastPingInterval = 10'000;
+  constexpr int kMaxMetadata = 16 << 10;
+  constexpr int kGrace = 10'000;
+  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, static_cast<int>(options.handshake_timeout.count()));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kPingInterval);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeout);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kLeastPingInterval);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(options.max_connection_age.count()));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kGrace);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server on the port is a mistake to be told
+  grpc::ResourceQuota quota("rpc");
+  quota.Resize(options.max_memory);
+  builder.SetResourceQuota(quota);
+}
+
+}  // namespace
+
+struct CallServer::State {
+  State(net::Loop& loop, Handler handler, std::size_t max_calls) : service(loop, std::move(handler), max_calls) {}
+
+  Service service;
+  std::unique_ptr<grpc::Server> server;
+  int port = 0;
+};
+
+CallServer::CallServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+CallServer::~CallServer() {
+  state_->service.close();
+  state_->server->Shutdown(std::chrono::system_clock::now());
+  state_->server->Wait();
+}
+
+Result<std::unique_ptr<CallServer>> CallServer::start(net::Loop& loop, const ServerOptions& options, Handler handler) {
+  for (const std::string& file : {options.certificate_file, options.key_file}) {
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(file, error)) return failure("starting the gRPC server: " + file + " is not there");
+  }
+  constexpr unsigned kReadAgain = 60;
+  auto provider =
+      std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.key_file, options.certificate_file, kReadAgain);
+  grpc::experimental::TlsServerCredentialsOptions credentials(provider);
+  credentials.watch_identity_key_cert_pairs();
+  credentials.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+
+  auto state = std::make_unique<State>(loop, std::move(handler), options.max_calls);
+  grpc::ServerBuilder builder;
+  set_limits(builder, options);
+  builder.RegisterCallbackGenericService(&state->service);
+  builder.AddListeningPort(options.address, grpc::experimental::TlsServerCredentials(credentials), &state->port);
+  state->server = builder.BuildAndStart();
+  if (!state->server || state->port == 0) return failure("listening on " + options.address + " (is another program there?)");
+  return std::unique_ptr<CallServer>(new CallServer(std::move(state)));
+}
+
+std::uint16_t CallServer::port() const { return static_cast<std::uint16_t>(state_->port); }
+
+std::size_t CallServer::calls() const { return state_->service.size(); }
+
+}  // namespace culvert::rpc
