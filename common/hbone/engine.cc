@@ -125,6 +125,7 @@ void Engine::respond(std::uint32_t id, std::span<const http::HeaderField> respon
   found->second.local_end = end;
   put_headers(id, response, end);
   close_if_done(id);
+  if (end) reset(id, ErrorCode::kNoError);  // nobody reads what the peer may still send (RFC 9113 §8.1)
 }
 
 void Engine::close_if_done(std::uint32_t id) {

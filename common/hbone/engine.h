@@ -97,6 +97,7 @@ class Engine {
   void drain();
 
   bool failed() const { return failed_; }
+  bool greeted() const { return settings_seen_; }  // the peer has sent its SETTINGS
   bool draining() const { return draining_ || peer_goaway_; }
   bool knows(std::uint32_t stream) const { return streams_.contains(stream); }
   std::size_t stream_count() const { return streams_.size(); }

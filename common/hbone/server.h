@@ -44,6 +44,7 @@ class ServerControl {
  public:
   void drain();               // GOAWAY: live streams go on, serve() returns when they have ended
   void close(Reason reason);  // at once; the streams end with `reason`
+  const std::optional<Reason>& closed() const { return closed_; }
 
  private:
   friend struct ServerEnd;

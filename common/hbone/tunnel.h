@@ -37,7 +37,8 @@ struct TunnelOptions {
 };
 
 class Tunnel;
-struct StreamState;  // of stream_state.h
+struct Relayed;
+struct StreamState;  // of tunnel_life.h
 
 // Ends a live stream from outside, from any holder on the same thread; harmless once the stream is over.
 class Stopper {
@@ -47,6 +48,7 @@ class Stopper {
 
  private:
   friend class TunnelStream;
+  friend class Incoming;
   std::weak_ptr<StreamState> state_;
 };
 
@@ -76,6 +78,8 @@ class TunnelStream {
  private:
   friend class Tunnel;
   friend class Incoming;
+  friend class Pool;
+  friend net::Task<> relay(net::Stream& app, TunnelStream& stream, Relayed& out);
   friend class Carrier;
   explicit TunnelStream(std::shared_ptr<StreamState> state);
   std::shared_ptr<StreamState> state_;

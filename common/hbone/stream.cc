@@ -1,0 +1,130 @@
+// One CONNECT stream: its state and the handle that its user holds.
+#include <algorithm>
+
+#include "common/base/check.h"
+#include "common/hbone/tunnel_life.h"
+
+namespace culvert::hbone {
+
+void Inbox::append(std::span<const std::byte> more) {
+  if (begin_ > 0 && begin_ >= bytes_.size() / 2) {
+    bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(begin_));
+    begin_ = 0;
+  }
+  bytes_.insert(bytes_.end(), more.begin(), more.end());
+}
+
+void Inbox::drop(std::size_t count) {
+  begin_ += count;
+  if (!empty()) return;
+  bytes_ = {};
+  begin_ = 0;
+}
+
+StreamState::StreamState(net::Loop& loop, std::shared_ptr<Tunnel> of, std::uint32_t number)
+    : tunnel(std::move(of)), id(number), arrived(loop), room(loop) {}
+
+void StreamState::deliver(std::span<const std::byte> bytes, bool end) {
+  const std::size_t taken = receiver != nullptr && inbox.empty() && !bytes.empty() ? receiver->take(bytes) : 0;
+  if (taken > 0) tunnel->consumed(*this, taken);
+  if (taken < bytes.size()) inbox.append(bytes.subspan(taken));
+  if (end) remote_end = true;
+  if (end || taken < bytes.size()) arrived.notify_all();
+}
+
+void StreamState::finish(Reason why, std::string what) {
+  if (over || (local_end && remote_end)) return;
+  over = true;
+  reason = why;
+  text = std::move(what);
+  arrived.notify_all();
+  room.notify_all();
+  tunnel->output_room().notify_all();
+  if (receiver != nullptr) receiver->over();
+}
+
+void Stopper::stop(Reason reason) const {
+  const auto state = state_.lock();
+  if (state && !state->finished()) state->tunnel->reset(*state, ErrorCode::kInternalError, reason, "ended from outside");
+}
+
+TunnelStream::TunnelStream(std::shared_ptr<StreamState> state) : state_(std::move(state)) {}
+
+TunnelStream::TunnelStream(TunnelStream&&) noexcept = default;
+
+TunnelStream& TunnelStream::operator=(TunnelStream&& other) noexcept {
+  if (this != &other) {
+    if (state_) reset();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+
+TunnelStream::~TunnelStream() {
+  if (state_) reset();
+}
+
+const ConnectResponse& TunnelStream::response() const { return state_->response; }
+
+const Identity& TunnelStream::peer_identity() const {
+  CULVERT_CHECK(state_->tunnel->peer_identity());  // a handshake without one does not succeed
+  return *state_->tunnel->peer_identity();
+}
+
+Endpoint TunnelStream::peer() const { return state_->tunnel->peer(); }
+Endpoint TunnelStream::local() const { return state_->tunnel->local(); }
+
+Stopper TunnelStream::stopper() const {
+  Stopper stopper;
+  stopper.state_ = state_;
+  return stopper;
+}
+
+net::Task<net::Io> TunnelStream::read(std::span<std::byte> into) {
+  const auto state = state_;
+  while (true) {
+    if (!state->inbox.empty()) {
+      const auto bytes = state->inbox.bytes().first(std::min(into.size(), state->inbox.bytes().size()));
+      std::ranges::copy(bytes, into.begin());
+      state->inbox.drop(bytes.size());
+      state->tunnel->consumed(*state, bytes.size());
+      co_return net::Io{.state = net::Io::kOk, .bytes = bytes.size()};
+    }
+    if (state->over) co_return net::Io{.state = net::Io::kReset};
+    if (state->remote_end) co_return net::Io{.state = net::Io::kEof};
+    co_await state->arrived.wait();
+  }
+}
+
+net::Task<net::Io> TunnelStream::write_all(std::span<const std::byte> bytes) {
+  const auto state = state_;
+  Tunnel& tunnel = *state->tunnel;
+  std::size_t written = 0;
+  while (written < bytes.size()) {
+    if (state->over || state->local_end) co_return net::Io{.state = net::Io::kReset, .bytes = written};
+    const std::size_t window = tunnel.window(*state);
+    if (window == 0) {
+      co_await state->room.wait();
+    } else if (tunnel.output_full()) {
+      co_await tunnel.output_room().wait();
+    } else {
+      const std::size_t count = std::min({window, kQuantum, bytes.size() - written});
+      tunnel.send(*state, bytes.subspan(written, count));
+      written += count;
+    }
+  }
+  co_return net::Io{.state = net::Io::kOk, .bytes = written};
+}
+
+void TunnelStream::shutdown_write() { state_->tunnel->finish(*state_); }
+
+void TunnelStream::reset(Reason reason) {
+  if (state_->finished()) return;
+  // CANCEL reads as a clean end at some peers: only where no byte can have come before it.
+  const auto code = state_->answered ? ErrorCode::kConnectError : ErrorCode::kCancel;
+  state_->tunnel->reset(*state_, code, reason, "reset by our side");
+}
+
+Reason TunnelStream::ended() const { return state_->reason; }
+
+}  // namespace culvert::hbone

@@ -1,0 +1,417 @@
+#include <algorithm>
+#include <array>
+#include <format>
+
+#include "common/base/check.h"
+#include "common/hbone/tunnel_life.h"
+
+namespace culvert::hbone {
+namespace {
+
+constexpr std::size_t kScratch = 256 * 1024;
+constexpr std::size_t kGather = 4 * 1024;  // smaller frames are copied together, so that they share a TLS record
+constexpr std::size_t kRecord = 16 * 1024;
+constexpr std::size_t kMaxOutput = 8 * 1024 * 1024;        // answers to a peer that asks and does not read
+constexpr std::chrono::milliseconds kLastPatience{2'000};  // for the peer's close after ours
+
+// Plaintext of one session at a time; the loop's own scratch holds the ciphertext meanwhile.
+std::span<std::byte> plaintext_scratch() {
+  thread_local const auto memory = std::make_unique_for_overwrite<std::byte[]>(kScratch);
+  return {memory.get(), kScratch};
+}
+
+}  // namespace
+
+Tunnel::Tunnel(net::Loop& loop, net::Stream socket, tls::Session session, Engine::Role role, const TunnelOptions& options)
+    : loop_(loop),
+      options_(options),
+      role_(role),
+      socket_(std::move(socket)),
+      session_(std::move(session)),
+      engine_(role, options.engine),
+      peer_(socket_.peer()),
+      local_(socket_.local()),
+      wanted_(loop),
+      output_room_(loop),
+      ended_(loop),
+      alarm_(loop) {}
+
+net::Task<Status> Tunnel::shake_hands() {
+  bool late = false;
+  net::Timer timer(loop_);
+  timer.arm(options_.handshake_timeout, [this, &late] {
+    late = true;
+    socket_.close();
+  });
+  const auto fail = [&](const std::string& why) -> Status {
+    if (over_) return std::unexpected(error_);
+    return failure(std::format("TLS handshake with {}: {}", peer_.text(),
+                               late ? std::format("no end after {}", options_.handshake_timeout) : why),
+                   Reason::kTlsFailure);
+  };
+  while (true) {
+    bool blocked = false;
+    if (!send_some(blocked)) co_return fail("the connection broke");
+    if (blocked) {
+      if (!co_await socket_.writable()) co_return fail("the connection broke");
+      continue;
+    }
+    if (session_.state() != tls::Session::State::kHandshake) break;
+    if (!co_await socket_.readable()) co_return fail("the connection broke");
+    const auto scratch = loop_.scratch();
+    const net::Io io = socket_.try_read(scratch);
+    if (io.state == net::Io::kWouldBlock) continue;
+    if (!io.ok()) co_return fail(io.state == net::Io::kEof ? "the peer closed the connection" : io.text());
+    session_.feed(scratch.first(io.bytes));
+    session_.keep();
+  }
+  if (!session_.established()) {
+    const std::string why =
+        session_.state() == tls::Session::State::kFailed ? session_.error().text : "the peer closed the session";
+    socket_.close();
+    co_return fail(why);
+  }
+  peer_identity_ = session_.peer_identity();
+  co_return Status{};
+}
+
+void Tunnel::start() {
+  started_ = true;
+  heard_ = net::Clock::now();
+  alarm_.arm(options_.ping_after, [this] { on_alarm(); });
+  loop_.spawn(reading(shared_from_this()));
+  loop_.spawn(writing(shared_from_this()));
+}
+
+// --- reading -----------------------------------------------------------------------------------------------------
+
+net::Task<> Tunnel::reading(std::shared_ptr<Tunnel> self) {
+  Tunnel& tunnel = *self;
+  tunnel.read_plaintext();  // what came with the end of the handshake
+  tunnel.run_requests();
+  while (!tunnel.over_) {
+    if (!co_await tunnel.socket_.readable()) break;
+    const auto scratch = tunnel.loop_.scratch();
+    const net::Io io = tunnel.socket_.try_read(scratch);
+    if (io.state == net::Io::kWouldBlock) continue;
+    if (!io.ok()) {
+      tunnel.on_cut(io);
+      break;
+    }
+    tunnel.heard_ = net::Clock::now();
+    tunnel.session_.feed(scratch.first(io.bytes));
+    tunnel.read_plaintext();
+    tunnel.run_requests();
+    if (io.bytes == scratch.size()) co_await tunnel.loop_.yield();
+  }
+}
+
+void Tunnel::read_plaintext() {
+  engine_.set_now(heard_);
+  while (!over_) {
+    const auto scratch = plaintext_scratch();
+    const net::Io io = session_.read(scratch);
+    if (io.ok()) {
+      dispatch(scratch.first(io.bytes));
+      continue;
+    }
+    if (io.state == net::Io::kEof) on_cut(io);
+    if (io.state == net::Io::kError || io.state == net::Io::kReset)
+      lose({session_.state() == tls::Session::State::kFailed ? session_.error().text : io.text(), Reason::kTlsFailure});
+    break;
+  }
+  if (!over_) want_flush();
+}
+
+void Tunnel::dispatch(std::span<const std::byte> plaintext) {
+  while (!over_) {
+    Event event = engine_.next(plaintext);
+    if (event.kind == Event::Kind::kNone) return;
+    on_event(event);
+  }
+}
+
+void Tunnel::on_event(Event& event) {
+  const auto stream = find(event.stream);
+  switch (event.kind) {
+    case Event::Kind::kNone: break;
+    case Event::Kind::kPong:
+      pinged_.reset();
+      if (!closing_) alarm_.arm(options_.ping_after, [this] { on_alarm(); });
+      break;
+    case Event::Kind::kRequest: {
+      auto made = std::make_shared<StreamState>(loop_, shared_from_this(), event.stream);
+      made->remote_end = event.end;
+      streams_.emplace(event.stream, made);
+      requests_.emplace_back(std::move(made), std::move(event.headers));
+      break;
+    }
+    case Event::Kind::kResponse:
+      if (!stream) break;
+      if (auto response = ConnectResponse::parse(event.headers)) {
+        stream->response = *std::move(response);
+        stream->answered = true;
+        stream->deliver({}, event.end);
+        stream->arrived.notify_all();
+        forget_if_done(*stream);
+      } else {
+        reset(*stream, ErrorCode::kProtocolError, Reason::kHttp2Failure, response.error().text);
+      }
+      break;
+    case Event::Kind::kData:
+      if (!stream) break;
+      stream->deliver(event.data, event.end);
+      forget_if_done(*stream);
+      break;
+    case Event::Kind::kReset:
+      if (!stream) break;
+      stream->unprocessed = event.code == ErrorCode::kRefusedStream && !stream->answered;
+      streams_.erase(event.stream);
+      stream->finish(event.error.reason, std::move(event.error.text));
+      changed();
+      break;
+    case Event::Kind::kRoom: on_room(event.stream); break;
+    case Event::Kind::kGoaway: on_goaway(event); break;
+    case Event::Kind::kFailed:
+      seal();
+      lose(std::move(event.error));
+      break;
+  }
+}
+
+void Tunnel::on_room(std::uint32_t id) {
+  if (const auto stream = find(id)) return stream->room.notify_all();
+  for (const auto& [each, stream] : streams_) stream->room.notify_all();
+  changed();
+}
+
+void Tunnel::on_goaway(const Event& event) {
+  if (event.code != ErrorCode::kNoError && error_.reason == Reason::kNone)
+    error_ = {std::format("{} ended the tunnel ({})", peer_.text(), name(event.code)), Reason::kNone};
+  std::vector<std::shared_ptr<StreamState>> unseen;
+  if (role_ == Engine::Role::kClient)
+    for (const auto& [id, stream] : streams_)
+      if (id > event.stream) unseen.push_back(stream);
+  for (const auto& stream : unseen) {
+    stream->unprocessed = !stream->answered;
+    reset(*stream, ErrorCode::kCancel, Reason::kTunnelLost, "the far end closed the tunnel before the request");
+  }
+  changed();
+  close_if_empty();
+}
+
+void Tunnel::run_requests() {
+  for (auto& [stream, headers] : std::exchange(requests_, {}))
+    if (!stream->over && on_request_) on_request_(stream, headers);
+}
+
+// The TCP connection or the TLS session ended. Only with nothing under way is that a good end.
+void Tunnel::on_cut(const net::Io& io) {
+  if (streams_.empty() && (io.state == net::Io::kEof || closing_)) return lose({"", Reason::kNone});
+  if (io.state == net::Io::kEof)
+    return lose({std::format("{} closed the tunnel under live streams", peer_.text()), Reason::kTunnelLost});
+  lose({std::format("tunnel with {}: {}", peer_.text(), io.text()), Reason::kTunnelLost});
+}
+
+void Tunnel::on_alarm() {
+  if (closing_) return lose({"", Reason::kNone});
+  const auto now = net::Clock::now();
+  if (pinged_ && heard_ < *pinged_)
+    return lose({std::format("{} does not answer (PING, {})", peer_.text(), options_.ping_timeout), Reason::kTunnelLost});
+  pinged_.reset();
+  if (now - heard_ < options_.ping_after) return alarm_.arm(options_.ping_after - (now - heard_), [this] { on_alarm(); });
+  pinged_ = now;
+  engine_.ping(0x63756c76657274);
+  want_flush();
+  alarm_.arm(options_.ping_timeout, [this] { on_alarm(); });
+}
+
+// --- writing -----------------------------------------------------------------------------------------------------
+
+net::Task<> Tunnel::writing(std::shared_ptr<Tunnel> self) {
+  Tunnel& tunnel = *self;
+  while (!tunnel.over_) {
+    if (tunnel.queued() == 0) {
+      co_await tunnel.wanted_.wait();
+      co_await tunnel.loop_.yield();  // whatever else is ready now goes out with it
+      continue;
+    }
+    bool blocked = false;
+    if (!tunnel.seal() || !tunnel.send_some(blocked)) co_return;
+    if (!tunnel.output_full()) tunnel.output_room_.notify_all();
+    if (blocked && !co_await tunnel.socket_.writable()) co_return;
+    if (!blocked && tunnel.closing_) tunnel.socket_.shutdown_write();
+  }
+}
+
+// What the engine has framed becomes ciphertext.
+bool Tunnel::seal() {
+  auto& frames = engine_.output();
+  if (closing_) frames.clear();
+  if (frames.empty()) return true;
+  const auto sealed = session_.write(frames);
+  frames.clear();
+  if (frames.capacity() > 2 * kRecord) frames.shrink_to_fit();
+  if (!sealed) lose(sealed.error());
+  return sealed.has_value();
+}
+
+// Sends what is sealed until the socket takes no more. False when the connection is gone.
+bool Tunnel::send_some(bool& blocked) {
+  while (!session_.output().empty()) {
+    const net::Io io = socket_.try_write(session_.output());
+    if (io.state == net::Io::kWouldBlock) {
+      blocked = true;
+      return true;
+    }
+    if (!io.ok()) {
+      // What the peer said before it went (an alert, GOAWAY) explains more than our failed write: reading finds it.
+      return false;
+    }
+    session_.sent(io.bytes);
+  }
+  return true;
+}
+
+void Tunnel::want_flush() {
+  if (queued() > kMaxOutput) return lose({std::format("{} does not read", peer_.text()), Reason::kTunnelLost});
+  if (queued() > 0) wanted_.notify_all();
+}
+
+void Tunnel::send(StreamState& stream, std::span<const std::byte> bytes) {
+  while (!bytes.empty() && !over_) {
+    const std::size_t limit = engine_.max_data() == kDefaultMaxFrame ? kRecord - kFrameHeader : engine_.max_data();
+    const auto part = bytes.first(std::min(bytes.size(), limit));
+    bytes = bytes.subspan(part.size());
+    const auto header = engine_.data(stream.id, part.size(), false);
+    auto& frames = engine_.output();
+    if (part.size() < kGather) {
+      frames.insert(frames.end(), header.begin(), header.end());
+      frames.insert(frames.end(), part.begin(), part.end());
+      if (frames.size() >= kRecord && !seal()) return;
+      continue;
+    }
+    const std::array<std::span<const std::byte>, 3> parts = {frames, header, part};
+    const auto sealed = session_.write(parts);
+    frames.clear();
+    if (!sealed) return lose(sealed.error());
+  }
+  want_flush();
+}
+
+// --- streams -----------------------------------------------------------------------------------------------------
+
+std::shared_ptr<StreamState> Tunnel::find(std::uint32_t id) const {
+  const auto found = streams_.find(id);
+  return found == streams_.end() ? nullptr : found->second;
+}
+
+std::shared_ptr<StreamState> Tunnel::open(std::span<const http::HeaderField> request) {
+  if (over_) return nullptr;
+  const auto id = engine_.open(request);
+  if (!id) return nullptr;
+  auto stream = std::make_shared<StreamState>(loop_, shared_from_this(), *id);
+  streams_.emplace(*id, stream);
+  want_flush();
+  return stream;
+}
+
+void Tunnel::respond(StreamState& stream, std::span<const http::HeaderField> response, bool end) {
+  if (over_ || stream.over) return;
+  stream.answered = true;
+  stream.local_end = end;
+  engine_.respond(stream.id, response, end);
+  want_flush();
+  forget_if_done(stream);
+}
+
+void Tunnel::finish(StreamState& stream) {
+  if (over_ || stream.over || stream.local_end) return;
+  stream.local_end = true;
+  const auto header = engine_.data(stream.id, 0, true);
+  engine_.output().insert(engine_.output().end(), header.begin(), header.end());
+  want_flush();
+  forget_if_done(stream);
+}
+
+void Tunnel::consumed(StreamState& stream, std::size_t bytes) {
+  if (over_) return;
+  engine_.consumed(stream.id, bytes);
+  want_flush();
+}
+
+void Tunnel::reset(StreamState& stream, ErrorCode code, Reason reason, std::string text) {
+  const auto hold = stream.shared_from_this();
+  if (!over_ && streams_.erase(stream.id) > 0) {
+    engine_.reset(stream.id, code);
+    want_flush();
+  }
+  stream.finish(reason, std::move(text));
+  changed();
+}
+
+void Tunnel::forget_if_done(StreamState& stream) {
+  if (engine_.knows(stream.id)) return;
+  if (streams_.erase(stream.id) > 0) changed();
+}
+
+void Tunnel::changed() {
+  if (on_change_) on_change_();
+  close_if_empty();
+}
+
+// --- the end -----------------------------------------------------------------------------------------------------
+
+void Tunnel::drain() {
+  if (over_) return;
+  if (!started_) return lose({"draining", Reason::kDraining});
+  engine_.drain();
+  want_flush();
+  changed();
+}
+
+void Tunnel::close_if_empty() {
+  if (over_ || closing_ || !engine_.draining() || !streams_.empty() || !requests_.empty()) return;
+  engine_.drain();  // our own GOAWAY, if only the peer has said it
+  if (!seal()) return;
+  session_.close();
+  closing_ = true;
+  want_flush();
+  alarm_.arm(kLastPatience, [this] { on_alarm(); });
+}
+
+void Tunnel::close(Reason reason, std::string text) {
+  if (over_) return;
+  for (const auto& [id, stream] : streams_) engine_.reset(id, ErrorCode::kInternalError);
+  if (started_) {
+    engine_.drain();
+    if (!seal()) return;
+  }
+  lose({std::move(text), reason});
+}
+
+void Tunnel::lose(Error error) {
+  if (over_) return;
+  const auto hold = shared_from_this();
+  over_ = true;
+  alarm_.cancel();
+  if (error.text.empty() && !error_.text.empty()) error.text = error_.text;
+  error_ = std::move(error);
+  // Before the peer's SETTINGS the handshake's failure is the reason (a refused certificate arrives that late); afterwards
+  // applications care about one thing: the tunnel is gone under them.
+  const bool ours = !started_ || error_.reason == Reason::kPodRemoved || error_.reason == Reason::kPolicyChanged ||
+                    error_.reason == Reason::kDraining;
+  const Reason reason = ours || !engine_.greeted() ? error_.reason : Reason::kTunnelLost;
+  for (const auto& [id, stream] : std::exchange(streams_, {})) stream->finish(reason, error_.text);
+  requests_.clear();
+  bool blocked = false;
+  if (socket_) send_some(blocked);  // GOAWAY or an alert, if it can go now
+  socket_.close();
+  wanted_.notify_all();
+  output_room_.notify_all();
+  ended_.set();
+  on_request_ = nullptr;
+  if (const auto tell = std::exchange(on_change_, nullptr)) tell();
+}
+
+}  // namespace culvert::hbone

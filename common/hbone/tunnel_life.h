@@ -1,0 +1,157 @@
+#pragma once
+// The inside of tunnel.h, for this folder alone: one tunnel's life and the state of one of its streams.
+//
+//   reading()  recv -> tls::Session -> Engine -> StreamState::deliver -> Receiver (the relay writes to the application at once)
+//   writing()  woken by whoever queued something; goes after everything else that is ready, so that what one turn of the loop
+//              produced leaves in one send
+// Both are coroutines that hold the tunnel; it is over when its socket is, and then they end.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "common/hbone/tunnel.h"
+#include "common/net/event.h"
+#include "common/net/timer.h"
+#include "common/tls/session.h"
+
+namespace culvert::hbone {
+
+// One read from an application: full TLS records, frame headers included.
+inline constexpr std::size_t kQuantum = 64 * 1024 - kFrameHeader;
+
+// Who gets a stream's bytes as they are decrypted. Called while the tunnel reads: must neither wait nor use the loop's scratch.
+class Receiver {
+ public:
+  virtual std::size_t take(std::span<const std::byte> bytes) = 0;  // how many it took; the rest waits in the inbox
+  virtual void over() = 0;                                         // the stream was reset, stopped or lost
+
+ protected:
+  ~Receiver() = default;
+};
+
+// Bytes that arrived and were not taken yet. Holds no memory when empty.
+class Inbox {
+ public:
+  bool empty() const { return begin_ == bytes_.size(); }
+  std::span<const std::byte> bytes() const { return std::span(bytes_).subspan(begin_); }
+  void append(std::span<const std::byte> more);
+  void drop(std::size_t count);
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::size_t begin_ = 0;
+};
+
+struct StreamState : std::enable_shared_from_this<StreamState> {
+  StreamState(net::Loop& loop, std::shared_ptr<Tunnel> of, std::uint32_t number);
+
+  void deliver(std::span<const std::byte> bytes, bool end);
+  void finish(Reason why, std::string what);  // over, not by its own END_STREAMs
+  bool finished() const { return over || (local_end && remote_end); }
+
+  const std::shared_ptr<Tunnel> tunnel;
+  const std::uint32_t id;
+  Receiver* receiver = nullptr;
+  Inbox inbox;
+  net::Event arrived;        // bytes, the end, an answer
+  net::Event room;           // the send window opened
+  ConnectResponse response;  // client: once answered
+  bool answered = false;     // client: the response arrived; server: we responded
+  bool local_end = false;
+  bool remote_end = false;
+  bool over = false;
+  bool unprocessed = false;       // the peer said that it did not look at this stream: it may be sent again elsewhere
+  Reason reason = Reason::kNone;  // why it is over
+  std::string text;
+};
+
+class Tunnel : public std::enable_shared_from_this<Tunnel> {
+ public:
+  using RequestHandler = std::function<void(std::shared_ptr<StreamState>, const http::HeaderList&)>;
+
+  Tunnel(net::Loop& loop, net::Stream socket, tls::Session session, Engine::Role role, const TunnelOptions& options);
+
+  // TLS, bounded by the handshake timeout; then start() serves until over().
+  net::Task<Status> shake_hands();
+  void start();
+
+  // `on_change`: room for streams, stream_count(), draining() or over() may have changed.
+  void on_change(std::function<void()> function) { on_change_ = std::move(function); }
+  void on_request(RequestHandler function) { on_request_ = std::move(function); }
+
+  std::shared_ptr<StreamState> open(std::span<const http::HeaderField> request);  // client; nothing when there is no room
+  void respond(StreamState& stream, std::span<const http::HeaderField> response, bool end);
+  std::size_t window(const StreamState& stream) const { return engine_.sendable(stream.id); }
+  bool output_full() const { return queued() >= options_.output_mark; }
+  void send(StreamState& stream, std::span<const std::byte> bytes);  // at most window()
+  void finish(StreamState& stream);                                  // END_STREAM
+  void consumed(StreamState& stream, std::size_t bytes);
+  void reset(StreamState& stream, ErrorCode code, Reason reason, std::string text);
+
+  void drain();                                 // GOAWAY; closes when the streams are done
+  void close(Reason reason, std::string text);  // at once; both ends see resets
+  net::Event& output_room() { return output_room_; }
+  net::Event& ended() { return ended_; }  // set when over
+
+  net::Loop& loop() { return loop_; }
+  const TunnelOptions& options() const { return options_; }
+  bool over() const { return over_; }
+  const Error& error() const { return error_; }  // why it is over; kNone for a clean end
+  bool draining() const { return over_ || engine_.draining(); }
+  std::uint32_t open_room() const { return over_ ? 0 : engine_.open_room(); }
+  std::size_t stream_count() const { return streams_.size(); }
+  std::size_t queued() const { return engine_output_size() + session_.output().size(); }
+  const std::optional<Identity>& peer_identity() const { return peer_identity_; }
+  const Endpoint& peer() const { return peer_; }
+  const Endpoint& local() const { return local_; }
+
+ private:
+  static net::Task<> reading(std::shared_ptr<Tunnel> self);
+  static net::Task<> writing(std::shared_ptr<Tunnel> self);
+  void read_plaintext();
+  void dispatch(std::span<const std::byte> plaintext);
+  void on_event(Event& event);
+  void on_goaway(const Event& event);
+  void on_room(std::uint32_t stream);
+  void run_requests();
+  void on_cut(const net::Io& io);
+  void on_alarm();
+  void forget_if_done(StreamState& stream);
+  void close_if_empty();
+  void want_flush();
+  bool seal();
+  bool send_some(bool& blocked);
+  void lose(Error error);
+  void changed();
+  std::size_t engine_output_size() const { return const_cast<Engine&>(engine_).output().size(); }
+  std::shared_ptr<StreamState> find(std::uint32_t id) const;
+
+  net::Loop& loop_;
+  const TunnelOptions options_;
+  const Engine::Role role_;
+  net::Stream socket_;
+  tls::Session session_;
+  Engine engine_;
+  const Endpoint peer_;
+  const Endpoint local_;
+  std::optional<Identity> peer_identity_;
+  std::unordered_map<std::uint32_t, std::shared_ptr<StreamState>> streams_;
+  std::vector<std::pair<std::shared_ptr<StreamState>, http::HeaderList>> requests_;  // to be handed out after the read
+  std::function<void()> on_change_;
+  RequestHandler on_request_;
+  net::Event wanted_;       // something waits to be sent
+  net::Event output_room_;  // less than the mark waits
+  net::Event ended_;
+  net::Timer alarm_;  // silence of the peer; the last patience while closing
+  net::Clock::time_point heard_{};
+  std::optional<net::Clock::time_point> pinged_;
+  bool started_ = false;  // the handshake is over, streams may live
+  bool closing_ = false;  // close_notify is said; what remains is the peer's
+  bool over_ = false;
+  Error error_{.text = "", .reason = Reason::kNone};
+};
+
+}  // namespace culvert::hbone
