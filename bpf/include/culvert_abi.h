@@ -143,6 +143,16 @@ enum culvert_counter {
       CULVERT_COUNTER_COUNT
 };
 
+/* In every object's read-only data: what it was built for. It also brings the enums above into the object's BTF, for the tests. */
+struct culvert_abi {
+  __u32 version;
+  enum culvert_counter counters; /* how many */
+  enum culvert_mark mark_mask;
+  enum culvert_port first_port;
+  enum culvert_pod_flag pod_flags;
+};
+CULVERT_LAYOUT(struct culvert_abi, 20);
+
 /* Sizes of the maps. A node has at most some hundreds of pods. */
 enum culvert_limit {
   CULVERT_MAX_PODS = 4096,

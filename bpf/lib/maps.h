@@ -65,6 +65,14 @@ struct {
   __type(value, __u64);
 } counters __weak SEC(".maps");
 
+const volatile struct culvert_abi culvert_abi __weak = {
+    .version = CULVERT_ABI_VERSION,
+    .counters = CULVERT_COUNTER_COUNT,
+    .mark_mask = CULVERT_MARK_MASK,
+    .first_port = CULVERT_PORT_OUTBOUND,
+    .pod_flags = CULVERT_POD_DNS,
+};
+
 static __always_inline void count(enum culvert_counter counter) {
   __u32 index = counter;
   __u64* value = bpf_map_lookup_elem(&counters, &index);

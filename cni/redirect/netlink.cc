@@ -59,7 +59,8 @@ Status Netlink::dump(Message& message, const std::function<void(const nlmsghdr*)
 const nlattr* find_attribute(const nlmsghdr* message, std::size_t header, int attribute) {
   const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(message));
   const auto* position = static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, header));
-  for (; mnl_attr_ok(position, static_cast<int>(end - reinterpret_cast<const char*>(position))); position = mnl_attr_next(position)) {
+  for (; mnl_attr_ok(position, static_cast<int>(end - reinterpret_cast<const char*>(position)));
+       position = mnl_attr_next(position)) {
     if (mnl_attr_get_type(position) == attribute) return position;
   }
   return nullptr;
