@@ -72,6 +72,8 @@ class Datapath {
   // ztunnel's cgroups, all of them: what is not named here is not exempt. Processes in and below them are never captured, their
   // listeners become slots. Refuses the root cgroup, which would exempt everybody. Each must be ztunnel's alone.
   Status set_exempt_cgroups(std::span<const std::uint64_t> ids);
+  // Those that are exempt now; after load(), what an agent before us of the same version has set.
+  Result<std::vector<std::uint64_t>> exempt_cgroups() const;
   // The kubelet's cgroups: their connections from the host namespace reach pods without ztunnel. Exact, children do not count.
   Status set_kubelet_cgroups(std::span<const std::uint64_t> ids);
 

@@ -89,6 +89,14 @@ Status Datapath::set_exempt_cgroups(std::span<const std::uint64_t> ids) {
   return make_set(state_->exempt(), ids);
 }
 
+Result<std::vector<std::uint64_t>> Datapath::exempt_cgroups() const {
+  const auto keys = state_->exempt().keys();
+  if (!keys) return std::unexpected(keys.error());
+  std::vector<std::uint64_t> ids;
+  for (const auto& key : *keys) ids.push_back(key.id);
+  return ids;
+}
+
 Status Datapath::set_kubelet_cgroups(std::span<const std::uint64_t> ids) { return make_set(state_->kubelets(), ids); }
 
 Status Datapath::set_own_addresses(std::uint64_t netns_cookie, std::span<const IpAddress> addresses) {

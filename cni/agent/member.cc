@@ -280,7 +280,8 @@ net::Task<> Member::follow_addresses(std::shared_ptr<Member> self, std::shared_p
     const auto changed = events->watch.changed();
     if (changed && !*changed) continue;
     if (!changed) self->addresses_.reset();  // opened anew by the walk
-    self->change();
+    // The pod's routes follow its addresses only where Kubernetes does not name them.
+    if (!changed || self->pod_->addresses.empty() || !self->set_addresses()) self->change();
     if (!changed) co_return;
   }
 }

@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view kScope = "node";
 constexpr auto kTick = 1s;
+constexpr auto kZtunnelsReturn = 30s;  // twice the longest pause between their attempts to connect
 
 std::string uid_of(const config::Pod& pod) {
   const auto& meta = pod.metadata;
@@ -48,6 +49,8 @@ Result<std::unique_ptr<Node>> Node::open(net::Loop& loop, const Settings& settin
   const auto captured = node->datapath_.known_pods();
   if (!captured) return std::unexpected(captured.error().during("reading what an earlier agent captured"));
   node->captured_before_.insert(captured->begin(), captured->end());
+  node->exempt_before_ = node->datapath_.exempt_cgroups().value_or(std::vector<std::uint64_t>());
+  node->exempt_before_until_ = net::Clock::now() + kZtunnelsReturn;
   if (auto listening = node->listen(); !listening) return std::unexpected(std::move(listening).error());
   node->find_kubelet();
   return node;
@@ -218,14 +221,20 @@ void Node::tick() {
   std::erase_if(members_, [](const auto& entry) { return entry.second->state() == Member::State::kGone; });
   activate();
   find_kubelet();
+  if (!exempt_before_.empty() && !ztunnel_cgroups_.empty() && net::Clock::now() > exempt_before_until_) {
+    exempt_before_.clear();
+    if (auto done = exempt(); !done) health_.failing("ztunnel", "zds", done.error().text);
+  }
   timer_.arm(kTick, [this] { tick(); });
 }
 
 void Node::find_kubelet() {
+  if (settings_.kubelet_cgroups.empty()) return;
+  const auto root = bpf::cgroup2_root();
+  if (!root) return health_.failing("kubelet cgroups", "kubelet", root.error().text);
   std::vector<std::uint64_t> ids;
   for (const auto& folder : settings_.kubelet_cgroups) {
-    const auto path = folder.starts_with('/') ? std::filesystem::path(folder) : datapath_.cgroup_root() / folder;
-    const auto id = bpf::cgroup_id(path);
+    const auto id = bpf::cgroup_id(*root / folder);  // an absolute one stands for itself
     if (id) {
       ids.push_back(*id);
       health_.recovered("kubelet cgroup " + folder);
@@ -242,7 +251,9 @@ void Node::find_kubelet() {
 // --- ztunnels ------------------------------------------------------------------------------------------------------
 
 Status Node::ztunnel_arrived(pid_t pid) {
-  const auto folder = bpf::cgroup_of(pid, datapath_.cgroup_root());
+  const auto root = bpf::cgroup2_root();
+  if (!root) return std::unexpected(root.error());
+  const auto folder = bpf::cgroup_of(pid, *root);
   if (!folder) return std::unexpected(folder.error());
   const auto id = bpf::cgroup_id(*folder);
   if (!id) return std::unexpected(id.error());
@@ -269,7 +280,7 @@ void Node::ztunnel_left(pid_t pid) {
 }
 
 Status Node::exempt() {
-  std::set<std::uint64_t> ids;
+  std::set<std::uint64_t> ids(exempt_before_.begin(), exempt_before_.end());
   for (const auto& [pid, id] : ztunnel_cgroups_) ids.insert(id);
   return datapath_.set_exempt_cgroups(std::vector(ids.begin(), ids.end()));
 }

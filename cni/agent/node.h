@@ -87,6 +87,8 @@ class Node {
   std::map<std::string, std::shared_ptr<Member>> members_;  // by uid
   std::set<std::uint64_t> captured_before_;                 // cookies of pods that an agent before us captured
   std::map<pid_t, std::uint64_t> ztunnel_cgroups_;
+  std::vector<std::uint64_t> exempt_before_;  // by an agent before us: its ztunnels may be on their way back to us
+  net::Clock::time_point exempt_before_until_;
   std::vector<std::uint64_t> kubelet_;
   bool trustworthy_ = true;  // the configuration at start was read without a problem
   bool begun_ = false;

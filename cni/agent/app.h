@@ -1,0 +1,11 @@
+#pragma once
+// culvert-node as a whole: wiring, signals, and what it serves over HTTP.
+
+#include "cni/agent/settings.h"
+
+namespace culvert::agent {
+
+// Runs until SIGTERM or SIGINT. Returns the exit code; what was put in force stays in force.
+int run(Settings& settings);
+
+}  // namespace culvert::agent
