@@ -39,4 +39,5 @@ function(culvert_bpf name)
   add_library(${name} INTERFACE)
   add_dependencies(${name} ${name}_skeleton)
   target_include_directories(${name} SYSTEM INTERFACE ${folder})
+  target_compile_definitions(${name} INTERFACE _Bool=bool) # bpftool writes C; clang's C++ has no _Bool
 endfunction()
