@@ -8,5 +8,5 @@ int main(int argc, char** argv) {
   culvert::agent::Settings settings;
   auto table = settings.table();
   if (const auto exit_code = table.read(argc, argv)) return *exit_code;
-  return culvert::agent::run(settings);
+  return culvert::agent::run(settings, table);
 }

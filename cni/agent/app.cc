@@ -11,6 +11,7 @@
 
 #include "bpf/loader/datapath.h"
 #include "cni/agent/node.h"
+#include "cni/agent/pages.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/config/source/folder_source.h"
@@ -54,7 +55,7 @@ net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals) {
   std::_Exit(exit_code);
 }
 
-[[noreturn]] void serve(const Settings& settings) {
+[[noreturn]] void serve(const Settings& settings, const settings::Table& table) {
   net::Loop loop;
   auto node = Node::open(loop, settings);
   if (!node) end(cannot(node.error()));
@@ -62,6 +63,8 @@ net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals) {
                                            [&node](const config::Diff& diff) { (*node)->apply(diff); });
   if (!source) end(cannot(source.error()));
   (*node)->begin();
+  (void)table;
+
   net::Signals signals(loop, {SIGTERM, SIGINT});
   loop.spawn(end_on_signal(loop, signals));
   log::info(kScope, "running", {log::field("version", std::string(kVersion)), log::field("node", settings.node_name)});
@@ -71,7 +74,7 @@ net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals) {
 
 }  // namespace
 
-int run(Settings& settings) {
+int run(const Settings& settings, const settings::Table& table) {
   net::ignore_sigpipe();
   raise_descriptor_limit();
   if (auto started = log::start(settings.log_level, settings.log_format == "json"); !started) return cannot(started.error());
@@ -81,7 +84,7 @@ int run(Settings& settings) {
     return 0;
   }
   if (auto checked = check(settings); !checked) return cannot(checked.error());
-  serve(settings);
+  serve(settings, table);
 }
 
 }  // namespace culvert::agent

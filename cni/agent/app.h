@@ -6,6 +6,6 @@
 namespace culvert::agent {
 
 // Runs until SIGTERM or SIGINT. Returns the exit code; what was put in force stays in force.
-int run(Settings& settings);
+int run(const Settings& settings, const settings::Table& table);
 
 }  // namespace culvert::agent

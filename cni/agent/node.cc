@@ -212,6 +212,7 @@ void Node::activate() {
   }
   log::info(kScope, "the kernel programs are in force");
   active_ = true;
+  captured_before_.clear();
   health_.unready("kernel programs", "");
   for (const auto& [uid, found] : members_) found->wake();
 }
@@ -251,6 +252,7 @@ void Node::find_kubelet() {
 // --- ztunnels ------------------------------------------------------------------------------------------------------
 
 Status Node::ztunnel_arrived(pid_t pid) {
+  if (pid == 0) return failure("its process cannot be seen from here (run culvert-node in the host's PID namespace)");
   const auto root = bpf::cgroup2_root();
   if (!root) return std::unexpected(root.error());
   const auto folder = bpf::cgroup_of(pid, *root);

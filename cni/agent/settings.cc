@@ -1,16 +1,6 @@
 #include "cni/agent/settings.h"
 
 namespace culvert::agent {
-namespace {
-
-constexpr std::uint16_t kMetricsPort = 15014;
-constexpr std::uint16_t kReadinessPort = 8000;
-
-Endpoint any(std::uint16_t port) { return {.address = *IpAddress::parse("::"), .port = port}; }
-
-}  // namespace
-
-Settings::Settings() : metrics(any(kMetricsPort)), readiness(any(kReadinessPort)) {}
 
 settings::Table Settings::table() {
   settings::Table table("culvert-node",
@@ -36,9 +26,11 @@ settings::Table Settings::table() {
   table.add(rules.dns_capture, {.env = "AMBIENT_DNS_CAPTURE",
                                 .flag = "--dns-capture",
                                 .doc = "whether DNS of pods goes through ztunnel where the pod does not say"});
-  table.add(metrics, {.env = "CULVERT_METRICS_ADDRESS", .flag = "--metrics-address", .doc = "where /metrics is served"});
-  table.add(readiness,
-            {.env = "CULVERT_READINESS_ADDRESS", .flag = "--readiness-address", .doc = "where /readyz and /healthz are served"});
+  table.add(metrics_port, {.env = "MONITORING_PORT", .flag = "--monitoring-port", .doc = "port of /metrics"});
+  table.add(readiness_port, {.env = "CULVERT_READINESS_PORT", .flag = "--readiness-port", .doc = "port of /readyz and /healthz"});
+  table.add(
+      admin_port,
+      {.env = "CULVERT_ADMIN_PORT", .flag = "--admin-port", .doc = "port of /pods, /settings and /logging, on localhost only"});
   table.add(finish_grace, {.env = "CULVERT_FINISH_GRACE",
                            .doc = "how long connections through ztunnel may end by themselves when a pod leaves the mesh"});
   table.add(socket_grace,

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "cni/agent/enrol.h"
-#include "common/base/address.h"
 #include "common/base/settings.h"
 
 namespace culvert::agent {
@@ -21,15 +20,15 @@ struct Settings {
   std::filesystem::path cgroup_root;
   std::vector<std::string> kubelet_cgroups;
   Rules rules;
-  Endpoint metrics;    // where /metrics is served
-  Endpoint readiness;  // where /readyz and /healthz are
+  std::uint16_t metrics_port = 15014;   // all addresses
+  std::uint16_t readiness_port = 8000;  // all addresses
+  std::uint16_t admin_port = 9876;      // localhost
   std::chrono::milliseconds finish_grace{1000};
   std::chrono::milliseconds socket_grace{30000};
   std::string log_level = "info";
   std::string log_format = "plain";
   bool unload = false;
 
-  Settings();
   // The rows refer to this object's fields.
   settings::Table table();
 };

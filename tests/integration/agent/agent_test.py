@@ -52,6 +52,7 @@ class World:
         sh(f"mount -t bpf none {self.bpffs}")
         sh("ip link set lo up && ip link add br0 type bridge && ip link set br0 up")
         sh("ip addr add 10.9.0.1/24 dev br0 && ip addr add fd09::1/64 dev br0 nodad")
+        (cgroup / "kubelet").mkdir()
         self.agent = self.ztunnel = None
         self.logs = 0
 
@@ -76,11 +77,10 @@ class World:
     def start_agent(self):
         self.agent = self.start("node", [
             self.node_program, "--node-name=n1", f"--config-dir={self.config}", f"--pin-dir={self.bpffs}/culvert",
-            f"--cgroup-root={self.cgroup}", f"--ztunnel-socket={self.folder}/ztunnel.sock", "--log-level=debug",
-            "--metrics-address=127.0.0.1:15014", "--readiness-address=127.0.0.1:8000"])
+            f"--cgroup-root={self.cgroup}", f"--ztunnel-socket={self.folder}/ztunnel.sock", f"--kubelet-cgroups={self.cgroup}/kubelet", "--log-level=debug"])
 
-    def start_ztunnel(self):
-        self.ztunnel = self.start("ztunnel", PEERS + ["ztunnel", f"{self.folder}/ztunnel.sock"])
+    def start_ztunnel(self, group="ztunnel"):
+        self.ztunnel = self.start(group, PEERS + ["ztunnel", f"{self.folder}/ztunnel.sock"])
 
     def write(self, name, text):
         beside = self.folder / name
@@ -106,13 +106,15 @@ status: {{phase: Running, podIPs: [{ips}]}}
         except FileNotFoundError:
             return None
 
-    def try_from(self, name, address, port):
-        run = self.start("apps", PEERS + ["try", address, str(port)], netns=name)
+    def try_from(self, name, address, port, group="apps"):
+        run = self.start(group, PEERS + ["try", address, str(port)], netns=name)
         run.wait(10)
         return run.log.read_text().strip()
 
     def load(self, name, address, port):
-        return self.start("apps", PEERS + ["load", address, str(port)], netns=name)
+        load = self.start("apps", PEERS + ["load", address, str(port)], netns=name)
+        eventually("load", lambda: load.log.read_text())
+        return load
 
     def fetch(self, url):
         try:
@@ -124,7 +126,7 @@ status: {{phase: Running, podIPs: [{ips}]}}
 def stop_load(load):
     load.send_signal(signal.SIGTERM)
     load.wait(5)
-    return json.loads(load.log.read_text())
+    return json.loads(load.log.read_text().splitlines()[-1])
 
 
 def kill(process):
@@ -158,10 +160,15 @@ def story(world):
         assert world.try_from("c", address + "2", 80) == f"inbound {address}2 80"
         assert world.try_from("a", address + "2", 80) == "plain"  # itself
         assert world.try_from("c", address + "4", 80) == "plain"
+        assert world.try_from(None, address + "2", 80) == f"inbound {address}2 80"  # a process of the node
+        assert world.try_from(None, address + "2", 80, group="kubelet") == "plain"  # a probe
     link_local = subprocess.check_output("ip -n a -6 -o addr show dev eth0 scope link", shell=True, text=True).split()[3].split("/")[0]
     assert world.try_from("c", link_local + "%eth0", 80).startswith("inbound fe80"), link_local
     sh("ip -n a addr add 10.9.0.77/24 dev eth0")  # an address of its own that comes later
     eventually("own address", lambda: world.try_from("a", "10.9.0.77", 80) == "plain")
+
+    # What it shows of itself.
+    metrics = world.fetch("http://127.0.0.1:15014/metrics")
 
     # The agent is killed and started again: nothing is interrupted, nothing said twice, no pod published anew.
     loads = [world.load("a", "10.9.0.4", 80), world.load("c", "10.9.0.2", 80)]
@@ -186,6 +193,14 @@ def story(world):
     eventually("the new ztunnel", lambda: world.try_from("a", "10.9.0.4", 80) == "outbound 10.9.0.4 80", 1.5)
     eventually("snapshot", lambda: "snapshot" in world.ztunnel.log.read_text())
 
+    # A second ztunnel beside it, in a cgroup of its own, takes over when the first goes.
+    first = world.ztunnel
+    world.start_ztunnel("ztunnel-2")
+    eventually("snapshot of the second", lambda: "snapshot" in world.ztunnel.log.read_text())
+    kill(first)
+    eventually("the second", lambda: world.try_from("a", "10.9.0.4", 80) == "outbound 10.9.0.4 80", 1.5)
+    assert world.try_from("c", "fd09::2", 80) == "inbound fd09::2 80"
+
     # It leaves the mesh under load: what was in ztunnel's hands may end, nothing else fails.
     loads = [world.load("a", "10.9.0.4", 80), world.load("c", "10.9.0.2", 80)]
     time.sleep(0.2)
@@ -198,12 +213,21 @@ def story(world):
     assert set(answers[0]) == {"plain", "outbound 10.9.0.4 80"} and set(answers[1]) == {"plain", "inbound 10.9.0.2 80"}, answers
     assert "lookup 100" not in subprocess.check_output("ip -n a rule", shell=True, text=True)
 
-    # It comes back, and then its namespace vanishes.
+    # It comes back, and then its object goes before its processes do: they stay captured, and are refused.
     world.write_namespace("ambient")
     eventually("enrolled again", lambda: world.redirection("a") == "enabled")
-    sh("ip netns del a")
-    eventually("removed", lambda: world.redirection("a") is None)
+    (world.config / "a.yaml").unlink()
     eventually("del", lambda: world.ztunnel.log.read_text().count("del uid-a") == 2)
+    assert world.redirection("a") is None
+    assert world.try_from("a", "10.9.0.4", 80) == "ECONNREFUSED"
+    sh("ip netns del a")
+    eventually("no trace", lambda: not list((world.bpffs / "culvert/links").glob("pod-*")))
+
+    # A pod whose namespace vanishes is removed, whatever its object says.
+    world.write_pod("c", 4)
+    eventually("enrolled", lambda: world.redirection("c") == "enabled")
+    sh("ip netns del c")
+    eventually("removed", lambda: world.redirection("c") is None)
     eventually("no trace", lambda: not list((world.bpffs / "culvert/links").glob("pod-*")))
 
     # Taken out of the kernel altogether.

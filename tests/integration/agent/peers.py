@@ -150,6 +150,7 @@ def load(address, port):
         os._exit(0)
 
     signal.signal(signal.SIGTERM, finish)
+    say("started")
     due = time.monotonic()
     while True:
         answers[attempt(address, port)] += 1

@@ -1,0 +1,134 @@
+#include "cni/agent/pages.h"
+
+#include <boost/json.hpp>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "common/admin/server.h"
+#include "common/base/version.h"
+#include "common/telemetry/registry.h"
+
+namespace culvert::agent {
+namespace {
+
+using telemetry::Family;
+using telemetry::Kind;
+
+Family bpf_events(const Node& node) {
+  Family family{
+      .name = "culvert_bpf_events_total", .help = "Every way out of every kernel program", .kind = Kind::kCounter, .samples = {}};
+  for (const auto& counter : node.counters()) {
+    family.samples.push_back({.suffix = "",
+                              .labels = {{"program", std::string(counter.program)}, {"event", std::string(counter.exit)}},
+                              .value = static_cast<double>(counter.value)});
+  }
+  return family;
+}
+
+Family pods_by_state(const Node& node) {
+  std::map<std::pair<std::string, std::string>, int> counts;
+  for (const auto& pod : node.pods()) ++counts[{pod.verdict, pod.error.empty() ? pod.state : "failing"}];
+  Family family{.name = "culvert_node_pods",
+                .help = "Pods of this node: why in the mesh or not, and how far",
+                .kind = Kind::kGauge,
+                .samples = {}};
+  for (const auto& [labels, count] : counts) {
+    family.samples.push_back(
+        {.suffix = "", .labels = {{"verdict", labels.first}, {"state", labels.second}}, .value = static_cast<double>(count)});
+  }
+  return family;
+}
+
+Family errors(const Node& node) {
+  Family family{
+      .name = "culvert_node_errors_total", .help = "What failed, by step or part", .kind = Kind::kCounter, .samples = {}};
+  for (const auto& [kind, count] : node.health().errors()) {
+    family.samples.push_back({.suffix = "", .labels = {{"what", kind}}, .value = static_cast<double>(count)});
+  }
+  return family;
+}
+
+std::string pods_json(const Node& node) {
+  boost::json::array pods;
+  for (const auto& pod : node.pods()) {
+    pods.push_back({{"pod", pod.name},
+                    {"uid", pod.uid},
+                    {"verdict", pod.verdict},
+                    {"why", pod.why},
+                    {"state", pod.state},
+                    {"step", pod.step},
+                    {"error", pod.error},
+                    {"netns_cookie", pod.netns_cookie}});
+  }
+  return boost::json::serialize(pods) + "\n";
+}
+
+std::string settings_json(const settings::Table& table) {
+  boost::json::array rows;
+  for (const auto& row : table.shown()) {
+    rows.push_back({{"name", row.name},
+                    {"value", row.value},
+                    {"default", row.fallback},
+                    {"unit", row.unit},
+                    {"source", name(row.source)},
+                    {"doc", row.doc}});
+  }
+  return boost::json::serialize(rows) + "\n";
+}
+
+}  // namespace
+
+struct Pages::State {
+  State(net::Loop& loop, const Node& node, const settings::Table& table);
+
+  telemetry::Registry registry;
+  admin::Server server;
+};
+
+Pages::State::State(net::Loop& loop, const Node& node, const settings::Table& table) : server(loop, "culvert-node") {
+  registry.add_process();
+  registry.collect([&node](std::vector<Family>& out) {
+    out.push_back(bpf_events(node));
+    out.push_back(pods_by_state(node));
+    out.push_back(errors(node));
+  });
+  registry.observe("culvert_node_ztunnels", "ztunnels that are connected", Kind::kGauge,
+                   [&node] { return static_cast<double>(node.ztunnels()); });
+  registry.observe("culvert_node_active", "1 when the kernel programs of this version are in force", Kind::kGauge,
+                   [&node] { return node.active() ? 1.0 : 0.0; });
+  registry.observe("culvert_build_info", "The version that runs", Kind::kGauge, [] { return 1.0; },
+                   {{"version", std::string(kVersion)}, {"component", "culvert-node"}});
+
+  using admin::Port;
+  admin::add_metrics(server, registry);
+  admin::add_logging(server);
+  const auto ready = [&node](const http::Request&) {
+    return http::text_response(node.health().ready() ? 200 : 503, node.health().text());
+  };
+  const auto alive = [](const http::Request&) { return http::text_response(200, "ok\n"); };
+  server.on(Port::kReadiness, "GET", "/readyz", "whether the agent works, and what does not", ready);
+  server.on(Port::kReadiness, "GET", "/healthz", "whether the agent answers", alive);
+  server.on(Port::kAdmin, "GET", "/pods", "the pods of this node: in the mesh or why not",
+            [&node](const http::Request&) { return http::json_response(pods_json(node)); });
+  server.on(Port::kAdmin, "GET", "/settings", "the settings in force",
+            [&table](const http::Request&) { return http::json_response(settings_json(table)); });
+}
+
+Pages::Pages(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Pages::Pages(Pages&&) noexcept = default;
+Pages& Pages::operator=(Pages&&) noexcept = default;
+Pages::~Pages() = default;
+
+Result<Pages> Pages::open(net::Loop& loop, const Node& node, const Settings& settings, const settings::Table& table) {
+  auto state = std::make_unique<State>(loop, node, table);
+  if (auto at = admin::listen_wildcard(state->server, admin::Port::kMetrics, settings.metrics_port); !at)
+    return std::unexpected(at.error());
+  if (auto at = admin::listen_wildcard(state->server, admin::Port::kReadiness, settings.readiness_port); !at)
+    return std::unexpected(at.error());
+  if (auto at = admin::listen_localhost(state->server, admin::Port::kAdmin, settings.admin_port); !at)
+    return std::unexpected(at.error());
+  return Pages(std::move(state));
+}
+
+}  // namespace culvert::agent
