@@ -15,22 +15,10 @@
 #include <utility>
 #include <vector>
 
+#include "common/rpc/bytes.h"
+
 namespace culvert::rpc {
 namespace {
-
-std::string text_of(const grpc::ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  std::string out;
-  if (!buffer.Dump(&slices).ok()) return out;
-  out.reserve(buffer.Length());
-  for (const grpc::Slice& slice : slices) out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  return out;
-}
-
-grpc::ByteBuffer buffer_of(const std::string& message) {
-  const grpc::Slice slice(message);
-  return {&slice, 1};
-}
 
 grpc::Status status_of(const Ended& ended) { return {static_cast<grpc::StatusCode>(ended.code), ended.text}; }
 
@@ -254,6 +242,7 @@ Result<std::unique_ptr<CallServer>> CallServer::start(net::Loop& loop, const Ser
     std::error_code error;
     if (!std::filesystem::is_regular_file(file, error)) return failure("starting the gRPC server: " + file + " is not there");
   }
+  prepare_grpc();
   constexpr unsigned kReadAgain = 60;
   auto provider =
       std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.key_file, options.certificate_file, kReadAgain);

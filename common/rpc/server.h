@@ -1,5 +1,5 @@
 #pragma once
-// A gRPC server over TLS 1.2/1.3. gRPC and its threads end here: messages are bytes, and every event arrives on a net::Loop.
+// A gRPC server over TLS 1.3. gRPC and its threads end here: messages are bytes, and every event arrives on a net::Loop.
 //
 //   auto server = CallServer::start(loop, {.address = "[::]:15012", .certificate_file = ..., .key_file = ...}, [](CallRef call) {
 //     if (call->path() != "/my.Service/Method") return call->finish({12, "unknown method"});

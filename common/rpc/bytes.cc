@@ -1,0 +1,45 @@
+#include "common/rpc/bytes.h"
+
+#include <grpc/support/log.h>
+
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+#include "common/base/log.h"
+
+namespace culvert::rpc {
+
+std::string text_of(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  std::string out;
+  if (!buffer.Dump(&slices).ok()) return out;
+  out.reserve(buffer.Length());
+  for (const grpc::Slice& slice : slices) out.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  return out;
+}
+
+grpc::ByteBuffer buffer_of(const std::string& message) {
+  const grpc::Slice slice(message);
+  return {&slice, 1};
+}
+
+namespace {
+
+// gRPC 1.51 has no setting for the version. It has one for the cipher suites of TLS 1.2: the only one that we leave needs a pre-shared key,
+// which nobody has, so that 1.3 (whose suites are not touched) is all that two ends can agree on.
+void require_tls13() { ::setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES128-GCM-SHA256", 1); }
+
+void write_to_log(gpr_log_func_args* line) { log::debug("grpc", line->message); }
+
+}  // namespace
+
+void prepare_grpc() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    require_tls13();
+    gpr_set_log_function(write_to_log);
+  });
+}
+
+}  // namespace culvert::rpc
