@@ -99,7 +99,7 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
  private:
   void read_done(bool ok) {
     if (finished_) return;
-    if (!ok) return end();  // the peer has finished sending: there is no use in a call that only listens
+    if (!ok) return end();                       // the peer has finished sending: there is no use in a call that only listens
     const auto on_message = events_.on_message;  // a copy: the handler may finish the call, which drops the events
     if (on_message) on_message(text_of(incoming_));
     if (!finished_) StartRead(&incoming_);
@@ -244,8 +244,8 @@ Result<std::unique_ptr<CallServer>> CallServer::start(net::Loop& loop, const Ser
   }
   prepare_grpc();
   constexpr unsigned kReadAgain = 60;
-  auto provider =
-      std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.key_file, options.certificate_file, kReadAgain);
+  auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.key_file, options.certificate_file,
+                                                                                       kReadAgain);
   grpc::experimental::TlsServerCredentialsOptions credentials(provider);
   credentials.watch_identity_key_cert_pairs();
   credentials.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);

@@ -41,12 +41,12 @@ class ServerCall {
   struct Events {
     std::function<void(std::string message)> on_message;  // the next is read when this has returned
     std::function<void()> on_sent;                        // everything given to send() is on its way; may be empty
-    std::function<void()> on_end;                         // the peer is gone or has finished: the last event. Not after finish() or answer()
+    std::function<void()> on_end;  // the peer is gone or has finished: the last event. Not after finish() or answer()
   };
 
   virtual ~ServerCall() = default;
-  virtual const std::string& path() const = 0;  // "/package.Service/Method"
-  virtual const std::string& peer() const = 0;  // "ipv4:10.0.0.1:40000"
+  virtual const std::string& path() const = 0;                         // "/package.Service/Method"
+  virtual const std::string& peer() const = 0;                         // "ipv4:10.0.0.1:40000"
   virtual std::string_view metadata(std::string_view name) const = 0;  // "" when not sent; name in lower case
 
   virtual void accept(Events events) = 0;        // begins to read

@@ -1,0 +1,86 @@
+#include "controlplane/snapshot/snapshot.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace culvert::controlplane {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+model::PolicyRef policy(std::string name, bool dry_run = false) {
+  model::Policy policy;
+  policy.name = std::move(name);
+  policy.name_space = "shop";
+  policy.dry_run = dry_run;
+  return std::make_shared<const model::Policy>(policy);
+}
+
+std::vector<std::string> after(const Snapshot& snapshot, Epoch epoch) {
+  std::vector<std::string> out;
+  snapshot.table(Type::kAuthorization).after(epoch, [&](const std::string& name, const Resource* resource) {
+    out.push_back((resource ? "+" : "-") + name);
+  });
+  return out;
+}
+
+TEST(ContentVersion, IsXxh64) {
+  EXPECT_EQ(content_version(""), "ef46db3751d8e999");
+  EXPECT_EQ(content_version("a"), "d24ec4f1a98c6e5b");
+  EXPECT_EQ(content_version("abc"), "44bc2cf5ad770999");
+  EXPECT_EQ(content_version("Nobody inspects the spammish repetition"), "fbcea83c8a378bf1");
+}
+
+TEST(Snapshot, AnEpochForEachChangeAndNoneForNoChange) {
+  Snapshot snapshot;
+  derive::Delta delta;
+  delta.policies = {policy("a"), policy("b")};
+
+  EXPECT_TRUE(snapshot.apply(delta));
+  EXPECT_EQ(snapshot.epoch(), 1U);
+  EXPECT_FALSE(snapshot.apply(delta));
+  EXPECT_FALSE(snapshot.apply({}));
+  EXPECT_EQ(snapshot.epoch(), 1U);
+  EXPECT_THAT(after(snapshot, 0), ElementsAre("+shop/a", "+shop/b"));
+  EXPECT_THAT(after(snapshot, 1), IsEmpty());
+}
+
+TEST(Snapshot, TellsEachNameOnceAsItIsNow) {
+  Snapshot snapshot;
+  derive::Delta delta;
+  delta.policies = {policy("a"), policy("b"), policy("c")};
+  snapshot.apply(delta);
+  delta.policies = {policy("a", true)};
+  snapshot.apply(delta);
+  delta.policies.clear();
+  delta.removed_policies = {"shop/b", "shop/never"};
+  snapshot.apply(delta);
+
+  EXPECT_THAT(after(snapshot, 0), ElementsAre("+shop/c", "+shop/a", "-shop/b"));
+  EXPECT_THAT(after(snapshot, 2), ElementsAre("-shop/b"));
+
+  delta.removed_policies.clear();
+  delta.policies = {policy("b")};
+  snapshot.apply(delta);
+  EXPECT_THAT(after(snapshot, 1), ElementsAre("+shop/a", "+shop/b"));
+}
+
+TEST(Snapshot, ForgetsRemovalsThatEverybodyKnows) {
+  Snapshot snapshot;
+  derive::Delta delta;
+  delta.policies = {policy("a"), policy("b")};
+  snapshot.apply(delta);
+  delta.policies.clear();
+  delta.removed_policies = {"shop/a"};
+  snapshot.apply(delta);
+  delta.removed_policies = {"shop/b"};
+  snapshot.apply(delta);
+
+  snapshot.forget_removals(2);
+
+  EXPECT_THAT(after(snapshot, 0), ElementsAre("-shop/b"));
+}
+
+}  // namespace
+}  // namespace culvert::controlplane

@@ -1,0 +1,181 @@
+#include "controlplane/xds/stream.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace culvert::controlplane {
+namespace {
+
+constexpr Type kAll[] = {Type::kAuthorization, Type::kAddress, Type::kWorkload};  // policies first
+
+std::optional<Type> type_of(std::string_view url) {
+  for (const Type type : kAll) {
+    if (type_url(type) == url) return type;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Stream::Heard Stream::receive(const xds::Request& request) {
+  const std::optional<Type> type = type_of(request.type_url);
+  if (!type) return {Heard::What::kUnknownType, std::nullopt, ""};
+  Channel& channel = at(*type);
+  const bool first = !channel.progress.subscribed;
+  if (first || !request.subscribe.empty() || !request.unsubscribe.empty()) subscribe(channel, request);
+  if (request.nonce.empty()) return {Heard::What::kSubscription, type, ""};
+  if (request.nonce != channel.nonce) return {Heard::What::kStale, type, ""};
+  channel.nonce.clear();
+  channel.progress.waiting = false;
+  channel.progress.refused = request.error;
+  if (!request.error.empty()) return {Heard::What::kNack, type, request.error};
+  channel.progress.acknowledged = channel.nonce_epoch;
+  return {Heard::What::kAck, type, ""};
+}
+
+// The first request of a type subscribes to everything, unless it names something. Subscribing and unsubscribing "*" at once asks for names only.
+void Stream::subscribe(Channel& channel, const xds::Request& request) {
+  const bool first = !std::exchange(channel.progress.subscribed, true);
+  const bool star = std::ranges::contains(request.subscribe, "*");
+  const bool unstar = std::ranges::contains(request.unsubscribe, "*");
+  if (first) {
+    channel.wildcard = (request.subscribe.empty() || star) && !unstar;
+    channel.held = request.initial_versions;
+  } else if (unstar) {
+    channel.wildcard = false;
+  } else if (star && !channel.wildcard) {
+    channel.wildcard = true;
+    channel.progress.sent = channel.removals_sent = 0;
+  }
+  for (const std::string& name : request.subscribe) {
+    if (name == "*") continue;
+    channel.names.insert(name);
+    channel.fresh.insert(name);
+  }
+  for (const std::string& name : request.unsubscribe) {
+    channel.names.erase(name);
+    channel.fresh.erase(name);
+  }
+}
+
+bool Stream::has_puts(Type type, const Snapshot& snapshot) const {
+  const Channel& channel = at(type);
+  return channel.progress.subscribed &&
+         (!channel.answered || !channel.fresh.empty() || snapshot.table(type).newest_put() > channel.progress.sent);
+}
+
+bool Stream::has_removals(Type type, const Snapshot& snapshot) const {
+  const Channel& channel = at(type);
+  return channel.progress.subscribed && snapshot.table(type).newest_removal() > channel.removals_sent;
+}
+
+bool Stream::addresses_sent(const Snapshot& snapshot) const {
+  return !has_puts(Type::kAddress, snapshot) && !has_puts(Type::kWorkload, snapshot) && !has_removals(Type::kAddress, snapshot) &&
+         !has_removals(Type::kWorkload, snapshot);
+}
+
+// What the client held when it came is compared with what there is.
+void Stream::collect_first(Channel& channel, const Table& table, Push& push) const {
+  if (channel.wildcard) {
+    for (const auto& [name, resource] : table.resources()) {
+      const auto held = channel.held.find(name);
+      if (held == channel.held.end() || held->second != resource.version) push.resources.push_back(resource.encoded);
+    }
+  }
+  for (const auto& [name, version] : channel.held) {
+    const Resource* resource = table.find(name);
+    if (!resource) push.removed.push_back(name);
+    if (channel.wildcard) continue;
+    channel.names.insert(name);
+    if (resource && resource->version == version) {
+      channel.fresh.erase(name);
+    } else if (resource) {
+      channel.fresh.insert(name);
+    }
+  }
+  channel.held.clear();
+  channel.answered = true;
+}
+
+void Stream::collect_changes(Channel& channel, const Table& table, bool puts, bool removals, Push& push) const {
+  const Epoch from = !removals ? channel.progress.sent
+                     : !puts   ? channel.removals_sent
+                               : std::min(channel.progress.sent, channel.removals_sent);
+  table.after(from, [&](const std::string& name, const Resource* resource) {
+    if (!channel.wildcard && !channel.names.contains(name)) return;
+    if (resource && puts && resource->epoch > channel.progress.sent && !channel.fresh.contains(name)) {
+      push.resources.push_back(resource->encoded);
+    }
+    if (!resource && removals) push.removed.push_back(name);
+  });
+}
+
+void Stream::collect_fresh(Channel& channel, const Table& table, Push& push) const {
+  for (const std::string& name : channel.fresh) {
+    const Resource* resource = table.find(name);
+    if (resource) {
+      push.resources.push_back(resource->encoded);
+    } else if (!std::ranges::contains(push.removed, name)) {
+      push.removed.push_back(name);
+    }
+  }
+  channel.fresh.clear();
+}
+
+std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
+  Channel& channel = at(type);
+  if (!channel.progress.subscribed || channel.progress.waiting) return std::nullopt;
+  const bool puts = has_puts(type, snapshot);
+  // Workloads still name what they named: the removal of a policy waits for them.
+  const bool removals = has_removals(type, snapshot) && (type != Type::kAuthorization || addresses_sent(snapshot));
+  if (!puts && !removals) return std::nullopt;
+
+  Push push{.type = type, .nonce = "", .resources = {}, .removed = {}};
+  const Table& table = snapshot.table(type);
+  const bool first = !channel.answered;
+  if (first) {
+    collect_first(channel, table, push);
+  } else {
+    collect_changes(channel, table, puts, removals, push);
+  }
+  collect_fresh(channel, table, push);
+  channel.progress.sent = snapshot.epoch();
+  if (removals || first) channel.removals_sent = snapshot.epoch();
+  if (!first && push.resources.empty() && push.removed.empty()) return std::nullopt;  // nothing of it is this client's
+  channel.nonce = std::to_string(snapshot.epoch()) + "." + std::to_string(++count_);
+  channel.nonce_epoch = snapshot.epoch();
+  channel.progress.waiting = true;
+  push.nonce = channel.nonce;
+  return push;
+}
+
+std::vector<Push> Stream::poll(const Snapshot& snapshot) {
+  std::vector<Push> out;
+  const auto step = [&](Type type) {
+    if (auto push = next(type, snapshot)) out.push_back(std::move(*push));
+  };
+  step(Type::kAuthorization);
+  // Workloads may name what is still waiting for its turn: then they wait as well.
+  if (!has_puts(Type::kAuthorization, snapshot)) {
+    step(Type::kAddress);
+    step(Type::kWorkload);
+  }
+  step(Type::kAuthorization);  // removals, if nothing of its kind is under way
+  return out;
+}
+
+Epoch Stream::sent(const Snapshot& snapshot) const {
+  Epoch least = snapshot.epoch();
+  for (const Type type : kAll) {
+    if (has_puts(type, snapshot)) least = std::min(least, at(type).progress.sent);
+    if (has_removals(type, snapshot)) least = std::min(least, at(type).removals_sent);
+  }
+  return least;
+}
+
+bool Stream::current(const Snapshot& snapshot) const {
+  return std::ranges::none_of(
+      kAll, [&](Type type) { return at(type).progress.waiting || has_puts(type, snapshot) || has_removals(type, snapshot); });
+}
+
+}  // namespace culvert::controlplane

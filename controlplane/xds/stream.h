@@ -1,0 +1,85 @@
+#pragma once
+// One subscriber of delta discovery, without a socket (protocols.md §2.2): what it asked for, has been sent and has acknowledged.
+//
+// Per type at most one response is under way; what changes meanwhile is in the next one, so that a slow node costs one response of memory and
+// delays nobody else. The nonce carries the epoch. Order: a policy goes out before the workloads that name it, and its removal after the workloads
+// that no longer do. A subscriber that held resources before it connected gets only what differs. Names asked for by a subscriber that does not
+// want all ("on demand") are answered even when they do not exist: as removed.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/xds/wire.h"
+#include "controlplane/snapshot/snapshot.h"
+
+namespace culvert::controlplane {
+
+struct Push {
+  Type type{};
+  std::string nonce;
+  std::vector<std::shared_ptr<const std::string>> resources;
+  std::vector<std::string> removed;
+};
+
+class Stream {
+ public:
+  struct Heard {
+    enum class What { kSubscription, kAck, kNack, kStale, kUnknownType };
+    What what = What::kStale;
+    std::optional<Type> type;
+    std::string error;  // kNack: what the client says
+  };
+  // How one type stands, for the debug pages.
+  struct Progress {
+    bool subscribed = false;
+    Epoch sent = 0;
+    Epoch acknowledged = 0;
+    bool waiting = false;  // a response is under way
+    std::string refused;   // the last NACK since the last ACK
+  };
+
+  // A request came in.
+  Heard receive(const xds::Request& request);
+  // What can be sent now, in this order. Call after each receive() and each new epoch.
+  std::vector<Push> poll(const Snapshot& snapshot);
+
+  const Progress& progress(Type type) const { return channels_[static_cast<std::size_t>(type)].progress; }
+  // Everything up to this epoch has been sent, removals included: the snapshot's own epoch when nothing is pending.
+  Epoch sent(const Snapshot& snapshot) const;
+  // Nothing is under way and nothing is pending.
+  bool current(const Snapshot& snapshot) const;
+
+ private:
+  struct Channel {
+    Progress progress;
+    bool wildcard = false;
+    bool answered = false;                     // the first response is sent, however empty
+    std::map<std::string, std::string> held;   // versions that the client brought along; until the first response
+    std::set<std::string, std::less<>> names;  // on demand: what it asked for
+    std::set<std::string, std::less<>> fresh;  // of these, not answered yet
+    Epoch removals_sent = 0;
+    std::string nonce;  // of the response under way
+    Epoch nonce_epoch = 0;
+  };
+
+  Channel& at(Type type) { return channels_[static_cast<std::size_t>(type)]; }
+  const Channel& at(Type type) const { return channels_[static_cast<std::size_t>(type)]; }
+  void subscribe(Channel& channel, const xds::Request& request);
+  bool has_puts(Type type, const Snapshot& snapshot) const;
+  bool has_removals(Type type, const Snapshot& snapshot) const;
+  bool addresses_sent(const Snapshot& snapshot) const;
+  void collect_first(Channel& channel, const Table& table, Push& push) const;
+  void collect_changes(Channel& channel, const Table& table, bool puts, bool removals, Push& push) const;
+  void collect_fresh(Channel& channel, const Table& table, Push& push) const;
+  std::optional<Push> next(Type type, const Snapshot& snapshot);
+
+  Channel channels_[kTypes];
+  std::uint64_t count_ = 0;
+};
+
+}  // namespace culvert::controlplane

@@ -1,0 +1,217 @@
+#include "controlplane/xds/stream.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/xds/codec.h"
+
+namespace culvert::controlplane {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using What = Stream::Heard::What;
+
+struct StreamTest : ::testing::Test {
+  static model::PolicyRef policy(std::string name, bool dry_run = false) {
+    model::Policy policy;
+    policy.name = std::move(name);
+    policy.name_space = "shop";
+    policy.dry_run = dry_run;
+    return std::make_shared<const model::Policy>(policy);
+  }
+  static model::WorkloadRef workload(std::string uid, std::vector<std::string> policies = {}) {
+    model::Workload workload;
+    workload.uid = std::move(uid);
+    workload.policies = std::move(policies);
+    return std::make_shared<const model::Workload>(workload);
+  }
+  void change(std::vector<model::WorkloadRef> workloads, std::vector<model::PolicyRef> policies = {},
+              std::vector<std::string> removed_addresses = {}, std::vector<std::string> removed_policies = {}) {
+    derive::Delta delta;
+    delta.workloads = std::move(workloads);
+    delta.policies = std::move(policies);
+    delta.removed_addresses = std::move(removed_addresses);
+    delta.removed_policies = std::move(removed_policies);
+    snapshot.apply(delta);
+  }
+  static xds::Request ask(Type type) {
+    xds::Request request;
+    request.type_url = type_url(type);
+    return request;
+  }
+  What answer(Type type, std::string nonce, std::string error = "") {
+    xds::Request request = ask(type);
+    request.nonce = std::move(nonce);
+    request.error = std::move(error);
+    return stream.receive(request).what;
+  }
+  // "WADS +shop/a -shop/b" for each response; remembers the nonces.
+  std::vector<std::string> poll() {
+    std::vector<std::string> out;
+    for (const Push& push : stream.poll(snapshot)) {
+      const auto response =
+          xds::decode_response(xds::encode_response(type_url(push.type), push.nonce, push.resources, push.removed));
+      std::string text(short_name(push.type));
+      for (const auto& resource : response->resources) text += " +" + resource.name;
+      for (const auto& name : response->removed) text += " -" + name;
+      nonce[push.type] = push.nonce;
+      out.push_back(text);
+    }
+    return out;
+  }
+  void acknowledge_all() {
+    for (const auto& [type, value] : std::exchange(nonce, {})) answer(type, value);
+  }
+  std::string version(Type type, std::string_view name) { return snapshot.table(type).find(name)->version; }
+
+  Snapshot snapshot;
+  Stream stream;
+  std::map<Type, std::string> nonce;
+};
+
+TEST_F(StreamTest, SendsAllAndThenOnlyWhatChanges) {
+  change({workload("a"), workload("b")});
+  EXPECT_THAT(poll(), IsEmpty());
+  EXPECT_EQ(stream.receive(ask(Type::kAddress)).what, What::kSubscription);
+  EXPECT_THAT(poll(), ElementsAre("WDS +a +b"));
+  EXPECT_THAT(poll(), IsEmpty());
+  acknowledge_all();
+  EXPECT_TRUE(stream.current(snapshot));
+
+  change({workload("b", {"x"})}, {}, {"a"});
+
+  EXPECT_FALSE(stream.current(snapshot));
+  EXPECT_THAT(poll(), ElementsAre("WDS +b -a"));
+}
+
+TEST_F(StreamTest, AnswersTheFirstRequestEvenWithNothing) {
+  stream.receive(ask(Type::kAuthorization));
+
+  EXPECT_THAT(poll(), ElementsAre("WADS"));
+}
+
+TEST_F(StreamTest, OneResponseUnderWayAndTheRestInTheNext) {
+  stream.receive(ask(Type::kAddress));
+  poll();
+  change({workload("a")});
+  change({workload("b")});
+  change({workload("a", {"p"})});
+  change({}, {}, {"b"});
+  EXPECT_THAT(poll(), IsEmpty());
+
+  acknowledge_all();
+
+  EXPECT_THAT(poll(), ElementsAre("WDS +a -b"));
+}
+
+TEST_F(StreamTest, TheNonceCarriesTheEpoch) {
+  change({workload("a")});
+  change({workload("b")});
+  stream.receive(ask(Type::kAddress));
+  poll();
+
+  EXPECT_EQ(nonce[Type::kAddress], "2.1");
+  EXPECT_EQ(answer(Type::kAddress, "1.1"), What::kStale);
+  EXPECT_EQ(stream.progress(Type::kAddress).acknowledged, 0U);
+  EXPECT_EQ(answer(Type::kAddress, "2.1"), What::kAck);
+  EXPECT_EQ(stream.progress(Type::kAddress).acknowledged, 2U);
+}
+
+TEST_F(StreamTest, ARefusalIsRememberedAndTheStreamGoesOn) {
+  change({workload("a")});
+  stream.receive(ask(Type::kAddress));
+  poll();
+
+  EXPECT_EQ(answer(Type::kAddress, nonce[Type::kAddress], "a: bad address"), What::kNack);
+  EXPECT_EQ(stream.progress(Type::kAddress).refused, "a: bad address");
+  EXPECT_EQ(stream.progress(Type::kAddress).acknowledged, 0U);
+  EXPECT_THAT(poll(), IsEmpty());
+
+  change({workload("a", {"p"})});
+  EXPECT_THAT(poll(), ElementsAre("WDS +a"));
+  acknowledge_all();
+  EXPECT_EQ(stream.progress(Type::kAddress).refused, "");
+}
+
+TEST_F(StreamTest, ASubscriberThatComesBackGetsOnlyTheDifference) {
+  change({workload("same"), workload("changed"), workload("new")});
+  xds::Request request = ask(Type::kAddress);
+  request.initial_versions = {{"same", version(Type::kAddress, "same")}, {"changed", "0"}, {"gone", "1"}};
+  stream.receive(request);
+
+  EXPECT_THAT(poll(), ElementsAre("WDS +changed +new -gone"));
+}
+
+TEST_F(StreamTest, APolicyGoesOutBeforeTheWorkloadThatNamesIt) {
+  stream.receive(ask(Type::kAddress));
+  stream.receive(ask(Type::kAuthorization));
+  poll();
+  acknowledge_all();
+
+  change({workload("a", {"shop/p"})}, {policy("p")});
+  EXPECT_THAT(poll(), ElementsAre("WADS +shop/p", "WDS +a"));
+  acknowledge_all();
+
+  change({}, {policy("p", true)});
+  EXPECT_THAT(poll(), ElementsAre("WADS +shop/p"));  // under way
+  change({workload("a", {"shop/p", "shop/q"})}, {policy("q")});
+  EXPECT_THAT(poll(), IsEmpty());  // the workload waits for its policy
+  acknowledge_all();
+  EXPECT_THAT(poll(), ElementsAre("WADS +shop/q", "WDS +a"));
+}
+
+TEST_F(StreamTest, ARemovedPolicyGoesAfterTheWorkloadsThatNamedIt) {
+  change({workload("a", {"shop/p"})}, {policy("p")});
+  stream.receive(ask(Type::kAddress));
+  stream.receive(ask(Type::kAuthorization));
+  poll();
+  answer(Type::kAuthorization, nonce[Type::kAuthorization]);
+
+  change({workload("a")}, {}, {}, {"shop/p"});
+  EXPECT_THAT(poll(), IsEmpty());  // the workloads are still under way
+
+  answer(Type::kAddress, nonce[Type::kAddress]);
+  EXPECT_THAT(poll(), ElementsAre("WDS +a", "WADS -shop/p"));
+}
+
+TEST_F(StreamTest, OnDemandSendsOnlyWhatIsAskedForAndSaysWhatIsNotThere) {
+  change({workload("a"), workload("b")});
+  xds::Request request = ask(Type::kAddress);
+  request.subscribe = {"*"};
+  request.unsubscribe = {"*"};
+  stream.receive(request);
+  EXPECT_THAT(poll(), ElementsAre("WDS"));
+  acknowledge_all();
+
+  request = ask(Type::kAddress);
+  request.subscribe = {"b", "nothing"};
+  stream.receive(request);
+  EXPECT_THAT(poll(), ElementsAre("WDS +b -nothing"));
+  acknowledge_all();
+
+  change({workload("a", {"p"})});
+  EXPECT_THAT(poll(), IsEmpty());
+  change({workload("b", {"p"}), workload("nothing")});
+  EXPECT_THAT(poll(), ElementsAre("WDS +b +nothing"));
+}
+
+TEST_F(StreamTest, KnowsWhatHasBeenSentForForgettingRemovals) {
+  change({workload("a")});
+  stream.receive(ask(Type::kAddress));
+  poll();
+  change({}, {}, {"a"});
+  EXPECT_EQ(stream.sent(snapshot), 1U);
+  acknowledge_all();
+  poll();
+  EXPECT_EQ(stream.sent(snapshot), 2U);
+}
+
+TEST_F(StreamTest, UnknownTypesAreSaid) {
+  xds::Request request;
+  request.type_url = "type.googleapis.com/x";
+  EXPECT_EQ(stream.receive(request).what, What::kUnknownType);
+}
+
+}  // namespace
+}  // namespace culvert::controlplane
