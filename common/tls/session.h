@@ -79,9 +79,10 @@ class Session {
   std::string_view cipher() const;                       // "TLS_AES_128_GCM_SHA256"
   std::string_view group() const;                        // "X25519MLKEM768"
 
+  struct Core;  // this folder's
+
  private:
   friend class Context;
-  struct Core;
   explicit Session(std::unique_ptr<Core> core);
   std::unique_ptr<Core> core_;
 };
@@ -105,8 +106,9 @@ class Context {
   // Of the certificate given to mesh() or server().
   const std::optional<Identity>& identity() const;
 
+  struct Core;  // this folder's
+
  private:
-  struct Core;
   explicit Context(std::shared_ptr<Core> core) : core_(std::move(core)) {}
   std::shared_ptr<Core> core_;
 };

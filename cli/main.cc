@@ -1,0 +1,14 @@
+// culvert: the operator's program.
+
+#include <CLI/CLI.hpp>
+
+#include "cli/local_commands.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Culvert, a service mesh without sidecars", "culvert");
+  app.require_subcommand(1);
+  int exit_code = 0;
+  culvert::cli::add_local(app, exit_code);
+  CLI11_PARSE(app, argc, argv);
+  return exit_code;
+}

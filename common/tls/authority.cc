@@ -1,0 +1,226 @@
+#include "common/tls/authority.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <format>
+
+#include "common/tls/openssl.h"
+
+namespace culvert::tls {
+namespace {
+
+using RequestPtr = Owned<X509_REQ, X509_REQ_free>;
+using ExtensionPtr = Owned<X509_EXTENSION, X509_EXTENSION_free>;
+using NamesPtr = Owned<GENERAL_NAMES, GENERAL_NAMES_free>;
+
+// Signature algorithms that hash by themselves take no digest.
+const EVP_MD* digest_for(EVP_PKEY* key) {
+  return EVP_PKEY_is_a(key, "ED25519") == 1 || EVP_PKEY_is_a(key, "ED448") == 1 ? nullptr : EVP_sha256();
+}
+
+bool add_text_name(GENERAL_NAMES* names, int type, std::string_view text) {
+  GENERAL_NAME* name = GENERAL_NAME_new();
+  ASN1_IA5STRING* value = ASN1_IA5STRING_new();
+  ASN1_STRING_set(value, text.data(), static_cast<int>(text.size()));
+  GENERAL_NAME_set0_value(name, type, value);
+  return sk_GENERAL_NAME_push(names, name) > 0;
+}
+
+bool add_address(GENERAL_NAMES* names, const IpAddress& address) {
+  GENERAL_NAME* name = GENERAL_NAME_new();
+  ASN1_OCTET_STRING* value = ASN1_OCTET_STRING_new();
+  ASN1_OCTET_STRING_set(value, address.bytes().data(), static_cast<int>(address.bytes().size()));
+  GENERAL_NAME_set0_value(name, GEN_IPADD, value);
+  return sk_GENERAL_NAME_push(names, name) > 0;
+}
+
+NamesPtr uri_names(std::string_view uri) {
+  NamesPtr names(sk_GENERAL_NAME_new_null());
+  add_text_name(names.get(), GEN_URI, uri);
+  return names;
+}
+
+bool add_extension(X509* certificate, X509* issuer, int nid, const char* value) {
+  X509V3_CTX context;
+  X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
+  const ExtensionPtr extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value));
+  return extension && X509_add_ext(certificate, extension.get(), -1) == 1;
+}
+
+// Names the issuer's key if the issuer does: somebody else's CA may not.
+bool add_issuer_key(X509* leaf, X509* issuer) {
+  return X509_get_ext_by_NID(issuer, NID_subject_key_identifier, -1) < 0 ||
+         add_extension(leaf, issuer, NID_authority_key_identifier, "keyid:always");
+}
+
+bool set_random_serial(X509* certificate) {
+  unsigned char bytes[16];
+  if (RAND_bytes(bytes, sizeof bytes) != 1) return false;
+  bytes[0] = static_cast<unsigned char>((bytes[0] & 0x7f) | 0x40);  // positive, always of full length
+  const Owned<BIGNUM, BN_free> number(BN_bin2bn(bytes, sizeof bytes, nullptr));
+  return BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate)) != nullptr;
+}
+
+bool set_times(X509* certificate, SystemTime from, SystemTime until) {
+  return ASN1_TIME_set(X509_getm_notBefore(certificate), std::chrono::system_clock::to_time_t(from)) != nullptr &&
+         ASN1_TIME_set(X509_getm_notAfter(certificate), std::chrono::system_clock::to_time_t(until)) != nullptr;
+}
+
+// An unsigned leaf of `key` for `names`; an empty subject makes the SAN critical (RFC 5280 section 4.2.1.6).
+X509Ptr unsigned_leaf(EVP_PKEY* key, X509* issuer, GENERAL_NAMES* names, SystemTime from, SystemTime until) {
+  X509Ptr leaf(X509_new());
+  const bool made = leaf && X509_set_version(leaf.get(), X509_VERSION_3) == 1 && set_random_serial(leaf.get()) &&
+                    set_times(leaf.get(), from, until) && X509_set_pubkey(leaf.get(), key) == 1 &&
+                    X509_set_issuer_name(leaf.get(), X509_get_subject_name(issuer)) == 1 &&
+                    add_extension(leaf.get(), issuer, NID_basic_constraints, "critical,CA:FALSE") &&
+                    add_extension(leaf.get(), issuer, NID_key_usage, "critical,digitalSignature,keyEncipherment") &&
+                    add_extension(leaf.get(), issuer, NID_ext_key_usage, "serverAuth,clientAuth") &&
+                    add_issuer_key(leaf.get(), issuer) &&
+                    X509_add1_ext_i2d(leaf.get(), NID_subject_alt_name, names, 1, X509V3_ADD_DEFAULT) == 1;
+  return made ? std::move(leaf) : nullptr;
+}
+
+Result<Certificate> sign_leaf(const KeyPair& issuer, EVP_PKEY* key, GENERAL_NAMES* names, std::chrono::seconds lifetime, SystemTime now) {
+  const SystemTime until = std::min(now + lifetime, issuer.leaf().not_after());
+  if (until <= now) return failure("signing a certificate: the signing certificate has expired, or the lifetime is not positive");
+  X509Ptr leaf = unsigned_leaf(key, issuer.leaf().native(), names, now - kBackdate, until);
+  if (!leaf || X509_sign(leaf.get(), issuer.key().native(), digest_for(issuer.key().native())) == 0)
+    return openssl_failure("signing a certificate");
+  return wrap(std::move(leaf));
+}
+
+RequestPtr request_for(const Identity& identity, EVP_PKEY* key) {
+  RequestPtr request(X509_REQ_new());
+  const NamesPtr names = uri_names(identity.uri());
+  unsigned char* der = nullptr;
+  const int size = i2d_GENERAL_NAMES(names.get(), &der);
+  if (size < 0) return nullptr;
+  ASN1_OCTET_STRING* octets = ASN1_OCTET_STRING_new();
+  ASN1_STRING_set0(octets, der, size);
+  const ExtensionPtr extension(X509_EXTENSION_create_by_NID(nullptr, NID_subject_alt_name, 1, octets));
+  ASN1_OCTET_STRING_free(octets);
+  const Owned<STACK_OF(X509_EXTENSION), [](STACK_OF(X509_EXTENSION) * s) { sk_X509_EXTENSION_free(s); }> extensions(
+      sk_X509_EXTENSION_new_null());
+  sk_X509_EXTENSION_push(extensions.get(), extension.get());
+  const bool made = X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1 && X509_REQ_set_pubkey(request.get(), key) == 1 &&
+                    X509_REQ_add_extensions(request.get(), extensions.get()) == 1 && X509_REQ_sign(request.get(), key, EVP_sha256()) > 0;
+  return made ? std::move(request) : nullptr;
+}
+
+std::vector<std::string> requested_uris(X509_REQ* request) {
+  const Owned<STACK_OF(X509_EXTENSION), [](STACK_OF(X509_EXTENSION) * s) { sk_X509_EXTENSION_pop_free(s, X509_EXTENSION_free); }>
+      extensions(X509_REQ_get_extensions(request));
+  const NamesPtr names(static_cast<GENERAL_NAMES*>(X509V3_get_d2i(extensions.get(), NID_subject_alt_name, nullptr, nullptr)));
+  return names_of(names.get(), GEN_URI);
+}
+
+bool add_subject(X509_NAME* name, const char* field, std::string_view text) {
+  return X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()), -1, 0) == 1;
+}
+
+}  // namespace
+
+Result<Csr> make_csr(const Identity& identity) {
+  auto key = PrivateKey::generate();
+  if (!key) return std::unexpected(key.error());
+  const RequestPtr request = request_for(identity, key->native());
+  const BioPtr bio(BIO_new(BIO_s_mem()));
+  if (!request || PEM_write_bio_X509_REQ(bio.get(), request.get()) != 1) return openssl_failure("making a certificate request");
+  return Csr{.pem = text_of(bio.get()), .key = std::move(*key)};
+}
+
+Result<CsrRequest> CsrRequest::parse(std::string_view pem) {
+  if (pem.size() > kMaxPemBytes) return failure("reading a certificate request: too long");
+  ERR_clear_error();
+  const BioPtr bio = bio_of(pem);
+  const RequestPtr request(PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr));
+  if (!request) return openssl_failure("reading a certificate request");
+  KeyPtr key(X509_REQ_get_pubkey(request.get()));
+  if (!key) return openssl_failure("reading a certificate request: its public key");
+  if (X509_REQ_verify(request.get(), key.get()) != 1) return openssl_failure("reading a certificate request: its signature");
+  CsrRequest result;
+  result.uri_sans_ = requested_uris(request.get());
+  result.key_ = std::shared_ptr<EVP_PKEY>(key.release(), EVP_PKEY_free);
+  ERR_clear_error();
+  return result;
+}
+
+Result<Authority> Authority::make_root(std::string_view trust_domain, std::chrono::seconds lifetime, SystemTime now) {
+  auto key = PrivateKey::generate();
+  if (!key) return std::unexpected(key.error());
+  X509Ptr root(X509_new());
+  X509* certificate = root.get();
+  X509_NAME* name = X509_get_subject_name(certificate);
+  const NamesPtr names = uri_names(std::format("spiffe://{}", trust_domain));
+  const bool made = X509_set_version(certificate, X509_VERSION_3) == 1 && set_random_serial(certificate) &&
+                    set_times(certificate, now - kBackdate, now + lifetime) && X509_set_pubkey(certificate, key->native()) == 1 &&
+                    add_subject(name, "O", trust_domain) && add_subject(name, "CN", "Culvert root CA") &&
+                    X509_set_issuer_name(certificate, name) == 1 &&
+                    add_extension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE") &&
+                    add_extension(certificate, certificate, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+                    add_extension(certificate, certificate, NID_subject_key_identifier, "hash") &&
+                    X509_add1_ext_i2d(certificate, NID_subject_alt_name, names.get(), 0, X509V3_ADD_DEFAULT) == 1 &&
+                    X509_sign(certificate, key->native(), EVP_sha256()) > 0;
+  if (!made) return openssl_failure("making a root certificate");
+  auto pair = KeyPair::make({wrap(std::move(root))}, std::move(*key));
+  if (!pair) return std::unexpected(pair.error());
+  return Authority(std::move(*pair));
+}
+
+Result<Authority> Authority::load(std::string_view certificate_pem, std::string_view key_pem, std::string_view chain_pem) {
+  auto certificate = Certificate::parse(certificate_pem);
+  if (!certificate) return std::unexpected(certificate.error());
+  std::vector<Certificate> chain = {std::move(*certificate)};
+  if (!chain_pem.empty()) {
+    auto rest = Certificate::parse_all(chain_pem);
+    if (!rest) return std::unexpected(rest.error());
+    chain.insert(chain.end(), rest->begin(), rest->end());
+  }
+  auto key = PrivateKey::parse(key_pem);
+  if (!key) return std::unexpected(key.error());
+  auto pair = KeyPair::make(std::move(chain), std::move(*key));
+  if (!pair) return std::unexpected(pair.error());
+  if (!pair->leaf().is_ca()) return failure(std::format("{} is not a CA certificate", pair->leaf().subject()));
+  return Authority(std::move(*pair));
+}
+
+Result<Certificate> Authority::sign(const CsrRequest& request, const Identity& identity, std::chrono::seconds lifetime, SystemTime now) const {
+  return sign_leaf(pair_, request.public_key(), uri_names(identity.uri()).get(), lifetime, now);
+}
+
+Result<KeyPair> Authority::make_server(std::span<const std::string> dns_names, std::span<const IpAddress> addresses, std::chrono::seconds lifetime,
+                                       SystemTime now) const {
+  auto key = PrivateKey::generate();
+  if (!key) return std::unexpected(key.error());
+  const NamesPtr names(sk_GENERAL_NAME_new_null());
+  for (const std::string& name : dns_names) add_text_name(names.get(), GEN_DNS, name);
+  for (const IpAddress& address : addresses) add_address(names.get(), address);
+  auto leaf = sign_leaf(pair_, key->native(), names.get(), lifetime, now);
+  if (!leaf) return std::unexpected(leaf.error());
+  std::vector<Certificate> chain = intermediates();
+  chain.insert(chain.begin(), std::move(*leaf));
+  return KeyPair::make(std::move(chain), std::move(*key));
+}
+
+Result<KeyPair> Authority::make_workload(const Identity& identity, std::chrono::seconds lifetime, SystemTime now) const {
+  auto csr = make_csr(identity);
+  if (!csr) return std::unexpected(csr.error());
+  auto request = CsrRequest::parse(csr->pem);
+  if (!request) return std::unexpected(request.error());
+  auto leaf = sign(*request, identity, lifetime, now);
+  if (!leaf) return std::unexpected(leaf.error());
+  std::vector<Certificate> chain = intermediates();
+  chain.insert(chain.begin(), std::move(*leaf));
+  return KeyPair::make(std::move(chain), std::move(csr->key));
+}
+
+std::vector<Certificate> Authority::intermediates() const {
+  X509* own = pair_.leaf().native();
+  if (X509_NAME_cmp(X509_get_subject_name(own), X509_get_issuer_name(own)) == 0) return {};
+  return pair_.chain();
+}
+
+}  // namespace culvert::tls

@@ -1,0 +1,103 @@
+#include "common/tls/certificate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/tls/authority.h"
+
+namespace culvert::tls {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const Identity kClient = {"cluster.local", "default", "client"};
+
+TEST(Authority, SignsTheIdentityItWasToldNotTheOneAskedFor) {
+  const Authority root = *Authority::make_root("cluster.local");
+  const auto csr = make_csr(kClient);
+  const auto request = CsrRequest::parse(csr->pem);
+  ASSERT_TRUE(request) << request.error().text;
+  EXPECT_THAT(request->uri_sans(), ElementsAre(kClient.uri()));
+  const Identity other = {"cluster.local", "default", "other"};
+  const auto now = std::chrono::system_clock::now();
+
+  const auto leaf = root.sign(*request, other, 24h, now);
+
+  ASSERT_TRUE(leaf) << leaf.error().text;
+  EXPECT_EQ(leaf->identity(), other);
+  EXPECT_FALSE(leaf->is_ca());
+  EXPECT_TRUE(root.certificate().is_ca());
+  EXPECT_NEAR(std::chrono::duration<double>(leaf->not_after() - now).count(), 86400, 1);
+  EXPECT_NEAR(std::chrono::duration<double>(now - leaf->not_before()).count(), 120, 1);
+  EXPECT_TRUE(KeyPair::make({*leaf}, csr->key));
+}
+
+TEST(Authority, LeafEndsWithItsIssuerAtTheLatest) {
+  const Authority root = *Authority::make_root("cluster.local", 1h);
+  const auto pair = root.make_workload(kClient, 24h);
+  EXPECT_EQ(pair->leaf().not_after(), root.certificate().not_after());
+  EXPECT_FALSE(root.make_workload(kClient, 1h, std::chrono::system_clock::now() + 2h));
+  EXPECT_FALSE(root.make_workload(kClient, 0s));
+}
+
+TEST(Authority, LoadsWhatItWroteAndRefusesAForeignKey) {
+  const Authority root = *Authority::make_root("cluster.local");
+  const auto again = Authority::load(root.certificate().pem(), root.key_pair().key().private_pem());
+  ASSERT_TRUE(again) << again.error().text;
+  EXPECT_TRUE(again->intermediates().empty());
+  const Authority other = *Authority::make_root("cluster.local");
+  EXPECT_FALSE(Authority::load(root.certificate().pem(), other.key_pair().key().private_pem()));
+  const auto leaf = root.make_workload(kClient, 1h);
+  const auto not_ca = Authority::load(leaf->leaf().pem(), leaf->key().private_pem());
+  ASSERT_FALSE(not_ca);
+  EXPECT_EQ(not_ca.error().text, kClient.uri() + " is not a CA certificate");
+}
+
+TEST(CsrRequest, RefusesAForgedSignature) {
+  std::string pem = make_csr(kClient)->pem;
+  // Another key's request body under this one's armour cannot be made easily; a broken signature can.
+  const auto at = pem.rfind("-----END") - 8;
+  pem[at] = pem[at] == 'A' ? 'B' : 'A';
+  EXPECT_FALSE(CsrRequest::parse(pem));
+  EXPECT_FALSE(CsrRequest::parse(""));
+}
+
+TEST(Certificate, ShowsWhatConfigDumpPrints) {
+  const auto time = std::chrono::system_clock::from_time_t(1'800'000'000);  // 2027-01-15T08:00:00Z
+  const Authority root = *Authority::make_root("cluster.local", 24h, time);
+  const Certificate leaf = root.make_workload(kClient, 1h, time)->leaf();
+
+  EXPECT_EQ(leaf.valid_from(), "2027-01-15T07:58:00Z");
+  EXPECT_EQ(leaf.expires_at(), "2027-01-15T09:00:00Z");
+  EXPECT_THAT(leaf.serial(), testing::MatchesRegex("[1-9][0-9]{36,39}"));
+  EXPECT_EQ(Certificate::parse(leaf.pem())->pem(), leaf.pem());
+  EXPECT_EQ(leaf.subject(), kClient.uri());
+}
+
+TEST(Certificate, ReadsManyOrExactlyOne) {
+  const Authority a = *Authority::make_root("cluster.local");
+  const Authority b = *Authority::make_root("cluster.local");
+  const std::string both = a.certificate().pem() + "# between\n" + b.certificate().pem();
+
+  EXPECT_EQ(Roots::parse(both)->certificates().size(), 2U);
+  EXPECT_EQ(Roots::parse(both)->pem(), a.certificate().pem() + b.certificate().pem());
+  EXPECT_THAT(Certificate::parse(both).error().text, HasSubstr("more than 1 certificates"));
+  EXPECT_FALSE(Certificate::parse(""));
+  EXPECT_FALSE(Certificate::parse("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"));
+  EXPECT_FALSE(Certificate::parse(both.substr(0, 200)));
+  EXPECT_FALSE(Certificate::parse(std::string(kMaxPemBytes + 1, 'x')));
+  std::string many;
+  for (std::size_t i = 0; i <= kMaxChainLength; ++i) many += a.certificate().pem();
+  EXPECT_FALSE(Certificate::parse_all(many));
+}
+
+TEST(PrivateKey, IsReadAsItWasWrittenAndNeverWithAPassPhrase) {
+  const PrivateKey key = *PrivateKey::generate();
+  EXPECT_EQ(PrivateKey::parse(key.private_pem())->private_pem(), key.private_pem());
+  EXPECT_FALSE(PrivateKey::parse("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"));
+}
+
+}  // namespace
+}  // namespace culvert::tls
