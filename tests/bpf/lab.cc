@@ -40,6 +40,26 @@ void enter(const Place& place) {
   if (place.netns >= 0 && ::setns(place.netns, CLONE_NEWNET) != 0) throw std::runtime_error("setns: " + errno_text(errno));
 }
 
+constexpr std::string_view kName = "culvert-bpf-test-";
+
+void remove_cgroups(const std::filesystem::path& top) {
+  std::vector<std::filesystem::path> folders{top};
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(top))
+    if (entry.is_directory()) folders.push_back(entry.path());
+  std::ranges::sort(folders, std::ranges::greater{});  // children before parents
+  for (const auto& folder : folders)
+    if (::rmdir(folder.c_str()) != 0) std::perror(folder.c_str());
+}
+
+// A test run that was killed leaves its cgroups; everything else of it the kernel has ended.
+void remove_cgroups_of_the_dead(const std::filesystem::path& root) {
+  for (const auto& entry : std::filesystem::directory_iterator(root)) {
+    const auto name = entry.path().filename().string();
+    if (name.starts_with(kName) && ::kill(std::atoi(name.c_str() + kName.size()), 0) != 0 && errno == ESRCH)
+      remove_cgroups(entry.path());
+  }
+}
+
 // The kernel gives it when the link is up, which takes it some milliseconds.
 std::string wait_for_link_local(int netns) {
   auto watch = must(redirect::AddressWatch::open(netns));
@@ -92,6 +112,8 @@ void Process::end() {
   pid_ = -1;
 }
 
+void Process::ask_to_stop() { (void)!::write(stop_.get(), "s", 1); }
+
 std::string Process::finish() {
   std::string text;
   char buffer[256];
@@ -103,8 +125,11 @@ std::string Process::finish() {
 }
 
 Lab::Lab() {
-  const auto name = std::format("culvert-bpf-test-{}", ::getpid());
-  cgroups_ = must(bpf::cgroup2_root()) / name;
+  static int labs = 0;
+  const auto name = std::format("{}{}-{}", kName, ::getpid(), labs++);
+  const auto root = must(bpf::cgroup2_root());
+  remove_cgroups_of_the_dead(root);
+  cgroups_ = root / name;
   pins_ = std::filesystem::path("/sys/fs/bpf") / name;
   for (const char* node : {"node"}) {
     auto pod = std::make_unique<Pod>();
@@ -144,13 +169,7 @@ void Lab::add_pod(const std::string& name, int number) {
 
 Lab::~Lab() {
   if (const auto done = bpf::Datapath::unload(pins_); !done) std::fprintf(stderr, "%s\n", done.error().text.c_str());
-  if (!std::filesystem::exists(cgroups_)) return;
-  std::vector<std::filesystem::path> folders{cgroups_};
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(cgroups_))
-    if (entry.is_directory()) folders.push_back(entry.path());
-  std::ranges::sort(folders, std::ranges::greater{});  // children before parents
-  for (const auto& folder : folders)
-    if (::rmdir(folder.c_str()) != 0) std::perror(folder.c_str());
+  if (std::filesystem::exists(cgroups_)) remove_cgroups(cgroups_);
 }
 
 std::filesystem::path Lab::cgroup(const std::string& name) {

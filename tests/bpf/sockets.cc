@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <format>
@@ -193,6 +194,21 @@ std::string query_here(const std::string& text) {
   char answer[512];
   const auto size = ::recv(socket.get(), answer, sizeof(answer), 0);
   return size < 0 ? outcome(errno) : std::string(answer, static_cast<std::size_t>(size));
+}
+
+void keep_dialling(const std::string& to, const std::vector<std::string>& roles, int report) {
+  std::string first;
+  int done = 0, failed = 0;
+  (void)!::write(report, "r", 1);
+  for (pollfd stop{.fd = stop_fd(), .events = POLLIN, .revents = 0}; ::poll(&stop, 1, 1) == 0; done++) {
+    const auto answer = dial_here({.to = to});
+    if (std::ranges::any_of(roles, [&](const auto& role) { return answer.starts_with(role); })) continue;
+    if (failed++ == 0) first = answer;
+  }
+  const auto verdict = done == 0    ? std::string("nothing was dialled")
+                       : failed > 0 ? std::format("{} of {} failed, the first with \"{}\"", failed, done, first)
+                                    : "";
+  (void)!::write(report, verdict.data(), verdict.size());
 }
 
 void hold_connection(std::uint32_t mark, int report) {

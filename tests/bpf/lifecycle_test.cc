@@ -1,0 +1,245 @@
+// Agents that end, start again and are replaced; pods that come and go: all of it under load, without one connection noticing.
+
+#include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <format>
+
+#include "bpf/loader/cgroup.h"
+#include "cni/redirect/redirect.h"
+#include "tests/bpf/lab.h"
+
+namespace culvert::bpf_test {
+namespace {
+
+using testing::StartsWith;
+
+class Lifecycle : public testing::Test {
+ protected:
+  void SetUp() override {
+    for (const char* name : {"b", "c"}) apps_.push_back(lab_.serve(name, 80));
+    for (const char* name : {"a", "b"}) ztunnels_[name] = lab_.ztunnel(name);
+  }
+
+  // Dials without pause until it is asked to stop; every answer has to start with one of `roles`.
+  std::unique_ptr<Process> load_on(const std::string& from, const std::string& to, std::vector<std::string> roles) {
+    return std::make_unique<Process>(lab_.place(from), [=](int report) { keep_dialling(to, roles, report); }, true);
+  }
+  // "" when nothing failed and something was done.
+  static std::string verdict(Process& load) {
+    load.ask_to_stop();
+    return load.finish();
+  }
+
+  void enrol_all(bpf::Datapath& datapath) {
+    lab_.enrol(datapath, "a", true);
+    lab_.enrol(datapath, "b");
+    must(datapath.activate());
+  }
+
+  void remove(bpf::Datapath& datapath, const std::string& name) {
+    auto& pod = lab_.pod(name);
+    must(datapath.withdraw(pod.cookie));
+    must(redirect::capture_dns(pod.netns.get(), false));
+    must(datapath.detach_lookup(pod.cookie));
+    must(datapath.forget(pod.cookie));
+    for (int round = 0; round < 100 && must(redirect::marked_sockets(pod.netns.get())) > 0; round++) ::usleep(10'000);
+    must(redirect::restore(pod.netns.get()));
+  }
+
+  // Runs the agent of the other version to its end.
+  int run_other_version() {
+    const auto self = std::filesystem::read_symlink("/proc/self/exe");
+    const auto netns = [&](const char* name) { return std::format("/proc/{}/fd/{}", ::getpid(), lab_.pod(name).netns.get()); };
+    std::vector<std::string> words{self.parent_path() / "bpf_other_version",
+                                   lab_.pins(),
+                                   std::to_string(lab_.pod("node").cookie),
+                                   std::to_string(must(bpf::cgroup_id(lab_.cgroup("ztunnel")))),
+                                   std::to_string(must(bpf::cgroup_id(lab_.cgroup("kubelet")))),
+                                   netns("a"),
+                                   "dns",
+                                   netns("b"),
+                                   "-"};
+    std::vector<char*> argv;
+    for (auto& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      ::execv(argv[0], argv.data());
+      ::_exit(127);
+    }
+    int status = -1;
+    ::waitpid(pid, &status, 0);
+    return status;
+  }
+
+  bool pinned(const std::string& name) { return std::filesystem::exists(lab_.pins() / name); }
+
+  Lab lab_;
+  std::vector<std::unique_ptr<Process>> apps_;
+  std::map<std::string, std::unique_ptr<Process>> ztunnels_;
+};
+
+TEST_F(Lifecycle, AnAgentRestartInterruptsNothing) {
+  {
+    auto first = lab_.load();
+    EXPECT_TRUE(first.fresh());
+    enrol_all(first);
+  }
+  const auto outbound = load_on("a", "10.77.0.4:80", {"outbound"});
+  const auto inbound = load_on("c", "[fd77::3]:80", {"inbound"});
+
+  for (int restart = 0; restart < 3; restart++) {
+    auto again = lab_.load();
+    EXPECT_FALSE(again.fresh());
+    enrol_all(again);
+    EXPECT_EQ(must(again.known_pods()).size(), 2U);
+  }
+
+  EXPECT_EQ(verdict(*outbound), "");
+  EXPECT_EQ(verdict(*inbound), "");
+  EXPECT_THAT(lab_.query(lab_.place("a"), "192.0.2.53:53"), StartsWith("dns"));
+}
+
+TEST_F(Lifecycle, WithoutAnAgentTheDatapathStaysInForce) {
+  {
+    auto datapath = lab_.load();
+    enrol_all(datapath);
+  }
+
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
+  ztunnels_.clear();
+  EXPECT_EQ(lab_.dial("a", "10.77.0.4:80"), "refused");
+  EXPECT_EQ(lab_.dial("c", "10.77.0.3:80"), "refused");
+}
+
+TEST_F(Lifecycle, AnAgentOfAnotherAbiVersionTakesOverUnderLoad) {
+  auto first = lab_.load();
+  enrol_all(first);
+  const auto outbound = load_on("a", "10.77.0.4:80", {"outbound"});
+  const auto outbound_v6 = load_on("a", "[fd77::4]:80", {"outbound"});
+  const auto inbound = load_on("c", "10.77.0.3:80", {"inbound"});
+
+  EXPECT_EQ(run_other_version(), 0);
+
+  EXPECT_TRUE(pinned("v2/pods"));
+  EXPECT_FALSE(pinned("v1"));
+  EXPECT_TRUE(pinned("links/connect4"));
+  must(first.withdraw(lab_.pod("a").cookie));  // its maps are nobody's any more
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
+
+  {  // and back again
+    auto third = lab_.load();
+    EXPECT_TRUE(third.fresh());
+    enrol_all(third);
+    EXPECT_FALSE(pinned("v2"));
+    EXPECT_GT(lab_.count(third, "connect", "captured") + lab_.count(third, "lookup", "outbound"), 0U);
+  }
+
+  EXPECT_EQ(verdict(*outbound), "");
+  EXPECT_EQ(verdict(*outbound_v6), "");
+  EXPECT_EQ(verdict(*inbound), "");
+}
+
+TEST_F(Lifecycle, PodsComeAndGoUnderLoad) {
+  auto datapath = lab_.load();
+  must(datapath.activate());
+  const auto outbound = load_on("a", "10.77.0.4:80", {"outbound", "app"});
+  const auto outbound_v6 = load_on("a", "[fd77::4]:80", {"outbound", "app"});
+  const auto inbound = load_on("c", "10.77.0.3:80", {"inbound", "app"});
+
+  for (int round = 0; round < 5; round++) {
+    lab_.enrol(datapath, "a", round % 2 == 0);
+    lab_.enrol(datapath, "b");
+    EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
+    remove(datapath, "a");
+    remove(datapath, "b");
+    EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("app"));
+    EXPECT_THAT(lab_.dial("c", "10.77.0.3:80"), StartsWith("app"));
+  }
+
+  EXPECT_EQ(verdict(*outbound), "");
+  EXPECT_EQ(verdict(*outbound_v6), "");
+  EXPECT_EQ(verdict(*inbound), "");
+  EXPECT_THAT(must(datapath.known_pods()), testing::IsEmpty());
+}
+
+TEST_F(Lifecycle, EveryStepMayBeRepeated) {
+  auto datapath = lab_.load();
+  for (int round = 0; round < 2; round++) enrol_all(datapath);
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
+
+  for (int round = 0; round < 2; round++) {
+    remove(datapath, "a");
+    remove(datapath, "b");
+    must(bpf::Datapath::unload(lab_.pins()));
+  }
+
+  EXPECT_FALSE(std::filesystem::exists(lab_.pins()));
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("app"));
+}
+
+TEST_F(Lifecycle, ASlotEmptiedByASuccessorsDeathIsRefilledFromTheSiblings) {
+  auto datapath = lab_.load();
+  enrol_all(datapath);
+  auto successor = lab_.ztunnel("a");  // its sockets took the slots over at listen()
+  successor->end();
+  EXPECT_EQ(lab_.dial("a", "10.77.0.4:80"), "refused");
+  EXPECT_FALSE(must(datapath.slots(lab_.pod("a").cookie)).outbound.v4);
+
+  must(datapath.refill_listeners(ztunnels_["a"]->pid()));
+
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
+  EXPECT_THAT(lab_.dial("a", "[fd77::4]:80"), StartsWith("outbound"));
+  EXPECT_THAT(lab_.query(lab_.place("a"), "192.0.2.53:53"), StartsWith("dns"));
+  const auto slots = must(datapath.slots(lab_.pod("a").cookie));
+  EXPECT_TRUE(slots.outbound.v4 && slots.outbound.v6 && slots.inbound.v4 && slots.dns_tcp.v4 && slots.dns_udp.v6);
+}
+
+TEST_F(Lifecycle, ListenersOfACgroupThatIsNoLongerExemptDoNotCount) {
+  auto datapath = lab_.load();
+  must(datapath.set_exempt_cgroups({}));
+  enrol_all(datapath);
+
+  EXPECT_EQ(lab_.dial("a", "10.77.0.4:80"), "refused");
+  EXPECT_EQ(lab_.dial(lab_.place("a", "ztunnel"), {.to = "10.77.0.4:80"}), "refused");
+}
+
+TEST_F(Lifecycle, TwoAgentsOnOneMachineDoNotDisturbEachOther) {
+  Lab other;
+  auto datapath = lab_.load();
+  enrol_all(datapath);
+  auto elsewhere = other.load();
+  must(elsewhere.activate());
+
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
+  EXPECT_THAT(other.dial("node", "10.77.0.2:80"), "refused");  // an ordinary pod without a server
+  EXPECT_THAT(must(elsewhere.known_pods()), testing::IsEmpty());
+}
+
+TEST(Load, SaysWhatIsWrongWithThePinFolder) {
+  const auto wrong = bpf::Datapath::load({.pin_dir = "/tmp/not-a-bpffs", .cgroup_root = {}});
+
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().text, testing::HasSubstr("mount -t bpf bpf /sys/fs/bpf"));
+}
+
+TEST(Lab, LeavesNothingBehind) {
+  std::filesystem::path pins, cgroup;
+  {
+    Lab lab;
+    auto datapath = lab.load();
+    const auto ztunnel = lab.ztunnel("a");
+    lab.enrol(datapath, "a");
+    must(datapath.activate());
+    pins = lab.pins();
+    cgroup = lab.cgroup("app").parent_path();
+  }
+
+  EXPECT_FALSE(std::filesystem::exists(pins));
+  EXPECT_FALSE(std::filesystem::exists(cgroup));
+}
+
+}  // namespace
+}  // namespace culvert::bpf_test
