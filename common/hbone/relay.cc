@@ -45,7 +45,6 @@ class Carrier final : public Receiver {
   Relayed& out_;
   net::Timer patience_;
   bool up_done_ = false;
-  bool down_done_ = false;
   bool broken_ = false;  // the application's connection was reset
   bool deaf_ = false;    // the application takes no more bytes: what comes is thrown away
 };
@@ -90,6 +89,7 @@ bool Carrier::send_what_came(const net::Io& io, std::span<const std::byte> bytes
   if (io.state == net::Io::kEof) {
     up_done_ = true;
     tunnel_.finish(*state_);
+    state_->arrived.notify_all();
   } else {
     app_is_gone(Reason::kPeerReset, "the application reset the connection");
   }
@@ -127,14 +127,14 @@ std::size_t Carrier::take(std::span<const std::byte> bytes) {
 }
 
 net::Task<> Carrier::down() {
-  while (!down_done_) {
+  while (true) {
     if (deaf_) {
       // Bytes of the application that came before its reset are still to be sent: up does that, unless it has ended.
       if (up_done_) app_is_gone(Reason::kPeerReset, "the application reset the connection");
       const std::size_t rest = state_->inbox.bytes().size();
       state_->inbox.drop(rest);
       tunnel_.consumed(*state_, rest);
-      down_done_ = true;
+      co_return;
     } else if (!state_->inbox.empty()) {
       const auto bytes = state_->inbox.bytes();
       const std::size_t taken = take(bytes);
@@ -146,12 +146,11 @@ net::Task<> Carrier::down() {
       tunnel_.consumed(*state_, taken);
     } else if (state_->over) {
       conclude(state_->reason, state_->text);
-      down_done_ = true;
-      co_await app_.reset_after_sending(kLastBytes);
-    } else if (state_->remote_end) {
-      down_done_ = true;
-      app_.shutdown_write();
+      co_return co_await app_.reset_after_sending(kLastBytes);
+    } else if (state_->remote_end && up_done_) {
+      co_return app_.shutdown_write();
     } else {
+      if (state_->remote_end) app_.shutdown_write();
       co_await state_->arrived.wait();
     }
   }

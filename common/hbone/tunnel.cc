@@ -247,7 +247,7 @@ net::Task<> Tunnel::writing(std::shared_ptr<Tunnel> self) {
 // What the engine has framed becomes ciphertext.
 bool Tunnel::seal() {
   auto& frames = engine_.output();
-  if (closing_) frames.clear();
+  if (closing_ || session_.state() == tls::Session::State::kClosed) frames.clear();  // nobody reads them any more
   if (frames.empty()) return true;
   const auto sealed = session_.write(frames);
   frames.clear();

@@ -29,7 +29,7 @@
 namespace culvert::hbone {
 
 struct TunnelOptions {
-  EngineOptions engine;
+  EngineOptions engine = {};
   std::chrono::milliseconds handshake_timeout{10'000};  // TLS, and the peer's first SETTINGS for a client
   std::chrono::milliseconds ping_after{10'000};         // of silence from the peer
   std::chrono::milliseconds ping_timeout{20'000};       // then the tunnel is lost

@@ -1,0 +1,407 @@
+#include "common/hbone/tunnel.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "common/hbone/test_mesh.h"
+
+namespace culvert::hbone {
+namespace {
+
+using namespace std::chrono_literals;
+using Io = net::Io;
+
+std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+// Everything until the end, and how it ended.
+struct Heard {
+  std::string text;
+  Io::State end = Io::kOk;
+};
+
+net::Task<Heard> hear(net::Stream& stream) {
+  Heard heard;
+  std::vector<std::byte> buffer(64 * 1024);
+  while (true) {
+    const Io io = co_await stream.read(buffer);
+    if (!io.ok()) {
+      heard.end = io.state;
+      co_return heard;
+    }
+    heard.text.append(reinterpret_cast<const char*>(buffer.data()), io.bytes);
+  }
+}
+
+net::Task<std::string> hear_some(net::Stream& stream, std::size_t count) {
+  std::string text(count, '\0');
+  for (std::size_t at = 0; at < count;) {
+    const Io io = co_await stream.read(std::as_writable_bytes(std::span(text)).subspan(at));
+    if (!io.ok()) co_return text.substr(0, at);
+    at += io.bytes;
+  }
+  co_return text;
+}
+
+// Waits until `condition` holds, for at most two seconds.
+template <class Condition>
+net::Task<bool> soon(net::Loop& loop, Condition condition) {
+  for (int i = 0; i < 400 && !condition(); ++i) co_await net::sleep_for(loop, 5ms);
+  co_return condition();
+}
+
+// A round trip through the connection.
+net::Task<bool> answers(TestMesh::Connection& connection) {
+  std::ignore = co_await connection.client.write_all(bytes("ping"));
+  const std::string question = co_await hear_some(connection.server, 4);
+  std::ignore = co_await connection.server.write_all(bytes("pong"));
+  const std::string answer = co_await hear_some(connection.client, 4);
+  co_return question == "ping" && answer == "pong";
+}
+
+TEST(Tunnel, CarriesBytesBothWays) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+
+    EXPECT_TRUE(co_await answers(*connection));
+
+    EXPECT_EQ(connection->client_end.sent, 4u);
+    EXPECT_EQ(connection->client_end.received, 4u);
+    EXPECT_EQ(connection->server_end.sent, 4u);
+  }(mesh));
+}
+
+TEST(Tunnel, LetsTheServerSpeakFirst) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+
+    std::ignore = co_await connection->server.write_all(bytes("welcome"));
+
+    EXPECT_EQ(co_await hear_some(connection->client, 7), "welcome");
+  }(mesh));
+}
+
+TEST(Tunnel, HalfClosesInEitherDirection) {
+  for (const bool client_first : {true, false}) {
+    TestMesh mesh;
+    mesh.run([](TestMesh& m, bool first) -> net::Task<> {
+      auto connection = co_await m.connect();
+      auto& one = first ? connection->client : connection->server;
+      auto& other = first ? connection->server : connection->client;
+
+      std::ignore = co_await one.write_all(bytes("question"));
+      one.shutdown_write();
+      const auto question = co_await hear(other);
+      std::ignore = co_await other.write_all(bytes("a long answer"));
+      other.shutdown_write();
+      const auto answer = co_await hear(one);
+
+      EXPECT_EQ(question.text, "question");
+      EXPECT_EQ(question.end, Io::kEof);
+      EXPECT_EQ(answer.text, "a long answer");
+      EXPECT_EQ(answer.end, Io::kEof);
+      EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+      EXPECT_EQ(connection->client_end.reason, Reason::kNone) << connection->client_end.text;
+      EXPECT_EQ(connection->server_end.reason, Reason::kNone) << connection->server_end.text;
+      EXPECT_EQ(m.pool().counts().streams, 0u);
+    }(mesh, client_first));
+  }
+}
+
+net::Task<> pour(net::Stream& to, std::size_t total, unsigned seed, std::uint64_t& sum) {
+  std::mt19937 random(seed);
+  std::vector<std::uint32_t> block(32 * 1024);
+  for (std::size_t sent = 0; sent < total; sent += block.size() * 4) {
+    for (auto& word : block) sum = sum * 31 + (word = random());
+    const Io io = co_await to.write_all(std::as_bytes(std::span(block)));
+    EXPECT_TRUE(io.ok()) << io.text();
+    if (!io.ok()) co_return;
+  }
+  to.shutdown_write();
+}
+
+net::Task<> drink(net::Stream& from, std::size_t& total, std::uint64_t& sum) {
+  std::vector<std::uint32_t> block(64 * 1024);
+  const auto buffer = std::as_writable_bytes(std::span(block));
+  std::size_t held = 0;
+  while (true) {
+    const Io io = co_await from.read(buffer.subspan(held));
+    if (!io.ok()) {
+      EXPECT_EQ(io.state, Io::kEof);
+      co_return;
+    }
+    held += io.bytes;
+    total += io.bytes;
+    for (std::size_t i = 0; i < held / 4; ++i) sum = sum * 31 + block[i];
+    const std::size_t rest = held % 4;
+    std::copy_n(buffer.begin() + static_cast<std::ptrdiff_t>(held - rest), rest, buffer.begin());
+    held = rest;
+  }
+}
+
+TEST(Tunnel, CarriesManyBytesBothWaysAtOnceUnchanged) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    constexpr std::size_t kTotal = 64u << 20;
+    auto connection = co_await m.connect();
+    std::uint64_t sent_up = 0, sent_down = 0, got_up = 0, got_down = 0;
+    std::size_t up = 0, down = 0;
+
+    co_await net::both(net::both(pour(connection->client, kTotal, 1, sent_up), pour(connection->server, kTotal, 2, sent_down)),
+                       net::both(drink(connection->server, up, got_up), drink(connection->client, down, got_down)));
+
+    EXPECT_EQ(up, kTotal);
+    EXPECT_EQ(down, kTotal);
+    EXPECT_EQ(got_up, sent_up);
+    EXPECT_EQ(got_down, sent_down);
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+    EXPECT_EQ(connection->client_end.sent, kTotal);
+    EXPECT_EQ(connection->server_end.received, kTotal);
+  }(mesh));
+}
+
+TEST(Tunnel, PassesAResetOnAfterTheBytesBeforeIt) {
+  for (const bool client_resets : {true, false}) {
+    TestMesh mesh;
+    mesh.run([](TestMesh& m, bool first) -> net::Task<> {
+      auto connection = co_await m.connect();
+      auto& one = first ? connection->client : connection->server;
+      auto& other = first ? connection->server : connection->client;
+
+      std::ignore = co_await one.write_all(bytes("last words"));
+      one.reset();
+      const auto heard = co_await hear(other);
+
+      EXPECT_EQ(heard.text, "last words");
+      EXPECT_EQ(heard.end, Io::kReset);
+      EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+      EXPECT_EQ(connection->client_end.reason, Reason::kPeerReset);
+      EXPECT_EQ(connection->server_end.reason, Reason::kPeerReset);
+    }(mesh, client_resets));
+  }
+}
+
+TEST(Tunnel, PassesAResetOnAfterAHalfClose) {
+  for (const bool client_resets : {true, false}) {
+    TestMesh mesh;
+    mesh.run([](TestMesh& m, bool first) -> net::Task<> {
+      auto connection = co_await m.connect();
+      auto& one = first ? connection->client : connection->server;
+      auto& other = first ? connection->server : connection->client;
+      one.shutdown_write();
+      EXPECT_EQ((co_await hear(other)).end, Io::kEof);
+
+      one.reset();
+      std::vector<std::byte> junk(1024);
+      const bool gone = co_await soon(m.loop(), [&] { return connection->done == 2; });
+
+      EXPECT_TRUE(gone);
+      EXPECT_EQ(other.check().state, Io::kReset);
+    }(mesh, client_resets));
+  }
+}
+
+// A writer that nobody reads from sees the reset of the other side, as over one TCP connection.
+TEST(Tunnel, PassesAResetOnToAWriterThatIsStuck) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+    std::vector<std::byte> block(1 << 20);
+    while (connection->client.try_write(block).ok()) co_await net::sleep_for(m.loop(), 2ms);
+
+    connection->server.reset();
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+    EXPECT_EQ(connection->client.check().state, Io::kReset);
+  }(mesh));
+}
+
+TEST(Tunnel, PassesAResetOfAStuckWriterOn) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+    std::vector<std::byte> block(1 << 20);
+    int stuck = 0;
+    while (stuck < 20) {
+      stuck = connection->client.try_write(block).ok() ? 0 : stuck + 1;
+      co_await net::sleep_for(m.loop(), 2ms);
+    }
+
+    connection->client.reset();
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+    EXPECT_EQ(connection->client_end.reason, Reason::kPeerReset);
+    EXPECT_EQ((co_await hear(connection->server)).end, Io::kReset);
+  }(mesh));
+}
+
+TEST(Tunnel, TurnsACutIntoAResetNeverIntoACleanEnd) {
+  for (const bool by_reset : {true, false}) {
+    TestMesh mesh;
+    mesh.run([](TestMesh& m, bool reset) -> net::Task<> {
+      auto connection = co_await m.connect();
+      EXPECT_TRUE(co_await answers(*connection));
+
+      m.cut(reset);
+
+      EXPECT_EQ((co_await hear(connection->client)).end, Io::kReset);
+      EXPECT_EQ((co_await hear(connection->server)).end, Io::kReset);
+      EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+      EXPECT_EQ(connection->client_end.reason, Reason::kTunnelLost);
+      EXPECT_EQ(connection->server_end.reason, Reason::kTunnelLost);
+      EXPECT_EQ(m.pool().counts().tunnels, 0u);
+      auto again = co_await m.connect();
+      EXPECT_TRUE(co_await answers(*again));
+    }(mesh, by_reset));
+  }
+}
+
+TEST(Tunnel, KeepsALiveStreamMovingBesideStalledOnes) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    std::vector<std::shared_ptr<TestMesh::Connection>> stalled;
+    const std::vector<std::byte> block(1 << 20);
+    for (int i = 0; i < 5; ++i) {
+      stalled.push_back(co_await m.connect());
+      for (int quiet = 0; quiet < 10;) {
+        quiet = stalled.back()->server.try_write(block).ok() ? 0 : quiet + 1;
+        co_await net::sleep_for(m.loop(), 1ms);
+      }
+    }
+
+    auto live = co_await m.connect();
+    int answered = 0;
+    for (int i = 0; i < 100; ++i) answered += co_await answers(*live) ? 1 : 0;
+
+    EXPECT_EQ(answered, 100);
+    EXPECT_EQ(m.pool().counts().tunnels, 1u);
+  }(mesh));
+}
+
+// Whoever writes to a stream that nobody reads gets no further than its window.
+TEST(Tunnel, HoldsNoMoreThanTheWindowForASlowReader) {
+  TestMesh mesh({.server = {.engine = {.stream_window = 100'000, .stream_window_cap = 100'000}}});
+  std::optional<TunnelStream> unread;
+  mesh.handler = [&](Incoming incoming) -> net::Task<> {
+    unread = incoming.accept({});
+    co_return;
+  };
+  mesh.run([](TestMesh& m, std::optional<TunnelStream>& reader) -> net::Task<> {
+    auto stream = need(co_await m.pool().open(m.key(), m.request()));
+    std::size_t written = 0;
+    m.loop().spawn([](TunnelStream& to, std::size_t& count) -> net::Task<> {
+      const std::vector<std::byte> block(10'000);
+      while ((co_await to.write_all(block)).ok()) count += block.size();
+    }(stream, written));
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return written == 100'000; }));
+    co_await net::sleep_for(m.loop(), 20ms);
+    EXPECT_EQ(written, 100'000u);
+    std::vector<std::byte> buffer(60'000);
+    EXPECT_EQ((co_await reader->read(buffer)).bytes, 60'000u);
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return written == 160'000; }));
+    stream.reset();
+  }(mesh, unread));
+}
+
+TEST(Tunnel, EndsAStreamFromOutsideWithItsReason) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+    auto other = co_await m.connect();
+
+    connection->server_stopper.stop(Reason::kPolicyChanged);
+
+    EXPECT_EQ((co_await hear(connection->client)).end, Io::kReset);
+    EXPECT_EQ((co_await hear(connection->server)).end, Io::kReset);
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+    EXPECT_EQ(connection->server_end.reason, Reason::kPolicyChanged);
+    EXPECT_EQ(connection->client_end.reason, Reason::kPeerReset);
+    EXPECT_TRUE(co_await answers(*other));
+    connection->server_stopper.stop(Reason::kPolicyChanged);  // harmless
+  }(mesh));
+}
+
+TEST(Tunnel, EndsAStreamFromOutsideAlthoughItsReaderIsStuck) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+    const std::vector<std::byte> block(1 << 20);
+    for (int quiet = 0; quiet < 10;) {
+      quiet = connection->client.try_write(block).ok() ? 0 : quiet + 1;
+      co_await net::sleep_for(m.loop(), 1ms);
+    }
+    const auto began = net::Clock::now();
+
+    connection->server_stopper.stop(Reason::kPodRemoved);
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+
+    EXPECT_LT(net::Clock::now() - began, 500ms);
+    EXPECT_EQ(connection->server_end.reason, Reason::kPodRemoved);
+  }(mesh));
+}
+
+TEST(Tunnel, PingsOnlyASilentPeerAndLosesOneThatDoesNotAnswer) {
+  TestMesh mesh({.client = {.ping_after = 30ms, .ping_timeout = 60ms}});
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+    co_await net::sleep_for(m.loop(), 300ms);
+    EXPECT_TRUE(co_await answers(*connection));  // pings were answered
+
+    m.freeze();
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->client_end.reason == Reason::kTunnelLost; }));
+    EXPECT_EQ((co_await hear(connection->client)).end, Io::kReset);
+  }(mesh));
+}
+
+TEST(Tunnel, DrainsWithGoaway) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto old = co_await m.connect();
+    m.controls.at(0)->drain();
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return m.pool().counts().tunnels == 0; }));
+
+    auto next = co_await m.connect();
+    EXPECT_TRUE(co_await answers(*old));
+    EXPECT_TRUE(co_await answers(*next));
+    EXPECT_EQ(m.controls.size(), 2u);
+    old->client.shutdown_write();
+    old->server.shutdown_write();
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return m.served.size() == 1; }));
+    EXPECT_TRUE(m.served.at(0)) << m.served.at(0).error().text;
+    EXPECT_EQ(old->client_end.reason, Reason::kNone);
+  }(mesh));
+}
+
+TEST(Tunnel, ResetsBothSidesWhenTheServerClosesAtOnce) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+
+    m.controls.at(0)->close(Reason::kPodRemoved);
+
+    EXPECT_EQ((co_await hear(connection->client)).end, Io::kReset);
+    EXPECT_EQ((co_await hear(connection->server)).end, Io::kReset);
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+    EXPECT_EQ(connection->server_end.reason, Reason::kPodRemoved);
+  }(mesh));
+}
+
+TEST(Tunnel, GivesUpOnAPeerThatDoesNotShakeHands) {
+  TestMesh mesh({.client = {.handshake_timeout = 50ms}});
+  mesh.freeze();
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto stream = co_await m.pool().open(m.key(), m.request());
+
+    EXPECT_FALSE(stream);
+    EXPECT_EQ(stream.error().reason, Reason::kTlsFailure);
+    EXPECT_NE(stream.error().text.find("no end after 50ms"), std::string::npos) << stream.error().text;
+  }(mesh));
+}
+
+}  // namespace
+}  // namespace culvert::hbone
