@@ -1,0 +1,136 @@
+#include "common/telemetry/registry.h"
+
+#include <cmath>
+#include <format>
+#include <map>
+
+namespace culvert::telemetry {
+namespace {
+
+std::string_view kind_text(Kind kind) {
+  switch (kind) {
+    case Kind::kCounter: return "counter";
+    case Kind::kGauge: return "gauge";
+    case Kind::kHistogram: return "histogram";
+  }
+  return "untyped";
+}
+
+void append_escaped(std::string& out, std::string_view text, bool quote_too) {
+  for (const char c : text) {
+    if (c == '\\') out += "\\\\";
+    else if (c == '\n') out += "\\n";
+    else if (c == '"' && quote_too) out += "\\\"";
+    else out += c;
+  }
+}
+
+void append_number(std::string& out, double value) {
+  if (std::isinf(value)) out += value > 0 ? "+Inf" : "-Inf";
+  else if (value == std::floor(value) && std::abs(value) < 1e15) out += std::format("{:.0f}", value);
+  else out += std::format("{}", value);
+}
+
+void append_sample(std::string& out, const std::string& name, const Sample& sample) {
+  out.append(name).append(sample.suffix);
+  char separator = '{';
+  for (const auto& [label, value] : sample.labels) {
+    out += std::exchange(separator, ',');
+    out.append(label).append("=\"");
+    append_escaped(out, value, true);
+    out += '"';
+  }
+  if (!sample.labels.empty()) out += '}';
+  out += ' ';
+  append_number(out, sample.value);
+  out += '\n';
+}
+
+}  // namespace
+
+std::string to_text(std::vector<Family> families) {
+  std::vector<Family> joined;
+  std::map<std::string, std::size_t> places;
+  for (Family& family : families) {
+    const auto [place, fresh] = places.try_emplace(family.name, joined.size());
+    if (fresh) {
+      joined.push_back(std::move(family));
+      continue;
+    }
+    auto& samples = joined[place->second].samples;
+    samples.insert(samples.end(), std::make_move_iterator(family.samples.begin()), std::make_move_iterator(family.samples.end()));
+  }
+  std::string out;
+  for (const Family& family : joined) {
+    if (family.samples.empty()) continue;
+    out.append("# HELP ").append(family.name).append(" ");
+    append_escaped(out, family.help, false);
+    out.append("\n# TYPE ").append(family.name).append(" ").append(kind_text(family.kind)).append("\n");
+    for (const Sample& sample : family.samples) append_sample(out, family.name, sample);
+  }
+  return out;
+}
+
+struct Registry::State {
+  template <class Value>
+  struct Kept {
+    std::string help;
+    std::map<Labels, Value> series;  // addresses stay
+  };
+  // Cold: looked at once per series, and at scrapes.
+  mutable std::mutex mutex;
+  std::map<std::string, Kept<Counter>, std::less<>> counters;
+  std::map<std::string, Kept<Gauge>, std::less<>> gauges;
+  std::vector<std::function<void(std::vector<Family>&)>> sources;
+
+  template <class Value>
+  Value& find(std::map<std::string, Kept<Value>, std::less<>>& all, std::string_view name, std::string_view help, const Labels& labels) {
+    const std::scoped_lock lock(mutex);
+    auto& family = all[std::string(name)];
+    if (family.help.empty()) family.help = help;
+    return family.series[labels];
+  }
+
+  template <class Value>
+  static void add(std::vector<Family>& families, const std::map<std::string, Kept<Value>, std::less<>>& all, Kind kind) {
+    for (const auto& [name, kept] : all) {
+      Family family{.name = name, .help = kept.help, .kind = kind, .samples = {}};
+      for (const auto& [labels, value] : kept.series)
+        family.samples.push_back({.suffix = "", .labels = labels, .value = static_cast<double>(value.value())});
+      families.push_back(std::move(family));
+    }
+  }
+};
+
+Registry::Registry() : state_(std::make_unique<State>()) {}
+Registry::~Registry() = default;
+
+Counter& Registry::counter(std::string_view name, std::string_view help, const Labels& labels) {
+  return state_->find(state_->counters, name, help, labels);
+}
+
+Gauge& Registry::gauge(std::string_view name, std::string_view help, const Labels& labels) {
+  return state_->find(state_->gauges, name, help, labels);
+}
+
+void Registry::observe(std::string_view name, std::string_view help, Kind kind, std::function<double()> read, const Labels& labels) {
+  collect([name = std::string(name), help = std::string(help), kind, read = std::move(read), labels](std::vector<Family>& families) {
+    families.push_back({.name = name, .help = help, .kind = kind, .samples = {{.suffix = "", .labels = labels, .value = read()}}});
+  });
+}
+
+void Registry::collect(std::function<void(std::vector<Family>&)> source) {
+  const std::scoped_lock lock(state_->mutex);
+  state_->sources.push_back(std::move(source));
+}
+
+std::string Registry::text() const {
+  std::vector<Family> families;
+  const std::scoped_lock lock(state_->mutex);
+  State::add(families, state_->counters, Kind::kCounter);
+  State::add(families, state_->gauges, Kind::kGauge);
+  for (const auto& source : state_->sources) source(families);
+  return to_text(std::move(families));
+}
+
+}  // namespace culvert::telemetry
