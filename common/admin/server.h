@@ -63,9 +63,12 @@ class Readiness {
   std::vector<std::string> tasks_;
 };
 
+// `registry`, `readiness` and what `quit` uses must outlive the server.
 void add_metrics(Server& server, const telemetry::Registry& registry);
+// GET shows the levels; POST ?level=DIRECTIVE and ?reset change them.
 void add_logging(Server& server);
 void add_readiness(Server& server, const Readiness& readiness);
+// `quit` should begin the end, not be it: the answer is sent after it returns.
 void add_quit(Server& server, std::function<void()> quit);
 
 // Listens on 127.0.0.1:port, and on [::1] unless the machine has no IPv6 there.

@@ -1,0 +1,170 @@
+#include "common/admin/server.h"
+
+#include <algorithm>
+#include <format>
+#include <list>
+#include <vector>
+
+#include "common/base/log.h"
+#include "common/http/http1.h"
+#include "common/net/timer.h"
+
+namespace culvert::admin {
+namespace {
+
+constexpr std::size_t kMaxConnections = 256;
+constexpr auto kIdle = std::chrono::seconds(60);     // between requests
+constexpr auto kPatience = std::chrono::seconds(15);  // within a request or a response
+
+struct Page {
+  Port port;
+  std::string method, path, what;
+  Server::AsyncHandler handler;
+};
+
+// "localhost", or an address: not a name that somebody else's DNS answers for.
+bool names_this_machine(std::string_view host) {
+  if (http::equal_ignoring_case(host.substr(0, host.rfind(':')), "localhost")) return true;
+  if (Endpoint::parse(host)) return true;
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return IpAddress::parse(host).has_value();
+}
+
+}  // namespace
+
+struct Server::State : std::enable_shared_from_this<State> {
+  State(net::Loop& its_loop, std::string its_program) : loop(its_loop), program(std::move(its_program)) {}
+
+  net::Task<> accept_all(Port port, net::Listener& listener);
+  net::Task<> serve(Port port, net::Stream stream);
+  net::Task<bool> exchange(Port port, net::Stream& stream, http::RequestReader& reader, std::vector<std::byte>& rest);
+  net::Task<http::Response> answer(Port port, http::Request request);
+  http::Response index(Port port) const;
+
+  net::Loop& loop;
+  std::string program;
+  std::vector<Page> pages;
+  std::list<net::Listener> listeners;
+  std::list<net::Stream*> connections;
+  bool closed = false;
+};
+
+Server::Server(net::Loop& loop, std::string program) : state_(std::make_shared<State>(loop, std::move(program))) {}
+
+Server::~Server() {
+  state_->closed = true;
+  for (net::Listener& listener : state_->listeners) listener.close();
+  for (net::Stream* stream : state_->connections) stream->close();
+}
+
+void Server::on(Port port, std::string method, std::string path, std::string what, Handler handler) {
+  on_async(port, std::move(method), std::move(path), std::move(what),
+           [handler = std::move(handler)](http::Request request) -> net::Task<http::Response> {
+             return [](Handler call, http::Request r) -> net::Task<http::Response> { co_return call(r); }(handler, std::move(request));
+           });
+}
+
+void Server::on_async(Port port, std::string method, std::string path, std::string what, AsyncHandler handler) {
+  state_->pages.push_back({port, std::move(method), std::move(path), std::move(what), std::move(handler)});
+}
+
+Result<Endpoint> Server::listen(Port port, const net::ListenOptions& options) {
+  auto listener = net::Listener::open(state_->loop, options);
+  if (!listener) return std::unexpected(listener.error());
+  net::Listener& kept = state_->listeners.emplace_back(std::move(*listener));
+  state_->loop.spawn([](std::shared_ptr<State> state, Port its_port, net::Listener& its_listener) -> net::Task<> {
+    co_await state->accept_all(its_port, its_listener);
+  }(state_, port, kept));
+  return kept.local();
+}
+
+net::Task<> Server::State::accept_all(Port port, net::Listener& listener) {
+  while (!listener.closed()) {
+    auto stream = co_await listener.accept();
+    if (closed) co_return;
+    if (!stream) {
+      log::warn("admin", stream.error().text);
+    } else if (connections.size() < kMaxConnections) {
+      loop.spawn([](std::shared_ptr<State> state, Port its_port, net::Stream its_stream) -> net::Task<> {
+        co_await state->serve(its_port, std::move(its_stream));
+      }(shared_from_this(), port, std::move(*stream)));
+    }  // else closed at once: whoever holds all the others is to blame
+  }
+}
+
+net::Task<> Server::State::serve(Port port, net::Stream stream) {
+  const auto place = connections.insert(connections.end(), &stream);
+  http::RequestReader reader;
+  std::vector<std::byte> rest;
+  while (!closed && co_await exchange(port, stream, reader, rest)) {
+  }
+  connections.erase(place);
+}
+
+// One request and its answer. `rest` are bytes that came behind the request. False when the connection is done.
+net::Task<bool> Server::State::exchange(Port port, net::Stream& stream, http::RequestReader& reader, std::vector<std::byte>& rest) {
+  net::Timer timer(loop);
+  timer.arm(kIdle, [&stream] { stream.close(); });
+  bool good = true;
+  while (good && !reader.complete()) {
+    if (rest.empty()) {
+      const auto scratch = loop.scratch();
+      const net::Io io = co_await stream.read(scratch);
+      if (!io.ok()) co_return false;
+      rest.assign(scratch.begin(), scratch.begin() + static_cast<std::ptrdiff_t>(io.bytes));
+    }
+    const auto taken = reader.feed(rest);
+    good = taken.has_value();
+    rest.erase(rest.begin(), rest.begin() + static_cast<std::ptrdiff_t>(taken.value_or(rest.size())));
+    if (reader.begun() && !reader.complete()) timer.arm(kPatience, [&stream] { stream.close(); });
+  }
+
+  std::string wire;
+  bool keep = false;
+  if (good) {
+    http::Request request = reader.take();
+    keep = reader.keep_alive();
+    const bool head = request.method == "HEAD";
+    const http::Response response = co_await answer(port, std::move(request));
+    wire = http::to_wire(response, keep, head);
+  } else {
+    wire = http::to_wire(http::text_response(reader.status(), std::format("{}\n", http::reason_phrase(reader.status()))), false);
+  }
+  timer.arm(kPatience, [&stream] { stream.close(); });
+  const net::Io written = co_await stream.write_all(std::as_bytes(std::span(wire)));
+  if (!keep) stream.shutdown_write();
+  co_return keep && written.ok();
+}
+
+net::Task<http::Response> Server::State::answer(Port port, http::Request request) {
+  if (port == Port::kAdmin && !names_this_machine(request.headers.get("host").value_or("localhost")))
+    co_return http::text_response(403, "the Host must be localhost or an address\n");
+  const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
+  // A page of another site that is open in a browser here may send us a POST; it cannot hide where it comes from.
+  if (method != "GET" && request.headers.get("origin")) co_return http::text_response(403, "not from a browser\n");
+  if (closed) co_return http::text_response(503, "shutting down\n");
+
+  std::string allowed;
+  for (const Page& page : pages) {
+    if (page.path != request.path() || (port != Port::kAdmin && page.port != port)) continue;
+    if (page.method == method) co_return co_await page.handler(std::move(request));
+    allowed.append(allowed.empty() ? "" : ", ").append(page.method);
+  }
+  if (request.path() == "/" && method == "GET") co_return index(port);
+  if (allowed.empty()) co_return http::text_response(404, "not found\n");
+  http::Response response = http::text_response(405, "use " + allowed + "\n");
+  response.headers.add("Allow", allowed);
+  co_return response;
+}
+
+http::Response Server::State::index(Port port) const {
+  std::string html = std::format("<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1><table>", program);
+  for (const Page& page : pages) {
+    if (port != Port::kAdmin && page.port != port) continue;
+    const std::string link = page.method == "GET" ? std::format("<a href=\"{0}\">{0}</a>", page.path) : page.path;
+    html += std::format("<tr><td>{}</td><td>{}</td><td>{}</td></tr>", page.method, link, page.what);
+  }
+  return http::html_response(html + "</table></body></html>\n");
+}
+
+}  // namespace culvert::admin
