@@ -1,4 +1,5 @@
 #include <endian.h>
+#include <poll.h>
 
 #include <iostream>
 
@@ -144,7 +145,7 @@ Seen download(const Target& target, std::uint64_t bytes) {
   return seen;
 }
 
-Seen hold(const Target& target, int connections) {
+Seen hold(const Target& target, int connections, bool watch) {
   std::vector<int> fds;
   std::vector<char> request(kRequest + 1), answer(kRequest);
   request[0] = 'R';

@@ -38,6 +38,7 @@ Seen round_trips(const Target& target, int connections, double seconds);
 // Connect, one round trip, close; `concurrency` at a time.
 Seen churn(const Target& target, int concurrency, double seconds);
 // Opens `connections`, does one round trip on each, says "ready" on standard output and holds them until standard input ends.
-Seen hold(const Target& target, int connections);
+// With `watch`, says "cut" as soon as the first of them ends.
+Seen hold(const Target& target, int connections, bool watch);
 
 }  // namespace culvert::bench

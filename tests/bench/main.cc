@@ -1,5 +1,5 @@
 // load server PORT
-// load up HOST PORT SECONDS | down HOST PORT BYTES | rr HOST PORT CONNECTIONS SECONDS | churn HOST PORT CONCURRENCY SECONDS | hold HOST PORT CONNECTIONS
+// load up HOST PORT SECONDS | down HOST PORT BYTES | rr HOST PORT CONNECTIONS SECONDS | churn HOST PORT CONCURRENCY SECONDS | hold HOST PORT CONNECTIONS [watch]
 // Prints one JSON object a run.
 
 #include <algorithm>
@@ -42,7 +42,7 @@ int main(int argc, char** argv) {
   else if (mode == "down") print(download(target, static_cast<std::uint64_t>(number(4))));
   else if (mode == "rr" && argc == 6) print(round_trips(target, static_cast<int>(number(4)), number(5)));
   else if (mode == "churn" && argc == 6) print(churn(target, static_cast<int>(number(4)), number(5)));
-  else if (mode == "hold") print(hold(target, static_cast<int>(number(4))));
+  else if (mode == "hold") print(hold(target, static_cast<int>(number(4)), argc == 6));
   else return 2;
   return 0;
 }
