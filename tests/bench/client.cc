@@ -160,6 +160,10 @@ Seen hold(const Target& target, int connections, bool watch) {
   }
   seen.seconds = since(start);
   std::cout << "ready" << std::endl;
+  if (watch) {
+    pollfd ended{.fd = fds.front(), .events = POLLIN | POLLRDHUP, .revents = 0};
+    if (poll(&ended, 1, 10'000) == 1) std::cout << "cut" << std::endl;
+  }
   for (std::string line; std::getline(std::cin, line);) {}
   for (const int fd : fds) close(fd);
   return seen;
