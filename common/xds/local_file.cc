@@ -1,0 +1,106 @@
+#include "common/xds/local_file.h"
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <utility>
+
+#include "common/net/file_watch.h"
+
+namespace culvert::xds {
+namespace {
+
+Result<std::string> read(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return failure_errno("opening " + path);
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (file.bad()) return failure_errno("reading " + path);
+  return text;
+}
+
+Result<LocalConfig> load(const std::string& path) {
+  auto text = read(path);
+  if (!text) return std::unexpected(text.error());
+  return parse_local(*text, path);
+}
+
+std::string name_of(const model::Workload& workload) { return workload.uid; }
+std::string name_of(const model::Service& service) { return service.key(); }
+std::string name_of(const model::Policy& policy) { return policy.key(); }
+
+template <class T>
+void compare(const std::vector<T>& before, const std::vector<T>& after, std::vector<T>& changed, std::vector<std::string>& removed) {
+  std::map<std::string, const T*> old;
+  for (const T& value : before) old.emplace(name_of(value), &value);
+  for (const T& value : after) {
+    const auto found = old.find(name_of(value));
+    if (found == old.end() || *found->second != value) changed.push_back(value);
+    if (found != old.end()) old.erase(found);
+  }
+  for (const auto& [name, value] : old) removed.push_back(name);
+}
+
+}  // namespace
+
+Update difference(const LocalConfig& before, const LocalConfig& after) {
+  Update update;
+  compare(before.workloads, after.workloads, update.workloads, update.removed_addresses);
+  compare(before.services, after.services, update.services, update.removed_addresses);
+  compare(before.policies, after.policies, update.policies, update.removed_policies);
+  return update;
+}
+
+// The watch is on the folder: editors replace files.
+struct LocalFile::State {
+  std::string path;
+  OnUpdate on_update;
+  OnProblem on_problem;
+  net::FileWatch watch;
+  LocalConfig current;
+  bool closed = false;
+
+  void look() {
+    auto next = load(path);
+    if (!next) return on_problem(next.error());
+    Update update = difference(current, *next);
+    current = std::move(*next);
+    if (!update.empty()) on_update(std::move(update));
+  }
+
+  static net::Task<> follow(std::shared_ptr<State> state) {
+    const std::string name = std::filesystem::path(state->path).filename();
+    while (!state->closed) {
+      const auto changes = co_await state->watch.next();
+      if (state->closed || changes.empty()) co_return;
+      bool ours = false;
+      for (const net::FileChange& change : changes) ours = ours || change.name == name || change.kind == net::FileChange::kLost;
+      // A Kubernetes volume changes by a link beside the file.
+      for (const net::FileChange& change : changes) ours = ours || change.name == "..data";
+      if (ours) state->look();
+    }
+  }
+};
+
+LocalFile::LocalFile(std::shared_ptr<State> state) : state_(std::move(state)) {}
+LocalFile::LocalFile(LocalFile&&) noexcept = default;
+
+LocalFile::~LocalFile() {
+  if (!state_) return;
+  state_->closed = true;
+  state_->watch.close();
+}
+
+Result<LocalFile> LocalFile::open(net::Loop& loop, std::string path, OnUpdate on_update, OnProblem on_problem) {
+  const auto parent = std::filesystem::path(path).parent_path();
+  auto watch = net::FileWatch::open(loop, parent.empty() ? "." : parent.string());
+  if (!watch) return std::unexpected(watch.error());
+  auto first = load(path);
+  if (!first) return std::unexpected(first.error());
+  auto state = std::make_shared<State>(State{std::move(path), std::move(on_update), std::move(on_problem), std::move(*watch), std::move(*first)});
+  state->on_update(difference({}, state->current));
+  loop.spawn(State::follow(state));
+  return LocalFile(state);
+}
+
+}  // namespace culvert::xds
