@@ -63,8 +63,8 @@ net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals) {
                                            [&node](const config::Diff& diff) { (*node)->apply(diff); });
   if (!source) end(cannot(source.error()));
   (*node)->begin();
-  (void)table;
-
+  const auto pages = Pages::open(loop, **node, settings, table);
+  if (!pages) end(cannot(pages.error()));
   net::Signals signals(loop, {SIGTERM, SIGINT});
   loop.spawn(end_on_signal(loop, signals));
   log::info(kScope, "running", {log::field("version", std::string(kVersion)), log::field("node", settings.node_name)});

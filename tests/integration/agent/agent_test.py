@@ -168,7 +168,10 @@ def story(world):
     eventually("own address", lambda: world.try_from("a", "10.9.0.77", 80) == "plain")
 
     # What it shows of itself.
+    assert world.fetch("http://127.0.0.1:8000/readyz") == "ok\n"
     metrics = world.fetch("http://127.0.0.1:15014/metrics")
+    assert 'culvert_bpf_events_total{program="connect",event="captured"}' in metrics, metrics
+    assert '"shop/a"' in world.fetch("http://127.0.0.1:9876/pods")
 
     # The agent is killed and started again: nothing is interrupted, nothing said twice, no pod published anew.
     loads = [world.load("a", "10.9.0.4", 80), world.load("c", "10.9.0.2", 80)]
@@ -229,6 +232,7 @@ def story(world):
     sh("ip netns del c")
     eventually("removed", lambda: world.redirection("c") is None)
     eventually("no trace", lambda: not list((world.bpffs / "culvert/links").glob("pod-*")))
+    assert "/run/netns/c is not there" in world.fetch("http://127.0.0.1:8000/readyz")
 
     # Taken out of the kernel altogether.
     world.agent.terminate()
