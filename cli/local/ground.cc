@@ -36,6 +36,11 @@ Status prepare_network(bool router) {
   for (const auto& [name, value] : values) {
     if (auto done = set_sysctl(name, value); !done) return done;
   }
+  for (const char* name : {"bridge/bridge-nf-call-iptables", "bridge/bridge-nf-call-ip6tables"}) {
+    // Where the machine knows them: what crosses a node is routed, so rules for bridged frames would only see it twice.
+    if (router && fs::exists(std::string("/proc/sys/net/") + name) && !set_sysctl(name, "0"))
+      return failure_errno(std::string("setting net/") + name);
+  }
   // Whatever the machine prefers: one that paces would measure its own timers. Reno where this machine does not let us choose Cubic.
   if (set_sysctl("ipv4/tcp_congestion_control", "cubic")) return {};
   return set_sysctl("ipv4/tcp_congestion_control", "reno");

@@ -26,7 +26,9 @@ Program control_plane(const Programs& programs) {
 
 Program node_agent(const Programs& programs, int node) {
   return make(programs, "culvert-node",
-              {"--config-dir", world_path("config"), "--node-name", node_name(node), "--cgroup-root", "/sys/fs/cgroup"}, {});
+              {"--config-dir", world_path("config"), "--node-name", node_name(node), "--cgroup-root", "/sys/fs/cgroup",
+               "--kubelet-cgroups", "kubelet", "--ztunnel-socket", "/run/ztunnel/ztunnel.sock"},
+              {});
 }
 
 Program ztunnel(const Programs& programs, int node) {

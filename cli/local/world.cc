@@ -211,8 +211,6 @@ void World::remove_stale(const Layout& layout) {
   for (const auto& name : stale) {
     leaving[name] = std::move(pods_[name]);
     pods_.erase(name);
-    enrolment_.erase(name);
-    unlink(world_path("config/status/pods/" + name.name_space + "." + name.name + ".yaml").c_str());
   }
   publish();
 }
@@ -225,6 +223,7 @@ void World::add_missing() {
       old->second->refresh(layout_);
       continue;
     }
+    if (enrolment_.contains(name)) continue;  // of its predecessor: wait until the node agent has taken that back
     auto life = PodLife::make(loop_, options_.name, plan, layout_, nodes_[plan.node].place, [this] { touch(); });
     if (life) {
       pods_[name] = *std::move(life);
@@ -248,6 +247,7 @@ void World::read_enrolment() {
       if (!state.empty()) enrolment_[{pod->metadata.name_space, pod->metadata.name}] = state;
     }
   }
+  if (pods_.size() < layout_.pods.size()) add_missing();
   start_enrolled();
   touch();
 }
