@@ -43,8 +43,8 @@ def cgroup2():
 class World:
     """A node (this namespace) with a bridge, and pods behind it."""
 
-    def __init__(self, node_program, cgroup, folder):
-        self.node_program, self.cgroup, self.folder = node_program, cgroup, folder
+    def __init__(self, cgroup, folder, programs):
+        self.cgroup, self.folder, self.programs = cgroup, folder, programs
         self.config, self.bpffs = folder / "config", folder / "bpf"
         self.config.mkdir()
         self.bpffs.mkdir()
@@ -74,9 +74,9 @@ class World:
         process.log = log
         return process
 
-    def start_agent(self):
+    def start_agent(self, program):
         self.agent = self.start("node", [
-            self.node_program, "--node-name=n1", f"--config-dir={self.config}", f"--pin-dir={self.bpffs}/culvert",
+            program, "--node-name=n1", f"--config-dir={self.config}", f"--pin-dir={self.bpffs}/culvert",
             f"--cgroup-root={self.cgroup}", f"--ztunnel-socket={self.folder}/ztunnel.sock", f"--kubelet-cgroups={self.cgroup}/kubelet", "--log-level=debug"])
 
     def start_ztunnel(self, group="ztunnel"):
@@ -144,7 +144,7 @@ def story(world):
     # A pod waits for its ztunnel, in the clear until then.
     world.write_namespace("ambient")
     world.write_pod("a", 2)
-    world.start_agent()
+    world.start_agent(world.programs[0])
     eventually("pending", lambda: world.redirection("a") == "pending")
     assert world.try_from("a", "10.9.0.4", 80) == "plain"
 
@@ -173,19 +173,22 @@ def story(world):
     assert 'culvert_bpf_events_total{program="connect",event="captured"}' in metrics, metrics
     assert '"shop/a"' in world.fetch("http://127.0.0.1:9876/pods")
 
-    # The agent is killed and started again: nothing is interrupted, nothing said twice, no pod published anew.
-    loads = [world.load("a", "10.9.0.4", 80), world.load("c", "10.9.0.2", 80)]
-    time.sleep(0.3)
-    kill(world.agent)
-    time.sleep(0.3)
-    assert world.redirection("a") == "enabled"
-    world.start_agent()
-    eventually("snapshot", lambda: world.ztunnel.log.read_text().count("snapshot") == 2)
-    eventually("in force", lambda: "kernel programs are in force" in world.agent.log.read_text())
-    time.sleep(0.3)
-    answers = [stop_load(load) for load in loads]
-    assert set(answers[0]) == {"outbound 10.9.0.4 80"} and set(answers[1]) == {"inbound 10.9.0.2 80"}, answers
-    assert world.redirection("a") == "enabled"
+    # The agent is killed and started again, then replaced by one whose kernel programs are of another version: nothing is
+    # interrupted, and the control plane hears nothing new.
+    for count, program in ((2, world.programs[0]), (3, world.programs[1])):
+        loads = [world.load("a", "10.9.0.4", 80), world.load("c", "10.9.0.2", 80)]
+        time.sleep(0.2)
+        kill(world.agent)
+        time.sleep(0.2)
+        assert world.redirection("a") == "enabled"
+        world.start_agent(program)
+        eventually("snapshot", lambda: world.ztunnel.log.read_text().count("snapshot") == count)
+        eventually("in force", lambda: "kernel programs are in force" in world.agent.log.read_text())
+        time.sleep(0.2)
+        answers = [stop_load(load) for load in loads]
+        assert set(answers[0]) == {"outbound 10.9.0.4 80"} and set(answers[1]) == {"inbound 10.9.0.2 80"}, answers
+        assert world.redirection("a") == "enabled"
+    assert [path.name for path in (world.bpffs / "culvert").glob("v*")] == ["v2"]
 
     # ztunnel is killed: refused, never in the clear. A new one serves within a second.
     kill(world.ztunnel)
@@ -237,12 +240,12 @@ def story(world):
     # Taken out of the kernel altogether.
     world.agent.terminate()
     assert world.agent.wait(5) == 0
-    sh(f"{world.node_program} --unload --pin-dir={world.bpffs}/culvert")
+    sh(f"{world.programs[1]} --unload --pin-dir={world.bpffs}/culvert")
     assert not (world.bpffs / "culvert").exists()
 
 
-def inside(node_program, cgroup, folder):
-    world = World(node_program, pathlib.Path(cgroup), pathlib.Path(folder))
+def inside(cgroup, folder, *programs):
+    world = World(pathlib.Path(cgroup), pathlib.Path(folder), programs)
     try:
         story(world)
     except BaseException:
@@ -271,7 +274,7 @@ def main():
     folder = pathlib.Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
     try:
         command = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc",
-                   sys.executable, __file__, "--inside", sys.argv[1], str(cgroup), str(folder)]
+                   sys.executable, __file__, "--inside", str(cgroup), str(folder), *sys.argv[1:]]
         return subprocess.run(command).returncode
     finally:
         for group in (*cgroup.iterdir(), cgroup):
