@@ -1,0 +1,31 @@
+#pragma once
+// Who may call: the token file, read again when it changes. A file that becomes unreadable leaves the last good tokens in force, loudly.
+// On the control thread.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/net/loop.h"
+#include "common/rpc/server.h"
+#include "controlplane/ca/tokens.h"
+
+namespace culvert::controlplane {
+
+class Callers {
+ public:
+  // Fails when the file cannot be read, is not 0600, or is mistaken. `changed` is called after each reading that worked.
+  static Result<std::unique_ptr<Callers>> open(net::Loop& loop, const std::string& file, std::function<void()> changed);
+  ~Callers();
+
+  // The node that a call's token stands for.
+  std::optional<std::string> node_of(const rpc::ServerCall& call) const;
+
+ private:
+  struct State;
+  explicit Callers(std::shared_ptr<State> state);
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace culvert::controlplane

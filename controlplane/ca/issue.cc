@@ -1,0 +1,32 @@
+#include "controlplane/ca/issue.h"
+
+namespace culvert::controlplane {
+
+Result<Identity> may_have(const std::string& node, std::string_view requested, const derive::Objects& objects,
+                          const IssuePolicy& policy) {
+  if (requested.empty())
+    return failure("the request names no identity, and a node has none of its own (ImpersonatedIdentity is missing)");
+  auto identity = Identity::parse(requested);
+  if (!identity) return std::unexpected(std::move(identity).error().during("reading the identity asked for"));
+  if (identity->trust_domain != policy.trust_domain) {
+    return failure(identity->uri() + " is not of the trust domain " + policy.trust_domain);
+  }
+  for (const auto& [name, object] : objects.in(config::Kind::kPod, identity->name_space)) {
+    const auto& pod = std::get<config::Pod>(*object);
+    if (pod.spec.node_name == node && pod.spec.service_account == identity->service_account &&
+        pod.phase != config::PodPhase::kFailed) {
+      return identity;
+    }
+  }
+  return failure("no pod with the identity " + identity->uri() + " is on node " + node);
+}
+
+Result<std::chrono::seconds> lifetime_of(std::int64_t requested_seconds, const IssuePolicy& policy) {
+  if (requested_seconds <= 0) return policy.default_lifetime;
+  const std::chrono::seconds requested(requested_seconds);
+  if (requested <= policy.max_lifetime) return requested;
+  return failure("a lifetime of " + std::to_string(requested_seconds) + " s is longer than the " +
+                 std::to_string(policy.max_lifetime.count()) + " s that are allowed");
+}
+
+}  // namespace culvert::controlplane

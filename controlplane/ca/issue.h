@@ -1,0 +1,27 @@
+#pragma once
+// May this caller have that certificate, and for how long? Pure (protocols.md §4.2, §4.3).
+
+#include <chrono>
+#include <string>
+
+#include "common/base/identity.h"
+#include "common/base/result.h"
+#include "common/derive/objects.h"
+
+namespace culvert::controlplane {
+
+struct IssuePolicy {
+  std::string trust_domain = "cluster.local";
+  std::chrono::seconds default_lifetime = std::chrono::hours(24);
+  std::chrono::seconds max_lifetime = std::chrono::hours(24 * 90);
+};
+
+// A node proxy asks on behalf of the pods of its node only: `requested` must be the identity of a service account that has a pod there which
+// has not failed. The error is for our log; the caller is told less.
+Result<Identity> may_have(const std::string& node, std::string_view requested, const derive::Objects& objects,
+                          const IssuePolicy& policy);
+
+// Not positive: the default. Fails past the maximum.
+Result<std::chrono::seconds> lifetime_of(std::int64_t requested_seconds, const IssuePolicy& policy);
+
+}  // namespace culvert::controlplane

@@ -1,0 +1,62 @@
+#include "controlplane/ca/issue.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/config/parse.h"
+
+namespace culvert::controlplane {
+namespace {
+
+using ::testing::HasSubstr;
+
+derive::Objects objects_of(std::string_view yaml) {
+  derive::Objects objects;
+  for (const config::Parsed& parsed : config::parse_yaml("f.yaml", yaml).objects)
+    objects.put(config::key_of(*parsed.object), parsed.object);
+  return objects;
+}
+
+std::string pod(std::string_view node, std::string_view account, std::string_view phase = "Running") {
+  return "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop}\nspec: {nodeName: " + std::string(node) +
+         ", serviceAccountName: " + std::string(account) + "}\nstatus: {phase: " + std::string(phase) + "}\n";
+}
+
+TEST(Issue, ANodeMayAskForThePodsItHas) {
+  const auto objects = objects_of(pod("n1", "web"));
+
+  const auto identity = may_have("n1", "spiffe://cluster.local/ns/shop/sa/web", objects, {});
+
+  ASSERT_TRUE(identity) << identity.error().text;
+  EXPECT_EQ(identity->service_account, "web");
+}
+
+TEST(Issue, NothingElse) {
+  const auto objects = objects_of(pod("n1", "web"));
+  const auto why = [&](const std::string& node, std::string_view requested) {
+    const auto answer = may_have(node, requested, objects, {});
+    return answer ? "allowed" : answer.error().text;
+  };
+
+  EXPECT_THAT(why("n2", "spiffe://cluster.local/ns/shop/sa/web"), HasSubstr("is on node n2"));
+  EXPECT_THAT(why("n1", "spiffe://cluster.local/ns/shop/sa/db"), HasSubstr("no pod with the identity"));
+  EXPECT_THAT(why("n1", "spiffe://cluster.local/ns/other/sa/web"), HasSubstr("no pod with the identity"));
+  EXPECT_THAT(why("n1", "spiffe://evil/ns/shop/sa/web"), HasSubstr("not of the trust domain"));
+  EXPECT_THAT(why("n1", "https://x"), HasSubstr("reading the identity"));
+  EXPECT_THAT(why("n1", ""), HasSubstr("names no identity"));
+  EXPECT_FALSE(may_have("", "spiffe://cluster.local/ns/shop/sa/web", objects, {}));
+}
+
+TEST(Issue, AFailedPodGivesNothing) {
+  EXPECT_FALSE(may_have("n1", "spiffe://cluster.local/ns/shop/sa/web", objects_of(pod("n1", "web", "Failed")), {}));
+}
+
+TEST(Issue, LifetimesHaveADefaultAndAMaximum) {
+  EXPECT_EQ(*lifetime_of(0, {}), std::chrono::hours(24));
+  EXPECT_EQ(*lifetime_of(-5, {}), std::chrono::hours(24));
+  EXPECT_EQ(*lifetime_of(60, {}), std::chrono::seconds(60));
+  EXPECT_FALSE(lifetime_of(91LL * 86400, {}));
+}
+
+}  // namespace
+}  // namespace culvert::controlplane

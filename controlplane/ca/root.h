@@ -1,0 +1,33 @@
+#pragma once
+// The embedded CA's files in --data-dir: ca-key.pem (0600), ca-cert.pem, root-cert.pem (what clients trust), and the server's own certificate
+// server-cert.pem and server-key.pem (0600), which the gRPC server reads.
+
+#include <chrono>
+#include <span>
+#include <string>
+
+#include "common/base/address.h"
+#include "common/base/result.h"
+#include "common/tls/authority.h"
+
+namespace culvert::controlplane {
+
+struct DataFiles {
+  explicit DataFiles(const std::string& folder)
+      : ca_key(folder + "/ca-key.pem"),
+        ca_certificate(folder + "/ca-cert.pem"),
+        root(folder + "/root-cert.pem"),
+        server_key(folder + "/server-key.pem"),
+        server_certificate(folder + "/server-cert.pem") {}
+  std::string ca_key, ca_certificate, root, server_key, server_certificate;
+};
+
+inline constexpr std::chrono::hours kServerLifetime{24};
+
+// Loads the CA, or makes it when there is none yet: P-256, ten years. Never makes a new one over a part of an old one.
+Result<tls::Authority> load_or_make_authority(const std::string& folder, const std::string& trust_domain);
+
+// Signs a new certificate for our own server and writes it. To be repeated at half its life.
+Status write_server_certificate(const tls::Authority& authority, const std::string& folder, std::span<const std::string> names);
+
+}  // namespace culvert::controlplane

@@ -1,0 +1,11 @@
+// culvertd: the control plane. Objects in, configuration and certificates for proxies out.
+
+#include "controlplane/app.h"
+#include "controlplane/settings.h"
+
+int main(int argc, char** argv) {
+  culvert::controlplane::Settings settings;
+  auto table = settings.table();
+  if (const auto exit_code = table.read(argc, argv)) return *exit_code;
+  return culvert::controlplane::run(settings, table);
+}

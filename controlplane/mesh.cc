@@ -1,0 +1,38 @@
+#include "controlplane/mesh.h"
+
+#include <utility>
+#include <vector>
+
+#include "common/base/log.h"
+
+namespace culvert::controlplane {
+
+Mesh::Mesh(derive::Settings settings, telemetry::Registry& registry) : store_(registry), deriver_(std::move(settings)) {
+  using telemetry::Kind;
+  registry.observe("culvert_epoch", "Version of what is served; grows with every change.", Kind::kGauge,
+                   [this] { return static_cast<double>(snapshot_.epoch()); });
+  registry.observe("culvert_config_warnings", "What is legal in the configuration and probably not meant.", Kind::kGauge,
+                   [this] { return static_cast<double>(deriver_.warnings().size()); });
+  for (const Type type : {Type::kAddress, Type::kAuthorization}) {
+    registry.observe("culvert_resources", "Resources served, by type.", Kind::kGauge,
+                     [this, type] { return static_cast<double>(snapshot_.table(type).resources().size()); },
+                     {{"type", std::string(short_name(type))}});
+  }
+}
+
+bool Mesh::apply(config::Diff diff) {
+  const std::vector<config::Key> keys = store_.apply(std::move(diff));
+  const derive::Delta delta = deriver_.update(store_.objects(), keys);
+  for (const derive::Warning& warning : delta.warnings) {
+    const std::string place = store_.place_of(warning.object);
+    log::warn("config", (place.empty() ? "" : place + ": ") + warning.object.text() + ": " + warning.text);
+  }
+  if (!snapshot_.apply(delta)) return false;
+  log::info("config", "new epoch",
+            {log::field("epoch", snapshot_.epoch()), log::field("workloads", delta.workloads.size()),
+             log::field("services", delta.services.size()), log::field("policies", delta.policies.size()),
+             log::field("removed", delta.removed_addresses.size() + delta.removed_policies.size())});
+  return true;
+}
+
+}  // namespace culvert::controlplane

@@ -1,0 +1,32 @@
+#pragma once
+// The chain from objects to what is served: store, derive, snapshot, xDS. One call a change, on the control thread; no timers.
+
+#include <functional>
+
+#include "common/config/folder.h"
+#include "common/derive/deriver.h"
+#include "common/telemetry/registry.h"
+#include "controlplane/snapshot/snapshot.h"
+#include "controlplane/store/store.h"
+
+namespace culvert::controlplane {
+
+class Mesh {
+ public:
+  Mesh(derive::Settings settings, telemetry::Registry& registry);
+
+  // Takes one step of a source. True when there is a new epoch to publish.
+  bool apply(config::Diff diff);
+  void forget_removals(Epoch epoch) { snapshot_.forget_removals(epoch); }
+
+  const Store& store() const { return store_; }
+  const derive::Deriver& deriver() const { return deriver_; }
+  const Snapshot& snapshot() const { return snapshot_; }
+
+ private:
+  Store store_;
+  derive::Deriver deriver_;
+  Snapshot snapshot_;
+};
+
+}  // namespace culvert::controlplane

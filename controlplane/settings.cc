@@ -1,0 +1,50 @@
+#include "controlplane/settings.h"
+
+namespace culvert::controlplane {
+
+settings::Table Settings::table() {
+  settings::Table table("culvertd",
+                        "turns Kubernetes and Istio objects into configuration for proxies, and signs their certificates");
+  table.add(config_dir, {.env = "CULVERT_CONFIG_DIR",
+                         .flag = "--config-dir",
+                         .doc = "folder of YAML to take the configuration from; status/ in it is the node agents'",
+                         .required = true});
+  table.add(data_dir, {.env = "CULVERT_DATA_DIR",
+                       .flag = "--data-dir",
+                       .doc = "folder of the CA's key and certificates; root-cert.pem in it is what clients trust"});
+  table.add(tokens, {.env = "CULVERT_TOKENS",
+                     .flag = "--tokens",
+                     .doc = "file, mode 0600, with a line TOKEN NODE for each node that may connect",
+                     .required = true});
+  table.add(names, {.env = "CULVERT_DNS_NAMES",
+                    .flag = "--dns-names",
+                    .doc = "host names and addresses that the server's certificate carries"});
+  table.add(address,
+            {.env = "CULVERT_XDS_ADDRESS", .flag = "--address", .doc = "address of discovery and certificate signing, TLS only"});
+  table.add(metrics_port, {.env = "MONITORING_PORT", .flag = "--monitoring-port", .doc = "port of /metrics"});
+  table.add(debug_port,
+            {.env = "CULVERT_DEBUG_PORT", .flag = "--debug-port", .doc = "port of /ready and /debug, on localhost only"});
+  table.add(cluster_id, {.env = "CLUSTER_ID", .flag = "--cluster-id", .doc = "name of the cluster in workloads' uids"});
+  table.add(trust_domain, {.env = "TRUST_DOMAIN", .flag = "--trust-domain", .doc = "first part of every identity"});
+  table.add(cluster_domain,
+            {.env = "CULVERT_CLUSTER_DOMAIN", .flag = "--cluster-domain", .doc = "last part of services' host names"});
+  table.add(root_namespace,
+            {.env = "ROOT_NAMESPACE", .flag = "--root-namespace", .doc = "namespace whose policies apply to the whole mesh"});
+  table.add(dry_run_policies, {.env = "AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY",
+                               .doc = "send policies marked istio.io/dry-run; old proxies would enforce them"});
+  table.add(default_lifetime,
+            {.env = "DEFAULT_WORKLOAD_CERT_TTL", .doc = "lifetime of a certificate when the request names none"});
+  table.add(max_lifetime, {.env = "MAX_WORKLOAD_CERT_TTL", .doc = "longest lifetime that is granted"});
+  table.add(max_connection_age, {.env = "CULVERT_MAX_CONNECTION_AGE", .doc = "after this a client has to connect again"});
+  table.add(log_level, {.env = "LOG_LEVEL",
+                        .flag = "--log-level",
+                        .doc = "trace, debug, info, warn, error or off; scope=level,... for single scopes"});
+  table.add<std::string>(log_format, {.env = "LOG_FORMAT", .unit = "plain | json", .doc = "format of log lines"},
+                         [](const std::string& format) -> Status {
+                           if (format == "plain" || format == "json") return {};
+                           return failure("must be plain or json");
+                         });
+  return table;
+}
+
+}  // namespace culvert::controlplane

@@ -1,0 +1,37 @@
+#pragma once
+// The settings of culvertd.
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "common/base/settings.h"
+
+namespace culvert::controlplane {
+
+struct Settings {
+  std::filesystem::path config_dir;
+  std::filesystem::path data_dir = "/var/lib/culvert/culvertd";
+  std::filesystem::path tokens;
+  std::vector<std::string> names = {"culvertd.istio-system.svc", "istiod.istio-system.svc", "localhost", "127.0.0.1", "::1"};
+  std::string address = "[::]:15012";
+  std::uint16_t metrics_port = 15014;  // all addresses
+  std::uint16_t debug_port = 8080;     // localhost
+  std::string cluster_id = "Kubernetes";
+  std::string trust_domain = "cluster.local";
+  std::string cluster_domain = "cluster.local";
+  std::string root_namespace = "istio-system";
+  bool dry_run_policies = false;
+  std::chrono::seconds default_lifetime = std::chrono::hours(24);
+  std::chrono::seconds max_lifetime = std::chrono::hours(24 * 90);
+  std::chrono::milliseconds max_connection_age = std::chrono::minutes(30);
+  std::string log_level = "info";
+  std::string log_format = "plain";
+
+  // The rows refer to this object's fields.
+  settings::Table table();
+};
+
+}  // namespace culvert::controlplane
