@@ -1,0 +1,87 @@
+#pragma once
+// A real culvertd over a folder of its own, and a client of its gRPC port, for tests.
+
+#include <gtest/gtest.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/net/loop.h"
+#include "common/rpc/client.h"
+#include "common/xds/wire.h"
+
+namespace culvert::test {
+
+inline constexpr const char* kToken1 = "token-of-node-one";
+inline constexpr const char* kToken2 = "token-of-node-two";
+
+// One discovery stream: what it received, as the client holds it.
+class Subscriber {
+ public:
+  struct Response {
+    std::string nonce;
+    std::vector<std::string> put;      // names, sorted
+    std::vector<std::string> removed;  // sorted
+  };
+
+  Subscriber(net::Loop& loop, const rpc::Server& server, const std::string& token);
+
+  void subscribe(std::string_view type, std::map<std::string, std::string> held = {});
+  void acknowledge(std::string_view type, const std::string& nonce, const std::string& error = "");
+
+  bool acknowledges = true;                                                       // by itself, each response
+  std::map<std::string, std::vector<Response>, std::less<>> responses;            // by type
+  std::map<std::string, std::map<std::string, xds::Resource>, std::less<>> held;  // by type and name
+  std::map<std::string, std::string> versions(std::string_view type) const;
+  std::optional<rpc::Ended> ended;
+  std::chrono::steady_clock::time_point last;  // when the last response came
+
+ private:
+  void received(const std::string& message);
+
+  rpc::Channel channel_;
+  std::unique_ptr<rpc::Stream> stream_;
+};
+
+struct CulvertdTest : ::testing::Test {
+  CulvertdTest();
+  ~CulvertdTest() override;
+
+  // Starts culvertd and waits until it serves. False when it ended instead: then `exit_code` and the log say how.
+  bool start();
+  void stop(int signal = 15);
+  void write(const std::string& name, std::string_view text) const;  // into the configuration, at once as a whole
+  void remove(const std::string& name) const;
+  std::string log() const;
+  rpc::Server server() const;
+  // GET of a page, its body.
+  std::string metrics() const;
+  std::string page(const std::string& path) const;
+
+  // Runs the loop until `done`; fails the test after five seconds.
+  void until(const std::function<bool()>& done, const char* what);
+  std::unique_ptr<Subscriber> connect(const std::string& token = kToken1);
+  // A CreateCertificate call.
+  struct Signed {
+    rpc::Ended ended;
+    std::vector<std::string> chain;
+  };
+  Signed sign(const std::string& token, const std::string& identity, long seconds = 0);
+
+  std::string folder;
+  int port = 0, metrics_port = 0, debug_port = 0;
+  pid_t pid = -1;
+  int exit_code = -1;
+  net::Loop loop;
+};
+
+std::string pod(std::string_view name, std::string_view node, std::string_view address, std::string_view account = "web");
+std::string policy(std::string_view name, std::string_view spec);
+
+}  // namespace culvert::test
