@@ -133,7 +133,7 @@ Task<Result<Stream>> dial(Loop& loop, DialOptions options) {
     Dialler::Failed& failed = attempted.error();
     if (ours && failed.port_taken && ++taken < kMaxTakenPorts) continue;
     if (ours && failed.number == ETIMEDOUT && Clock::now() - start < options.timeout) continue;
-    if (failed.number == ETIMEDOUT) failed.text = "timed out after " + seconds_text(Clock::now() - start);
+    if (failed.number == ETIMEDOUT) failed.text = "timed out after " + seconds_text(std::min<Clock::duration>(Clock::now() - start, options.timeout));
     co_return std::unexpected(final_error(options, std::move(failed)));
   }
 }

@@ -13,6 +13,7 @@
 namespace culvert::net {
 namespace {
 
+constexpr int kTurn = 32;
 constexpr auto kPauseWhenExhausted = std::chrono::milliseconds(20);
 
 Status prepare(int fd, int family, const ListenOptions& options) {
@@ -61,6 +62,7 @@ bool concerns_one_connection(int number) {
 
 struct Listener::State {
   Descriptor descriptor;
+  int at_once = 0;  // connections accepted since anybody else had a turn
 };
 
 Listener::Listener() = default;
@@ -84,7 +86,7 @@ Result<Listener> Listener::adopt(Loop& loop, Fd socket) {
   auto descriptor = Descriptor::adopt(loop, std::move(socket));
   if (!descriptor) return std::unexpected(descriptor.error());
   Listener listener;
-  listener.state_ = std::make_shared<State>(std::move(*descriptor));
+  listener.state_ = std::make_shared<State>(std::move(*descriptor), 0);
   return listener;
 }
 
@@ -107,12 +109,17 @@ Task<Result<Stream>> Listener::accept() {
     SockAddress peer;
     Fd socket(::accept4(state->descriptor.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket) {
+      if (++state->at_once >= kTurn) {
+        state->at_once = 0;
+        co_await state->descriptor.loop().yield();
+      }
       auto descriptor = Descriptor::adopt(state->descriptor.loop(), std::move(socket));
       if (!descriptor) co_return std::unexpected(descriptor.error());
       co_return Stream(std::move(*descriptor), from_sockaddr(peer));
     }
     const int number = errno;
     if (number == EAGAIN) {
+      state->at_once = 0;
       std::ignore = co_await state->descriptor.readable();
     } else if (!concerns_one_connection(number)) {
       co_await sleep_for(state->descriptor.loop(), kPauseWhenExhausted);

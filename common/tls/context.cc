@@ -33,7 +33,7 @@ int select_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, co
 }
 
 bool set_common(SSL_CTX* ctx, int least_version) {
-  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   return SSL_CTX_set_min_proto_version(ctx, least_version) == 1 && SSL_CTX_set_num_tickets(ctx, 0) == 1;

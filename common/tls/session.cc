@@ -155,7 +155,10 @@ Session& Session::operator=(Session&&) noexcept = default;
 Session::~Session() = default;
 
 Session::State Session::state() const { return core_->state; }
-const Error& Session::error() const { return *core_->error; }
+const Error& Session::error() const {
+  CULVERT_CHECK(core_->error);
+  return *core_->error;
+}
 
 void Session::feed(std::span<const std::byte> ciphertext) {
   Core& core = *core_;

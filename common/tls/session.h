@@ -46,7 +46,7 @@ class Session {
 
   State state() const;
   bool established() const { return state() == State::kEstablished; }
-  const Error& error() const;  // only when kFailed; reason kTlsFailure, names the identities when they are the cause
+  const Error& error() const;  // only when kFailed (checked); reason kTlsFailure, names the identities when they are the cause
 
   // Gives ciphertext. The bytes are borrowed, not copied: they must stay where they are until read() has returned something
   // else than kOk (then everything is taken in), or keep() was called. Drives the handshake.
@@ -55,7 +55,8 @@ class Session {
   void keep();
 
   // Decrypted bytes of as many records as there are and fit. kWouldBlock: feed more. kEof: close_notify. kError: see error().
-  // A connection that ends without kEof was cut: a reset, not an end.
+  // A connection that ends without kEof was cut: a reset, not an end. Reading may leave something to send in output() (the answer
+  // to a KeyUpdate, an alert).
   net::Io read(std::span<std::byte> plaintext);
 
   // Encrypts all of it, as full records; only when established. The parts are written as if they were one, so that frame
