@@ -32,12 +32,12 @@ Program node_agent(const Programs& programs, int node) {
 }
 
 Program ztunnel(const Programs& programs, int node) {
-  const auto host = std::format("istiod.{}.svc.{}", kRootNamespace, kClusterDomain);
+  const auto host = std::format("istiod.{}.svc", kRootNamespace);
   return make(programs, "ztunnel", {},
               {{"XDS_ADDRESS", "https://" + host + ":15012"},
                {"CA_ADDRESS", "https://" + host + ":15012"},
-               {"XDS_ROOT_CA", world_path("ca/root-cert.pem")},
-               {"CA_ROOT_CA", world_path("ca/root-cert.pem")},
+               {"XDS_ROOT_CA", root_certificate()},
+               {"CA_ROOT_CA", root_certificate()},
                {"AUTH_TOKEN", token_path(node)},
                {"NODE_NAME", node_name(node)},
                {"POD_NAME", "ztunnel-" + node_name(node)},
@@ -52,6 +52,8 @@ Program cluster_dns(const std::string& self) {
           .argv = {self, "local", "serve-dns", world_path("zone"), addresses.v4.text(), addresses.v6.text()},
           .env = {{"PATH", std::string(kPath)}}};
 }
+
+std::string root_certificate() { return world_path("ca/root-cert.pem"); }
 
 std::string token_path(int node) { return world_path("tokens/" + node_name(node)); }
 

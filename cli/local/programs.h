@@ -27,6 +27,9 @@ Program ztunnel(const Programs& programs, int node);
 // One for each node, at the cluster's DNS address: this same program.
 Program cluster_dns(const std::string& self);
 
+// What the control plane's certificate chains to.
+std::string root_certificate();
+
 // The bearer token of a node, and the control plane's table of them.
 std::string token_path(int node);
 std::string render_tokens(const std::map<int, std::string>& tokens);

@@ -294,9 +294,11 @@ std::string render_zone(const Layout& layout, const std::set<PodName>& ready) {
   return zone;
 }
 
-std::string render_hosts(const std::string& hostname, const Addresses& own) {
-  return std::format("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{0} {2}\n{1} {2}\n", own.v4.text(),
-                     own.v6.text(), hostname);
+std::string render_hosts(const std::string& hostname, const Addresses& own, bool node) {
+  std::string text = std::format("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{0} {2}\n{1} {2}\n",
+                                 own.v4.text(), own.v6.text(), hostname);
+  if (node) text += std::format("{0} istiod.{1}.svc culvertd.{1}.svc\n", control_addresses().v4.text(), kRootNamespace);
+  return text;
 }
 
 std::string render_resolv_conf(const std::string& name_space) {

@@ -36,8 +36,8 @@ std::string render_services(const Layout& layout, const std::set<PodName>& ready
 // Lines "NAME TYPE VALUE" for dns.h: services, headless services, pods by address, the control plane's names.
 std::string render_zone(const Layout& layout, const std::set<PodName>& ready);
 
-// /etc/hosts and /etc/resolv.conf of a pod or node.
-std::string render_hosts(const std::string& hostname, const Addresses& own);
+// /etc/hosts and /etc/resolv.conf of a pod or node. Nodes know the control plane by its service's name, whatever becomes of the DNS.
+std::string render_hosts(const std::string& hostname, const Addresses& own, bool node);
 std::string render_resolv_conf(const std::string& name_space);
 
 std::string quoted(std::string_view text);  // as YAML and JSON write it

@@ -101,7 +101,7 @@ Status fill(const Root& root, const std::string& top) {
     then([&] { return make_target(mount.from, top + mount.to); });
     then([&] { return bind_at(mount.from, top + mount.to, mount.read_only); });
   }
-  then([&] { return put(top + "/etc/hosts", render_hosts(root.hostname, root.addresses)); });
+  then([&] { return put(top + "/etc/hosts", render_hosts(root.hostname, root.addresses, root.node)); });
   then([&] { return put(top + "/etc/resolv.conf", render_resolv_conf(root.name_space)); });
   then([&] { return put(top + "/etc/hostname", root.hostname + "\n"); });
   return done;

@@ -86,13 +86,7 @@ Status World::bring_up() {
   if (auto started = start_nodes(); !started) return started;
   read_folder_again();
   publish();
-  if (options_.mesh) start_control_plane();
-  for (auto& [number, node] : nodes_) {
-    if (!options_.mesh) break;
-    for (const auto& program : {node_agent(options_.programs, number), ztunnel(options_.programs, number)}) {
-      node.programs[program.name] = keep(node.place, node_name(number) + "/" + program.name, program);
-    }
-  }
+  if (options_.mesh) start_mesh();
   loop_.watch(signals_.get(), [this] { read_children(); });
   loop_.watch(folder_watch_.get(), [this] {
     drain(folder_watch_.get());
@@ -133,7 +127,26 @@ Status World::make_tokens() {
   return write_file(world_path("tokens/all"), render_tokens(tokens), 0600);
 }
 
-void World::start_control_plane() { control_plane_ = keep(here_, "control/culvertd", control_plane(options_.programs)); }
+void World::start_mesh() {
+  control_plane_ = keep(here_, "control/culvertd", control_plane(options_.programs));
+  for (auto& [number, node] : nodes_) {
+    const auto agent = node_agent(options_.programs, number);
+    node.programs[agent.name] = keep(node.place, node_name(number) + "/" + agent.name, agent);
+  }
+  start_ztunnels();
+}
+
+// They need to know whom to trust: the control plane writes that when it starts for the first time.
+void World::start_ztunnels() {
+  if (access(root_certificate().c_str(), R_OK) != 0) {
+    loop_.after(std::chrono::milliseconds(10), [this] { start_ztunnels(); });
+    return;
+  }
+  for (auto& [number, node] : nodes_) {
+    const auto program = ztunnel(options_.programs, number);
+    node.programs[program.name] = keep(node.place, node_name(number) + "/" + program.name, program);
+  }
+}
 
 std::unique_ptr<Kept> World::keep(const Place& place, const std::string& below, const Program& program) {
   const auto start = [this, &place, below, program]() -> Result<pid_t> {

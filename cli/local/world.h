@@ -55,7 +55,8 @@ class World {
   Status bring_up();
   Status start_nodes();
   Status make_tokens();
-  void start_control_plane();
+  void start_mesh();
+  void start_ztunnels();
   std::unique_ptr<Kept> keep(const Place& place, const std::string& below, const Program& program);
   void read_children();
   void read_folder_again();
