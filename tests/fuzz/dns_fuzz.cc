@@ -14,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto query = dns::parse_query(bytes);
   if (!query) return 0;
 
-  for (const auto& candidate : dns::candidates(query->name, "default", "cluster.local")) static_cast<void>(dns::wildcards(candidate.name));
+  for (const auto& candidate : dns::candidates(query->name, "default", "cluster.local"))
+    static_cast<void>(dns::wildcards(candidate.name));
   const dns::Answer answer{.canonical_name = query->name, .addresses = {culvert::IpAddress::v4(1), culvert::IpAddress::v4(2)}};
   const std::size_t limit = dns::udp_limit(*query);
   const auto out = dns::encode(*query, answer, limit);

@@ -10,11 +10,12 @@ namespace {
 
 struct Found {
   model::ServiceRef service;
-  bool stripped = false;   // a search domain was taken off
-  std::string name;        // the name without it
+  bool stripped = false;  // a search domain was taken off
+  std::string name;       // the name without it
 };
 
-std::optional<Found> find(const model::Mesh& mesh, const model::Workload& client, std::string_view name, std::string_view cluster_domain) {
+std::optional<Found> find(const model::Mesh& mesh, const model::Workload& client, std::string_view name,
+                          std::string_view cluster_domain) {
   for (auto& candidate : candidates(name, client.name_space, cluster_domain)) {
     auto services = mesh.services_by_hostname(candidate.name, client.name_space);
     if (services.empty()) {
@@ -49,8 +50,8 @@ std::vector<IpAddress> endpoints(const model::ServiceState& state, const model::
 }
 
 // Nothing when the service has no addresses that we may give out at all.
-std::optional<std::vector<IpAddress>> addresses(const model::Mesh& mesh, const model::Service& service, const model::Workload& client,
-                                                std::string_view cluster_domain) {
+std::optional<std::vector<IpAddress>> addresses(const model::Mesh& mesh, const model::Service& service,
+                                                const model::Workload& client, std::string_view cluster_domain) {
   std::vector<IpAddress> out;
   for (const model::Vip& vip : service.vips) {
     if (vip.network == client.network && vip.is_host()) out.push_back(vip.range.address);
@@ -71,8 +72,8 @@ void shuffle(std::vector<IpAddress>& addresses, std::uint64_t random) {
 
 }  // namespace
 
-std::optional<Answer> answer(const model::Mesh& mesh, const model::Workload& client, const Query& query, std::string_view cluster_domain,
-                             std::uint64_t random) {
+std::optional<Answer> answer(const model::Mesh& mesh, const model::Workload& client, const Query& query,
+                             std::string_view cluster_domain, std::uint64_t random) {
   if (query.type != kTypeA && query.type != kTypeAaaa) return std::nullopt;
   const auto found = find(mesh, client, query.name, cluster_domain);
   if (!found) return std::nullopt;

@@ -14,7 +14,7 @@ namespace culvert::ztunnel::dns {
 // are answered: with the service's addresses in the client's network, or, for a headless service of the cluster, with the addresses
 // of its healthy endpoints. A service without an address of the family asked for is answered with no records.
 // `random` orders the addresses.
-std::optional<Answer> answer(const model::Mesh& mesh, const model::Workload& client, const Query& query, std::string_view cluster_domain,
-                             std::uint64_t random);
+std::optional<Answer> answer(const model::Mesh& mesh, const model::Workload& client, const Query& query,
+                             std::string_view cluster_domain, std::uint64_t random);
 
 }  // namespace culvert::ztunnel::dns

@@ -17,7 +17,11 @@ model::Service service(std::string name, std::string name_space, std::vector<con
 }
 
 model::Workload endpoint(std::string name, const char* address, std::string service_key) {
-  return {.uid = "c//Pod/shop/" + name, .name = name, .name_space = "shop", .addresses = {ip(address)}, .services = {{service_key, {{80, 8080}}}}};
+  return {.uid = "c//Pod/shop/" + name,
+          .name = name,
+          .name_space = "shop",
+          .addresses = {ip(address)},
+          .services = {{service_key, {{80, 8080}}}}};
 }
 
 struct DnsAnswer : testing::Test {

@@ -9,7 +9,7 @@ namespace culvert::ztunnel::dns {
 namespace {
 
 constexpr std::size_t kHeader = 12;
-constexpr std::size_t kMaxName = 255;    // RFC 1035 §2.3.4, length bytes included
+constexpr std::size_t kMaxName = 255;  // RFC 1035 §2.3.4, length bytes included
 constexpr std::size_t kMaxLabel = 63;
 constexpr std::uint16_t kClassIn = 1;
 constexpr std::uint16_t kTypeCname = 5;
@@ -197,9 +197,7 @@ Result<Query> parse_query(std::span<const std::byte> message) {
   return query;
 }
 
-std::size_t udp_limit(const Query& query) {
-  return std::max<std::size_t>(kPlainUdpPayload, query.edns_payload.value_or(0));
-}
+std::size_t udp_limit(const Query& query) { return std::max<std::size_t>(kPlainUdpPayload, query.edns_payload.value_or(0)); }
 
 std::vector<std::byte> encode(const Query& query, const Answer& answer, std::size_t limit) {
   Writer out(std::min<std::size_t>(limit, 512));

@@ -28,8 +28,8 @@ struct Query {
   bool recursion_desired = false;
   bool checking_disabled = false;
   std::uint16_t type = 0;
-  std::string name = {};                       // lower case, no final dot; bytes that no host name has are written \DDD
-  std::vector<std::byte> question = {};        // the question as the client wrote it, echoed so that its case is kept
+  std::string name = {};                           // lower case, no final dot; bytes that no host name has are written \DDD
+  std::vector<std::byte> question = {};            // the question as the client wrote it, echoed so that its case is kept
   std::optional<std::uint16_t> edns_payload = {};  // the client's UDP payload size, when it sent EDNS
 };
 
@@ -42,8 +42,8 @@ std::optional<std::uint16_t> query_id(std::span<const std::byte> message);
 struct Answer {
   Rcode rcode = Rcode::kNoError;
   bool authoritative = true;
-  std::string canonical_name = {};         // not empty: a CNAME from the question's name to this one, which owns the addresses
-  std::vector<IpAddress> addresses = {};   // all of the family that was asked for
+  std::string canonical_name = {};        // not empty: a CNAME from the question's name to this one, which owns the addresses
+  std::vector<IpAddress> addresses = {};  // all of the family that was asked for
   std::uint32_t ttl_seconds = 30;
 };
 

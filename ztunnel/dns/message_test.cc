@@ -62,11 +62,12 @@ TEST(DnsMessage, RefusesWhatIsNoPlainQuery) {
       {"class CHAOS", wire({1, 0, 1, 0, 0, 0}, "\1a\0\0\1\0\3"sv)},
       {"bytes after the end", wire({1, 0, 1, 0, 0, 0}, question + "x")},
       {"EDNS version 1", wire({1, 0, 1, 0, 0, 1}, question + std::string("\0\0\x29\x10\0\0\1\0\0\0\0"sv))},
-      {"a long name", wire({1, 0, 1, 0, 0, 0}, [] {
-         std::string name;
-         for (int i = 0; i < 5; ++i) name += "\x3f" + std::string(63, 'a');
-         return name + std::string("\0\0\1\0\1"sv);
-       }())},
+      {"a long name", wire({1, 0, 1, 0, 0, 0},
+                           [] {
+                             std::string name;
+                             for (int i = 0; i < 5; ++i) name += "\x3f" + std::string(63, 'a');
+                             return name + std::string("\0\0\1\0\1"sv);
+                           }())},
   };
   for (const auto& each : cases) EXPECT_FALSE(parse_query(each.bytes)) << each.what;
 }

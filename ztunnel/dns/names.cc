@@ -19,7 +19,9 @@ struct Domains {
   std::string cluster;
 
   Domains(std::string_view client_namespace, std::string_view cluster_domain)
-      : name_space(joined(client_namespace, joined("svc", cluster_domain))), services(joined("svc", cluster_domain)), cluster(cluster_domain) {}
+      : name_space(joined(client_namespace, joined("svc", cluster_domain))),
+        services(joined("svc", cluster_domain)),
+        cluster(cluster_domain) {}
 };
 
 // Names as people write them inside a cluster: "web", "web.shop", "web.shop.svc", "web-0.web.shop.svc".
@@ -57,7 +59,8 @@ std::vector<Candidate> candidates(std::string_view name, std::string_view client
 
   add(std::string(name), false);
   for (auto& expansion : expansions(name, domains)) add(std::move(expansion), false);
-  for (const std::string_view domain : {std::string_view(domains.name_space), std::string_view(domains.services), std::string_view(domains.cluster)}) {
+  for (const std::string_view domain :
+       {std::string_view(domains.name_space), std::string_view(domains.services), std::string_view(domains.cluster)}) {
     const auto stripped = without(name, domain);
     if (!stripped) continue;
     add(std::string(*stripped), true);

@@ -9,8 +9,10 @@ std::vector<Candidate> of(std::string_view name) { return candidates(name, "shop
 
 TEST(DnsNames, ExpandsShortNamesAsKubernetesDoes) {
   EXPECT_EQ(of("web"), (std::vector<Candidate>{{"web"}, {"web.shop.svc.cluster.local"}}));
-  EXPECT_EQ(of("web.bank"), (std::vector<Candidate>{{"web.bank"}, {"web.bank.svc.cluster.local"}, {"web.bank.shop.svc.cluster.local"}}));
-  EXPECT_EQ(of("web.bank.svc"), (std::vector<Candidate>{{"web.bank.svc"}, {"web.bank.svc.cluster.local"}, {"web.bank.svc.svc.cluster.local"}}));
+  EXPECT_EQ(of("web.bank"),
+            (std::vector<Candidate>{{"web.bank"}, {"web.bank.svc.cluster.local"}, {"web.bank.shop.svc.cluster.local"}}));
+  EXPECT_EQ(of("web.bank.svc"),
+            (std::vector<Candidate>{{"web.bank.svc"}, {"web.bank.svc.cluster.local"}, {"web.bank.svc.svc.cluster.local"}}));
   EXPECT_EQ(of("a.b.c"), (std::vector<Candidate>{{"a.b.c"}, {"a.b.c.svc.cluster.local"}}));
   EXPECT_EQ(of("web-0.web.bank.svc"), (std::vector<Candidate>{{"web-0.web.bank.svc"}, {"web-0.web.bank.svc.cluster.local"}}));
   EXPECT_EQ(of("a.b.c.d.e"), (std::vector<Candidate>{{"a.b.c.d.e"}}));
@@ -31,8 +33,9 @@ TEST(DnsNames, AFullNameIsItsOwnFirstCandidate) {
 }
 
 TEST(DnsNames, ADomainAloneIsNotStripped) {
-  EXPECT_EQ(of("cluster.local"),
-            (std::vector<Candidate>{{"cluster.local"}, {"cluster.local.svc.cluster.local"}, {"cluster.local.shop.svc.cluster.local"}}));
+  EXPECT_EQ(
+      of("cluster.local"),
+      (std::vector<Candidate>{{"cluster.local"}, {"cluster.local.svc.cluster.local"}, {"cluster.local.shop.svc.cluster.local"}}));
   for (const auto& each : of("xcluster.local")) EXPECT_FALSE(each.stripped) << each.name;
 }
 

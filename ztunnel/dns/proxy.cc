@@ -27,8 +27,8 @@ std::uint64_t random_bits() {
 
 // What is to be done with one query.
 struct Judged {
-  std::optional<Query> query;      // when it could be read
-  std::optional<Answer> answer;    // ours; else it is forwarded
+  std::optional<Query> query;    // when it could be read
+  std::optional<Answer> answer;  // ours; else it is forwarded
   model::WorkloadRef client;
 };
 
@@ -114,7 +114,11 @@ net::Task<std::optional<Bytes>> ask_udp(StateRef state, const Bytes& query, Endp
 // of an application that wants to serve DNS itself.
 void send_udp(const StateRef& state, const Bytes& message, const Endpoint& asked, const Endpoint& client) {
   const auto sent = [&]() -> Status {
-    auto socket = net::Datagram::open(state->loop(), {.at = asked, .reuse_port = true, .transparent = true, .mark = state->options.mark, .netns = state->options.netns->get()});
+    auto socket = net::Datagram::open(state->loop(), {.at = asked,
+                                                      .reuse_port = true,
+                                                      .transparent = true,
+                                                      .mark = state->options.mark,
+                                                      .netns = state->options.netns->get()});
     if (!socket) return std::unexpected(socket.error());
     const auto io = socket->try_send(message, client);
     return io.ok() ? Status{} : std::unexpected(io.failure());
@@ -126,15 +130,18 @@ net::Task<> serve_query(StateRef state, Bytes query, Endpoint client, Endpoint a
   const Judged judged = co_await judge(state, query);
   if (judged.answer) {
     send_udp(state, encode(*judged.query, *judged.answer, udp_limit(*judged.query)), asked, client);
-    state->seen(judged, {.outcome = judged.client ? Seen::Outcome::kAnswered : Seen::Outcome::kFailed, .addresses = judged.answer->addresses.size()});
+    state->seen(judged, {.outcome = judged.client ? Seen::Outcome::kAnswered : Seen::Outcome::kFailed,
+                         .addresses = judged.answer->addresses.size()});
     co_return;
   }
   const auto begun = std::chrono::steady_clock::now();
   auto reply = co_await ask_udp(state, query, asked, judged.query ? udp_limit(*judged.query) : kMaxMessage);
   const bool ok = reply.has_value();
-  if (!ok && judged.query) reply = encode(*judged.query, {.rcode = Rcode::kServerFailure, .authoritative = false}, kPlainUdpPayload);
+  if (!ok && judged.query)
+    reply = encode(*judged.query, {.rcode = Rcode::kServerFailure, .authoritative = false}, kPlainUdpPayload);
   if (reply) send_udp(state, *reply, asked, client);
-  state->seen(judged, {.outcome = ok ? Seen::Outcome::kForwarded : Seen::Outcome::kFailed, .took = std::chrono::steady_clock::now() - begun});
+  state->seen(judged, {.outcome = ok ? Seen::Outcome::kForwarded : Seen::Outcome::kFailed,
+                       .took = std::chrono::steady_clock::now() - begun});
 }
 
 net::Task<> count(StateRef state, net::Task<> query) {
@@ -237,13 +244,16 @@ net::Task<> serve_stream(StateRef state, net::Stream client) {
     Bytes reply;
     if (judged.answer) {
       reply = encode(*judged.query, *judged.answer, kMaxMessage);
-      state->seen(judged, {.outcome = judged.client ? Seen::Outcome::kAnswered : Seen::Outcome::kFailed, .tcp = true, .addresses = judged.answer->addresses.size()});
+      state->seen(judged, {.outcome = judged.client ? Seen::Outcome::kAnswered : Seen::Outcome::kFailed,
+                           .tcp = true,
+                           .addresses = judged.answer->addresses.size()});
     } else {
       const auto begun = std::chrono::steady_clock::now();
       auto answered = co_await ask_tcp(state, resolver, *message, asked);
       const auto outcome = answered ? Seen::Outcome::kForwarded : Seen::Outcome::kFailed;
       if (!answered) resolver = net::Stream();
-      reply = answered ? std::move(*answered) : encode(*judged.query, {.rcode = Rcode::kServerFailure, .authoritative = false}, kMaxMessage);
+      reply = answered ? std::move(*answered)
+                       : encode(*judged.query, {.rcode = Rcode::kServerFailure, .authoritative = false}, kMaxMessage);
       state->seen(judged, {.outcome = outcome, .tcp = true, .took = std::chrono::steady_clock::now() - begun});
     }
     idle.touched();

@@ -24,7 +24,7 @@ struct Seen {
   enum class Outcome : std::uint8_t { kAnswered, kForwarded, kFailed };
   Outcome outcome = Outcome::kAnswered;
   bool tcp = false;
-  std::uint16_t type = 0;                      // 0: could not be read
+  std::uint16_t type = 0;  // 0: could not be read
   std::string name = {};
   std::chrono::steady_clock::duration took{};  // of the resolver, when forwarded or failed
   std::size_t addresses = 0;                   // in our own answer
@@ -32,12 +32,12 @@ struct Seen {
 
 struct ProxyOptions {
   net::Loop* loop = nullptr;
-  std::shared_ptr<const Fd> netns;       // of the pod
-  std::uint32_t mark = 0;                // keeps our own queries from being captured
+  std::shared_ptr<const Fd> netns;  // of the pod
+  std::uint32_t mark = 0;           // keeps our own queries from being captured
   std::string cluster_domain;
   std::chrono::milliseconds resolver_timeout{5000};
   std::chrono::milliseconds tcp_idle{5000};
-  std::size_t most_under_way = 512;      // queries; further ones are dropped, as a full socket would do
+  std::size_t most_under_way = 512;  // queries; further ones are dropped, as a full socket would do
   std::function<std::shared_ptr<const model::Mesh>()> mesh;
   std::function<net::Task<model::WorkloadRef>()> client;  // the pod's own workload; null when it does not appear in time
   std::function<void(const model::Workload* client, const Seen&)> seen;

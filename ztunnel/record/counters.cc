@@ -58,7 +58,8 @@ std::size_t Counters::KeyHash::operator()(const Key& key) const {
 
 Traffic& Counters::traffic(const Facts& facts) {
   if (!facts.source_workload && facts.source_baggage != model::Baggage{}) return by_labels(facts);
-  Key key{facts.reporter, facts.source_workload.get(), facts.destination_workload.get(), facts.service.get(), facts.source_identity, facts.destination_identity};
+  Key key{facts.reporter,      facts.source_workload.get(), facts.destination_workload.get(),
+          facts.service.get(), facts.source_identity,       facts.destination_identity};
   if (const auto found = recent_.find(key); found != recent_.end()) return *found->second.traffic;
   Traffic& traffic = by_labels(facts);
   if (recent_.size() >= kMostRecent) recent_.clear();
@@ -77,12 +78,15 @@ Traffic& Counters::by_labels(const Facts& facts) {
     text = labels.with("");
     found = traffic_.find(text);
   }
-  if (found == traffic_.end()) found = traffic_.try_emplace(std::move(text), std::move(labels), std::make_unique<Traffic>()).first;
+  if (found == traffic_.end())
+    found = traffic_.try_emplace(std::move(text), std::move(labels), std::make_unique<Traffic>()).first;
   return *found->second.second;
 }
 
 DnsCounts& Counters::dns(const model::Workload* client, std::string_view type, bool tcp) {
-  const auto known = [](const std::string* text) { return text == nullptr || text->empty() ? std::string_view("unknown") : std::string_view(*text); };
+  const auto known = [](const std::string* text) {
+    return text == nullptr || text->empty() ? std::string_view("unknown") : std::string_view(*text);
+  };
   std::string labels;
   append_label(labels, "request_query_type", type);
   append_label(labels, "request_protocol", tcp ? "tcp" : "udp");

@@ -17,21 +17,23 @@
 namespace culvert::ztunnel {
 
 // Istio's response flags, as index of Traffic::closed.
-inline constexpr std::array<std::string_view, 7> kResponseFlags = {"-", "DENY", "CONNECT", "TLS_FAILURE", "H2_HANDSHAKE_FAILURE", "NETWORK_POLICY", "IDENTITY_ERROR"};
+inline constexpr std::array<std::string_view, 7> kResponseFlags = {
+    "-", "DENY", "CONNECT", "TLS_FAILURE", "H2_HANDSHAKE_FAILURE", "NETWORK_POLICY", "IDENTITY_ERROR"};
 inline constexpr std::size_t kReasons = static_cast<std::size_t>(Reason::kInternal) + 1;
 
 // The connections of one set of labels.
 struct Traffic {
   std::uint64_t opened = 0;
   std::array<std::uint64_t, kResponseFlags.size()> closed{};
-  std::array<std::uint64_t, kResponseFlags.size()> sent{}, received{};  // bytes to the client, bytes to the server; counted at the end
+  std::array<std::uint64_t, kResponseFlags.size()> sent{},
+      received{};  // bytes to the client, bytes to the server; counted at the end
 
   Traffic& operator+=(const Traffic& other);
 };
 
 struct DnsCounts {
   static constexpr std::array<double, 6> kBuckets = {0.0005, 0.001, 0.01, 0.1, 1, 5};  // seconds
-  std::uint64_t requests = 0, forwarded = 0, failed = 0;  // failed ones were forwarded, too
+  std::uint64_t requests = 0, forwarded = 0, failed = 0;                               // failed ones were forwarded, too
   std::array<std::uint64_t, kBuckets.size()> took{};  // not cumulative; the rest is forwarded less their sum
   double seconds = 0;
 

@@ -14,10 +14,17 @@ struct End {
 End end_of(const model::WorkloadRef& workload, const model::Baggage* said, const std::optional<Identity>& identity) {
   End end;
   if (workload) {
-    end = {workload->workload_name, workload->canonical_name, workload->canonical_revision, workload->name_space,
-           workload->cluster_id, workload->locality.region, workload->locality.zone, {}};
+    end = {workload->workload_name, workload->canonical_name,  workload->canonical_revision, workload->name_space,
+           workload->cluster_id,    workload->locality.region, workload->locality.zone,      {}};
   } else if (said != nullptr) {
-    end = {said->workload_name, said->canonical_name, said->canonical_revision, said->name_space, said->cluster_id, said->region, said->zone, {}};
+    end = {said->workload_name,
+           said->canonical_name,
+           said->canonical_revision,
+           said->name_space,
+           said->cluster_id,
+           said->region,
+           said->zone,
+           {}};
     if (end.name_space.empty() && identity) end.name_space = identity->name_space;
   }
   if (identity) end.principal = identity->uri();
@@ -25,7 +32,9 @@ End end_of(const model::WorkloadRef& workload, const model::Baggage* said, const
 }
 
 void append_end(std::string& out, std::string_view side, const End& end) {
-  const auto put = [&](std::string_view name, std::string_view value) { append_label(out, std::string(side).append(name), or_unknown(value)); };
+  const auto put = [&](std::string_view name, std::string_view value) {
+    append_label(out, std::string(side).append(name), or_unknown(value));
+  };
   put("_workload", end.workload);
   put("_canonical_service", end.name);
   put("_canonical_revision", end.revision);

@@ -27,7 +27,9 @@ class Fields {
   std::vector<log::Field> fields_;
 };
 
-std::string workload_name(const model::WorkloadRef& workload) { return workload->name.empty() ? workload->canonical_name : workload->name; }
+std::string workload_name(const model::WorkloadRef& workload) {
+  return workload->name.empty() ? workload->canonical_name : workload->name;
+}
 
 void add_source(Fields& fields, const Facts& facts) {
   fields.add("src.addr", facts.source.text());

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Two ztunnels with real pods between them: what an application sees, and what an operator sees of it."""
+import os
+import pathlib
+import signal
+import sys
+import time
+
+import apps
+from world import FAMILIES, eventually, main
+
+MIB = 1 << 20
+STRICT = {"name": "strict", "namespace": "shop", "scope": "Namespace", "action": "Deny", "dryRun": False,
+          "rules": [[[{"notPrincipals": [{"Presence": []}]}]]]}
+
+
+def build(world):
+    n1, n2 = world.node("n1"), world.node("n2")
+    world.start_authority()
+    service = {"shop/web.shop.svc.cluster.local": {80: 8080}}
+    world.pod("a", 2, n1)
+    world.pod("b", 3, n2, service)
+    world.pod("b2", 4, n1)
+    world.pod("c", 5)  # outside the mesh
+    world.services = [{"name": "web", "namespace": "shop", "hostname": "web.shop.svc.cluster.local",
+                       "vips": ["/10.96.0.10", "/fd96::10"], "ports": {80: 8080}, "subjectAltNames": []}]
+    world.publish()
+    world.enrol()
+    for node in (n1, n2):
+        node.start_agent()
+        node.start_ztunnel()
+    for pod in ("a", "b", "b2"):
+        eventually(f"{pod} enrolled", lambda: world.enrolled(pod), 15)
+    for pod in ("a", "b", "b2", "c"):
+        world.spawn(pod, apps.serve, 8080)
+        world.spawn(pod, apps.serve_first, 3306)
+    world.spawn("c", apps.serve_dns, 53)
+    eventually("a first connection", lambda: world.run("a", apps.who, world.address("b"), 8080)[1] == "end", 10)
+    return n1, n2
+
+
+def connections(world, n1, n2):
+    """Every pair, both families: carried, with the client's own address."""
+    for family in FAMILIES:
+        for source, target in (("a", "b"), ("b", "a"), ("a", "b2"), ("a", "a"), ("a", "c"), ("c", "b")):
+            got = world.run(source, apps.who, world.address(target, family), 8080)
+            assert got == [world.address(source, family), "end"], (family, source, target, got)
+    got = world.run("a", apps.who, "10.96.0.10", 80)  # a service
+    assert got == [world.address("a"), "end"], got
+    got = world.run("b", apps.who, "10.96.0.10", 80)  # one that leads back to the caller
+    assert got == [world.address("b"), "end"], got
+    assert world.run("a", apps.first, world.address("b"), 3306) == "hello\n"
+
+
+def access_lines(world, n1, n2):
+    line = eventually("source's line", lambda: n1.access('dst.workload="b"', 'src.workload="a"', "direction=\"outbound\""))
+    for field in ('src.identity="spiffe://cluster.local/ns/shop/sa/sa-a"', 'dst.identity="spiffe://cluster.local/ns/shop/sa/sa-b"',
+                  f'dst.hbone_addr="{world.address("b")}:8080"', f'dst.addr="{world.address("b")}:15008"', "bytes_sent=1 "):
+        assert field in line, (field, line)
+    line = eventually("destination's line", lambda: n2.access('dst.workload="b"', 'src.workload="a"', "direction=\"inbound\""))
+    assert 'src.identity="spiffe://cluster.local/ns/shop/sa/sa-a"' in line and "error" not in line, line
+
+
+def endings(world, n1, n2):
+    """FIN stays FIN, each way on its own; a reset stays a reset."""
+    for address in (world.address("b"), world.address("b2"), world.address("c"), world.address("b", "IPv6")):
+        assert world.run("a", apps.echo, address, 8080, "half-close") == ["half-close", "end"], address
+        assert world.run("a", apps.ask, address, 8080, b"r", b"", False) == ["before the reset", "ECONNRESET"], address
+        pathlib.Path("/tmp/culvert-ending").unlink(missing_ok=True)
+        world.run("a", apps.reset_after, address, 8080)
+        eventually("the server's end", lambda: pathlib.Path("/tmp/culvert-ending").exists() and pathlib.Path("/tmp/culvert-ending").read_text())
+        assert pathlib.Path("/tmp/culvert-ending").read_text() == "ECONNRESET", address
+    # Nobody listens: the connection comes about, and is reset.
+    assert world.run("a", apps.who, world.address("b"), 9) == ["", "ECONNRESET"]
+    line = eventually("refused", lambda: n1.access(f'dst.hbone_addr="{world.address("b")}:9"'))
+    assert 'reason="http_status"' in line and "503" in line, line
+
+
+def bytes_arrive(world, n1, n2):
+    for target in ("b", "b2", "c"):
+        assert world.run("a", apps.upload, world.address(target), 8080, 64 * MIB), target
+        assert world.run("a", apps.download, world.address(target), 8080, 64 * MIB), target
+
+
+def policies(world, n1, n2):
+    # STRICT refuses plaintext, cuts what lives, and spares what has an identity.
+    plain = world.spawn("c", apps.hold, world.address("b"), 8080, 5)
+    tunnelled = world.spawn("a", apps.hold, world.address("b"), 8080, 2)
+    time.sleep(0.5)
+    world.policies = [STRICT]
+    changed = time.monotonic()
+    world.publish()
+    how, when = world.result(plain)
+    assert how == "ECONNRESET", how
+    print(f"a policy cut a live connection after {(when - changed) * 1000:.1f} ms")
+    assert when - changed < 0.25, when - changed  # 100 ms, and what Python takes on a busy machine
+    assert world.result(tunnelled)[0] == "alive"
+    assert eventually("the cut's line", lambda: n2.access('reason="policy_changed"', 'direction="inbound"'))
+    assert world.run("c", apps.who, world.address("b"), 8080)[1] == "ECONNRESET"
+    assert eventually("the refusal's line", lambda: n2.access('reason="policy_denied"'))
+    assert world.run("a", apps.who, world.address("b"), 8080)[1] == "end"
+
+    # A tunnel's identity is refused by name, with a 401.
+    world.policies = [{"name": "no-a", "namespace": "shop", "scope": "Namespace", "action": "Deny", "dryRun": False,
+                       "rules": [[[{"principals": [{"Exact": "cluster.local/ns/shop/sa/sa-a"}]}]]]}]
+    world.publish()
+    eventually("a refused", lambda: world.run("a", apps.who, world.address("b"), 8080)[1] == "ECONNRESET")
+    assert eventually("401", lambda: n1.access('reason="http_status"', "401"))
+
+    # A policy that is named and unknown holds new connections for a second, then denies; live ones go on.
+    world.policies = []
+    world.publish()
+    eventually("allowed again", lambda: world.run("a", apps.who, world.address("b"), 8080)[1] == "end")
+    live = world.spawn("a", apps.hold, world.address("b"), 8080, 3)
+    time.sleep(0.3)
+    world.workloads["b"]["authorizationPolicies"] = ["shop/late"]
+    world.publish()
+    time.sleep(0.3)
+    begun = time.monotonic()
+    assert world.run("a", apps.who, world.address("b"), 8080)[1] == "ECONNRESET"
+    assert 0.9 < time.monotonic() - begun < 2.5
+    assert eventually("unknown", lambda: n2.access('reason="policy_unknown"'))
+    assert world.result(live)[0] == "alive"
+    del world.workloads["b"]["authorizationPolicies"]
+    world.publish()
+    eventually("allowed again", lambda: world.run("a", apps.who, world.address("b"), 8080)[1] == "end")
+
+    # A file that cannot be read changes nothing.
+    world.write(world.mesh, "workloads: [{nonsense: 1}]")
+    eventually("refused", lambda: "last good version stays in force" in n1.log())
+    assert world.run("a", apps.who, world.address("b"), 8080)[1] == "end"
+    world.publish()
+
+
+def dns(world, n1, n2):
+    resolver = world.address("c")
+    for tcp in (False, True):
+        assert world.run("a", apps.dns_query, "web", 1, resolver, tcp) == [0, ["10.96.0.10"]], tcp
+        assert world.run("a", apps.dns_query, "web.shop.svc.cluster.local", 28, world.address("c", "IPv6"), tcp) == [0, ["fd96::10"]], tcp
+        assert world.run("a", apps.dns_query, "example.com", 1, resolver, tcp) == [0, ["192.0.2.1"]], tcp
+        assert world.run("a", apps.dns_query, "example.com", 1, world.address("c", "IPv6"), tcp) == [0, ["192.0.2.1"]], tcp
+
+
+def pages(world, n1, n2):
+    assert n1.ready() and n2.ready()
+    dump = n1.config_dump()
+    assert {each["name"] for each in dump["workloads"]} == {"a", "b", "b2"}
+    assert dump["services"][0]["vips"] == ["/10.96.0.10", "/fd96::10"]
+    states = {each["identity"]: each["state"] for each in dump["certificates"]}
+    assert states["spiffe://cluster.local/ns/shop/sa/sa-a"] == "Available", states
+    live = world.spawn("a", apps.hold, world.address("b"), 8080, 1)
+    time.sleep(0.3)
+    shown = n1.config_dump()["workloadState"]["uid-a"]
+    assert shown["info"] == {"name": "a", "namespace": "shop", "serviceAccount": "sa-a"}
+    assert shown["connections"]["outbound"][0]["protocol"] == "HBONE"
+    assert n2.config_dump()["workloadState"]["uid-b"]["connections"]["inbound"][0]["actualDst"] == f"{world.address('b')}:8080"
+    world.result(live)
+    metrics = n1.metrics()
+    for text in ('istio_tcp_connections_opened_total{reporter="source"', "istio_tcp_sent_bytes_total", 'connection_security_policy="mutual_tls"',
+                 "workload_manager_active_proxy_count 2", "istio_dns_requests_total", "process_resident_memory_bytes"):
+        assert text in metrics, text
+
+
+def deaths(world, n1, n2):
+    """A killed ztunnel: nothing passes in the clear, what lived is reset, and a new one serves at once."""
+    through = world.spawn("a", apps.hold, world.address("b"), 8080, 10)
+    time.sleep(0.3)
+    n2.kill_ztunnel()
+    assert world.result(through)[0] == "ECONNRESET"  # never a clean end
+    assert world.run("c", apps.who, world.address("b"), 8080)[1] == "ECONNREFUSED"
+    assert world.run("b", apps.who, world.address("c"), 8080)[1] == "ECONNREFUSED"
+    assert world.run("a", apps.who, world.address("b"), 8080)[1] == "ECONNRESET"
+    begun = time.monotonic()
+    n2.start_ztunnel()
+    eventually("served again", lambda: world.run("a", apps.who, world.address("b"), 8080)[1] == "end", 2)
+    print(f"a new ztunnel served after {(time.monotonic() - begun) * 1000:.0f} ms")
+
+    # Told to end, it lets what lives go on until the deadline, and takes nothing new.
+    through = world.spawn("b", apps.hold, world.address("a"), 8080, 10)
+    short = world.spawn("b", apps.hold, world.address("a"), 8080, 1)
+    time.sleep(0.3)
+    begun = time.monotonic()
+    n2.ztunnel.send_signal(signal.SIGTERM)
+    assert world.result(short)[0] == "alive"
+    how, when = world.result(through)
+    assert how == "ECONNRESET" and 1.5 < when - begun < 4, (how, when - begun)
+    assert n2.ztunnel.wait(5) == 0
+    assert n2.access('reason="draining"')
+    n2.start_ztunnel()
+    eventually("served again", lambda: world.run("a", apps.who, world.address("b"), 8080)[1] == "end", 2)
+
+
+def removal(world, n1, n2):
+    """A pod that leaves the mesh: its connections end with a reason."""
+    (world.config / "b.yaml").unlink()
+    eventually("left", lambda: "pod left" in n2.log(), 10)
+
+
+def many(world, n1, n2):
+    ends = world.run("a", apps.churn, world.address("b"), 8080, 2000, 16)
+    assert ends == {"end": 2000}, ends
+    ends = world.run("c", apps.churn, world.address("b"), 8080, 2000, 16)
+    assert ends == {"end": 2000}, ends
+    ready = world.folder / "idle"
+    held = world.spawn("a", apps.idle, world.address("b"), 8080, 1000, str(ready), 1)
+    assert world.result(held) == 1000
+
+
+def story(world):
+    n1, n2 = build(world)
+    for step in (connections, access_lines, endings, bytes_arrive, dns, policies, pages, deaths, many, removal):
+        begun = time.monotonic()
+        step(world, n1, n2)
+        print(f"{step.__name__}: ok, {time.monotonic() - begun:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("CONNECTION_TERMINATION_DEADLINE", "2s")
+    sys.exit(main(story, __file__, ["ztunnel", "culvert-node", "test-authority"]))

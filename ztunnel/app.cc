@@ -1,0 +1,266 @@
+#include "ztunnel/app.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/net/netns.h"
+#include "common/net/signals.h"
+#include "common/net/timer.h"
+#include "ztunnel/identity/authority.h"
+#include "ztunnel/pages.h"
+#include "ztunnel/state/credentials.h"
+#include "ztunnel/state/node.h"
+
+namespace culvert::ztunnel {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr auto kLastBreath = 500ms;  // for connections that were forced to end to say so
+
+// Each connection takes descriptors: we want all that we may have.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+}  // namespace
+
+App::App(const Settings& settings, const settings::Table& table) : settings_(settings), table_(table), quit_(control_) {}
+
+App::~App() = default;
+
+template <class T>
+net::Task<std::vector<T>> App::gather(std::function<T(Lane&)> ask) {
+  struct Gathering {
+    explicit Gathering(net::Loop& loop) : done(loop) {}
+    std::vector<T> answers;
+    net::Event done;
+  };
+  const auto gathering = std::make_shared<Gathering>(control_);
+  const std::size_t count = lanes_.size();
+  for (const auto& lane : lanes_) {
+    lane->thread->loop().post([this, gathering, count, ask, lane = lane.get()] {
+      control_.post([gathering, count, answer = ask(*lane)]() mutable {
+        gathering->answers.push_back(std::move(answer));
+        if (gathering->answers.size() == count) gathering->done.set();
+      });
+    });
+  }
+  co_await gathering->done.wait();
+  co_return std::move(gathering->answers);
+}
+
+void App::on_each(const std::function<void(Lane&)>& act) {
+  for (const auto& lane : lanes_) {
+    lane->thread->loop().post([act, lane = lane.get()] { act(*lane); });
+  }
+}
+
+Status App::run() {
+  Status outcome;
+  control_.spawn(live(&outcome));
+  control_.run();
+  return outcome;
+}
+
+Status App::start() {
+  raise_descriptor_limit();
+  state_ = std::make_unique<State>(control_, settings_, [this] {
+    want_certificates();
+    told();
+  });
+  start_lanes();
+  const auto ca_address = settings_.ca_address;
+  ca_ = std::make_shared<rpc::CaClient>(
+      control_, rpc::CaOptions{
+                    .address = ca_address,
+                    .name = settings_.alt_ca_hostname,
+                    .credentials = credentials_for(settings_, settings_.ca_root_ca, extra_headers("CA_HEADER_", environment()))});
+  certificates_ = std::make_unique<Certificates>(
+      control_, [this](const Identity& identity) { return fetch_certificate(ca_, identity, settings_.secret_ttl); },
+      [this](const Identity& identity, Identities::Value value) {
+        on_each([identity, value](Lane& lane) { lane.worker->set_identity(identity, value); });
+      });
+  if (auto started = state_->start(); !started) return started;
+  agent_ = std::make_unique<Agent>(control_, settings_.inpod_uds.string(),
+                                   Agent::Hooks{.start = [this](zds::Client::Start start) { return start_pod(std::move(start)); },
+                                                .stop = [this](const std::string& uid) { stop_pod(uid); },
+                                                .changed = [this] { told(); }});
+  pages_ = std::make_unique<Pages>(*this, settings_);
+  if (auto listening = pages_->start(); !listening) return listening;
+  agent_->start();
+  return {};
+}
+
+void App::start_lanes() {
+  const unsigned count = settings_.worker_threads.on(std::max(1U, std::thread::hardware_concurrency()));
+  for (unsigned index = 0; index < count; ++index) {
+    auto lane = std::make_unique<Lane>();
+    lane->thread = std::make_unique<net::LoopThread>("worker-" + std::to_string(index));
+    auto view = state_->mesh().view(lane->thread->loop());
+    lane->thread->call([this, index, count, &lane, &view] {
+      Worker::Parts parts;
+      parts.loop = &lane->thread->loop();
+      parts.settings = &settings_;
+      parts.index = index;
+      parts.count = count;
+      parts.mesh = std::move(view);
+      parts.ask_certificate = [this](const Identity& identity) {
+        control_.post([this, identity] { certificates_->hurry(identity); });
+      };
+      lane->worker = std::make_unique<Worker>(std::move(parts));
+      lane->proxies = std::make_unique<Proxies>(*lane->worker);
+    });
+    lanes_.push_back(std::move(lane));
+  }
+}
+
+net::Task<> App::live(Status* outcome) {
+  *outcome = start();
+  if (!*outcome) {
+    control_.stop();
+    co_return;
+  }
+  net::Signals signals(control_, {SIGTERM, SIGINT});
+  control_.spawn([](App* app, net::Signals* from) -> net::Task<> {
+    for (int number = co_await from->next(); number != 0; number = co_await from->next()) {
+      log::info("app", "told to end by a signal", {log::field("signal", number)});
+      app->quit();
+    }
+  }(this, &signals));
+  co_await quit_.wait();
+  co_await drain();
+  signals.close();
+  control_.stop();
+}
+
+net::Task<> App::drain() {
+  draining_ = true;
+  agent_->close();
+  const auto patience = settings_.drain_deadline();
+  log::info("app", "draining", {log::field("patience_ms", patience.count())});
+  on_each([](Lane& lane) {
+    lane.proxies->stop_accepting();
+    lane.worker->drain();
+  });
+  const auto deadline = net::Clock::now() + patience;
+  std::size_t live = 0;
+  do {
+    const auto counts = co_await gather<std::size_t>([](Lane& lane) { return lane.worker->live(); });
+    live = 0;
+    for (const std::size_t count : counts) live += count;
+    if (live != 0) co_await net::sleep_for(control_, 20ms);
+  } while (live != 0 && net::Clock::now() < deadline);
+  if (live != 0) log::warn("app", "connections are cut at the deadline", {log::field("connections", live)});
+  co_await gather<bool>([](Lane& lane) {
+    lane.worker->stop_all(Reason::kDraining);
+    lane.proxies->stop_all(Reason::kDraining);
+    return true;
+  });
+  if (live != 0) co_await net::sleep_for(control_, kLastBreath);
+}
+
+net::Task<Status> App::start_pod(zds::Client::Start start) {
+  const auto cookie = net::netns_cookie(start.netns->get());
+  if (!cookie) co_return std::unexpected(cookie.error());
+  const Netns netns{start.netns, *cookie};
+  const zds::Pod name = start.pod;
+  const auto outcomes = co_await gather<Status>([name, netns](Lane& lane) { return lane.proxies->start(name, netns); });
+  const auto failed = std::ranges::find_if(outcomes, [](const Status& status) { return !status; });
+  if (failed != outcomes.end()) {
+    on_each([uid = name.uid](Lane& lane) { lane.proxies->stop(uid, Reason::kPodRemoved); });
+    failing_.insert(name.uid);
+    co_return *failed;
+  }
+  ++started_;
+  failing_.erase(name.uid);
+  pods_[name.uid] = name;
+  want_certificates();
+  co_return Status{};
+}
+
+void App::stop_pod(const std::string& uid) {
+  on_each([uid](Lane& lane) { lane.proxies->stop(uid, Reason::kPodRemoved); });
+  failing_.erase(uid);
+  if (pods_.erase(uid) == 0) return;
+  ++stopped_;
+  log::info("inpod", "pod left, its proxy is stopped", {log::field("uid", uid)});
+  want_certificates();
+}
+
+void App::want_certificates() {
+  if (!certificates_) return;
+  std::set<Identity> wanted;
+  const auto& mesh = *state_->mesh().get();
+  for (const auto& [uid, pod] : pods_) {
+    if (const auto own = own_workload(mesh, pod, settings_.node_name)) wanted.insert(own->identity());
+  }
+  certificates_->set_wanted(wanted);
+}
+
+std::string App::not_ready() const {
+  std::string out;
+  const auto add = [&out](const std::string& task) { out.append(out.empty() ? "" : ", ").append(task); };
+  if (draining_) add("draining");
+  if (!state_->ready()) add("state manager" + (state_->problem().empty() ? "" : " (" + state_->problem() + ")"));
+  if (!agent_ || !agent_->ready())
+    add("workload proxy manager" + (agent_ && !agent_->pending().empty() ? " (" + agent_->pending() + ")" : ""));
+  return out;
+}
+
+void App::told() {
+  const bool ready = agent_ && not_ready().empty();
+  if (std::exchange(was_ready_, ready) == ready) return;
+  if (ready) log::info("app", "ready", {log::field("pods", pods_.size())});
+  else log::info("app", "not ready: " + not_ready());
+}
+
+net::Task<std::string> App::metrics() {
+  Figures figures;
+  const auto counts = co_await gather<Counts>([](Lane& lane) { return lane.worker->counts(); });
+  for (const Counts& each : counts) figures.counts += each;
+  figures.xds = state_->counters();
+  figures.proxies_active = pods_.size();
+  figures.proxies_pending = failing_.size();
+  figures.proxies_started = started_;
+  figures.proxies_stopped = stopped_;
+  figures.log_lines_dropped = log::dropped();
+  figures.workers = lanes_.size();
+  co_return metrics_text(figures);
+}
+
+net::Task<std::string> App::dump() {
+  using Pods = std::map<std::string, PodState>;
+  const auto parts = co_await gather<Pods>([](Lane& lane) {
+    Pods pods;
+    for (const auto& [uid, proxy] : lane.proxies->all()) {
+      auto& pod = pods[uid];
+      pod.name = proxy->pod().name;
+      proxy->pod().live.each([&pod](const LiveSet::Entry& entry) { pod.connections.push_back(entry.connection()); });
+    }
+    return pods;
+  });
+  Dump dump;
+  dump.mesh = state_->mesh().get();
+  dump.settings = table_.shown();
+  dump.certificates = certificates_->shown();
+  for (const Pods& part : parts) {
+    for (const auto& [uid, pod] : part) {
+      auto& sum = dump.pods[uid];
+      sum.name = pod.name;
+      sum.connections.insert(sum.connections.end(), pod.connections.begin(), pod.connections.end());
+    }
+  }
+  co_return config_dump(dump);
+}
+
+}  // namespace culvert::ztunnel

@@ -1,0 +1,119 @@
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/hbone/server.h"
+#include "common/model/plan.h"
+#include "common/net/dial.h"
+#include "ztunnel/inbound/door.h"
+#include "ztunnel/inbound/inbound.h"
+#include "ztunnel/record/record.h"
+#include "ztunnel/worker/baggage.h"
+
+namespace culvert::ztunnel {
+namespace {
+
+// The answer to a CONNECT that fails.
+int status_of(Reason reason) {
+  switch (reason) {
+    case Reason::kBadRequest: return 400;
+    case Reason::kPolicyDenied:
+    case Reason::kPolicyUnknown:
+    case Reason::kPolicyInvalid:
+    case Reason::kPolicyChanged: return 401;
+    default: return 503;
+  }
+}
+
+// Who sent it: the workload that owns the tunnel's source address, if it is the one that the certificate names; else what it says itself.
+void fill_source(Facts& facts, const Worker& worker, const hbone::Incoming& incoming) {
+  facts.source_identity = incoming.peer_identity();
+  auto workload = worker.mesh()->by_address({worker.settings().network, incoming.peer().address});
+  if (workload && workload->identity() == incoming.peer_identity()) facts.source_workload = std::move(workload);
+  else facts.source_baggage = said(incoming.request().baggage);
+}
+
+net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, hbone::Incoming incoming) {
+  Record record(worker.counters(), Reporter::kDestination, incoming.peer(), incoming.local());
+  const auto refuse = [&incoming, &record](const Error& error) {
+    incoming.refuse(status_of(error.reason));
+    record.failed(error);
+  };
+  const auto own = worker.own_workload(*pod);
+  if (!own) co_return refuse(unknown_workload(*pod));
+  const auto& request = incoming.request();
+  const model::Authority authority{request.authority.host, request.authority.ip, request.authority.port};
+  const auto plan = model::plan_inbound(*worker.mesh(), *own, incoming.local().address, authority, request.forwarded.host);
+  fill_source(record.facts, worker, incoming);
+  record.facts.destination_workload = own;
+  record.facts.destination_identity = own->identity();
+  if (plan) {
+    record.facts.tunnelled = plan->upstream;
+    record.facts.service = plan->service;
+  }
+  record.opened();
+  if (!plan) co_return refuse(plan.error());
+
+  const model::Peer peer{incoming.peer_identity(), incoming.peer().address};
+  const auto admitted = co_await admit(worker, pod, peer, plan->upstream);
+  if (!admitted) co_return refuse(admitted.error());
+  LiveSet::Entry entry(pod->live,
+                       {.way = Connection::Way::kInbound,
+                        .tunnel = true,
+                        .source = incoming.peer(),
+                        .actual = plan->upstream,
+                        .original = plan->service ? plan->service->hostname : std::string(),
+                        .peer = peer},
+                       {});
+
+  auto application = co_await net::dial(worker.loop(), dial_application(*pod, incoming.peer(), plan->upstream));
+  if (!application) co_return refuse(application.error());
+  if (entry.stopped() != Reason::kNone || pod->gone) {
+    application->reset();
+    co_return refuse({"the connection was ended while the application was dialled", pod->gone ? pod->why_gone : entry.stopped()});
+  }
+  if (incoming.gone()) {
+    application->reset();
+    co_return record.failed({"the peer gave up while the application was dialled", Reason::kPeerReset});
+  }
+
+  const auto description = worker.settings().response_baggage ? baggage_of(*own) : hbone::Baggage{};
+  auto stream = incoming.accept(description);
+  entry.on_stop([stopper = stream.stopper()](Reason reason) { stopper.stop(reason); });
+  hbone::Relayed relayed;
+  co_await hbone::relay(*application, stream, relayed);
+  entry.on_stop({});
+  record.done(relayed.received, relayed.sent, relayed.reason, std::move(relayed.text));
+}
+
+net::Task<Result<tls::Context>> await_certificate(Worker& worker, std::shared_ptr<Pod> pod) {
+  const auto own = co_await worker.await_workload(pod, kWorkloadPatience);
+  if (!own) co_return std::unexpected(unknown_workload(*pod));
+  co_return co_await worker.identities().get(own->identity());
+}
+
+}  // namespace
+
+net::Task<> serve_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream socket) {
+  const Endpoint peer = socket.peer();
+  const Endpoint local = socket.local();
+  const auto report = [&](const Error& error) {
+    Record record(worker.counters(), Reporter::kDestination, peer, local);
+    record.failed(error);
+  };
+  auto tls = co_await await_certificate(worker, pod);
+  if (!tls || pod->gone) {
+    socket.reset();
+    co_return report(tls ? Error{"the pod left the mesh", pod->why_gone} : tls.error());
+  }
+  const auto control = std::make_shared<hbone::ServerControl>();
+  pod->tunnels.insert(control);
+  Worker* here = &worker;
+  const hbone::Handler handler = [here, pod](hbone::Incoming incoming) { return carry(*here, pod, std::move(incoming)); };
+  hbone::ServeOptions options{worker.tunnel_options(), control};
+  const auto served = co_await hbone::serve(worker.loop(), std::move(socket), std::move(*tls), std::move(options), handler);
+  pod->tunnels.erase(control);
+  // A tunnel that was lost under its connections is told by each of them.
+  if (!served && served.error().reason != Reason::kTunnelLost) report(served.error());
+}
+
+}  // namespace culvert::ztunnel

@@ -1,0 +1,43 @@
+// ztunnel: carries the traffic of this node's pods. See docs/architecture.md.
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "common/base/log.h"
+#include "common/base/version.h"
+#include "common/net/signals.h"
+#include "ztunnel/app.h"
+#include "ztunnel/settings.h"
+
+int main(int argc, char** argv) {
+  using namespace culvert;
+  ztunnel::Settings settings;
+  settings::Table table("ztunnel", "carries the traffic of this node's pods as mutually authenticated TLS");
+  ztunnel::describe(settings, table);
+  if (const auto code = table.read(argc, argv)) return *code;
+
+  const auto fail = [](const std::string& text) {
+    std::fprintf(stderr, "ztunnel: %s\n", text.c_str());
+    return 1;
+  };
+  if (settings.fake_ca)
+    return fail(
+        "FAKE_CA is not supported: Culvert holds no test authority (point CA_ADDRESS at culvertd, or at any server of Istio's "
+        "CreateCertificate)");
+  if (settings.ca_address.empty())
+    return fail("CA_ADDRESS is empty: without certificates nothing can be carried (point it at culvertd)");
+  if (auto started = log::start(settings.log_directive, settings.log_format == "json"); !started)
+    return fail("RUST_LOG: " + started.error().text);
+
+  net::ignore_sigpipe();
+  log::info("app", "ztunnel " + std::string(kVersion), {log::field("node", settings.node_name)});
+  auto* app = new ztunnel::App(settings, table);
+  const auto ended = app->run();
+  log::info("app", "ended");
+  log::stop();
+  // Threads of workers and of gRPC still run; there is nothing left that they could do for anybody. The process takes it all with it.
+  std::fflush(stdout);
+  if (!ended) fail(ended.error().text);
+  std::_Exit(ended ? 0 : 1);
+}

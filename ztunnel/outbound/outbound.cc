@@ -1,0 +1,134 @@
+#include "ztunnel/outbound/outbound.h"
+
+#include <chrono>
+#include <utility>
+
+#include "common/model/plan.h"
+#include "common/net/dial.h"
+#include "common/net/relay.h"
+#include "ztunnel/inpod/marks.h"
+#include "ztunnel/record/record.h"
+#include "ztunnel/worker/baggage.h"
+
+namespace culvert::ztunnel {
+namespace {
+
+using namespace std::chrono_literals;
+
+hbone::Authority authority_of(const model::Authority& target) { return {target.address, target.hostname, target.port}; }
+
+hbone::ConnectRequest request_for(const model::Plan& plan, const model::Workload& own, const Endpoint& source) {
+  hbone::ConnectRequest request;
+  request.authority = authority_of(plan.target);
+  request.baggage = baggage_of(own);
+  request.forwarded.source = source;
+  if (plan.service && plan.service_addressed) request.forwarded.host = plan.service->hostname;
+  request.traceparent = hbone::make_traceparent();
+  return request;
+}
+
+void fill(Facts& facts, const model::Plan& plan, const model::WorkloadRef& own) {
+  facts.source_workload = own;
+  facts.destination_workload = plan.workload;
+  facts.service = plan.service;
+  facts.destination = plan.dial;
+  if (plan.via != model::Plan::Via::kTunnel) return;
+  facts.tunnelled = plan.upstream;
+  facts.source_identity = own->identity();
+  if (plan.workload) facts.destination_identity = plan.workload->identity();
+}
+
+Connection shown(const model::Plan& plan, const Endpoint& source, const Endpoint& original) {
+  Connection out{.way = Connection::Way::kOutbound,
+                 .tunnel = plan.via == model::Plan::Via::kTunnel,
+                 .source = source,
+                 .actual = plan.dial,
+                 .original = {},
+                 .peer = {}};
+  if (plan.service && plan.service_addressed) out.original = plan.service->hostname;
+  else if (original != plan.upstream) out.original = original.text();
+  return out;
+}
+
+// The application must see that its connection came to nothing: never a clean end.
+void refuse(net::Stream& app, Record& record, const Error& error) {
+  app.reset();
+  record.failed(error);
+}
+
+net::Task<> carry_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app, const model::Plan& plan,
+                         model::WorkloadRef own, Record& record, LiveSet::Entry& entry) {
+  const Endpoint source = record.facts.source;
+  entry.on_stop([&app](Reason) { app.reset(); });
+  const auto certificate = co_await worker.identities().get(own->identity());
+  if (!certificate) co_return refuse(app, record, certificate.error());
+  hbone::PoolKey key{own->identity(), plan.expect, plan.dial, source.address, pod->netns.cookie};
+  auto opened = co_await worker.pool().open(std::move(key), request_for(plan, *own, source));
+  if (!opened) co_return refuse(app, record, opened.error());
+  if (entry.stopped() != Reason::kNone)
+    co_return record.failed({"the connection was ended while its tunnel was opened", entry.stopped()});
+
+  record.facts.destination_identity = opened->peer_identity();
+  entry.on_stop([stopper = opened->stopper()](Reason reason) { stopper.stop(reason); });
+  hbone::Relayed relayed;
+  co_await hbone::relay(app, *opened, relayed);
+  entry.on_stop({});
+  record.done(relayed.sent, relayed.received, relayed.reason, std::move(relayed.text));
+}
+
+net::Task<> carry_plaintext(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app, const model::Plan& plan, Record& record,
+                            LiveSet::Entry& entry) {
+  entry.on_stop([&app](Reason) { app.reset(); });
+  net::DialOptions options;
+  options.to = plan.dial;
+  options.mark = kMarkEgress;
+  options.netns = pod->netns.fd->get();
+  options.keepalive = net::Keepalive{};
+  auto upstream = co_await net::dial(worker.loop(), std::move(options));
+  if (!upstream) co_return refuse(app, record, upstream.error());
+  if (entry.stopped() != Reason::kNone)
+    co_return record.failed({"the connection was ended while it was opened", entry.stopped()});
+
+  entry.on_stop([&app, far = &*upstream](Reason) {
+    app.reset();
+    far->reset();
+  });
+  net::Relayed relayed;
+  co_await net::relay(app, *upstream, relayed);
+  entry.on_stop({});
+  const Reason reason = entry.stopped() != Reason::kNone ? entry.stopped() : relayed.reason;
+  record.done(relayed.a_to_b, relayed.b_to_a, reason, std::string(reason == Reason::kPeerReset ? "connection reset" : ""));
+}
+
+}  // namespace
+
+net::Task<> carry_outbound(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app) {
+  const Endpoint source = app.peer();
+  const Endpoint original = app.local();
+  Record record(worker.counters(), Reporter::kSource, source, original);
+  LiveSet::Entry entry(
+      pod->live,
+      {.way = Connection::Way::kOutbound, .tunnel = false, .source = source, .actual = original, .original = {}, .peer = {}}, {});
+
+  if (original.address.is_loopback() && model::is_illegal_port(original.port)) {
+    co_return refuse(app, record, {"the destination " + original.text() + " is a port of ztunnel itself", Reason::kIllegalPort});
+  }
+  auto own = co_await worker.await_workload(pod, kWorkloadPatience);
+  if (!own) co_return refuse(app, record, unknown_workload(*pod));
+  const auto plan = model::plan_outbound(*worker.mesh(), *own, original, worker.random());
+  if (!plan) {
+    record.facts.source_workload = own;
+    record.opened();
+    co_return refuse(app, record, plan.error());
+  }
+  fill(record.facts, *plan, own);
+  entry.set(shown(*plan, source, original));
+  record.opened();
+  if (plan->via == model::Plan::Via::kTunnel) {
+    co_await carry_tunnel(worker, pod, std::move(app), *plan, std::move(own), record, entry);
+  } else {
+    co_await carry_plaintext(worker, pod, std::move(app), *plan, record, entry);
+  }
+}
+
+}  // namespace culvert::ztunnel

@@ -1,0 +1,108 @@
+#include "ztunnel/record/counters.h"
+
+#include <gtest/gtest.h>
+
+namespace culvert::ztunnel {
+namespace {
+
+model::WorkloadRef workload(std::string name) {
+  model::Workload out;
+  out.name = name + "-1";
+  out.name_space = "shop";
+  out.workload_name = out.canonical_name = name;
+  out.canonical_revision = "v1";
+  return std::make_shared<const model::Workload>(std::move(out));
+}
+
+Facts facts() {
+  Facts out;
+  out.source_workload = workload("client");
+  out.destination_workload = workload("server");
+  out.source_identity = Identity{"td", "shop", "client"};
+  return out;
+}
+
+TEST(TrafficLabels, ComeInTheOrderThatDashboardsKnow) {
+  EXPECT_EQ(
+      traffic_labels(facts()).with("-"),
+      R"(reporter="source",source_workload="client",source_canonical_service="client",source_canonical_revision="v1",)"
+      R"(source_workload_namespace="shop",source_principal="spiffe://td/ns/shop/sa/client",source_app="client",source_version="v1",)"
+      R"(source_cluster="Kubernetes",destination_service="unknown",destination_service_namespace="unknown",)"
+      R"(destination_service_name="unknown",destination_workload="server",destination_canonical_service="server",)"
+      R"(destination_canonical_revision="v1",destination_workload_namespace="shop",destination_principal="unknown",)"
+      R"(destination_app="server",destination_version="v1",destination_cluster="Kubernetes",request_protocol="tcp",)"
+      R"(response_flags="-",connection_security_policy="mutual_tls")");
+}
+
+TEST(TrafficLabels, NameThePlaceWhenItIsKnown) {
+  auto told = facts();
+  auto placed = *told.source_workload;
+  placed.locality = {"r", "z", ""};
+  told.source_workload = std::make_shared<const model::Workload>(placed);
+
+  EXPECT_TRUE(traffic_labels(told).after.ends_with(R"(,source_region="r",source_zone="z")"));
+}
+
+TEST(TrafficLabels, TakeAFarSourceAtItsWordWhenItIsUnknown) {
+  Facts told;
+  told.source_identity = Identity{"td", "far", "x"};
+  told.source_baggage.workload_name = "away";
+
+  const auto labels = traffic_labels(told).with("-");
+
+  EXPECT_NE(labels.find(R"(source_workload="away")"), std::string::npos);
+  EXPECT_NE(labels.find(R"(source_workload_namespace="far")"), std::string::npos);
+}
+
+TEST(TrafficLabels, EscapeWhatAPeerSays) {
+  std::string out;
+  append_label(out, "a", "x\"y\\z\n");
+  EXPECT_EQ(out, R"(a="x\"y\\z\n")");
+}
+
+TEST(Counters, EqualFactsShareAnEntryThoughTheirObjectsDiffer) {
+  Counters counters;
+  Traffic& first = counters.traffic(facts());
+  Traffic& again = counters.traffic(facts());
+
+  EXPECT_EQ(&first, &again);
+}
+
+TEST(Counters, SumOverWorkers) {
+  Counters one, two;
+  one.traffic(facts()).opened = 2;
+  two.traffic(facts()).opened = 3;
+  one.ended(Reporter::kSource, Reason::kPolicyDenied);
+  two.ended(Reporter::kSource, Reason::kPolicyDenied);
+  one.dns(nullptr, "a", false).requests = 1;
+  two.dns(nullptr, "a", false).requests = 4;
+
+  auto sum = one.counts();
+  sum += two.counts();
+
+  ASSERT_EQ(sum.traffic.size(), 1u);
+  EXPECT_EQ(sum.traffic.begin()->second.second.opened, 5u);
+  EXPECT_EQ(sum.ended[0][static_cast<std::size_t>(Reason::kPolicyDenied)], 2u);
+  EXPECT_EQ(sum.dns.begin()->second.requests, 5u);
+}
+
+TEST(Counters, NoPeerFillsMemoryWithNamesOfHisChoice) {
+  Counters counters;
+  Facts told;
+  for (int i = 0; i < 21'000; ++i) {
+    told.source_baggage.workload_name = "w" + std::to_string(i);
+    ++counters.traffic(told).opened;
+  }
+
+  EXPECT_LE(counters.counts().traffic.size(), 20'001u);
+}
+
+TEST(Counters, EveryReasonHasAFlagOfIstios) {
+  for (std::size_t reason = 0; reason < kReasons; ++reason)
+    EXPECT_LT(flag_index(static_cast<Reason>(reason)), kResponseFlags.size());
+  EXPECT_EQ(flag_index(Reason::kNone), 0u);
+  EXPECT_EQ(kResponseFlags[flag_index(Reason::kPolicyChanged)], "DENY");
+}
+
+}  // namespace
+}  // namespace culvert::ztunnel

@@ -1,0 +1,30 @@
+#include "ztunnel/state/node.h"
+
+#include <gtest/gtest.h>
+
+namespace culvert::ztunnel {
+namespace {
+
+TEST(Node, TellsWhoWeAre) {
+  Settings settings;
+  settings.instance_ip = "10.0.0.9";
+  settings.pod_name = "ztunnel-x";
+  settings.pod_namespace = "istio-system";
+  settings.node_name = "n1";
+
+  const auto node = node_of(settings, {{"ISTIO_META_DNS_CAPTURE", "true"}, {"ISTIO_METAJSON_LABELS", "{}"}, {"HOME", "/"}});
+
+  EXPECT_EQ(node.id, "ztunnel~10.0.0.9~ztunnel-x.istio-system~istio-system.svc.cluster.local");
+  EXPECT_EQ(node.metadata.at("NODE_NAME"), "n1");
+  EXPECT_EQ(node.metadata.at("DNS_CAPTURE"), "true");
+  EXPECT_EQ(node.json_metadata.at("LABELS"), "{}");
+  EXPECT_FALSE(node.metadata.contains("HOME"));
+}
+
+TEST(Node, TakesHeadersFromTheEnvironment) {
+  EXPECT_EQ(extra_headers("XDS_HEADER_", {{"XDS_HEADER_X-Tenant", "a"}, {"CA_HEADER_x", "b"}}),
+            (rpc::Metadata{{"x-tenant", "a"}}));
+}
+
+}  // namespace
+}  // namespace culvert::ztunnel

@@ -1,0 +1,78 @@
+#include "ztunnel/state/state.h"
+
+#include <filesystem>
+#include <utility>
+
+#include "common/base/log.h"
+#include "ztunnel/state/credentials.h"
+#include "ztunnel/state/node.h"
+
+namespace culvert::ztunnel {
+
+State::State(net::Loop& loop, const Settings& settings, std::function<void()> changed)
+    : loop_(loop),
+      settings_(settings),
+      changed_(std::move(changed)),
+      builder_(settings.preferred_service_namespace),
+      mesh_(loop, builder_.build()) {}
+
+State::~State() = default;
+
+Status State::start() { return settings_.local_xds_path.empty() ? start_ads() : start_file(); }
+
+Status State::start_file() {
+  auto opened = xds::LocalFile::open(
+      loop_, settings_.local_xds_path.string(),
+      [this](xds::Update update) {
+        file_problem_.clear();
+        apply(std::move(update), {});
+      },
+      [this](const Error& error) {
+        file_problem_ = error.text;
+        log::error("state", "the configuration file is refused, its last good version stays in force: " + error.text);
+      });
+  if (!opened) return std::unexpected(std::move(opened).error());
+  file_.emplace(std::move(*opened));
+  return {};
+}
+
+Status State::start_ads() {
+  if (settings_.xds_address.empty())
+    return failure("neither XDS_ADDRESS nor LOCAL_XDS_PATH is set: nothing says what the mesh is");
+  const auto variables = environment();
+  xds::AdsOptions options;
+  options.address = settings_.xds_address;
+  options.name = settings_.alt_xds_hostname;
+  options.credentials = credentials_for(settings_, settings_.xds_root_ca, extra_headers("XDS_HEADER_", variables));
+  options.node = node_of(settings_, variables);
+  ads_ = std::make_unique<xds::AdsClient>(
+      loop_, std::move(options),
+      [this](xds::Update update, xds::AdsClient::Acknowledge acknowledge) { apply(std::move(update), std::move(acknowledge)); });
+  return {};
+}
+
+void State::apply(xds::Update update, std::move_only_function<void()> in_force) {
+  const bool empty = update.empty();
+  std::move(update).apply_to(builder_);
+  auto done = [this, in_force = std::move(in_force)]() mutable {
+    if (in_force) in_force();
+    changed_();
+  };
+  if (empty) {
+    done();
+    return;
+  }
+  auto next = builder_.build();
+  log::info("state", "configuration changed",
+            {log::field("workloads", next->workload_count()), log::field("services", next->service_count()),
+             log::field("policies", next->policy_count())});
+  mesh_.publish(std::move(next), std::move(done));
+}
+
+bool State::ready() const { return file_.has_value() || (ads_ && ads_->ready()); }
+
+std::string State::problem() const { return ads_ ? ads_->problem() : file_problem_; }
+
+xds::AdsCounters State::counters() const { return ads_ ? ads_->counters() : xds::AdsCounters{}; }
+
+}  // namespace culvert::ztunnel

@@ -1,0 +1,48 @@
+#pragma once
+// Where the mesh comes from: a file (LOCAL_XDS_PATH) or the control plane's ADS stream. Either way each change makes the next immutable
+// Mesh, which every worker gets; a version that cannot be read is refused and the last good one stays in force. One Loop: the control thread's.
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/model/mesh.h"
+#include "common/net/published.h"
+#include "common/xds/ads_client.h"
+#include "common/xds/local_file.h"
+#include "ztunnel/settings.h"
+
+namespace culvert::ztunnel {
+
+class State {
+ public:
+  // `changed` is told on the loop after each new mesh, once every worker has it.
+  State(net::Loop& loop, const Settings& settings, std::function<void()> changed);
+  ~State();
+  State(const State&) = delete;
+
+  // Fails when there is no source, or the file's first version is bad.
+  Status start();
+
+  net::Published<model::Mesh>& mesh() { return mesh_; }
+  bool ready() const;           // the first whole configuration is in force
+  std::string problem() const;  // why it is not up to date; empty when it is
+  xds::AdsCounters counters() const;
+
+ private:
+  void apply(xds::Update update, std::move_only_function<void()> in_force);
+  Status start_file();
+  Status start_ads();
+
+  net::Loop& loop_;
+  const Settings& settings_;
+  std::function<void()> changed_;
+  model::MeshBuilder builder_;
+  net::Published<model::Mesh> mesh_;
+  std::optional<xds::LocalFile> file_;
+  std::unique_ptr<xds::AdsClient> ads_;
+  std::string file_problem_;
+};
+
+}  // namespace culvert::ztunnel

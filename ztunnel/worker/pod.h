@@ -1,0 +1,33 @@
+#pragma once
+// One pod of this node as one worker sees it.
+
+#include <cstdint>
+#include <memory>
+#include <set>
+
+#include "common/base/fd.h"
+#include "common/hbone/server.h"
+#include "common/net/dial.h"
+#include "common/zds/messages.h"
+#include "ztunnel/worker/live.h"
+
+namespace culvert::ztunnel {
+
+// A pod's network namespace. Immutable, shared between threads.
+struct Netns {
+  std::shared_ptr<const Fd> fd;
+  std::uint64_t cookie = 0;
+};
+
+// Shared by the listeners and the connections of the pod; outlives its place in the worker's table for as long as those do.
+struct Pod {
+  zds::Pod name;
+  Netns netns;
+  net::PortRange source_ports;  // this worker's part, for connections to the application
+  LiveSet live;
+  std::set<std::shared_ptr<hbone::ServerControl>> tunnels;  // that came in
+  bool gone = false;                                        // left the mesh, or we are ending: nothing new is begun
+  Reason why_gone = Reason::kPodRemoved;
+};
+
+}  // namespace culvert::ztunnel

@@ -1,0 +1,149 @@
+#include "ztunnel/worker/worker.h"
+
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/model/admit.h"
+#include "ztunnel/inpod/marks.h"
+
+namespace culvert::ztunnel {
+
+Error unknown_workload(const Pod& pod) {
+  return {"the pod's own workload " + pod.name.name_space + "/" + pod.name.name + " (service account " +
+              pod.name.service_account + ") is not in the configuration of this node",
+          Reason::kUnknownSource};
+}
+
+Worker::Worker(Parts parts)
+    : parts_(std::move(parts)),
+      identities_(*parts_.loop, parts_.ask_certificate),
+      mesh_changed_(*parts_.loop),
+      idle_(*parts_.loop),
+      random_(std::random_device{}()),
+      policy_epoch_(parts_.mesh->get()->policy_epoch()) {
+  hbone::PoolOptions options;
+  options.tunnel = tunnel_options();
+  options.idle_close = parts_.settings->pool_unused_release;
+  pool_ = std::make_unique<hbone::Pool>(*parts_.loop, options, [this](const hbone::PoolKey& key) { return plan_dial(key); });
+  parts_.mesh->on_change([this] {
+    if (const auto epoch = mesh()->policy_epoch(); std::exchange(policy_epoch_, epoch) != epoch) check_again();
+    counters_.forget_facts();
+    mesh_changed_.notify_all();
+  });
+}
+
+Worker::~Worker() { parts_.mesh->on_change({}); }
+
+hbone::TunnelOptions Worker::tunnel_options() const {
+  hbone::TunnelOptions options;
+  options.engine.pool_streams = settings().pool_max_streams;
+  return options;
+}
+
+std::shared_ptr<Pod> Worker::add_pod(zds::Pod name, Netns netns, net::PortRange source_ports) {
+  auto pod = std::make_shared<Pod>();
+  pod->name = std::move(name);
+  pod->netns = std::move(netns);
+  pod->source_ports = source_ports;
+  pod->live.on_empty = [this] {
+    if (live() == 0) idle_.notify_all();
+  };
+  pods_[pod->netns.cookie] = pod;
+  return pod;
+}
+
+void Worker::remove_pod(const std::shared_ptr<Pod>& pod, Reason reason) {
+  pod->gone = true;
+  pod->why_gone = reason;
+  if (const auto found = pods_.find(pod->netns.cookie); found != pods_.end() && found->second == pod) pods_.erase(found);
+  pod->live.stop_all(reason);
+  for (const auto& tunnel : pod->tunnels) tunnel->close(reason);
+  pool_->close_if([&pod](const hbone::PoolKey& key) { return key.netns == pod->netns.cookie; }, reason);
+  pod->live.on_empty = {};
+}
+
+model::WorkloadRef own_workload(const model::Mesh& mesh, const zds::Pod& pod, const std::string& node) {
+  const auto& workload = mesh.pod(pod.name_space, pod.name, pod.service_account);
+  const bool here = workload && (node.empty() || workload->node.empty() || workload->node == node);
+  return here ? workload : nullptr;
+}
+
+model::WorkloadRef Worker::own_workload(const Pod& pod) const {
+  return ztunnel::own_workload(*mesh(), pod.name, settings().node_name);
+}
+
+Counts Worker::counts() const {
+  Counts out = counters_.counts();
+  const auto pool = pool_->counts();
+  out.tunnels = pool.tunnels;
+  out.tunnel_streams = pool.streams;
+  out.tunnel_connects = pool.connects;
+  out.tunnel_failures = pool.failed;
+  return out;
+}
+
+net::Task<model::WorkloadRef> Worker::await_workload(std::shared_ptr<Pod> pod, net::Clock::duration patience) {
+  const auto deadline = net::Clock::now() + patience;
+  for (;;) {
+    auto workload = own_workload(*pod);
+    const auto left = deadline - net::Clock::now();
+    if (workload || pod->gone || left <= net::Clock::duration::zero()) co_return workload;
+    co_await mesh_changed_.wait_for(left);
+  }
+}
+
+void Worker::set_identity(const Identity& identity, Identities::Value value) {
+  const bool renewed = value && *value && identities_.has(identity);
+  identities_.set(identity, std::move(value));
+  // Connections keep the certificate they were opened with; new ones must not join a tunnel of the old one.
+  if (renewed) pool_->retire_if([&identity](const hbone::PoolKey& key) { return key.source == identity; });
+}
+
+std::size_t Worker::live() const {
+  std::size_t sum = 0;
+  for (const auto& [cookie, pod] : pods_) sum += pod->live.size();
+  return sum;
+}
+
+void Worker::drain() {
+  pool_->retire_if([](const hbone::PoolKey&) { return true; });
+  for (const auto& [cookie, pod] : pods_) {
+    for (const auto& tunnel : pod->tunnels) tunnel->drain();
+  }
+}
+
+void Worker::stop_all(Reason reason) {
+  for (const auto& [cookie, pod] : pods_) pod->live.stop_all(reason);
+}
+
+Result<hbone::DialPlan> Worker::plan_dial(const hbone::PoolKey& key) {
+  const auto pod = pods_.find(key.netns);
+  if (pod == pods_.end()) return failure("the pod has left the mesh", Reason::kPodRemoved);
+  auto tls = identities_.now(key.source);
+  if (!tls) return std::unexpected(std::move(tls).error());
+  net::DialOptions dial;
+  dial.to = key.to;
+  dial.mark = kMarkEgress;
+  dial.netns = pod->second->netns.fd->get();
+  dial.keepalive = net::Keepalive{};
+  return hbone::DialPlan{std::move(dial), std::move(*tls)};
+}
+
+// Every inbound connection must be one that today's policies allow. A policy that is named and has not arrived cuts nothing: what lives
+// was allowed by all that were known.
+void Worker::check_again() {
+  for (const auto& [cookie, pod] : pods_) {
+    if (pod->live.size() == 0) continue;
+    const auto own = own_workload(*pod);
+    if (!own) continue;
+    pod->live.each([&](LiveSet::Entry& entry) {
+      const Connection& connection = entry.connection();
+      if (!connection.peer) return;
+      const auto verdict = model::admit(*mesh(), *own, *connection.peer, connection.actual);
+      if (!verdict.allowed && verdict.reason != Reason::kPolicyUnknown) entry.stop(Reason::kPolicyChanged);
+    });
+  }
+}
+
+}  // namespace culvert::ztunnel
