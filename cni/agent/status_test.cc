@@ -65,6 +65,11 @@ TEST_F(StatusFiles, GoWithTheEnrolment) {
   EXPECT_THAT(files(), testing::IsEmpty());
 }
 
+TEST_F(StatusFiles, AreNotMadeInAFolderThatDoesNotExist) {
+  EXPECT_FALSE(StatusFolder::open(dir_ / "typo", "n1"));
+  EXPECT_FALSE(fs::exists(dir_ / "typo"));
+}
+
 TEST_F(StatusFiles, OfOtherNodesAreLeftAlone) {
   auto mine = StatusFolder::open(dir_, "n1");
   auto other = StatusFolder::open(dir_, "n2");
