@@ -222,11 +222,19 @@ void Node::tick() {
   std::erase_if(members_, [](const auto& entry) { return entry.second->state() == Member::State::kGone; });
   activate();
   find_kubelet();
+  note_missing_ztunnel();
   if (!exempt_before_.empty() && !ztunnel_cgroups_.empty() && net::Clock::now() > exempt_before_until_) {
     exempt_before_.clear();
     if (auto done = exempt(); !done) health_.failing("ztunnel", "zds", done.error().text);
   }
   timer_.arm(kTick, [this] { tick(); });
+}
+
+void Node::note_missing_ztunnel() {
+  const bool missing = !members_.empty() && !zds_->has_ztunnel();
+  if (missing == std::exchange(ztunnel_missing_, missing)) return;
+  if (!missing) return health_.recovered("ztunnels");
+  health_.failing("ztunnels", "no_ztunnel", "none is connected: pods that join wait, captured connections are refused");
 }
 
 void Node::find_kubelet() {

@@ -67,6 +67,7 @@ class Node {
   void activate();
   void tick();
   void find_kubelet();
+  void note_missing_ztunnel();
 
   Status ztunnel_arrived(pid_t pid);
   void ztunnel_left(pid_t pid);
@@ -91,6 +92,7 @@ class Node {
   net::Clock::time_point exempt_before_until_;
   std::vector<std::uint64_t> kubelet_;
   bool trustworthy_ = true;  // the configuration at start was read without a problem
+  bool ztunnel_missing_ = false;
   bool begun_ = false;
   bool active_ = false;
 };

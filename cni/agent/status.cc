@@ -66,7 +66,8 @@ std::string_view name(Redirection redirection) {
 Result<StatusFolder> StatusFolder::open(const fs::path& config_dir, std::string node) {
   auto folder = config_dir / "status" / "pods";
   std::error_code problem;
-  if (!fs::is_directory(config_dir, problem)) return failure(std::format("the configuration folder {} is not there", config_dir.string()));
+  if (!fs::is_directory(config_dir, problem))
+    return failure(std::format("the configuration folder {} is not there", config_dir.string()));
   fs::create_directories(folder, problem);
   if (problem) return failure(std::format("making {}: {}", folder.string(), problem.message()));
   return StatusFolder(std::move(folder), std::move(node));

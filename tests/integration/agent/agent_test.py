@@ -168,7 +168,7 @@ def story(world):
     eventually("own address", lambda: world.try_from("a", "10.9.0.77", 80) == "plain")
 
     # What it shows of itself.
-    assert world.fetch("http://127.0.0.1:8000/readyz") == "ok\n"
+    eventually("readiness", lambda: world.fetch("http://127.0.0.1:8000/readyz") == "ok\n")
     metrics = world.fetch("http://127.0.0.1:15014/metrics")
     assert 'culvert_bpf_events_total{program="connect",event="captured"}' in metrics, metrics
     assert '"shop/a"' in world.fetch("http://127.0.0.1:9876/pods")
@@ -192,11 +192,12 @@ def story(world):
 
     # ztunnel is killed: refused, never in the clear. A new one serves within a second.
     kill(world.ztunnel)
+    eventually("note", lambda: "ztunnels: none is connected" in world.fetch("http://127.0.0.1:8000/readyz"))
     for address, _ in FAMILIES.values():
         assert world.try_from("a", address + "4", 80) == "ECONNREFUSED"
         assert world.try_from("c", address + "2", 80) == "ECONNREFUSED"
     world.start_ztunnel()
-    eventually("the new ztunnel", lambda: world.try_from("a", "10.9.0.4", 80) == "outbound 10.9.0.4 80", 1.5)
+    eventually("the new ztunnel", lambda: world.try_from("a", "10.9.0.4", 80) == "outbound 10.9.0.4 80", 3)
     eventually("snapshot", lambda: "snapshot" in world.ztunnel.log.read_text())
 
     # A second ztunnel beside it, in a cgroup of its own, takes over when the first goes.
@@ -204,7 +205,7 @@ def story(world):
     world.start_ztunnel("ztunnel-2")
     eventually("snapshot of the second", lambda: "snapshot" in world.ztunnel.log.read_text())
     kill(first)
-    eventually("the second", lambda: world.try_from("a", "10.9.0.4", 80) == "outbound 10.9.0.4 80", 1.5)
+    eventually("the second", lambda: world.try_from("a", "10.9.0.4", 80) == "outbound 10.9.0.4 80", 3)
     assert world.try_from("c", "fd09::2", 80) == "inbound fd09::2 80"
 
     # It leaves the mesh under load: what was in ztunnel's hands may end, nothing else fails.
