@@ -47,10 +47,11 @@ net::Task<> carry_plaintext_in(Worker& worker, std::shared_ptr<Pod> pod, net::St
     app->reset();
   });
   net::Relayed relayed;
+  const Meter meter(record, relayed.a_to_b, relayed.b_to_a);
   co_await net::relay(client, *application, relayed);
   entry.on_stop({});
   const Reason reason = entry.stopped() != Reason::kNone ? entry.stopped() : relayed.reason;
-  record.done(relayed.a_to_b, relayed.b_to_a, reason, reason == Reason::kPeerReset ? "connection reset" : std::string());
+  record.ended(reason, reason == Reason::kPeerReset ? "connection reset" : std::string());
 }
 
 }  // namespace culvert::ztunnel

@@ -80,9 +80,10 @@ net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, hbone::Incoming inco
   auto stream = incoming.accept(description);
   entry.on_stop([stopper = stream.stopper()](Reason reason) { stopper.stop(reason); });
   hbone::Relayed relayed;
+  const Meter meter(record, relayed.received, relayed.sent);
   co_await hbone::relay(*application, stream, relayed);
   entry.on_stop({});
-  record.done(relayed.received, relayed.sent, relayed.reason, std::move(relayed.text));
+  record.ended(relayed.reason, std::move(relayed.text));
 }
 
 net::Task<Result<tls::Context>> await_certificate(Worker& worker, std::shared_ptr<Pod> pod) {

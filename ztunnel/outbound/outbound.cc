@@ -71,9 +71,10 @@ net::Task<> carry_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream a
   record.facts.destination_identity = opened->peer_identity();
   entry.on_stop([stopper = opened->stopper()](Reason reason) { stopper.stop(reason); });
   hbone::Relayed relayed;
+  const Meter meter(record, relayed.sent, relayed.received);
   co_await hbone::relay(app, *opened, relayed);
   entry.on_stop({});
-  record.done(relayed.sent, relayed.received, relayed.reason, std::move(relayed.text));
+  record.ended(relayed.reason, std::move(relayed.text));
 }
 
 net::Task<> carry_plaintext(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app, const model::Plan& plan, Record& record,
@@ -94,10 +95,11 @@ net::Task<> carry_plaintext(Worker& worker, std::shared_ptr<Pod> pod, net::Strea
     far->reset();
   });
   net::Relayed relayed;
+  const Meter meter(record, relayed.a_to_b, relayed.b_to_a);
   co_await net::relay(app, *upstream, relayed);
   entry.on_stop({});
   const Reason reason = entry.stopped() != Reason::kNone ? entry.stopped() : relayed.reason;
-  record.done(relayed.a_to_b, relayed.b_to_a, reason, std::string(reason == Reason::kPeerReset ? "connection reset" : ""));
+  record.ended(reason, reason == Reason::kPeerReset ? "connection reset" : std::string());
 }
 
 }  // namespace

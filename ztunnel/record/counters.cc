@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <functional>
 
+#include "ztunnel/record/record.h"
+
 namespace culvert::ztunnel {
 
 std::size_t flag_index(Reason reason) {
@@ -95,7 +97,8 @@ DnsCounts& Counters::dns(const model::Workload* client, std::string_view type, b
   return dns_[std::move(labels)];
 }
 
-Counts Counters::counts() const {
+Counts Counters::counts() {
+  for (Meter* meter = first_meter_; meter != nullptr; meter = meter->next_) meter->read();
   Counts out;
   for (const auto& [text, entry] : traffic_) out.traffic.emplace(text, std::pair(entry.first, *entry.second));
   out.dns = dns_;

@@ -51,6 +51,8 @@ struct Counts {
   Counts& operator+=(const Counts& other);
 };
 
+class Meter;
+
 class Counters {
  public:
   // The entry for these facts. Computing labels is dear, so the last ones are remembered.
@@ -62,9 +64,10 @@ class Counters {
   // Remembered facts hold on to objects of the mesh that made them.
   void forget_facts() { recent_.clear(); }
 
-  Counts counts() const;
+  Counts counts();  // with what live connections have carried so far
 
  private:
+  friend class Meter;
   // Past this many label sets, what is new is counted without names: nobody may fill our memory with names of his choice.
   static constexpr std::size_t kMostSets = 20'000;
   static constexpr std::size_t kMostRecent = 4096;
@@ -93,6 +96,7 @@ class Counters {
   std::map<std::string, DnsCounts> dns_;
   std::array<std::array<std::uint64_t, kReasons>, 2> ended_{};
   std::array<std::int64_t, 2> open_{};
+  Meter* first_meter_ = nullptr;
 };
 
 std::size_t flag_index(Reason reason);

@@ -73,8 +73,7 @@ Record::~Record() {
   counters_.open(facts.reporter, -1);
   const std::size_t flag = flag_index(reason_);
   ++traffic_->closed[flag];
-  traffic_->sent[flag] += to_client_;
-  traffic_->received[flag] += to_server_;
+  count_bytes(flag);
   log_end();
 }
 
@@ -91,13 +90,12 @@ void Record::opened() {
   log::write(log::Level::kDebug, kScope, "connection opened", fields.all());
 }
 
-void Record::done(std::uint64_t to_server, std::uint64_t to_client, Reason reason, std::string text) {
-  to_server_ = to_server;
-  to_client_ = to_client;
-  end(reason, std::move(text));
+void Record::count_bytes(std::size_t flag) {
+  traffic_->received[flag] += to_server_ - std::exchange(counted_to_server_, to_server_);
+  traffic_->sent[flag] += to_client_ - std::exchange(counted_to_client_, to_client_);
 }
 
-void Record::end(Reason reason, std::string text) {
+void Record::ended(Reason reason, std::string text) {
   reason_ = reason;
   text_ = std::move(text);
 }
@@ -119,6 +117,24 @@ void Record::log_end() const {
     fields.add("reason", std::string(name(reason_)));
   }
   log::write(level, kScope, "connection complete", fields.all());
+}
+
+Meter::Meter(Record& record, const std::uint64_t& to_server, const std::uint64_t& to_client)
+    : record_(record), to_server_(to_server), to_client_(to_client), next_(record.counters_.first_meter_) {
+  if (next_ != nullptr) next_->previous_ = this;
+  record_.counters_.first_meter_ = this;
+}
+
+Meter::~Meter() {
+  read();
+  if (next_ != nullptr) next_->previous_ = previous_;
+  (previous_ != nullptr ? previous_->next_ : record_.counters_.first_meter_) = next_;
+}
+
+void Meter::read() {
+  record_.to_server_ = to_server_;
+  record_.to_client_ = to_client_;
+  if (record_.traffic_ != nullptr) record_.count_bytes(flag_index(Reason::kNone));
 }
 
 void Record::log_early() const {

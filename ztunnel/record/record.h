@@ -24,11 +24,12 @@ class Record {
   void opened();
 
   // How it ended. The last word counts.
-  void failed(const Error& error) { end(error.reason, error.text); }
-  void done(std::uint64_t to_server, std::uint64_t to_client, Reason reason, std::string text);
+  void failed(const Error& error) { ended(error.reason, error.text); }
+  void ended(Reason reason, std::string text);
 
  private:
-  void end(Reason reason, std::string text);
+  friend class Meter;
+  void count_bytes(std::size_t flag);
   void log_end() const;
   void log_early() const;
 
@@ -36,8 +37,28 @@ class Record {
   Traffic* traffic_ = nullptr;  // once opened
   std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   std::uint64_t to_server_ = 0, to_client_ = 0;
+  std::uint64_t counted_to_server_ = 0, counted_to_client_ = 0;  // of those, in the metrics already
   Reason reason_ = Reason::kInternal;
   std::string text_ = "ended before anything was decided";
+};
+
+// Watches the two numbers that a relay keeps up to date, while it lives: every scrape counts them, so that a long connection shows while
+// it lasts, and the record has them at the end.
+class Meter {
+ public:
+  Meter(Record& record, const std::uint64_t& to_server, const std::uint64_t& to_client);
+  ~Meter();
+  Meter(const Meter&) = delete;
+
+ private:
+  friend class Counters;
+  void read();
+
+  Record& record_;
+  const std::uint64_t& to_server_;
+  const std::uint64_t& to_client_;
+  Meter* next_;
+  Meter* previous_ = nullptr;
 };
 
 }  // namespace culvert::ztunnel

@@ -12,8 +12,15 @@ TEST(Record, CountsOpenedAndClosedWithTheFlagOfItsReason) {
   {
     Record record(counters, Reporter::kDestination, kSource, kDestination);
     record.opened();
-    record.done(10, 20, Reason::kPolicyChanged, "");
-    EXPECT_EQ(counters.counts().open[1], 1);
+    std::uint64_t to_server = 4, to_client = 5;
+    const Meter meter(record, to_server, to_client);
+    const auto live = counters.counts();
+    EXPECT_EQ(live.open[1], 1);
+    EXPECT_EQ(live.traffic.begin()->second.second.received[0], 4u);
+
+    to_server = 10;
+    to_client = 20;
+    record.ended(Reason::kPolicyChanged, "");
   }
 
   const auto counts = counters.counts();
@@ -21,8 +28,8 @@ TEST(Record, CountsOpenedAndClosedWithTheFlagOfItsReason) {
   const auto deny = flag_index(Reason::kPolicyChanged);
   EXPECT_EQ(traffic.opened, 1u);
   EXPECT_EQ(traffic.closed[deny], 1u);
-  EXPECT_EQ(traffic.received[deny], 10u);
-  EXPECT_EQ(traffic.sent[deny], 20u);
+  EXPECT_EQ(traffic.received[0] + traffic.received[deny], 10u);
+  EXPECT_EQ(traffic.sent[0] + traffic.sent[deny], 20u);
   EXPECT_EQ(counts.open[1], 0);
   EXPECT_EQ(counts.ended[1][static_cast<std::size_t>(Reason::kPolicyChanged)], 1u);
 }

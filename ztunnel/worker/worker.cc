@@ -73,7 +73,7 @@ model::WorkloadRef Worker::own_workload(const Pod& pod) const {
   return ztunnel::own_workload(*mesh(), pod.name, settings().node_name);
 }
 
-Counts Worker::counts() const {
+Counts Worker::counts() {
   Counts out = counters_.counts();
   const auto pool = pool_->counts();
   out.tunnels = pool.tunnels;

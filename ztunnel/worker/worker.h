@@ -54,7 +54,7 @@ class Worker {
   hbone::TunnelOptions tunnel_options() const;
   Identities& identities() { return identities_; }
   Counters& counters() { return counters_; }
-  Counts counts() const;  // with those of the pool
+  Counts counts();  // with those of the pool
   std::uint64_t random() { return random_(); }
 
   // Pods. removing one ends all of its connections with `reason`, and its tunnels.
