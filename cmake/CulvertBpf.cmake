@@ -36,6 +36,7 @@ function(culvert_bpf name)
     COMMENT "Linking BPF object ${name}.o"
     VERBATIM)
   add_custom_target(${name}_skeleton DEPENDS ${skeleton})
+  set_property(GLOBAL APPEND PROPERTY CULVERT_GENERATED ${name}_skeleton)
   add_library(${name} INTERFACE)
   add_dependencies(${name} ${name}_skeleton)
   target_include_directories(${name} SYSTEM INTERFACE ${folder})

@@ -29,7 +29,7 @@ const char* hint(int error) {
     case ESRCH:
     case ENOENT:
     case EINVAL:
-    case ENOTSUP: return " (Linux 5.17 or newer with BTF is needed; LOG=bpf=trace shows the verifier's log)";
+    case ENOTSUP: return " (Linux 5.17 or newer with BTF is needed; LOG_LEVEL=bpf=trace shows the verifier's log)";
     case ENOMEM: return " (out of memory: raise the memory limit of the agent)";
     default: return "";
   }

@@ -9,7 +9,6 @@
 namespace culvert::bpf_test {
 namespace {
 
-using testing::HasSubstr;
 using testing::StartsWith;
 
 // One lab for all: a and b are enrolled (a with DNS capture) and have a ztunnel; b and c serve at 80.

@@ -23,7 +23,7 @@ class Lifecycle : public testing::Test {
   }
 
   // Dials without pause until it is asked to stop; every answer has to start with one of `roles`.
-  std::unique_ptr<Process> load_on(const std::string& from, const std::string& to, std::vector<std::string> roles) {
+  std::unique_ptr<Process> load_on(const std::string& from, const std::string& to, const std::vector<std::string>& roles) {
     return std::make_unique<Process>(lab_.place(from), [=](int report) { keep_dialling(to, roles, report); }, true);
   }
   // "" when nothing failed and something was done.
@@ -62,6 +62,7 @@ class Lifecycle : public testing::Test {
                                    netns("b"),
                                    "-"};
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (auto& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
     const pid_t pid = ::fork();

@@ -60,8 +60,9 @@ class Lookup : public testing::TestWithParam<bool> {  // the parameter: is DNS c
   }
 
   // A socket in a slot; returns its cookie.
-  __u64 add_listener(std::uint16_t port, int family, int type) {
+  __u64 add_listener(std::uint16_t port, int family, int type, int v6_only = 0) {
     Fd socket(::socket(family, type, 0));
+    if (family == AF_INET6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only));
     sockaddr_storage any{};
     any.ss_family = static_cast<sa_family_t>(family);
     EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&any),
@@ -217,6 +218,14 @@ TEST_P(Lookup, GivesIPv4ToADualStackListener) {
   const auto cookie = add_listener(15006, AF_INET6, SOCK_STREAM);
 
   EXPECT_EQ(run({.source = "10.0.0.9", .destination = "10.0.0.2"}), std::pair(static_cast<int>(SK_PASS), cookie));
+  EXPECT_EQ(run({.source = "fd00::9", .destination = "fd00::2"}), std::pair(static_cast<int>(SK_PASS), cookie));
+}
+
+TEST_P(Lookup, DropsIPv4WhenTheOnlyListenerTakesIPv6Alone) {
+  const auto cookie = add_listener(15006, AF_INET6, SOCK_STREAM, 1);
+
+  EXPECT_EQ(run({.source = "10.0.0.9", .destination = "10.0.0.2"}), std::pair(static_cast<int>(SK_DROP), __u64{0}));
+  EXPECT_EQ(counted(CULVERT_LOOKUP_ASSIGN_FAILED), 1U);
   EXPECT_EQ(run({.source = "fd00::9", .destination = "fd00::2"}), std::pair(static_cast<int>(SK_PASS), cookie));
 }
 

@@ -146,6 +146,7 @@ void answer_datagram(const Listening& listening) {
 
 [[noreturn]] void answer_for_ever(const std::vector<Listening>& all, int report) {
   std::vector<pollfd> polls;
+  polls.reserve(all.size());
   for (const auto& one : all) polls.push_back({.fd = one.fd.get(), .events = POLLIN, .revents = 0});
   (void)!::write(report, "r", 1);
   for (;;) {
