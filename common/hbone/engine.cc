@@ -170,17 +170,18 @@ void Engine::consumed(std::uint32_t id, std::size_t bytes) {
   if (found == streams_.end() || found->second.remote_end) return;
   Stream& stream = found->second;
   stream.to_credit += static_cast<std::uint32_t>(bytes);
-  if (stream.to_credit < stream.window_size / 4) return;
-  grow(stream);
+  if (stream.to_credit < stream.window_size / 2) return;
+  grow(id, stream);
   put_window_update(id, stream.to_credit);
   stream.receive_window += stream.to_credit;
   stream.to_credit = 0;
 }
 
 // The peer has nearly used up the window and the reader has taken everything: the window, not the reader, is what limits them.
-void Engine::grow(Stream& stream) {
+void Engine::grow(std::uint32_t id, Stream& stream) {
+  const auto under_way = data_stream_ == id ? data_left_ : 0;  // of a frame that counts as received since its header
   const bool used_up = stream.receive_window < stream.window_size / 4;
-  const bool all_taken = stream.receive_window + stream.to_credit == stream.window_size;
+  const bool all_taken = stream.receive_window + stream.to_credit + static_cast<std::int64_t>(under_way) == stream.window_size;
   if (!used_up || !all_taken) return;
   const auto more =
       std::min({stream.window_size, options_.stream_window_cap - std::min(options_.stream_window_cap, stream.window_size),

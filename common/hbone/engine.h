@@ -152,7 +152,7 @@ class Engine {
   Stream& add_stream(std::uint32_t id);
   void close_if_done(std::uint32_t id);
   void erase(std::uint32_t id);
-  void grow(Stream& stream);
+  void grow(std::uint32_t id, Stream& stream);
   void credit_connection();
   void put(const FrameHeader& header, std::span<const std::byte> payload = {});
   void put_headers(std::uint32_t id, std::span<const http::HeaderField> headers, bool end);

@@ -230,7 +230,7 @@ TEST(Engine, CreditsTheConnectionOnReceiptWhateverItsReadersDo) {
 }
 
 TEST(Engine, CreditsPaddingAtOnce) {
-  Server server({.stream_window = 1000, .stream_window_cap = 1000});
+  Server server({.stream_window = 500, .stream_window_cap = 500});
   server.request(1);
 
   EXPECT_EQ(read(server.engine, frame(FrameType::kData, kPadded, 1, Bytes{std::byte{255}} + Bytes(256))),

@@ -265,20 +265,22 @@ TEST(Pool, RetiresTunnelsWithoutHarmToTheirStreams) {
 
 TEST(Pool, TellsTheServerThatTheClientGaveUp) {
   TestMesh mesh;
+  bool asked = false;
   bool gone = false;
   mesh.handler = [&](Incoming incoming) -> net::Task<> {
+    asked = true;
     for (int i = 0; i < 200 && !incoming.gone(); ++i) co_await net::sleep_for(mesh.loop(), 5ms);
     gone = incoming.gone();
   };
-  mesh.run([](TestMesh& m, bool& noticed) -> net::Task<> {
+  mesh.run([](TestMesh& m, bool& reached, bool& noticed) -> net::Task<> {
     std::optional<net::Task<Result<TunnelStream>>> opening = m.pool().open(m.key(), m.request());
     opening->start();
-    co_await net::sleep_for(m.loop(), 50ms);
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return reached; }));
 
     opening.reset();  // the application went away while we waited
 
     EXPECT_TRUE(co_await soon(m.loop(), [&] { return noticed; }));
-  }(mesh, gone));
+  }(mesh, asked, gone));
 }
 
 }  // namespace

@@ -31,7 +31,7 @@ class Carrier final : public Receiver {
   net::Task<> down();
   net::Task<> watch();
 
-  std::size_t take(std::span<const std::byte> bytes) override;
+  std::size_t take(std::span<const iovec> parts) override;
   void over() override;
 
  private:
@@ -64,7 +64,7 @@ net::Task<> Carrier::up() {
       co_await tunnel_.output_room().wait();
       continue;
     }
-    const auto scratch = loop.scratch().first(std::min(window, kQuantum));
+    const auto scratch = loop.scratch().first(std::min(window, tunnel_.quantum()));
     const net::Io io = app_.try_read(scratch);
     if (io.state == net::Io::kWouldBlock) {
       if (!co_await app_.readable()) co_return;
@@ -113,14 +113,16 @@ net::Task<> Carrier::watch() {
 
 // --- stream -> application ---------------------------------------------------------------------------------------
 
-std::size_t Carrier::take(std::span<const std::byte> bytes) {
-  if (deaf_) return bytes.size();
-  const net::Io io = app_.try_write(bytes);
+std::size_t Carrier::take(std::span<const iovec> parts) {
+  std::size_t all = 0;
+  for (const iovec& part : parts) all += part.iov_len;
+  if (deaf_) return all;
+  const net::Io io = app_.try_writev(parts);
   if (io.state == net::Io::kWouldBlock) return 0;
   if (!io.ok()) {
     deaf_ = true;
     state_->arrived.notify_all();  // down ends it
-    return bytes.size();
+    return all;
   }
   out_.received += io.bytes;
   return io.bytes;
@@ -137,7 +139,8 @@ net::Task<> Carrier::down() {
       co_return;
     } else if (!state_->inbox.empty()) {
       const auto bytes = state_->inbox.bytes();
-      const std::size_t taken = take(bytes);
+      const iovec part = {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
+      const std::size_t taken = take({&part, 1});
       if (taken == 0) {
         if (!co_await app_.writable()) co_return;
         continue;

@@ -24,12 +24,16 @@ void Inbox::drop(std::size_t count) {
 StreamState::StreamState(net::Loop& loop, std::shared_ptr<Tunnel> of, std::uint32_t number)
     : tunnel(std::move(of)), id(number), arrived(loop), room(loop) {}
 
-void StreamState::deliver(std::span<const std::byte> bytes, bool end) {
-  const std::size_t taken = receiver != nullptr && inbox.empty() && !bytes.empty() ? receiver->take(bytes) : 0;
+void StreamState::deliver(std::span<const iovec> parts, bool end) {
+  std::size_t taken = receiver != nullptr && inbox.empty() && !parts.empty() ? receiver->take(parts) : 0;
   if (taken > 0) tunnel->consumed(*this, taken);
-  if (taken < bytes.size()) inbox.append(bytes.subspan(taken));
+  for (const iovec& part : parts) {
+    const std::size_t gone = std::min(taken, part.iov_len);
+    taken -= gone;
+    if (gone < part.iov_len) inbox.append({static_cast<const std::byte*>(part.iov_base) + gone, part.iov_len - gone});
+  }
   if (end) remote_end = true;
-  if (end || taken < bytes.size()) arrived.notify_all();
+  if (end || !inbox.empty()) arrived.notify_all();
 }
 
 void StreamState::finish(Reason why, std::string what) {
@@ -108,7 +112,7 @@ net::Task<net::Io> TunnelStream::write_all(std::span<const std::byte> bytes) {
     } else if (tunnel.output_full()) {
       co_await tunnel.output_room().wait();
     } else {
-      const std::size_t count = std::min({window, kQuantum, bytes.size() - written});
+      const std::size_t count = std::min({window, tunnel.quantum(), bytes.size() - written});
       tunnel.send(*state, bytes.subspan(written, count));
       written += count;
     }

@@ -8,9 +8,10 @@
 namespace culvert::hbone {
 namespace {
 
-constexpr std::size_t kScratch = 256 * 1024;
-constexpr std::size_t kGather = 4 * 1024;  // smaller frames are copied together, so that they share a TLS record
+constexpr std::size_t kScratch = 272 * 1024;  // what one read of ciphertext holds, and a record begun before it
+constexpr std::size_t kGather = 4 * 1024;     // smaller frames are copied together, so that they share a TLS record
 constexpr std::size_t kRecord = 16 * 1024;
+constexpr std::size_t kMostParts = 64;
 constexpr std::size_t kMaxOutput = 8 * 1024 * 1024;        // answers to a peer that asks and does not read
 constexpr std::chrono::milliseconds kLastPatience{2'000};  // for the peer's close after ours
 
@@ -126,15 +127,40 @@ void Tunnel::read_plaintext() {
 void Tunnel::dispatch(std::span<const std::byte> plaintext) {
   while (!over_) {
     Event event = engine_.next(plaintext);
+    if (event.kind == Event::Kind::kData) {
+      gather(event, event.stream == (gathering_ ? gathering_->id : 0) ? gathering_ : find(event.stream));
+      continue;
+    }
+    deliver_gathered();
     if (event.kind == Event::Kind::kNone) return;
     on_event(event);
   }
+  gathering_ = nullptr;  // lost meanwhile: what was gathered goes with it
+  parts_.clear();
+}
+
+void Tunnel::gather(Event& event, std::shared_ptr<StreamState> stream) {
+  if (stream != gathering_) deliver_gathered();
+  if (!stream) return;
+  gathering_ = std::move(stream);
+  if (!event.data.empty())
+    parts_.push_back({.iov_base = const_cast<std::byte*>(event.data.data()), .iov_len = event.data.size()});
+  if (event.end || parts_.size() == kMostParts) deliver_gathered(event.end);
+}
+
+void Tunnel::deliver_gathered(bool end) {
+  const auto stream = std::exchange(gathering_, nullptr);
+  if (!stream) return;
+  if (!stream->over) stream->deliver(parts_, end);
+  parts_.clear();
+  if (end) forget_if_done(*stream);
 }
 
 void Tunnel::on_event(Event& event) {
   const auto stream = find(event.stream);
   switch (event.kind) {
-    case Event::Kind::kNone: break;
+    case Event::Kind::kNone:
+    case Event::Kind::kData: break;
     case Event::Kind::kPong:
       pinged_.reset();
       if (!closing_) alarm_.arm(options_.ping_after, [this] { on_alarm(); });
@@ -157,11 +183,6 @@ void Tunnel::on_event(Event& event) {
       } else {
         reset(*stream, ErrorCode::kProtocolError, Reason::kHttp2Failure, response.error().text);
       }
-      break;
-    case Event::Kind::kData:
-      if (!stream) break;
-      stream->deliver(event.data, event.end);
-      forget_if_done(*stream);
       break;
     case Event::Kind::kReset:
       if (!stream) break;
@@ -232,8 +253,7 @@ net::Task<> Tunnel::writing(std::shared_ptr<Tunnel> self) {
   Tunnel& tunnel = *self;
   while (!tunnel.over_) {
     if (tunnel.queued() == 0) {
-      co_await tunnel.wanted_.wait();
-      co_await tunnel.loop_.yield();  // whatever else is ready now goes out with it
+      co_await tunnel.wanted_.wait();  // woken after whatever else is ready now, which goes out with it
       continue;
     }
     bool blocked = false;

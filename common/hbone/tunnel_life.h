@@ -19,14 +19,15 @@
 
 namespace culvert::hbone {
 
-// One read from an application: full TLS records, frame headers included.
+// One read from an application: full TLS records, frame headers included. With others on the tunnel, all get their turn soon.
 inline constexpr std::size_t kQuantum = 64 * 1024 - kFrameHeader;
+inline constexpr std::size_t kQuantumAlone = 256 * 1024 - kFrameHeader;
 
 // Who gets a stream's bytes as they are decrypted. Called while the tunnel reads: must neither wait nor use the loop's scratch.
 class Receiver {
  public:
-  virtual std::size_t take(std::span<const std::byte> bytes) = 0;  // how many it took; the rest waits in the inbox
-  virtual void over() = 0;                                         // the stream was reset, stopped or lost
+  virtual std::size_t take(std::span<const iovec> parts) = 0;  // how many bytes it took; the rest waits in the inbox
+  virtual void over() = 0;                                     // the stream was reset, stopped or lost
 
  protected:
   ~Receiver() = default;
@@ -48,7 +49,7 @@ class Inbox {
 struct StreamState : std::enable_shared_from_this<StreamState> {
   StreamState(net::Loop& loop, std::shared_ptr<Tunnel> of, std::uint32_t number);
 
-  void deliver(std::span<const std::byte> bytes, bool end);
+  void deliver(std::span<const iovec> parts, bool end);
   void finish(Reason why, std::string what);  // over, not by its own END_STREAMs
   bool finished() const { return over || (local_end && remote_end); }
 
@@ -103,6 +104,7 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   bool draining() const { return over_ || engine_.draining(); }
   std::uint32_t open_room() const { return over_ ? 0 : engine_.open_room(); }
   std::size_t stream_count() const { return streams_.size(); }
+  std::size_t quantum() const { return streams_.size() > 1 ? kQuantum : kQuantumAlone; }
   std::size_t queued() const { return engine_output_size() + session_.output().size(); }
   const std::optional<Identity>& peer_identity() const { return peer_identity_; }
   const Endpoint& peer() const { return peer_; }
@@ -113,6 +115,8 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   static net::Task<> writing(std::shared_ptr<Tunnel> self);
   void read_plaintext();
   void dispatch(std::span<const std::byte> plaintext);
+  void gather(Event& event, std::shared_ptr<StreamState> stream);
+  void deliver_gathered(bool end = false);
   void on_event(Event& event);
   void on_goaway(const Event& event);
   void on_room(std::uint32_t stream);
@@ -140,6 +144,8 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   std::optional<Identity> peer_identity_;
   std::unordered_map<std::uint32_t, std::shared_ptr<StreamState>> streams_;
   std::vector<std::pair<std::shared_ptr<StreamState>, http::HeaderList>> requests_;  // to be handed out after the read
+  std::shared_ptr<StreamState> gathering_;  // whose DATA of this read is in parts_: several frames, one write to the application
+  std::vector<iovec> parts_;
   std::function<void()> on_change_;
   RequestHandler on_request_;
   net::Event wanted_;       // something waits to be sent
