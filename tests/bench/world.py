@@ -42,7 +42,7 @@ class World:
         found = []
         for folder in pathlib.Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if (folder / "comm").read_text().strip() == program and f"/{NAME}/" in (folder / "cgroup").read_text():
+                if (folder / "comm").read_text().strip() == program and f"/culvert.local.{NAME}/" in (folder / "cgroup").read_text():
                     found.append(int(folder.name))
         return sorted(found)
 
