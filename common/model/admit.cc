@@ -24,7 +24,9 @@ bool any(const std::vector<Cidr>& values, const IpAddress& subject) {
   return std::ranges::any_of(values, [&](const Cidr& value) { return value.contains(subject); });
 }
 
-bool any(const std::vector<std::uint16_t>& values, std::uint16_t subject) { return std::ranges::find(values, subject) != values.end(); }
+bool any(const std::vector<std::uint16_t>& values, std::uint16_t subject) {
+  return std::ranges::find(values, subject) != values.end();
+}
 
 // Without identity the principal predicate is false in every form: presence too.
 bool any_principal(const std::vector<StringMatch>& values, const Subject& subject) {
@@ -44,14 +46,15 @@ bool matches_beyond(const Match& match, const Subject& subject, By known) {
          positive(match.namespaces, By::kNamespace, [&] { return any(match.namespaces, name_space); }) &&
          !any(match.not_namespaces, name_space) &&
          positive(match.service_accounts, By::kServiceAccount, [&] { return any(match.service_accounts, peer.identity); }) &&
-         !any(match.not_service_accounts, peer.identity) &&
-         (match.source_ips.empty() || any(match.source_ips, peer.source)) && !any(match.not_source_ips, peer.source) &&
+         !any(match.not_service_accounts, peer.identity) && (match.source_ips.empty() || any(match.source_ips, peer.source)) &&
+         !any(match.not_source_ips, peer.source) &&
          (match.destination_ips.empty() || any(match.destination_ips, subject.destination.address)) &&
          !any(match.not_destination_ips, subject.destination.address);
 }
 
 bool matches(const Clause& clause, const Subject& subject) {
-  return clause.matches.empty() || std::ranges::any_of(clause.matches, [&](const Match& match) { return matches(match, subject); });
+  return clause.matches.empty() ||
+         std::ranges::any_of(clause.matches, [&](const Match& match) { return matches(match, subject); });
 }
 
 // A rule found in the index: of the clause it is filed by, only the match that brought it there is looked at.
@@ -105,7 +108,8 @@ struct Findings {
 
 }  // namespace
 
-Subject::Subject(const Peer& from, const Endpoint& to) : principal(from.identity ? from.identity->principal() : ""), peer(&from), destination(to) {}
+Subject::Subject(const Peer& from, const Endpoint& to)
+    : principal(from.identity ? from.identity->principal() : ""), peer(&from), destination(to) {}
 
 bool matches(const Match& match, const Subject& subject) { return matches_beyond(match, subject, By::kAny); }
 
@@ -122,7 +126,8 @@ std::string Verdict::text() const {
     default: break;
   }
   if (!policy) return allowed ? "allowed, no policy applies" : "denied because no ALLOW policy matches";
-  return std::format("{} by policy {}, rule {}: {}", allowed ? "allowed" : "denied", policy->key(), rule + 1, policy->rules[rule].text());
+  return std::format("{} by policy {}, rule {}: {}", allowed ? "allowed" : "denied", policy->key(), rule + 1,
+                     policy->rules[rule].text());
 }
 
 Verdict admit(const Mesh& mesh, const Workload& workload, const Peer& peer, const Endpoint& destination) {

@@ -80,8 +80,14 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"not destination port", {.not_destination_ports = {8080}}, false, false},
         Row{"not destination port other", {.not_destination_ports = {80}}, true, true},
         Row{"attributes are ANDed", {.principals = strings({"*"}), .destination_ports = {8080}}, true, false},
-        Row{"attributes are ANDed with negatives", {.namespaces = strings({"ns1"}), .not_destination_ports = {8080}}, false, false},
-        Row{"positive and negative of one attribute", {.namespaces = strings({"*"}), .not_namespaces = strings({"ns2"})}, true, false}),
+        Row{"attributes are ANDed with negatives",
+            {.namespaces = strings({"ns1"}), .not_destination_ports = {8080}},
+            false,
+            false},
+        Row{"positive and negative of one attribute",
+            {.namespaces = strings({"*"}), .not_namespaces = strings({"ns2"})},
+            true,
+            false}),
     [](const auto& row) {
       std::string name = row.param.name;
       for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
@@ -93,20 +99,25 @@ TEST(Rules, CombineAsTheTableSays) {
   const Match no{.namespaces = strings({"ns2"})};
   const Match empty;
 
-  EXPECT_TRUE(holds(Rule{}, kSleep));                                  // no clauses: everything
-  EXPECT_TRUE(holds(Rule{{Clause{}}}, kSleep));                        // no matches: true
-  EXPECT_FALSE(holds(Rule{{Clause{{empty}}}}, kSleep));                // only empty matches: false
+  EXPECT_TRUE(holds(Rule{}, kSleep));                    // no clauses: everything
+  EXPECT_TRUE(holds(Rule{{Clause{}}}, kSleep));          // no matches: true
+  EXPECT_FALSE(holds(Rule{{Clause{{empty}}}}, kSleep));  // only empty matches: false
   EXPECT_FALSE(holds(Rule{{Clause{{empty, empty}}}}, kSleep));
-  EXPECT_TRUE(holds(Rule{{Clause{{empty, yes}}}}, kSleep));            // matches: any
+  EXPECT_TRUE(holds(Rule{{Clause{{empty, yes}}}}, kSleep));  // matches: any
   EXPECT_TRUE(holds(Rule{{Clause{{no, yes}}}}, kSleep));
   EXPECT_FALSE(holds(Rule{{Clause{{no, no}}}}, kSleep));
-  EXPECT_FALSE(holds(Rule{{Clause{{yes}}, Clause{{no}}}}, kSleep));    // clauses: all
+  EXPECT_FALSE(holds(Rule{{Clause{{yes}}, Clause{{no}}}}, kSleep));  // clauses: all
   EXPECT_TRUE(holds(Rule{{Clause{{yes}}, Clause{}, Clause{{yes}}}}, kSleep));
   EXPECT_FALSE(holds(Rule{{Clause{{yes}}, Clause{{empty}}}}, kSleep));
 }
 
-Policy policy(std::string_view name, Action action, std::vector<Rule> rules, Scope scope = Scope::kNamespace, std::string_view name_space = "ns") {
-  return {.name = std::string(name), .name_space = std::string(name_space), .scope = scope, .action = action, .rules = std::move(rules)};
+Policy policy(std::string_view name, Action action, std::vector<Rule> rules, Scope scope = Scope::kNamespace,
+              std::string_view name_space = "ns") {
+  return {.name = std::string(name),
+          .name_space = std::string(name_space),
+          .scope = scope,
+          .action = action,
+          .rules = std::move(rules)};
 }
 Rule from(std::string_view principal) { return {{Clause{{Match{.principals = strings({principal})}}}}}; }
 const Rule kAnything;
@@ -138,7 +149,9 @@ TEST(Admit, AllowsEverythingWithoutPolicies) {
 }
 
 TEST(Admit, DenyWinsOverAllow) {
-  auto world = World().with(policy("allow", Action::kAllow, {kAnything})).with(policy("deny", Action::kDeny, {from("td/ns/ns1/sa/sleep")}));
+  auto world = World()
+                   .with(policy("allow", Action::kAllow, {kAnything}))
+                   .with(policy("deny", Action::kDeny, {from("td/ns/ns1/sa/sleep")}));
 
   const Verdict denied = world.verdict(kSleep);
   EXPECT_FALSE(denied.allowed);
@@ -172,8 +185,13 @@ TEST(Admit, OnlyPoliciesInScopeCount) {
   EXPECT_TRUE(World().with(policy("p", Action::kDeny, {kAnything}, Scope::kNamespace, "elsewhere")).verdict(kSleep).allowed);
   EXPECT_FALSE(World().with(policy("p", Action::kDeny, {kAnything}, Scope::kGlobal, "root")).verdict(kSleep).allowed);
   EXPECT_TRUE(World().with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector)).verdict(kSleep).allowed);
-  EXPECT_FALSE(World().with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector)).naming("ns/p").verdict(kSleep).allowed);
-  EXPECT_FALSE(World().with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector, "root")).naming("root/p").verdict(kSleep).allowed);
+  EXPECT_FALSE(
+      World().with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector)).naming("ns/p").verdict(kSleep).allowed);
+  EXPECT_FALSE(World()
+                   .with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector, "root"))
+                   .naming("root/p")
+                   .verdict(kSleep)
+                   .allowed);
 }
 
 TEST(Admit, AllowsOfDifferentScopesAreAlternatives) {
@@ -186,15 +204,20 @@ TEST(Admit, AllowsOfDifferentScopesAreAlternatives) {
 }
 
 TEST(Admit, RefusesPlaintextWhenStrict) {
-  auto world = World().with(policy("istio_converted_static_strict", Action::kDeny, {kNoIdentity}, Scope::kWorkloadSelector, "istio-system"))
-                   .naming("istio-system/istio_converted_static_strict");
+  auto world =
+      World()
+          .with(policy("istio_converted_static_strict", Action::kDeny, {kNoIdentity}, Scope::kWorkloadSelector, "istio-system"))
+          .naming("istio-system/istio_converted_static_strict");
 
   EXPECT_TRUE(world.verdict(kSleep).allowed);
   EXPECT_EQ(world.verdict(kPlain).policy_name(), "istio-system/istio_converted_static_strict");
 }
 
 TEST(Admit, SaysWhichNamedPolicyIsUnknownUnlessAnotherDenies) {
-  auto world = World().with(policy("deny", Action::kDeny, {kNoIdentity})).with(policy("allow", Action::kAllow, {kAnything})).naming("ns/missing");
+  auto world = World()
+                   .with(policy("deny", Action::kDeny, {kNoIdentity}))
+                   .with(policy("allow", Action::kAllow, {kAnything}))
+                   .naming("ns/missing");
 
   const Verdict waiting = world.verdict(kSleep);
   EXPECT_FALSE(waiting.allowed);
@@ -252,7 +275,8 @@ class Anything {
 
   std::vector<StringMatch> some(std::initializer_list<std::string_view> texts) {
     std::vector<StringMatch> out;
-    for (unsigned i = 1 + upto(2); i > 0; --i) out.push_back(StringMatch::parse(*(texts.begin() + upto(static_cast<unsigned>(texts.size())))));
+    for (unsigned i = 1 + upto(2); i > 0; --i)
+      out.push_back(StringMatch::parse(*(texts.begin() + upto(static_cast<unsigned>(texts.size())))));
     return out;
   }
   Match match() {
@@ -297,7 +321,10 @@ bool allowed_by_meaning(const std::vector<Policy>& policies, const Peer& peer, c
 }
 
 TEST(Admit, TheIndexAgreesWithTheMeaningOfRandomPolicies) {
-  const std::vector<Peer> peers{{Identity{"td", "a", "x"}, kSleep.source}, {Identity{"td", "b", "y"}, kPlain.source}, {Identity{"td", "a", "z"}, kPlain.source}, kPlain};
+  const std::vector<Peer> peers{{Identity{"td", "a", "x"}, kSleep.source},
+                                {Identity{"td", "b", "y"}, kPlain.source},
+                                {Identity{"td", "a", "z"}, kPlain.source},
+                                kPlain};
   for (unsigned seed = 0; seed < 3000; ++seed) {
     Anything anything(seed);
     World world;
@@ -310,7 +337,8 @@ TEST(Admit, TheIndexAgreesWithTheMeaningOfRandomPolicies) {
       if (next.scope == Scope::kWorkloadSelector && (i == 0 || i > 2)) world.workload.policies = {next.key()};
     }
     std::erase_if(policies, [&](const Policy& each) {
-      return each.scope == Scope::kWorkloadSelector && std::ranges::find(world.workload.policies, each.key()) == world.workload.policies.end();
+      return each.scope == Scope::kWorkloadSelector &&
+             std::ranges::find(world.workload.policies, each.key()) == world.workload.policies.end();
     });
     // A name that survived a change of scope still names the policy.
     for (const Peer& peer : peers) {
@@ -325,7 +353,8 @@ TEST(Admit, TheIndexAgreesWithTheMeaningOfRandomPolicies) {
 
 TEST(Admit, ManyPoliciesCostLittle) {
   World world;
-  for (int i = 0; i < 10000; ++i) world.with(policy("p" + std::to_string(i), Action::kAllow, {from("td/ns/n" + std::to_string(i) + "/sa/s")}));
+  for (int i = 0; i < 10000; ++i)
+    world.with(policy("p" + std::to_string(i), Action::kAllow, {from("td/ns/n" + std::to_string(i) + "/sa/s")}));
   const Peer peer{Identity{"td", "n9999", "s"}, kSleep.source};
   const auto start = std::chrono::steady_clock::now();
 

@@ -31,8 +31,12 @@ TEST(Baggage, ReadsRepeatedHeadersAndTheLastValueWins) {
   read.add("k8s.cluster.name=c1,k8s.namespace.name=a,k8s.deployment.name=d,unknown=1,broken,,=x");
   read.add("k8s.namespace.name=b,service.name=s=1,service.version=,cloud.region=r");
 
-  EXPECT_EQ(read, (Baggage{.cluster_id = "c1", .name_space = "b", .workload_name = "d", .workload_type = "deployment",
-                           .canonical_name = "s=1", .region = "r"}));
+  EXPECT_EQ(read, (Baggage{.cluster_id = "c1",
+                           .name_space = "b",
+                           .workload_name = "d",
+                           .workload_type = "deployment",
+                           .canonical_name = "s=1",
+                           .region = "r"}));
 }
 
 }  // namespace

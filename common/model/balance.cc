@@ -98,7 +98,8 @@ std::uint64_t next(std::uint64_t random) {  // splitmix64
 
 // Endpoints that are all alike: guess until one can be used. Finds one of many at once, and is as fair as looking at all of them.
 const ServiceEndpoint* guess(const ServiceState& state, const Question& question, std::uint64_t random) {
-  const bool alike = state.weighted == 0 && (question.balancing.mode == Mode::kUnspecified || question.balancing.routing_preference.empty());
+  const bool alike =
+      state.weighted == 0 && (question.balancing.mode == Mode::kUnspecified || question.balancing.routing_preference.empty());
   if (!alike || state.endpoints.empty()) return nullptr;
   for (int attempt = 0; attempt < 8; ++attempt) {
     const ServiceEndpoint& endpoint = state.endpoints.nth(below(random, state.endpoints.size())).second;
@@ -151,7 +152,8 @@ std::string explain(const ServiceState& state, const Question& question) {
   add(unhealthy, "unhealthy");
   add(port, "without that port");
   add(address, "without a usable address");
-  add(elsewhere, question.balancing.mode == Mode::kStrict ? "outside the locality that the service is bound to" : "with weight 0");
+  add(elsewhere,
+      question.balancing.mode == Mode::kStrict ? "outside the locality that the service is bound to" : "with weight 0");
   return out.empty() ? "it has none" : out;
 }
 
@@ -173,7 +175,8 @@ Result<Picked> pick(const ServiceState& state, const Workload& source, const End
   const ServiceEndpoint* endpoint = guess(state, question, random);
   if (!endpoint) endpoint = search(state, question, random);
   if (!endpoint) {
-    return failure(std::format("no healthy endpoint of service {} for port {} ({})", service.key(), requested.port, explain(state, question)),
+    return failure(std::format("no healthy endpoint of service {} for port {} ({})", service.key(), requested.port,
+                               explain(state, question)),
                    Reason::kNoEndpoint);
   }
   return picked(*endpoint, question);

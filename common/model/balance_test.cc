@@ -74,7 +74,9 @@ TEST(Pick, TakesAllEndpointsEquallyByDefault) {
 
 TEST(Pick, WeighsByCapacity) {
   World world;
-  world.endpoint("10.0.0.1", [](Workload& w) { w.capacity = 3; }).endpoint("10.0.0.2").endpoint("10.0.0.3", [](Workload& w) { w.capacity = 0; });
+  world.endpoint("10.0.0.1", [](Workload& w) { w.capacity = 3; }).endpoint("10.0.0.2").endpoint("10.0.0.3", [](Workload& w) {
+    w.capacity = 0;
+  });
 
   expect_near(world.shares(), {{"10.0.0.1", 75}, {"10.0.0.2", 25}});
 }
@@ -82,7 +84,8 @@ TEST(Pick, WeighsByCapacity) {
 TEST(Pick, StaysFairWhenMostEndpointsAreUnhealthy) {
   World world;
   for (int i = 0; i < 60; ++i) {
-    world.endpoint("10.0.0." + std::to_string(i), [&](Workload& w) { w.health = i % 30 ? Health::kUnhealthy : Health::kHealthy; });
+    world.endpoint("10.0.0." + std::to_string(i),
+                   [&](Workload& w) { w.health = i % 30 ? Health::kUnhealthy : Health::kHealthy; });
   }
 
   expect_near(world.shares(), {{"10.0.0.0", 50}, {"10.0.0.30", 50}});
@@ -134,7 +137,8 @@ TEST(Pick, StrictUsesOnlyEndpointsThatMatchEveryScope) {
   world.endpoint("10.0.0.1", [](Workload& w) { w.node = "n2"; });
   const auto refused = world.pick();
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().text, "no healthy endpoint of service ns/h for port 80 (1 outside the locality that the service is bound to)");
+  EXPECT_EQ(refused.error().text,
+            "no healthy endpoint of service ns/h for port 80 (1 outside the locality that the service is bound to)");
 
   world.endpoint("10.0.0.2", [](Workload& w) { w.node = "n1"; });
   expect_near(world.shares(), {{"10.0.0.2", 100}});
@@ -205,7 +209,9 @@ TEST(Pick, SkipsEndpointsWithoutAUsableAddress) {
   world.endpoint("10.0.0.1");
   EXPECT_EQ(world.pick().error().text, "no healthy endpoint of service ns/h for port 80 (2 without a usable address)");
 
-  world.endpoint("", [](Workload& w) { w.network = "net2", w.network_gateway = GatewayAddress{NetworkAddress{"net2", ip("1.1.1.1")}, 15008}; });
+  world.endpoint("", [](Workload& w) {
+    w.network = "net2", w.network_gateway = GatewayAddress{NetworkAddress{"net2", ip("1.1.1.1")}, 15008};
+  });
   const auto picked = world.pick();
   ASSERT_TRUE(picked);
   EXPECT_TRUE(picked->address.is_none());

@@ -200,7 +200,9 @@ const PolicySet* Mesh::named_policy(std::string_view key) const {
   return found ? found->get() : nullptr;
 }
 
-const PolicySet* Mesh::namespace_policies(std::string_view name_space) const { return named_policy(std::string(name_space) + "/"); }
+const PolicySet* Mesh::namespace_policies(std::string_view name_space) const {
+  return named_policy(std::string(name_space) + "/");
+}
 const PolicySet* Mesh::global_policies() const { return named_policy(""); }
 
 void Mesh::each_workload(const std::function<void(const WorkloadRef&)>& visit) const {
@@ -239,8 +241,10 @@ void MeshBuilder::relink(const WorkloadRef& before, const WorkloadRef& after) {
   move_keys(mesh_.by_pod_, pod_of(before), pod_of(after), before, after, ByClaim());
   move_keys(mesh_.by_hostname_, hostname_of(before), hostname_of(after), before, after, ByClaim());
   relink_endpoints(before, after);
-  const bool judged_as_before = before && after && before->policies == after->policies && before->name_space == after->name_space;
-  if (!judged_as_before) ++mesh_.policy_epoch_;
+  static const std::vector<std::string> kNone;
+  const bool other_policies = (before ? before->policies : kNone) != (after ? after->policies : kNone);
+  const bool moved = before && after && before->name_space != after->name_space;
+  if (other_policies || moved) ++mesh_.policy_epoch_;
 }
 
 void MeshBuilder::relink_endpoints(const WorkloadRef& before, const WorkloadRef& after) {

@@ -170,7 +170,10 @@ TEST(Mesh, CountsEndpointsWithAWeight) {
 }
 
 TEST(Mesh, RanksExactAddressesByNamespaceThenCanonicalThenPreferredThenArrival) {
-  const auto canonical = [](Service value) { value.canonical = true; return value; };
+  const auto canonical = [](Service value) {
+    value.canonical = true;
+    return value;
+  };
   MeshBuilder builder("preferred");
   builder.upsert(service("first", "h", {vip("10.96.0.1")}));
   builder.upsert(service("second", "h", {vip("10.96.0.1")}));
@@ -248,6 +251,8 @@ TEST(Mesh, ThePolicyEpochMovesOnlyWithWhatDecidesAdmission) {
   auto workload = pod("a", "10.0.0.1");
   builder.upsert(workload);
   const auto start = builder.current().policy_epoch();
+  builder.upsert(pod("b", "10.0.0.2"));
+  builder.remove_workload("c1//Pod/ns/b");
 
   workload.health = Health::kUnhealthy;
   builder.upsert(workload);
@@ -266,7 +271,10 @@ TEST(Mesh, ThePolicyEpochMovesOnlyWithWhatDecidesAdmission) {
   builder.upsert(policy);
   EXPECT_EQ(builder.current().policy_epoch(), arrived);
   EXPECT_TRUE(builder.remove_policy("ns/p"));
-  EXPECT_GT(builder.current().policy_epoch(), arrived);
+  const auto gone = builder.current().policy_epoch();
+  EXPECT_GT(gone, arrived);
+  builder.remove_workload(workload.uid);
+  EXPECT_GT(builder.current().policy_epoch(), gone);
 }
 
 TEST(Mesh, APolicyThatChangesItsScopeLeavesTheOldOne) {
@@ -290,7 +298,8 @@ TEST(Mesh, APolicyThatChangesItsScopeLeavesTheOldOne) {
 TEST(Mesh, OneChangeOfALargeMeshIsCheap) {
   MeshBuilder builder;
   for (int i = 0; i < 20000; ++i) {
-    auto workload = pod(std::to_string(i), "10." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) + "." + std::to_string(i % 256));
+    auto workload = pod(std::to_string(i),
+                        "10." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) + "." + std::to_string(i % 256));
     workload.services["ns/s" + std::to_string(i % 10)] = {{80, 8080}};
     builder.upsert(std::move(workload));
   }

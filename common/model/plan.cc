@@ -73,14 +73,17 @@ Result<Plan> to_service(const ServiceState& state, const Workload& source, const
   if (const GatewayAddress* waypoint = waypoint_of(*service)) {
     return not_yet(std::format("service {} is reached through the waypoint {}", service->key(), waypoint->text()));
   }
-  if (service->load_balancing && service->load_balancing->mode == LoadBalancing::Mode::kPassthrough) return passthrough(destination, service);
+  if (service->load_balancing && service->load_balancing->mode == LoadBalancing::Mode::kPassthrough)
+    return passthrough(destination, service);
   auto picked = pick(state, source, destination, random);
   if (!picked) return std::unexpected(std::move(picked.error()));
   if (picked->workload->network != source.network) {
-    return not_yet(std::format("endpoint {} of service {} is in the network \"{}\"", picked->workload->uid, service->key(), picked->workload->network));
+    return not_yet(std::format("endpoint {} of service {} is in the network \"{}\"", picked->workload->uid, service->key(),
+                               picked->workload->network));
   }
   if (picked->address.is_none()) {
-    return not_yet(std::format("endpoint {} of service {} is known by its name {} alone", picked->workload->uid, service->key(), picked->workload->hostname));
+    return not_yet(std::format("endpoint {} of service {} is known by its name {} alone", picked->workload->uid, service->key(),
+                               picked->workload->hostname));
   }
   return direct(picked->workload, {picked->address, picked->port}, service, true);
 }
@@ -117,9 +120,11 @@ Result<Target> target_of(const Mesh& mesh, const Workload& own, const Authority&
   const ServiceState* state = mesh.service_by_hostname(authority.hostname, own.name_space);
   if (!state) return failure("the authority " + authority.text() + " names no service", Reason::kNoService);
   const auto mapping = own.services.find(state->service->key());
-  const std::uint16_t port = target_port(*state->service, mapping == own.services.end() ? PortMap() : mapping->second, authority.port);
+  const std::uint16_t port =
+      target_port(*state->service, mapping == own.services.end() ? PortMap() : mapping->second, authority.port);
   if (port == 0) {
-    return failure(std::format("service {} has no port {} on workload {}", state->service->key(), authority.port, own.uid), Reason::kNoService);
+    return failure(std::format("service {} has no port {} on workload {}", state->service->key(), authority.port, own.uid),
+                   Reason::kNoService);
   }
   return Target{port, state->service};
 }
@@ -129,7 +134,9 @@ Result<Target> target_of(const Mesh& mesh, const Workload& own, const Authority&
 bool is_illegal_port(std::uint16_t port) { return port == 15001 || port == 15006 || port == kHbonePort; }
 
 Result<Authority> Authority::parse(std::string_view text) {
-  const auto bad = [&] { return failure("authority \"" + std::string(text) + "\" is not address:port or hostname:port", Reason::kBadRequest); };
+  const auto bad = [&] {
+    return failure("authority \"" + std::string(text) + "\" is not address:port or hostname:port", Reason::kBadRequest);
+  };
   if (auto endpoint = Endpoint::parse(text)) {
     if (endpoint->port == 0) return bad();
     return Authority{{}, endpoint->address, endpoint->port};
@@ -161,12 +168,13 @@ Result<Plan> plan_outbound(const Mesh& mesh, const Workload& source, const Endpo
   return passthrough(destination, nullptr);
 }
 
-Result<InboundPlan> plan_inbound(const Mesh& mesh, const Workload& own, const IpAddress& tunnel_address, const Authority& authority,
-                                 std::string_view forwarded_host) {
+Result<InboundPlan> plan_inbound(const Mesh& mesh, const Workload& own, const IpAddress& tunnel_address,
+                                 const Authority& authority, std::string_view forwarded_host) {
   const bool addressed = !authority.hostname.empty() || authority.address == tunnel_address || own.application_tunnel ||
                          serves(mesh, own, tunnel_address, {own.network, authority.address});
   if (!addressed) {
-    return failure(std::format("asked for {}, but this is {} ({})", authority.text(), tunnel_address.text(), own.uid), Reason::kBadRequest);
+    return failure(std::format("asked for {}, but this is {} ({})", authority.text(), tunnel_address.text(), own.uid),
+                   Reason::kBadRequest);
   }
   auto target = target_of(mesh, own, authority);
   if (!target) return std::unexpected(std::move(target.error()));
@@ -176,7 +184,8 @@ Result<InboundPlan> plan_inbound(const Mesh& mesh, const Workload& own, const Ip
     }
     if (own.application_tunnel->port != 0) target->port = own.application_tunnel->port;
   }
-  if (is_illegal_port(target->port)) return failure("port " + std::to_string(target->port) + " is ztunnel's own", Reason::kIllegalPort);
+  if (is_illegal_port(target->port))
+    return failure("port " + std::to_string(target->port) + " is ztunnel's own", Reason::kIllegalPort);
   InboundPlan plan{{tunnel_address, target->port}, std::move(target->service)};
   if (!plan.service) plan.service = guess_service(mesh, own, target->port, forwarded_host);
   return plan;

@@ -74,8 +74,9 @@ TEST(PlanOutbound, APodAddressIsReachedThroughATunnelWithItsOwnPort) {
   ASSERT_TRUE(plan);
   EXPECT_EQ(plan->dial, to("10.0.0.2:15008"));
   EXPECT_EQ(plan->target.text(), "10.0.0.2:8080");
-  EXPECT_THAT(plan->expect, ElementsAre(Identity{"cluster.local", "ns", "server"}));  // a service's names count only when it was addressed
-  EXPECT_EQ(plan->service->hostname, "server.ns.svc");                               // guessed by the port
+  EXPECT_THAT(plan->expect,
+              ElementsAre(Identity{"cluster.local", "ns", "server"}));  // a service's names count only when it was addressed
+  EXPECT_EQ(plan->service->hostname, "server.ns.svc");                  // guessed by the port
   EXPECT_FALSE(plan->service_addressed);
 }
 
@@ -144,7 +145,8 @@ TEST(PlanOutbound, AWaypointIsNotYetAndNeverBypassed) {
   const auto refused = by_service.out("10.96.0.1:80");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().reason, Reason::kNotYet);
-  EXPECT_EQ(refused.error().text, "service ns/server.ns.svc is reached through the waypoint ns/waypoint.ns.svc:15008 (not supported yet)");
+  EXPECT_EQ(refused.error().text,
+            "service ns/server.ns.svc is reached through the waypoint ns/waypoint.ns.svc:15008 (not supported yet)");
   EXPECT_TRUE(by_service.out("10.0.0.2:8080"));  // the service's waypoint is not the pod's
 
   World weighted;
@@ -300,8 +302,8 @@ TEST(Authority, ReadsAddressesAndHostnames) {
 }
 
 TEST(Authority, RefusesEverythingElse) {
-  for (const char* text : {"", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:65536", "fd00::1", "name", "name:", ":80", "name:x", "name:80x",
-                           "na me:80", "http://name:80", "[fd00::1]", "[::1]:0", "name:-1", "name: 80"}) {
+  for (const char* text : {"", ":", "10.0.0.1", "10.0.0.1:", "10.0.0.1:0", "10.0.0.1:65536", "fd00::1", "name", "name:", ":80",
+                           "name:x", "name:80x", "na me:80", "http://name:80", "[fd00::1]", "[::1]:0", "name:-1", "name: 80"}) {
     const auto authority = Authority::parse(text);
     ASSERT_FALSE(authority) << text;
     EXPECT_EQ(authority.error().reason, Reason::kBadRequest);

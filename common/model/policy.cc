@@ -50,9 +50,9 @@ bool StringMatch::matches(std::string_view subject) const {
 }
 
 bool Match::empty() const {
-  return namespaces.empty() && not_namespaces.empty() && principals.empty() && not_principals.empty() && service_accounts.empty() &&
-         not_service_accounts.empty() && source_ips.empty() && not_source_ips.empty() && destination_ips.empty() &&
-         not_destination_ips.empty() && destination_ports.empty() && not_destination_ports.empty();
+  return namespaces.empty() && not_namespaces.empty() && principals.empty() && not_principals.empty() &&
+         service_accounts.empty() && not_service_accounts.empty() && source_ips.empty() && not_source_ips.empty() &&
+         destination_ips.empty() && not_destination_ips.empty() && destination_ports.empty() && not_destination_ports.empty();
 }
 
 std::string Match::text() const {

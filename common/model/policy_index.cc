@@ -12,7 +12,8 @@ using By = FiledRule::By;
 using Keys = std::vector<std::string>;
 
 bool all_exact(const std::vector<StringMatch>& values) {
-  return !values.empty() && std::ranges::all_of(values, [](const StringMatch& value) { return value.kind == StringMatch::Kind::kExact; });
+  return !values.empty() &&
+         std::ranges::all_of(values, [](const StringMatch& value) { return value.kind == StringMatch::Kind::kExact; });
 }
 
 // The keys under which a match can be found by this attribute; nothing when the attribute does not bound it.

@@ -14,7 +14,8 @@ std::string encode(const SigningRequest& request) {
   istio::v1::auth::IstioCertificateRequest out;
   out.set_csr(request.csr_pem);
   out.set_validity_duration(request.lifetime.count());
-  if (!request.identity.empty()) (*out.mutable_metadata()->mutable_fields())["ImpersonatedIdentity"].set_string_value(request.identity);
+  if (!request.identity.empty())
+    (*out.mutable_metadata()->mutable_fields())["ImpersonatedIdentity"].set_string_value(request.identity);
   return out.SerializeAsString();
 }
 
@@ -56,7 +57,8 @@ CaClient::CaClient(net::Loop& loop, CaOptions options) : state_(new State{loop, 
 CaClient::~CaClient() = default;
 
 net::Task<Result<SignedChain>> CaClient::sign(SigningRequest request) {
-  const std::string what = "asking " + state_->options.address + " for a certificate" + (request.identity.empty() ? "" : " of " + request.identity);
+  const std::string what =
+      "asking " + state_->options.address + " for a certificate" + (request.identity.empty() ? "" : " of " + request.identity);
   const auto fail = [&what](Error error) -> Result<SignedChain> {
     error.reason = Reason::kIdentityError;
     return std::unexpected(std::move(error).during(what));
@@ -69,11 +71,12 @@ net::Task<Result<SignedChain>> CaClient::sign(SigningRequest request) {
   net::Event answered(state_->loop);
   Ended how;
   std::string message;
-  const Unary call(state_->loop, **channel, kPath, *metadata, encode(request), state_->options.deadline, [&](Ended status, std::string bytes) {
-    how = std::move(status);
-    message = std::move(bytes);
-    answered.set();
-  });
+  const Unary call(state_->loop, **channel, kPath, *metadata, encode(request), state_->options.deadline,
+                   [&](Ended status, std::string bytes) {
+                     how = std::move(status);
+                     message = std::move(bytes);
+                     answered.set();
+                   });
   co_await answered.wait();
 
   if (!how.ok()) co_return fail({how.describe()});

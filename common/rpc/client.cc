@@ -31,10 +31,10 @@ grpc::ChannelArguments arguments(const Server& server) {
   out.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kPingInterval);
   out.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeout);
   out.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  out.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeout);      // is also the limit of one attempt to connect
-  out.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);                   // a new channel is a new connection, with the roots of now
-  out.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);                           // the environment's proxy is for web clients
-  out.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);           // no policy from DNS records
+  out.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeout);  // is also the limit of one attempt to connect
+  out.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);               // a new channel is a new connection, with the roots of now
+  out.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);                       // the environment's proxy is for web clients
+  out.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);       // no policy from DNS records
   out.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   if (!server.name.empty()) out.SetSslTargetNameOverride(server.name);
   return out;
@@ -76,7 +76,9 @@ Result<std::string> parse_address(const std::string& url) {
   if (colon == rest.npos || colon == 0 || rest.back() == ']') return bad("no port (write https://host:port or host:port)");
   const std::string_view host = rest.substr(0, colon);
   const bool bracketed = host.starts_with('[') && host.ends_with(']');
-  const bool clean = std::ranges::all_of(host, [&](unsigned char c) { return std::isalnum(c) || c == '.' || c == '-' || c == '_' || (bracketed && (c == ':' || c == '[' || c == ']')); });
+  const bool clean = std::ranges::all_of(host, [&](unsigned char c) {
+    return std::isalnum(c) || c == '.' || c == '-' || c == '_' || (bracketed && (c == ':' || c == '[' || c == ']'));
+  });
   std::uint16_t port = 0;
   const auto [end, error] = std::from_chars(rest.data() + colon + 1, rest.data() + rest.size(), port);
   if (!clean) return bad("not a host name or address");
@@ -85,9 +87,11 @@ Result<std::string> parse_address(const std::string& url) {
 }
 
 std::string Ended::describe() const {
-  static constexpr std::array kNames{"OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-                                     "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-                                     "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+  static constexpr std::array kNames{
+      "OK",        "CANCELLED",      "UNKNOWN",           "INVALID_ARGUMENT",   "DEADLINE_EXCEEDED",
+      "NOT_FOUND", "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION",
+      "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
+      "DATA_LOSS", "UNAUTHENTICATED"};
   const bool known = code >= 0 && static_cast<std::size_t>(code) < kNames.size();
   const std::string label = known ? kNames[static_cast<std::size_t>(code)] : "code " + std::to_string(code);
   return text.empty() ? label : label + ": " + text;
@@ -109,8 +113,10 @@ Channel::Channel(Channel&&) noexcept = default;
 Channel& Channel::operator=(Channel&&) noexcept = default;
 
 // Started, written and released on the loop; gRPC's threads only post. A hold keeps OnDone away while the loop may still start something.
-struct Stream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>, std::enable_shared_from_this<Stream::Call> {
-  Call(net::Loop& loop, std::shared_ptr<Channel::State> to, Events what) : door(loop), channel(std::move(to)), stub(channel->channel), events(std::move(what)) {}
+struct Stream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                            std::enable_shared_from_this<Stream::Call> {
+  Call(net::Loop& loop, std::shared_ptr<Channel::State> to, Events what)
+      : door(loop), channel(std::move(to)), stub(channel->channel), events(std::move(what)) {}
 
   void start(const std::string& path, const Metadata& metadata) {
     self = shared_from_this();

@@ -42,7 +42,8 @@ struct Certificates {
   // A self-signed certificate is its own root.
   void make(const std::string& name, const std::string& host) const {
     const std::string command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=" + name +
-                                " -addext subjectAltName=DNS:" + host + ",IP:127.0.0.1 -keyout " + key(name) + " -out " + certificate(name) + " 2>/dev/null";
+                                " -addext subjectAltName=DNS:" + host + ",IP:127.0.0.1 -keyout " + key(name) + " -out " +
+                                certificate(name) + " 2>/dev/null";
     CULVERT_CHECK(std::system(command.c_str()) == 0);
   }
   std::string certificate(const std::string& name) const { return folder + "/" + name + ".pem"; }
@@ -57,11 +58,16 @@ struct World : testing::Test {
   net::Loop loop;
   std::vector<CallRef> calls;
   std::function<void(CallRef)> on_call = [](CallRef) {};
-  std::unique_ptr<CallServer> server = CallServer::start(loop, {.address = "127.0.0.1:0", .certificate_file = certificates().certificate("ca"), .key_file = certificates().key("ca")},
-                                                         [this](CallRef call) { calls.push_back(call), on_call(call); }).value();
+  std::unique_ptr<CallServer> server =
+      CallServer::start(
+          loop,
+          {.address = "127.0.0.1:0", .certificate_file = certificates().certificate("ca"), .key_file = certificates().key("ca")},
+          [this](CallRef call) { calls.push_back(call), on_call(call); })
+          .value();
 
   Server trusted(const std::string& host = "localhost") {
-    return {.address = host + ":" + std::to_string(server->port()), .roots_pem = slurp(certificates().certificate("ca")), .name = ""};
+    return {
+        .address = host + ":" + std::to_string(server->port()), .roots_pem = slurp(certificates().certificate("ca")), .name = ""};
   }
   // Runs the loop until `done` or the test's patience ends.
   void until(const std::function<bool()>& done) {
@@ -77,7 +83,8 @@ struct Heard {
   std::vector<std::string> messages;
   std::optional<Ended> ended;
   Stream::Events events() {
-    return {[this](std::string message) { messages.push_back(std::move(message)); }, [this](Ended how) { ended = std::move(how); }};
+    return {[this](std::string message) { messages.push_back(std::move(message)); },
+            [this](Ended how) { ended = std::move(how); }};
   }
 };
 
@@ -114,7 +121,8 @@ TEST_F(World, AStreamMayBeDestroyedInItsOwnEventsAndAtAnyTime) {
   const Channel channel(trusted());
   std::optional<Stream> stream;
   int heard = 0;
-  stream.emplace(loop, channel, "/a.B/C", Metadata{}, Stream::Events{[&](std::string) { ++heard, stream.reset(); }, [&](Ended) { FAIL(); }});
+  stream.emplace(loop, channel, "/a.B/C", Metadata{},
+                 Stream::Events{[&](std::string) { ++heard, stream.reset(); }, [&](Ended) { FAIL(); }});
   until([&] { return heard == 1; });
 
   for (int i = 0; i < 50; ++i) {
@@ -176,7 +184,8 @@ TEST_F(World, AcceptsTheOverriddenNameAndAddresses) {
 
 TEST_F(World, BothEndsSpeakTls13Only) {
   const auto handshake = [&](const std::string& version) {
-    const std::string command = "timeout 10 openssl s_client -connect 127.0.0.1:" + std::to_string(server->port()) + " " + version + " -alpn h2 </dev/null >/dev/null 2>&1";
+    const std::string command = "timeout 10 openssl s_client -connect 127.0.0.1:" + std::to_string(server->port()) + " " +
+                                version + " -alpn h2 </dev/null >/dev/null 2>&1";
     return std::system(command.c_str()) == 0;
   };
 
@@ -185,8 +194,9 @@ TEST_F(World, BothEndsSpeakTls13Only) {
 
   // The client: a server that knows nothing newer than 1.2.
   const int port = 20000 + static_cast<int>(::getpid() % 10000);
-  const std::string command = "timeout 10 openssl s_server -accept 127.0.0.1:" + std::to_string(port) + " -tls1_2 -alpn h2 -quiet -cert " +
-                              certificates().certificate("ca") + " -key " + certificates().key("ca") + " >/dev/null 2>&1 & echo $!";
+  const std::string command = "timeout 10 openssl s_server -accept 127.0.0.1:" + std::to_string(port) +
+                              " -tls1_2 -alpn h2 -quiet -cert " + certificates().certificate("ca") + " -key " +
+                              certificates().key("ca") + " >/dev/null 2>&1 & echo $!";
   FILE* pipe = ::popen(command.c_str(), "r");
   int pid = 0;
   ASSERT_EQ(std::fscanf(pipe, "%d", &pid), 1);
@@ -228,15 +238,19 @@ TEST_F(World, AUnaryCallIsAnsweredOrTimesOut) {
     until([&] { return ended.has_value(); });
     EXPECT_THAT(ended->describe(), HasSubstr("DEADLINE_EXCEEDED"));
   }
-  { const Unary abandoned(loop, channel, "/a.B/Silent", {}, "hello", 5s, [](Ended, std::string) { FAIL(); }); }
+  {
+    const Unary abandoned(loop, channel, "/a.B/Silent", {}, "hello", 5s, [](Ended, std::string) { FAIL(); });
+  }
 }
 
 struct CaWorld : World {
   std::string token = certificates().folder + "/token";
   CaWorld() { spit(token, "secret\n"); }
   CaOptions options() {
-    return {.address = "https://localhost:" + std::to_string(server->port()), .name = "",
-            .credentials = {.token_file = token, .roots = certificates().certificate("ca"), .cluster_id = "c1", .extra = {{"x-extra", "1"}}}};
+    return {.address = "https://localhost:" + std::to_string(server->port()),
+            .name = "",
+            .credentials = {
+                .token_file = token, .roots = certificates().certificate("ca"), .cluster_id = "c1", .extra = {{"x-extra", "1"}}}};
   }
   void answer_with(std::vector<std::string> chain) {
     on_call = [chain](CallRef call) {
@@ -244,7 +258,9 @@ struct CaWorld : World {
                       istio::v1::auth::IstioCertificateResponse out;
                       for (const auto& pem : chain) out.add_cert_chain(pem);
                       call->answer(out.SerializeAsString());
-                    }, {}, {}});
+                    },
+                    {},
+                    {}});
     };
   }
 };
@@ -261,7 +277,9 @@ TEST_F(CaWorld, AsksAsIstioDoes) {
                     istio::v1::auth::IstioCertificateResponse out;
                     for (const char* pem : {"leaf", "intermediate", "roots"}) out.add_cert_chain(pem);
                     call->answer(out.SerializeAsString());
-                  }, {}, {}});
+                  },
+                  {},
+                  {}});
   };
   CaClient client(loop, options());
 
@@ -305,7 +323,9 @@ TEST_F(CaWorld, ReadsTokenAndRootsAnewForEveryCall) {
                     istio::v1::auth::IstioCertificateResponse out;
                     out.add_cert_chain("leaf"), out.add_cert_chain("roots");
                     call->answer(out.SerializeAsString());
-                  }, {}, {}});
+                  },
+                  {},
+                  {}});
   };
   auto how = options();
   how.credentials.roots = certificates().folder + "/roots.pem";
@@ -330,7 +350,8 @@ TEST(Credentials, WithoutATokenSayNothingOfThemselves) {
 TEST(Credentials, RefuseATokenThatNoHeaderCanCarry) {
   const std::string path = certificates().folder + "/bad-token";
   spit(path, "two words");
-  EXPECT_THAT((Credentials{.token_file = path, .roots = "", .cluster_id = ""}).metadata().error().text, HasSubstr("holds a character"));
+  EXPECT_THAT((Credentials{.token_file = path, .roots = "", .cluster_id = ""}).metadata().error().text,
+              HasSubstr("holds a character"));
   spit(path, "\n");
   EXPECT_THAT((Credentials{.token_file = path, .roots = "", .cluster_id = ""}).metadata().error().text, HasSubstr("is empty"));
 }
@@ -340,7 +361,8 @@ TEST(Credentials, RootsAreAFileOrTheTextItself) {
   EXPECT_EQ((Credentials{.token_file = "", .roots = pem}).roots_pem().value(), pem);
   EXPECT_EQ((Credentials{.token_file = "", .roots = certificates().certificate("ca")}).roots_pem().value(), pem);
   EXPECT_FALSE((Credentials{.token_file = "", .roots = "/nonexistent"}).roots_pem());
-  EXPECT_THAT((Credentials{.token_file = "", .roots = certificates().key("ca")}).roots_pem().error().text, HasSubstr("no certificate in"));
+  EXPECT_THAT((Credentials{.token_file = "", .roots = certificates().key("ca")}).roots_pem().error().text,
+              HasSubstr("no certificate in"));
   EXPECT_TRUE((Credentials{.token_file = "", .roots = "SYSTEM"}).roots_pem());
 }
 
@@ -348,7 +370,8 @@ TEST(Address, TakesHttpsAndBareOnesOnly) {
   EXPECT_EQ(parse_address("https://istiod.istio-system.svc:15012").value(), "istiod.istio-system.svc:15012");
   EXPECT_EQ(parse_address("https://[fd00::1]:15012/").value(), "[fd00::1]:15012");
   EXPECT_EQ(parse_address("127.0.0.1:15012").value(), "127.0.0.1:15012");
-  for (const char* bad : {"", "host", "https://host", "http://host:1", "unix:///x:1", "host:", "host:0", "host:65536", "host:x", ":1", "[fd00::1]", "a/b:1", "fd00::1:80"}) {
+  for (const char* bad : {"", "host", "https://host", "http://host:1", "unix:///x:1", "host:", "host:0", "host:65536", "host:x",
+                          ":1", "[fd00::1]", "a/b:1", "fd00::1:80"}) {
     EXPECT_FALSE(parse_address(bad)) << bad;
   }
 }

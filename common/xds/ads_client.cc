@@ -19,8 +19,14 @@ using namespace std::chrono_literals;
 constexpr net::Clock::duration kFirstDelay = 10ms;
 constexpr net::Clock::duration kLongestDelay = 15s;
 
-// gRPC's status codes with which streams end that were well: closed on the way, cancelled, out of time, gone.
-bool ends_normally(int code) { return code == 1 || code == 2 || code == 4 || code == 14; }
+// gRPC's status codes with which streams end that were well.
+constexpr int kCancelled = 1;
+constexpr int kUnknown = 2;
+constexpr int kDeadlineExceeded = 4;
+constexpr int kUnavailable = 14;
+bool ends_normally(int code) {
+  return code == kCancelled || code == kUnknown || code == kDeadlineExceeded || code == kUnavailable;
+}
 
 Update update_of(Subscription<Address>::Applied&& applied) {
   Update update;
@@ -42,7 +48,8 @@ Update update_of(Subscription<model::Policy>::Applied&& applied) {
 }  // namespace
 
 struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
-  State(net::Loop& on, AdsOptions with, OnUpdate then) : loop(on), options(std::move(with)), on_update(std::move(then)), retry(on) {}
+  State(net::Loop& on, AdsOptions with, OnUpdate then)
+      : loop(on), options(std::move(with)), on_update(std::move(then)), retry(on) {}
 
   void connect() {
     answered = false;
@@ -50,24 +57,26 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     auto metadata = options.credentials.metadata();
     auto roots = options.credentials.roots_pem();
     auto address = rpc::parse_address(options.address);
-    for (const Error* error : {metadata ? nullptr : &metadata.error(), roots ? nullptr : &roots.error(), address ? nullptr : &address.error()}) {
+    for (const Error* error :
+         {metadata ? nullptr : &metadata.error(), roots ? nullptr : &roots.error(), address ? nullptr : &address.error()}) {
       if (!error) continue;
       ++counters.connection_errors;
       return again("connecting to " + options.address + ": " + error->text);
     }
     const rpc::Channel channel({*address, std::move(*roots), options.name});
-    stream.emplace(loop, channel, std::string(kAdsPath), *metadata,
-                   rpc::Stream::Events{[this](std::string message) { hear(std::move(message)); }, [this](rpc::Ended how) { ended(how); }});
+    stream.emplace(
+        loop, channel, std::string(kAdsPath), *metadata,
+        rpc::Stream::Events{[this](std::string message) { hear(std::move(message)); }, [this](rpc::Ended how) { ended(how); }});
     for (Request request : {addresses.open(), policies.open()}) {
       request.node = options.node;
       stream->send(encode(request));
     }
   }
 
-  // Tries again after a while. The delay grows until a stream has been answered; it is spread, so that the nodes of a cluster do not come
-  // all at one time.
+  // Tries again after a while. The delay grows until a stream has been answered; it is spread, so that the nodes of a cluster do not
+  // come all at one time.
   void again(std::string why) {
-    if (problem.empty() || delay >= 1s) log::warn("xds", "no configuration stream", {log::field("error", why)});
+    if (problem != why || delay >= 1s) log::warn("xds", "no configuration stream", {log::field("error", why)});
     problem = std::move(why);
     stream.reset();
     const double spread = std::uniform_real_distribution(0.8, 1.2)(random);
@@ -76,12 +85,11 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
   }
 
   void ended(const rpc::Ended& how) {
-    const bool well = answered && (how.ok() || ends_normally(how.code));
     if (how.ok()) ++counters.completes;
-    else if (!answered && how.code == 14) ++counters.connection_errors;
-    else if (well) ++counters.reconnects;
+    else if (!answered && how.code == kUnavailable) ++counters.connection_errors;
+    else if (answered && ends_normally(how.code)) ++counters.reconnects;
     else ++counters.errors;
-    again((answered ? "the stream to " : "connecting to ") + options.address + ": " + how.describe());
+    again((answered ? "the stream to " : "connecting to ") + options.address + " ended: " + how.describe());
   }
 
   void hear(std::string message) {
@@ -106,7 +114,8 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
   void take(Subscription<T>& subscription, Response&& response) {
     auto applied = subscription.apply(std::move(response));
     Request reply = std::move(applied.reply);
-    if (!reply.error.empty()) log::warn("xds", "refused a resource", {log::field("type", reply.type_url), log::field("error", reply.error)});
+    if (!reply.error.empty())
+      log::warn("xds", "refused a resource", {log::field("type", reply.type_url), log::field("error", reply.error)});
     on_update(update_of(std::move(applied)), [weak = weak_from_this(), reply = std::move(reply), asked = generation] {
       const auto state = weak.lock();
       if (state && state->stream && state->generation == asked) state->stream->send(encode(reply));

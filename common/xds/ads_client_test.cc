@@ -48,8 +48,10 @@ struct World : testing::Test {
   World() {
     char pattern[] = "/tmp/culvert-ads-XXXXXX";
     folder = ::mkdtemp(pattern);
-    const std::string command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=ca "
-                                "-addext subjectAltName=DNS:istiod.istio-system.svc -keyout " + folder + "/key.pem -out " + folder + "/ca.pem 2>/dev/null";
+    const std::string command =
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=ca "
+        "-addext subjectAltName=DNS:istiod.istio-system.svc -keyout " +
+        folder + "/key.pem -out " + folder + "/ca.pem 2>/dev/null";
     CULVERT_CHECK(std::system(command.c_str()) == 0);
     std::ofstream(folder + "/token") << "first\n";
     start_server();
@@ -61,20 +63,27 @@ struct World : testing::Test {
     std::filesystem::remove_all(folder);
   }
   void start_server() {
-    server = rpc::CallServer::start(loop, {.address = "127.0.0.1:" + std::to_string(port), .certificate_file = folder + "/ca.pem", .key_file = folder + "/key.pem"},
-                                    [this](rpc::CallRef call) {
-                                      EXPECT_EQ(call->path(), kAdsPath);
-                                      tokens.emplace_back(call->metadata("authorization"));
-                                      stream = call;
-                                      call->accept({[this](std::string message) { asked.push_back(decode_request(message).value()); }, {}, {}});
-                                    }).value();
+    server = rpc::CallServer::start(
+                 loop,
+                 {.address = "127.0.0.1:" + std::to_string(port),
+                  .certificate_file = folder + "/ca.pem",
+                  .key_file = folder + "/key.pem"},
+                 [this](rpc::CallRef call) {
+                   EXPECT_EQ(call->path(), kAdsPath);
+                   tokens.emplace_back(call->metadata("authorization"));
+                   stream = call;
+                   call->accept({[this](std::string message) { asked.push_back(decode_request(message).value()); }, {}, {}});
+                 })
+                 .value();
     port = server->port();
   }
   void start_client() {
     client.emplace(loop,
-                   AdsOptions{.address = "https://127.0.0.1:" + std::to_string(port), .name = "istiod.istio-system.svc",
+                   AdsOptions{.address = "https://127.0.0.1:" + std::to_string(port),
+                              .name = "istiod.istio-system.svc",
                               .credentials = {.token_file = folder + "/token", .roots = folder + "/ca.pem", .cluster_id = "c1"},
-                              .node = {.id = "ztunnel~1.1.1.1~z.istio-system~istio-system.svc.cluster.local", .metadata = {{"NODE_NAME", "n1"}}}},
+                              .node = {.id = "ztunnel~1.1.1.1~z.istio-system~istio-system.svc.cluster.local",
+                                       .metadata = {{"NODE_NAME", "n1"}}}},
                    [this](Update update, AdsClient::Acknowledge acknowledge) {
                      ++updates;
                      std::move(update).apply_to(builder);
@@ -136,7 +145,8 @@ TEST_F(World, RefusesABadResourceByNameAndKeepsTheLastGoodOne) {
   answer(kAddressType, "a2", {{"u1", "v2", "", "\xff"}, {"u2", "v2", "", encoded("u2")}});
   until([&] { return asked.size() == 5; });
 
-  EXPECT_EQ(asked[4], (Request{.type_url = std::string(kAddressType), .nonce = "a2", .error = "u1: not an istio.workload.Address"}));
+  EXPECT_EQ(asked[4],
+            (Request{.type_url = std::string(kAddressType), .nonce = "a2", .error = "u1: not an istio.workload.Address"}));
   EXPECT_TRUE(builder.current().workload("u1"));
   EXPECT_TRUE(builder.current().workload("u2"));
   EXPECT_EQ(client->counters().refused_resources, 1u);

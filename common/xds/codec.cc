@@ -17,7 +17,9 @@ using model::Service;
 using model::ServiceName;
 using model::Workload;
 
-std::span<const std::uint8_t> span_of(const std::string& bytes) { return {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()}; }
+std::span<const std::uint8_t> span_of(const std::string& bytes) {
+  return {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
+}
 std::string bytes_of(const IpAddress& address) {
   const auto bytes = address.bytes();
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -79,7 +81,9 @@ wire::GatewayAddress encode_gateway(const GatewayAddress& gateway) {
 
 // Texts and flags, which cannot be wrong.
 Workload decode_texts(const wire::Workload& in) {
-  const auto or_default = [](const std::string& text, std::string_view other) { return text.empty() ? std::string(other) : text; };
+  const auto or_default = [](const std::string& text, std::string_view other) {
+    return text.empty() ? std::string(other) : text;
+  };
   Workload out;
   out.uid = in.uid();
   out.name = in.name();
@@ -114,7 +118,8 @@ Status decode_tunnels(const wire::Workload& in, Workload& out) {
     auto port = decode_port(in.application_tunnel().port(), "application tunnel port");
     if (!port) return std::unexpected(port.error());
     tunnel.port = *port;
-    if (auto done = decode_enum(in.application_tunnel().protocol(), 2, "application tunnel protocol", tunnel.protocol); !done) return done;
+    if (auto done = decode_enum(in.application_tunnel().protocol(), 2, "application tunnel protocol", tunnel.protocol); !done)
+      return done;
   }
   if (in.has_waypoint()) {
     auto gateway = decode_gateway(in.waypoint(), "waypoint");
@@ -240,7 +245,8 @@ void fill(wire::Workload& out, const Workload& workload) {
   out.set_workload_name(workload.workload_name);
   out.set_native_tunnel(workload.native_tunnel);
   if (workload.application_tunnel) {
-    out.mutable_application_tunnel()->set_protocol(static_cast<wire::ApplicationTunnel::Protocol>(workload.application_tunnel->protocol));
+    out.mutable_application_tunnel()->set_protocol(
+        static_cast<wire::ApplicationTunnel::Protocol>(workload.application_tunnel->protocol));
     out.mutable_application_tunnel()->set_port(workload.application_tunnel->port);
   }
   for (const auto& [key, ports] : workload.services) {
@@ -288,7 +294,8 @@ void fill(wire::Service& out, const Service& service) {
   }
   if (service.load_balancing) {
     auto& balancing = *out.mutable_load_balancing();
-    for (const auto scope : service.load_balancing->routing_preference) balancing.add_routing_preference(static_cast<wire::LoadBalancing::Scope>(scope));
+    for (const auto scope : service.load_balancing->routing_preference)
+      balancing.add_routing_preference(static_cast<wire::LoadBalancing::Scope>(scope));
     balancing.set_mode(static_cast<wire::LoadBalancing::Mode>(service.load_balancing->mode));
     balancing.set_health_policy(static_cast<wire::LoadBalancing::HealthPolicy>(service.load_balancing->health_policy));
   }

@@ -41,13 +41,15 @@ model::Workload full_workload() {
 model::Service full_service() {
   model::Service s;
   s.name = "s", s.name_space = "ns", s.hostname = "s.ns.svc.cluster.local";
-  s.vips = {{"net1", Cidr::parse("10.96.0.1").value()}, {"", Cidr::parse("240.0.0.0/8").value()}, {"", Cidr::parse("fd00::1").value()}};
+  s.vips = {
+      {"net1", Cidr::parse("10.96.0.1").value()}, {"", Cidr::parse("240.0.0.0/8").value()}, {"", Cidr::parse("fd00::1").value()}};
   s.ports = {{80, 8080, model::AppProtocol::kHttp2}, {90, 0, model::AppProtocol::kTls}};
   s.subject_alt_names = {"spiffe://td/ns/a/sa/b"};
   s.waypoint = GatewayAddress{ServiceName{"ns", "wp"}, 15008};
   s.weighted_waypoints = {{GatewayAddress{ServiceName{"ns", "wp2"}, 15008}, 3}};
   s.load_balancing = model::LoadBalancing{{model::LoadBalancing::Scope::kNetwork, model::LoadBalancing::Scope::kNode},
-                                          model::LoadBalancing::Mode::kFailover, model::LoadBalancing::HealthPolicy::kAllowAll};
+                                          model::LoadBalancing::Mode::kFailover,
+                                          model::LoadBalancing::HealthPolicy::kAllowAll};
   s.ip_families = model::IpFamilies::kDual;
   s.canonical = s.ingress_use_waypoint = true;
   s.visibility = model::Visibility::kNamespace;
@@ -56,14 +58,24 @@ model::Service full_service() {
 
 model::Policy full_policy() {
   using model::StringMatch;
-  model::Match match{.namespaces = {StringMatch::parse("a")}, .not_namespaces = {StringMatch::parse("b*")},
-                     .principals = {StringMatch::parse("*c")}, .not_principals = {StringMatch::parse("*")},
-                     .service_accounts = {{"ns", "sa"}}, .not_service_accounts = {{"ns", "sb"}},
-                     .source_ips = {Cidr::parse("10.0.0.0/8").value()}, .not_source_ips = {Cidr::parse("fd00::/8").value()},
-                     .destination_ips = {Cidr::parse("10.0.0.1").value()}, .not_destination_ips = {Cidr::parse("0.0.0.0/0").value()},
-                     .destination_ports = {80, 443}, .not_destination_ports = {22}};
-  return {.name = "p", .name_space = "ns", .scope = model::Policy::Scope::kWorkloadSelector, .action = model::Policy::Action::kDeny,
-          .rules = {{{{{match, {}}}, {}}}, {}}, .dry_run = true};
+  model::Match match{.namespaces = {StringMatch::parse("a")},
+                     .not_namespaces = {StringMatch::parse("b*")},
+                     .principals = {StringMatch::parse("*c")},
+                     .not_principals = {StringMatch::parse("*")},
+                     .service_accounts = {{"ns", "sa"}},
+                     .not_service_accounts = {{"ns", "sb"}},
+                     .source_ips = {Cidr::parse("10.0.0.0/8").value()},
+                     .not_source_ips = {Cidr::parse("fd00::/8").value()},
+                     .destination_ips = {Cidr::parse("10.0.0.1").value()},
+                     .not_destination_ips = {Cidr::parse("0.0.0.0/0").value()},
+                     .destination_ports = {80, 443},
+                     .not_destination_ports = {22}};
+  return {.name = "p",
+          .name_space = "ns",
+          .scope = model::Policy::Scope::kWorkloadSelector,
+          .action = model::Policy::Action::kDeny,
+          .rules = {{{{{match, {}}}, {}}}, {}},
+          .dry_run = true};
 }
 
 TEST(Codec, EveryFieldSurvivesTheWay) {
@@ -136,7 +148,8 @@ TEST(Codec, SaysWhatIsWrongWithAWorkload) {
       {"waypoint has no destination", [](auto& w) { w.mutable_waypoint(); }},
       {"waypoint has an empty hostname", [](auto& w) { w.mutable_waypoint()->mutable_hostname(); }},
       {"network gateway port 70000 is above 65535", [](auto& w) { w.mutable_network_gateway()->set_hbone_mtls_port(70000); }},
-      {"network gateway address has 5 bytes, not 4 or 16", [](auto& w) { w.mutable_network_gateway()->mutable_address()->set_address("12345"); }},
+      {"network gateway address has 5 bytes, not 4 or 16",
+       [](auto& w) { w.mutable_network_gateway()->mutable_address()->set_address("12345"); }},
       {"application tunnel port 65536 is above 65535", [](auto& w) { w.mutable_application_tunnel()->set_port(65536); }},
       {"target port 65536 is above 65535", [](auto& w) { (*w.mutable_services())["ns/s"].add_ports()->set_target_port(65536); }},
       {"services: \"s\" is not namespace/hostname", [](auto& w) { (*w.mutable_services())["s"]; }},
@@ -160,9 +173,12 @@ TEST(Codec, SaysWhatIsWrongWithAService) {
        [](auto& s) { s.add_addresses()->set_address("\1\2\3\4"), s.mutable_addresses(0)->set_length(33); }},
       {"service port 65536 is above 65535", [](auto& s) { s.add_ports()->set_service_port(65536); }},
       {"application protocol 6 is unknown", [](auto& s) { s.add_ports()->set_app_protocol(static_cast<wire::AppProtocol>(6)); }},
-      {"routing preference 7 is unknown", [](auto& s) { s.mutable_load_balancing()->add_routing_preference(static_cast<wire::LoadBalancing::Scope>(7)); }},
-      {"load balancing mode 4 is unknown", [](auto& s) { s.mutable_load_balancing()->set_mode(static_cast<wire::LoadBalancing::Mode>(4)); }},
-      {"health policy 2 is unknown", [](auto& s) { s.mutable_load_balancing()->set_health_policy(static_cast<wire::LoadBalancing::HealthPolicy>(2)); }},
+      {"routing preference 7 is unknown",
+       [](auto& s) { s.mutable_load_balancing()->add_routing_preference(static_cast<wire::LoadBalancing::Scope>(7)); }},
+      {"load balancing mode 4 is unknown",
+       [](auto& s) { s.mutable_load_balancing()->set_mode(static_cast<wire::LoadBalancing::Mode>(4)); }},
+      {"health policy 2 is unknown",
+       [](auto& s) { s.mutable_load_balancing()->set_health_policy(static_cast<wire::LoadBalancing::HealthPolicy>(2)); }},
       {"weighted waypoint has no destination", [](auto& s) { s.add_weighted_waypoints(); }},
       {"IP families 4 is unknown", [](auto& s) { s.set_ip_families(static_cast<wire::IPFamilies>(4)); }},
       {"visibility 2 is unknown", [](auto& s) { s.set_visibility(static_cast<wire::Service::Visibility>(2)); }},
@@ -229,11 +245,13 @@ TEST(Codec, PortsOfPoliciesAreCutTo16Bits) {
   auto in = policy();
   in.add_rules()->add_clauses()->add_matches()->add_destination_ports(65536 + 80);
 
-  EXPECT_EQ(decode_policy(in.SerializeAsString())->rules[0].clauses[0].matches[0].destination_ports, std::vector<std::uint16_t>{80});
+  EXPECT_EQ(decode_policy(in.SerializeAsString())->rules[0].clauses[0].matches[0].destination_ports,
+            std::vector<std::uint16_t>{80});
 }
 
 TEST(Codec, AnInvalidPolicyDeniesEverythingForThoseWhoDoNotKnowTheMark) {
-  model::Policy broken{.name = "p", .name_space = "ns", .scope = model::Policy::Scope::kNamespace, .invalid = "p.yaml:3: unknown field"};
+  model::Policy broken{
+      .name = "p", .name_space = "ns", .scope = model::Policy::Scope::kNamespace, .invalid = "p.yaml:3: unknown field"};
   const std::string bytes = encode(broken);
 
   security::Authorization raw;

@@ -30,7 +30,8 @@ std::string name_of(const model::Service& service) { return service.key(); }
 std::string name_of(const model::Policy& policy) { return policy.key(); }
 
 template <class T>
-void compare(const std::vector<T>& before, const std::vector<T>& after, std::vector<T>& changed, std::vector<std::string>& removed) {
+void compare(const std::vector<T>& before, const std::vector<T>& after, std::vector<T>& changed,
+             std::vector<std::string>& removed) {
   std::map<std::string, const T*> old;
   for (const T& value : before) old.emplace(name_of(value), &value);
   for (const T& value : after) {
@@ -97,7 +98,8 @@ Result<LocalFile> LocalFile::open(net::Loop& loop, std::string path, OnUpdate on
   if (!watch) return std::unexpected(watch.error());
   auto first = load(path);
   if (!first) return std::unexpected(first.error());
-  auto state = std::make_shared<State>(State{std::move(path), std::move(on_update), std::move(on_problem), std::move(*watch), std::move(*first)});
+  auto state = std::make_shared<State>(
+      State{std::move(path), std::move(on_update), std::move(on_problem), std::move(*watch), std::move(*first)});
   state->on_update(difference({}, state->current));
   loop.spawn(State::follow(state));
   return LocalFile(state);

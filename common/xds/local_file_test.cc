@@ -99,7 +99,8 @@ policies:
         sourceIps: [10.0.0.0/8, fd00::1]
       - notPrincipals: ["*"]
     - []
-)", "x");
+)",
+                                  "x");
 
   ASSERT_TRUE(config) << config.error().text;
   const auto& w = config->workloads[0];
@@ -115,7 +116,8 @@ policies:
   EXPECT_EQ(s.load_balancing->mode, model::LoadBalancing::Mode::kFailover);
   EXPECT_EQ(s.weighted_waypoints[0].weight, 2u);
   EXPECT_EQ(config->policies[0].rules[0].text(),
-            "(namespaces [a, b*], principals [*c, *, d*], service accounts [ns/sa, n/s], source IPs [10.0.0.0/8, fd00::1/128] or not principals [*])");
+            "(namespaces [a, b*], principals [*c, *, d*], service accounts [ns/sa, n/s], source IPs [10.0.0.0/8, fd00::1/128] or "
+            "not principals [*])");
 }
 
 TEST(LocalParse, AnEmptyFileIsAnEmptyConfiguration) {
@@ -138,17 +140,22 @@ TEST(LocalParse, SaysWhereAndWhatIsWrong) {
       {"workloads:\n- uid: a\n  capacity: -1\n", "x:3: workloads[0].capacity: must be a number from 0 to 4294967295"},
       {"workloads:\n- uid: a\n  nativeTunnel: yes\n", "x:3: workloads[0].nativeTunnel: must be true or false"},
       {"workloads:\n- uid: a\n  services: {b: {80: 80}}\n", "x:3: workloads[0].services.b: \"b\" is not namespace/hostname"},
-      {"workloads:\n- uid: a\n  services: {a/b: {80: 65536}}\n", "x:3: workloads[0].services.a/b.80: must be a number from 0 to 65535"},
+      {"workloads:\n- uid: a\n  services: {a/b: {80: 65536}}\n",
+       "x:3: workloads[0].services.a/b.80: must be a number from 0 to 65535"},
       {"workloads:\n- uid: a\n- uid: a\n", "x:3: workloads[1]: workload a occurs twice"},
       {"services:\n- namespace: a\n", "x:2: services[0]: \"hostname\" is missing"},
-      {"services:\n- {namespace: a, hostname: b, vips: [10.0.0.1]}\n", "x:2: services[0].vips[0]: \"10.0.0.1\" is not network/address"},
+      {"services:\n- {namespace: a, hostname: b, vips: [10.0.0.1]}\n",
+       "x:2: services[0].vips[0]: \"10.0.0.1\" is not network/address"},
       {"services:\n- {namespace: a, hostname: b, ports: {http: 1}}\n", "x:2: services[0].ports.http: the key must be a port"},
       {"services:\n- {namespace: a, hostname: b, endpoints: {}}\n", "x:2: services[0]: unknown key \"endpoints\""},
       {"policies:\n- {name: a, scope: Global}\n", "x:2: policies[0]: \"action\" is missing"},
       {"policies:\n- {name: a, action: Deny}\n", "x:2: policies[0]: \"scope\" is missing"},
-      {"policies:\n- name: a\n  scope: Global\n  action: Deny\n  rules:\n  - - - sourceIps: [10.0.0.0/33]\n", "x:6: policies[0].rules[0][0][0].sourceIps[0]: "},
-      {"policies:\n- name: a\n  scope: Global\n  action: Deny\n  rules:\n  - - - principals: [{Exakt: a}]\n", "x:6: policies[0].rules[0][0][0].principals[0]: unknown key \"Exakt\""},
-      {"policies:\n- name: a\n  scope: Global\n  action: Deny\n  rules:\n  - sourceIps: []\n", "x:6: policies[0].rules[0]: must be a list"},
+      {"policies:\n- name: a\n  scope: Global\n  action: Deny\n  rules:\n  - - - sourceIps: [10.0.0.0/33]\n",
+       "x:6: policies[0].rules[0][0][0].sourceIps[0]: "},
+      {"policies:\n- name: a\n  scope: Global\n  action: Deny\n  rules:\n  - - - principals: [{Exakt: a}]\n",
+       "x:6: policies[0].rules[0][0][0].principals[0]: unknown key \"Exakt\""},
+      {"policies:\n- name: a\n  scope: Global\n  action: Deny\n  rules:\n  - sourceIps: []\n",
+       "x:6: policies[0].rules[0]: must be a list"},
       {"a: 1\na: 2\n", "x:2: key \"a\" occurs twice"},
       {"a: &x 1\nb: *x\n", "x:1: anchors are not supported"},
       {"a: !!int 1\n", "x:1: tags are not supported"},
@@ -183,7 +190,8 @@ TEST(Difference, IsWhatHasToChange) {
   ASSERT_EQ(update.workloads.size(), 1u);
   EXPECT_EQ(update.workloads[0].node, "n3");
   EXPECT_THAT(update.services, IsEmpty());
-  EXPECT_THAT(update.removed_addresses, ElementsAre("cluster1//v1/Pod/default/server", "default/server.default.svc.cluster.local"));
+  EXPECT_THAT(update.removed_addresses,
+              ElementsAre("cluster1//v1/Pod/default/server", "default/server.default.svc.cluster.local"));
   EXPECT_EQ(update.policies.size(), 1u);
   EXPECT_THAT(update.removed_policies, ElementsAre("default/deny-9999"));
   EXPECT_TRUE(difference(after, after).empty());
@@ -218,8 +226,9 @@ TEST(LocalFile, FollowsTheFileAndKeepsTheLastGoodVersion) {
   model::MeshBuilder builder;
   int updates = 0;
   std::vector<std::string> problems;
-  auto file = LocalFile::open(loop, folder.file(), [&](Update update) { ++updates, std::move(update).apply_to(builder); },
-                              [&](const Error& error) { problems.push_back(error.text); });
+  auto file = LocalFile::open(
+      loop, folder.file(), [&](Update update) { ++updates, std::move(update).apply_to(builder); },
+      [&](const Error& error) { problems.push_back(error.text); });
   ASSERT_TRUE(file) << file.error().text;
   EXPECT_EQ(builder.current().workload_count(), 1u);
   const auto until = [&](const std::function<bool()>& done) {

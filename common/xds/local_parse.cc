@@ -25,7 +25,9 @@ void take(Reader& reader, const Node& node, const std::string& path, Result<T> v
   else reader.fail(node, path, value.error().text);
 }
 
-std::uint16_t port_of(Reader& reader, const Node& node, const std::string& path) { return static_cast<std::uint16_t>(yaml::number(reader, node, path, 65535)); }
+std::uint16_t port_of(Reader& reader, const Node& node, const std::string& path) {
+  return static_cast<std::uint16_t>(yaml::number(reader, node, path, 65535));
+}
 
 std::uint16_t port_key(Reader& reader, const Node& node, const std::string& key, const std::string& path) {
   std::uint16_t port = 0;
@@ -40,7 +42,9 @@ void read_gateway(Reader& reader, const Node& node, const std::string& path, mod
   out.hbone_port = object.number<std::uint16_t>("hboneMtlsPort", 15008);
   object.finish();
   if (auto address = model::NetworkAddress::parse(destination)) out.destination = std::move(*address);
-  else take(reader, node, path + ".destination", model::ServiceName::parse(destination), [&](auto name) { out.destination = std::move(name); });
+  else
+    take(reader, node, path + ".destination", model::ServiceName::parse(destination),
+         [&](auto name) { out.destination = std::move(name); });
 }
 
 void read_ports(Reader& reader, Object& object, std::string_view key, auto&& add) {
@@ -51,10 +55,14 @@ void read_ports(Reader& reader, Object& object, std::string_view key, auto&& add
 
 void read_places(Reader& reader, Object& object, model::Workload& out) {
   object.each("workloadIps", [&](const Node& node, const std::string& path) {
-    take(reader, node, path, IpAddress::parse(yaml::scalar(reader, node, path)), [&](auto address) { out.addresses.push_back(address); });
+    take(reader, node, path, IpAddress::parse(yaml::scalar(reader, node, path)),
+         [&](auto address) { out.addresses.push_back(address); });
   });
-  object.with("waypoint", [&](const Node& node, const std::string& path) { read_gateway(reader, node, path, out.waypoint.emplace()); });
-  object.with("networkGateway", [&](const Node& node, const std::string& path) { read_gateway(reader, node, path, out.network_gateway.emplace()); });
+  object.with("waypoint",
+              [&](const Node& node, const std::string& path) { read_gateway(reader, node, path, out.waypoint.emplace()); });
+  object.with("networkGateway", [&](const Node& node, const std::string& path) {
+    read_gateway(reader, node, path, out.network_gateway.emplace());
+  });
   object.with("applicationTunnel", [&](const Node& node, const std::string& path) {
     Object tunnel(reader, node, path);
     auto& to = out.application_tunnel.emplace();
@@ -79,7 +87,8 @@ void read_memberships(Reader& reader, Object& object, model::Workload& out) {
       ports[port_key(reader, node.items[i], node.keys[i], path)] = port_of(reader, node.items[i], path + "." + node.keys[i]);
     }
   });
-  object.each("authorizationPolicies", [&](const Node& node, const std::string& path) { out.policies.push_back(yaml::scalar(reader, node, path)); });
+  object.each("authorizationPolicies",
+              [&](const Node& node, const std::string& path) { out.policies.push_back(yaml::scalar(reader, node, path)); });
 }
 
 model::Workload read_workload(Reader& reader, const Node& node, const std::string& path) {
@@ -123,7 +132,8 @@ void read_balancing(Reader& reader, const Node& node, const std::string& path, L
   constexpr std::array<std::string_view, 7> kScopes{"Unspecified", "Region", "Zone", "Subzone", "Node", "Cluster", "Network"};
   object.each("routingPreferences", [&](const Node& item, const std::string& at) {
     const auto found = std::ranges::find(kScopes, yaml::scalar(reader, item, at));
-    if (found == kScopes.end()) return reader.fail(item, at, "\"" + item.scalar + "\" is none of Region, Zone, Subzone, Node, Cluster, Network");
+    if (found == kScopes.end())
+      return reader.fail(item, at, "\"" + item.scalar + "\" is none of Region, Zone, Subzone, Node, Cluster, Network");
     out.routing_preference.push_back(static_cast<LoadBalancing::Scope>(found - kScopes.begin()));
   });
   out.mode = static_cast<LoadBalancing::Mode>(object.choice("mode", {"Standard", "Strict", "Failover", "Passthrough"}));
@@ -143,16 +153,20 @@ model::Service read_service(Reader& reader, const Node& node, const std::string&
     });
   }
   read_ports(reader, object, "ports", [&](std::uint16_t from, std::uint16_t to) { out.ports.push_back({from, to}); });
-  object.each("subjectAltNames", [&](const Node& item, const std::string& at) { out.subject_alt_names.push_back(yaml::scalar(reader, item, at)); });
-  object.with("waypoint", [&](const Node& item, const std::string& at) { read_gateway(reader, item, at, out.waypoint.emplace()); });
+  object.each("subjectAltNames",
+              [&](const Node& item, const std::string& at) { out.subject_alt_names.push_back(yaml::scalar(reader, item, at)); });
+  object.with("waypoint",
+              [&](const Node& item, const std::string& at) { read_gateway(reader, item, at, out.waypoint.emplace()); });
   object.each("weightedWaypoints", [&](const Node& item, const std::string& at) {
     Object weighted(reader, item, at);
     auto& added = out.weighted_waypoints.emplace_back();
-    weighted.with("destination", [&](const Node& to, const std::string& where) { read_gateway(reader, to, where, added.destination); });
+    weighted.with("destination",
+                  [&](const Node& to, const std::string& where) { read_gateway(reader, to, where, added.destination); });
     added.weight = weighted.number<std::uint32_t>("weight", 0);
     weighted.finish();
   });
-  object.with("loadBalancer", [&](const Node& item, const std::string& at) { read_balancing(reader, item, at, out.load_balancing.emplace()); });
+  object.with("loadBalancer",
+              [&](const Node& item, const std::string& at) { read_balancing(reader, item, at, out.load_balancing.emplace()); });
   out.ip_families = static_cast<model::IpFamilies>(object.choice("ipFamilies", {"Automatic", "IPv4", "IPv6", "Dual"}));
   out.canonical = object.flag("canonical");
   out.visibility = static_cast<model::Visibility>(object.choice("visibility", {"Public", "Namespace"}));
@@ -166,9 +180,15 @@ StringMatch read_string_match(Reader& reader, const Node& node, const std::strin
   Object object(reader, node, path);
   if (node.keys.size() != 1) reader.fail(node, path, "must be one of Exact, Prefix, Suffix, Presence");
   StringMatch out;
-  object.with("Exact", [&](const Node& value, const std::string& at) { out = {StringMatch::Kind::kExact, yaml::scalar(reader, value, at)}; });
-  object.with("Prefix", [&](const Node& value, const std::string& at) { out = {StringMatch::Kind::kPrefix, yaml::scalar(reader, value, at)}; });
-  object.with("Suffix", [&](const Node& value, const std::string& at) { out = {StringMatch::Kind::kSuffix, yaml::scalar(reader, value, at)}; });
+  object.with("Exact", [&](const Node& value, const std::string& at) {
+    out = {StringMatch::Kind::kExact, yaml::scalar(reader, value, at)};
+  });
+  object.with("Prefix", [&](const Node& value, const std::string& at) {
+    out = {StringMatch::Kind::kPrefix, yaml::scalar(reader, value, at)};
+  });
+  object.with("Suffix", [&](const Node& value, const std::string& at) {
+    out = {StringMatch::Kind::kSuffix, yaml::scalar(reader, value, at)};
+  });
   object.with("Presence", [&](const Node&, const std::string&) { out = {StringMatch::Kind::kPresence, ""}; });
   object.finish();
   return out;
@@ -226,7 +246,8 @@ model::Policy read_policy(Reader& reader, const Node& node, const std::string& p
     auto& clauses = out.rules.emplace_back().clauses;
     yaml::each_item(reader, rule, rule_path, [&](const Node& clause, const std::string& clause_path) {
       auto& matches = clauses.emplace_back().matches;
-      yaml::each_item(reader, clause, clause_path, [&](const Node& match, const std::string& at) { matches.push_back(read_match(reader, match, at)); });
+      yaml::each_item(reader, clause, clause_path,
+                      [&](const Node& match, const std::string& at) { matches.push_back(read_match(reader, match, at)); });
     });
   });
   // What a policy does when nobody says it is too important to guess.
@@ -240,7 +261,8 @@ model::Policy read_policy(Reader& reader, const Node& node, const std::string& p
 }  // namespace
 
 Result<LocalConfig> parse_local(std::string_view yaml, std::string_view origin) {
-  if (yaml.size() > kMaxSize) return failure(std::format("{}: {} bytes are too many for a file of configuration", origin, yaml.size()));
+  if (yaml.size() > kMaxSize)
+    return failure(std::format("{}: {} bytes are too many for a file of configuration", origin, yaml.size()));
   auto root = yaml::parse(yaml, origin);
   if (!root) return std::unexpected(root.error());
   Reader reader(origin);

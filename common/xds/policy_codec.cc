@@ -162,7 +162,11 @@ Result<Policy> decode_policy(std::string_view bytes) {
   bool emptied = false;
   auto rules = decode_rules(in, emptied);
   if (!rules) return std::unexpected(rules.error());
-  Policy out{.name = in.name(), .name_space = in.namespace_(), .rules = std::move(*rules), .dry_run = in.dry_run(), .invalid = invalid_mark(in)};
+  Policy out{.name = in.name(),
+             .name_space = in.namespace_(),
+             .rules = std::move(*rules),
+             .dry_run = in.dry_run(),
+             .invalid = invalid_mark(in)};
   out.scope = static_cast<Policy::Scope>(in.scope());
   out.action = static_cast<Policy::Action>(in.action());
   if (emptied && out.invalid.empty()) out.invalid = "a list of addresses holds nothing but malformed ones";

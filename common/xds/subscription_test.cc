@@ -26,7 +26,9 @@ Result<Port> read(std::string_view text) {
   return port;
 }
 
-Resource resource(std::string name, std::string version, std::string value) { return {std::move(name), std::move(version), "ports", std::move(value)}; }
+Resource resource(std::string name, std::string version, std::string value) {
+  return {std::move(name), std::move(version), "ports", std::move(value)};
+}
 
 struct Ports : Subscription<Port> {
   Ports() : Subscription("ports", read) {}
@@ -56,7 +58,8 @@ TEST(Subscription, KeepsTheLastGoodValueOfABadResource) {
   Ports ports;
   ports.apply({"ports", "1", {resource("a", "v1", "a=80")}, {}});
 
-  const auto applied = ports.apply({"ports", "2", {resource("a", "v2", "a="), resource("b", "v2", "b=443"), resource("c", "v2", "c")}, {}});
+  const auto applied =
+      ports.apply({"ports", "2", {resource("a", "v2", "a="), resource("b", "v2", "b=443"), resource("c", "v2", "c")}, {}});
 
   EXPECT_EQ(applied.reply.error, "a: empty port; c: empty port");
   EXPECT_EQ(applied.reply.nonce, "2");

@@ -75,7 +75,8 @@ Result<Request> decode_request(std::string_view bytes) {
   out.unsubscribe.assign(in.resource_names_unsubscribe().begin(), in.resource_names_unsubscribe().end());
   out.initial_versions.insert(in.initial_resource_versions().begin(), in.initial_resource_versions().end());
   out.nonce = in.response_nonce();
-  if (in.has_error_detail()) out.error = in.error_detail().message().empty() ? "refused without a reason" : in.error_detail().message();
+  if (in.has_error_detail())
+    out.error = in.error_detail().message().empty() ? "refused without a reason" : in.error_detail().message();
   return out;
 }
 
@@ -91,22 +92,26 @@ std::string encode_resource(const Resource& resource) {
 }
 
 std::string encode_response(std::string_view type_url, std::string_view nonce,
-                            std::span<const std::shared_ptr<const std::string>> encoded_resources, std::span<const std::string> removed) {
+                            std::span<const std::shared_ptr<const std::string>> encoded_resources,
+                            std::span<const std::string> removed) {
   std::size_t size = type_url.size() + nonce.size() + 16;
   for (const auto& resource : encoded_resources) size += resource->size() + 6;
   for (const std::string& name : removed) size += name.size() + 6;
   std::string out;
   out.reserve(size);
-  for (const auto& resource : encoded_resources) append_field(out, discovery::DeltaDiscoveryResponse::kResourcesFieldNumber, *resource);
+  for (const auto& resource : encoded_resources)
+    append_field(out, discovery::DeltaDiscoveryResponse::kResourcesFieldNumber, *resource);
   append_field(out, discovery::DeltaDiscoveryResponse::kTypeUrlFieldNumber, type_url);
   append_field(out, discovery::DeltaDiscoveryResponse::kNonceFieldNumber, nonce);
-  for (const std::string& name : removed) append_field(out, discovery::DeltaDiscoveryResponse::kRemovedResourcesFieldNumber, name);
+  for (const std::string& name : removed)
+    append_field(out, discovery::DeltaDiscoveryResponse::kRemovedResourcesFieldNumber, name);
   return out;
 }
 
 std::string encode(const Response& response) {
   std::vector<std::shared_ptr<const std::string>> encoded;
-  for (const Resource& resource : response.resources) encoded.push_back(std::make_shared<const std::string>(encode_resource(resource)));
+  for (const Resource& resource : response.resources)
+    encoded.push_back(std::make_shared<const std::string>(encode_resource(resource)));
   return encode_response(response.type_url, response.nonce, encoded, response.removed);
 }
 
@@ -120,7 +125,8 @@ Result<Response> decode_response(std::string_view bytes) {
   out.resources.reserve(static_cast<std::size_t>(in.resources_size()));
   for (auto& resource : *in.mutable_resources()) {
     out.resources.push_back({std::move(*resource.mutable_name()), std::move(*resource.mutable_version()),
-                             std::move(*resource.mutable_resource()->mutable_type_url()), std::move(*resource.mutable_resource()->mutable_value())});
+                             std::move(*resource.mutable_resource()->mutable_type_url()),
+                             std::move(*resource.mutable_resource()->mutable_value())});
   }
   return out;
 }

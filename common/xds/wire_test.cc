@@ -8,9 +8,15 @@ namespace culvert::xds {
 namespace {
 
 TEST(Wire, ARequestSurvivesTheWay) {
-  const Request request{.node = {.id = "ztunnel~1.1.1.1~p.ns~ns.svc.cluster.local", .metadata = {{"NAME", "p"}}, .json_metadata = {{"LABELS", R"({"a":"b"})"}}},
-                        .type_url = std::string(kAddressType), .subscribe = {"*"}, .unsubscribe = {"x"}, .initial_versions = {{"a", "1"}, {"b", ""}},
-                        .nonce = "7", .error = "a: bad; b: worse"};
+  const Request request{.node = {.id = "ztunnel~1.1.1.1~p.ns~ns.svc.cluster.local",
+                                 .metadata = {{"NAME", "p"}},
+                                 .json_metadata = {{"LABELS", R"({"a":"b"})"}}},
+                        .type_url = std::string(kAddressType),
+                        .subscribe = {"*"},
+                        .unsubscribe = {"x"},
+                        .initial_versions = {{"a", "1"}, {"b", ""}},
+                        .nonce = "7",
+                        .error = "a: bad; b: worse"};
 
   const auto read = decode_request(encode(request));
 
@@ -34,9 +40,11 @@ TEST(Wire, MetadataThatIsNotJsonTravelsAsText) {
 }
 
 TEST(Wire, AResponseSurvivesTheWayAndReadsAsTheMessage) {
-  const Response response{.type_url = std::string(kAuthorizationType), .nonce = "9",
-                          .resources = {{"ns/a", "v1", std::string(kAuthorizationType), std::string(300, 'x')}, {"ns/b", "", "t", ""}},
-                          .removed = {"ns/c", "ns/d"}};
+  const Response response{
+      .type_url = std::string(kAuthorizationType),
+      .nonce = "9",
+      .resources = {{"ns/a", "v1", std::string(kAuthorizationType), std::string(300, 'x')}, {"ns/b", "", "t", ""}},
+      .removed = {"ns/c", "ns/d"}};
   const std::string bytes = encode(response);
 
   const auto read = decode_response(bytes);

@@ -35,7 +35,8 @@ class Builder final : public YAML::EventHandler {
     const bool null = tag == "?" && (value.empty() || value == "~" || value == "null");
     add(mark, tag, anchor, {.kind = null ? Node::Kind::kNull : Node::Kind::kScalar, .scalar = value});
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
     enter(add(mark, tag, anchor, {.kind = Node::Kind::kList}));
   }
   void OnSequenceEnd() override { leave(); }
@@ -107,11 +108,14 @@ void Reader::fail(const Node& at, std::string_view path, std::string_view what) 
   problem_ = Error{std::format("{}:{}: {}{}{}", origin_, at.line, path, path.empty() ? "" : ": ", what)};
 }
 
-Object::Object(Reader& reader, const Node& node, std::string path) : reader_(reader), node_(node), path_(std::move(path)), taken_(node.keys.size()) {
+Object::Object(Reader& reader, const Node& node, std::string path)
+    : reader_(reader), node_(node), path_(std::move(path)), taken_(node.keys.size()) {
   if (node.kind != Node::Kind::kMap && node.kind != Node::Kind::kNull) reader_.fail(node, path_, "must be a map");
 }
 
-std::string Object::path_of(std::string_view key) const { return path_.empty() ? std::string(key) : path_ + "." + std::string(key); }
+std::string Object::path_of(std::string_view key) const {
+  return path_.empty() ? std::string(key) : path_ + "." + std::string(key);
+}
 
 const Node* Object::take(std::string_view key) {
   const auto found = std::ranges::find(node_.keys, key);
@@ -165,7 +169,8 @@ void Object::each_pair(std::string_view key, const VisitPair& visit) {
   const Node* value = take(key);
   if (!value) return;
   if (value->kind != Node::Kind::kMap) return reader_.fail(*value, path_of(key), "must be a map");
-  for (std::size_t i = 0; i < value->keys.size(); ++i) visit(value->keys[i], value->items[i], path_of(key) + "." + value->keys[i]);
+  for (std::size_t i = 0; i < value->keys.size(); ++i)
+    visit(value->keys[i], value->items[i], path_of(key) + "." + value->keys[i]);
 }
 
 void Object::with(std::string_view key, const Visit& visit) {
@@ -188,7 +193,8 @@ std::uint64_t number(Reader& reader, const Node& node, const std::string& path, 
   std::uint64_t value = 0;
   const std::string& text = node.scalar;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (node.kind == Node::Kind::kScalar && error == std::errc() && end == text.data() + text.size() && value <= limit) return value;
+  if (node.kind == Node::Kind::kScalar && error == std::errc() && end == text.data() + text.size() && value <= limit)
+    return value;
   reader.fail(node, path, std::format("must be a number from 0 to {}", limit));
   return 0;
 }
