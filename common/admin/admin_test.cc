@@ -42,7 +42,7 @@ class AdminTest : public testing::Test {
     add_logging(server);
     add_quit(server, [this] { quit = true; });
     server.on(Port::kAdmin, "GET", "/config_dump", "all", [](const http::Request&) { return http::json_response("{}"); });
-    server.on_async(Port::kAdmin, "GET", "/slow", "waits", [this](http::Request) { return slow(loop); });
+    server.on_async(Port::kAdmin, "GET", "/slow", "waits", [this](const http::Request&) { return slow(loop); });
     admin = *server.listen(Port::kAdmin, {.at = *Endpoint::parse("127.0.0.1:0")});
     metrics = *server.listen(Port::kMetrics, {.at = *Endpoint::parse("127.0.0.1:0")});
     ready = *server.listen(Port::kReadiness, {.at = *Endpoint::parse("127.0.0.1:0")});
@@ -55,7 +55,8 @@ class AdminTest : public testing::Test {
     return loop.run(fetch(loop, from, {.target = std::move(target), .headers = {}, .body = {}}, std::move(host)));
   }
   http::Response post(Endpoint to, std::string target, http::Headers headers = {}) {
-    return loop.run(fetch(loop, to, {.method = "POST", .target = std::move(target), .headers = std::move(headers), .body = {}}, "127.0.0.1:15000"));
+    return loop.run(fetch(loop, to, {.method = "POST", .target = std::move(target), .headers = std::move(headers), .body = {}},
+                          "127.0.0.1:15000"));
   }
 
   net::Loop loop;
@@ -130,7 +131,8 @@ TEST_F(AdminTest, ServesSeveralRequestsOfOneConnectionAndRefusesGarbage) {
   EXPECT_EQ(text,
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 6\r\n\r\nready\n"
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 6\r\n\r\n"
-            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 12\r\nConnection: close\r\n\r\nBad Request\n");
+            "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 12\r\nConnection: "
+            "close\r\n\r\nBad Request\n");
 }
 
 TEST(AdminServer, PortInUseIsOneClearLine) {
@@ -138,7 +140,8 @@ TEST(AdminServer, PortInUseIsOneClearLine) {
   Server first(loop, "a");
   const Endpoint taken = *first.listen(Port::kAdmin, {.at = *Endpoint::parse("127.0.0.1:0")});
   Server second(loop, "b");
-  EXPECT_EQ(second.listen(Port::kAdmin, {.at = taken}).error().text, "listening on " + taken.text() + ": binding: Address already in use");
+  EXPECT_EQ(second.listen(Port::kAdmin, {.at = taken}).error().text,
+            "listening on " + taken.text() + ": binding: Address already in use");
 }
 
 }  // namespace

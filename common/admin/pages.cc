@@ -56,7 +56,8 @@ void add_metrics(Server& server, const telemetry::Registry& registry) {
 
 void add_logging(Server& server) {
   server.on(Port::kAdmin, "GET", "/logging", "log levels in force", set_logging);
-  server.on(Port::kAdmin, "POST", "/logging", "?level=info,access=debug changes levels, ?reset begins with the default", set_logging);
+  server.on(Port::kAdmin, "POST", "/logging", "?level=info,access=debug changes levels, ?reset begins with the default",
+            set_logging);
 }
 
 void add_readiness(Server& server, const Readiness& readiness) {

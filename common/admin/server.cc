@@ -13,7 +13,7 @@ namespace culvert::admin {
 namespace {
 
 constexpr std::size_t kMaxConnections = 256;
-constexpr auto kIdle = std::chrono::seconds(60);     // between requests
+constexpr auto kIdle = std::chrono::seconds(60);      // between requests
 constexpr auto kPatience = std::chrono::seconds(15);  // within a request or a response
 
 struct Page {
@@ -60,7 +60,8 @@ Server::~Server() {
 void Server::on(Port port, std::string method, std::string path, std::string what, Handler handler) {
   on_async(port, std::move(method), std::move(path), std::move(what),
            [handler = std::move(handler)](http::Request request) -> net::Task<http::Response> {
-             return [](Handler call, http::Request r) -> net::Task<http::Response> { co_return call(r); }(handler, std::move(request));
+             return [](Handler call, http::Request r) -> net::Task<http::Response> { co_return call(r); }(handler,
+                                                                                                          std::move(request));
            });
 }
 
@@ -96,13 +97,13 @@ net::Task<> Server::State::serve(Port port, net::Stream stream) {
   const auto place = connections.insert(connections.end(), &stream);
   http::RequestReader reader;
   std::vector<std::byte> rest;
-  while (!closed && co_await exchange(port, stream, reader, rest)) {
-  }
+  while (!closed && co_await exchange(port, stream, reader, rest)) {}
   connections.erase(place);
 }
 
 // One request and its answer. `rest` are bytes that came behind the request. False when the connection is done.
-net::Task<bool> Server::State::exchange(Port port, net::Stream& stream, http::RequestReader& reader, std::vector<std::byte>& rest) {
+net::Task<bool> Server::State::exchange(Port port, net::Stream& stream, http::RequestReader& reader,
+                                        std::vector<std::byte>& rest) {
   net::Timer timer(loop);
   timer.arm(kIdle, [&stream] { stream.close(); });
   bool good = true;
@@ -133,7 +134,7 @@ net::Task<bool> Server::State::exchange(Port port, net::Stream& stream, http::Re
   timer.arm(kPatience, [&stream] { stream.close(); });
   const net::Io written = co_await stream.write_all(std::as_bytes(std::span(wire)));
   if (!keep) stream.shutdown_write();
-  co_return keep && written.ok();
+  co_return keep&& written.ok();
 }
 
 net::Task<http::Response> Server::State::answer(Port port, http::Request request) {

@@ -16,13 +16,13 @@ struct Message {
   std::string target;
   Headers headers;
   std::string body;
-  std::string name, value;     // of the field being read
+  std::string name, value;  // of the field being read
   std::size_t header_bytes = 0;
-  int refused = 0;             // HTTP status when we stopped it
+  int refused = 0;  // HTTP status when we stopped it
   std::string why;
   bool begun = false;
   bool complete = false;
-  bool skip_body = false;      // the answer to HEAD
+  bool skip_body = false;  // the answer to HEAD
   bool interim = false;
 
   int refuse(int status, std::string reason) {
@@ -91,7 +91,8 @@ int on_headers(llhttp_t* parser) {
     return message.refuse(400, "HTTP/1.1 needs exactly one Host");
   if (llhttp_get_upgrade(parser) && parser->type == HTTP_REQUEST && llhttp_get_method(parser) == HTTP_CONNECT)
     return message.refuse(400, "CONNECT is not served here");
-  if (parser->content_length > message.limits.body && (parser->flags & F_CONTENT_LENGTH) != 0) return message.refuse(413, "the body is too long");
+  if (parser->content_length > message.limits.body && (parser->flags & F_CONTENT_LENGTH) != 0)
+    return message.refuse(413, "the body is too long");
   message.interim = parser->type == HTTP_RESPONSE && llhttp_get_status_code(parser) / 100 == 1;
   return message.skip_body ? 1 : 0;
 }
@@ -141,7 +142,8 @@ struct Reader {
     const char* data = reinterpret_cast<const char*>(bytes.data());
     const llhttp_errno_t result = llhttp_execute(&parser, data, bytes.size());
     if (result == HPE_OK) return bytes.size();
-    if (result == HPE_PAUSED || result == HPE_PAUSED_UPGRADE) return static_cast<std::size_t>(llhttp_get_error_pos(&parser) - data);
+    if (result == HPE_PAUSED || result == HPE_PAUSED_UPGRADE)
+      return static_cast<std::size_t>(llhttp_get_error_pos(&parser) - data);
     failed = true;
     if (message.refused == 0) {
       message.refused = 400;
@@ -221,7 +223,8 @@ Status ResponseReader::finish() {
 Response ResponseReader::take() {
   CULVERT_CHECK(complete());
   Message& message = state_->message;
-  Response response{.status = llhttp_get_status_code(&state_->parser), .headers = std::move(message.headers), .body = std::move(message.body)};
+  Response response{
+      .status = llhttp_get_status_code(&state_->parser), .headers = std::move(message.headers), .body = std::move(message.body)};
   state_->next();
   return response;
 }
@@ -229,7 +232,8 @@ Response ResponseReader::take() {
 std::string to_wire(const Response& response, bool keep_alive, bool head) {
   std::string out = std::format("HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
   out += lines_of(response.headers);
-  if (response.status != 204 && response.status != 304 && response.status / 100 != 1) out += std::format("Content-Length: {}\r\n", response.body.size());
+  if (response.status != 204 && response.status != 304 && response.status / 100 != 1)
+    out += std::format("Content-Length: {}\r\n", response.body.size());
   if (!keep_alive) out += "Connection: close\r\n";
   out += "\r\n";
   if (!head) out += response.body;
@@ -240,7 +244,8 @@ std::string to_wire(const Request& request, std::string_view host) {
   std::string out = std::format("{} {} HTTP/1.1\r\n", request.method, request.target);
   if (request.headers.count("host") == 0) out.append("Host: ").append(host).append("\r\n");
   out += lines_of(request.headers);
-  if (!request.body.empty() || request.method == "POST" || request.method == "PUT") out += std::format("Content-Length: {}\r\n", request.body.size());
+  if (!request.body.empty() || request.method == "POST" || request.method == "PUT")
+    out += std::format("Content-Length: {}\r\n", request.body.size());
   return out + "\r\n" + request.body;
 }
 

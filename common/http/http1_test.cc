@@ -40,26 +40,27 @@ TEST(RequestReader, ReadsRequestsOneAfterTheOtherInAnyPieces) {
 
 TEST(RequestReader, ReadsChunkedBodies) {
   RequestReader reader;
-  ASSERT_TRUE(reader.feed(bytes("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")));
+  ASSERT_TRUE(
+      reader.feed(bytes("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")));
   ASSERT_TRUE(reader.complete());
   EXPECT_EQ(reader.take().body, "abcde");
 }
 
 TEST(RequestReader, RefusesWhatServersDisagreeAbout) {
   const std::pair<const char*, int> cases[] = {
-      {"GET / HTTP/1.1\r\n\r\n", 400},                                                                            // no Host
-      {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},                                                      // two
-      {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},    // smuggling
+      {"GET / HTTP/1.1\r\n\r\n", 400},                                                                          // no Host
+      {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},                                                    // two
+      {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},  // smuggling
       {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400},
       {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", 400},
       {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nx", 400},
       {"GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n", 400},
-      {"GET / HTTP/1.1\nHost: a\n\n", 400},                                                                       // bare LF
+      {"GET / HTTP/1.1\nHost: a\n\n", 400},  // bare LF
       {"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400},
       {"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
       {"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 400},
       {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400},
-      {"\x16\x03\x01\x02", 400},                                                                                  // TLS
+      {"\x16\x03\x01\x02", 400},  // TLS
       {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", 413},
   };
   for (const auto& [text, status] : cases) {
@@ -119,8 +120,9 @@ TEST(ToWire, WritesMessagesThatReadBack) {
   EXPECT_EQ(request.headers.get("host"), "h:1");
   EXPECT_EQ(request.body, "b");
 
-  EXPECT_EQ(to_wire(text_response(404, "no\n"), false),
-            "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n");
+  EXPECT_EQ(
+      to_wire(text_response(404, "no\n"), false),
+      "HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\nConnection: close\r\n\r\nno\n");
 }
 
 }  // namespace

@@ -82,7 +82,8 @@ std::optional<std::string_view> Headers::get(std::string_view name) const {
 }
 
 std::size_t Headers::count(std::string_view name) const {
-  return static_cast<std::size_t>(std::ranges::count_if(fields_, [&](const auto& field) { return equal_ignoring_case(field.first, name); }));
+  return static_cast<std::size_t>(
+      std::ranges::count_if(fields_, [&](const auto& field) { return equal_ignoring_case(field.first, name); }));
 }
 
 std::string_view Request::path() const { return std::string_view(target).substr(0, target.find('?')); }

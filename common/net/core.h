@@ -39,9 +39,9 @@ struct Loop::Core {
   boost::asio::io_context context{1};  // one thread runs it
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work{context.get_executor()};
   std::atomic<bool> stopping = false;
-  std::atomic<std::thread::id> thread{};  // that runs it; none before and after
-  std::vector<std::coroutine_handle<>> ready;    // resume in the next turn
-  std::vector<std::coroutine_handle<>> resuming; // being resumed now
+  std::atomic<std::thread::id> thread{};          // that runs it; none before and after
+  std::vector<std::coroutine_handle<>> ready;     // resume in the next turn
+  std::vector<std::coroutine_handle<>> resuming;  // being resumed now
   bool ready_posted = false;
   detail::Root::promise_type* newest = nullptr;
   std::unique_ptr<std::byte[]> scratch;

@@ -138,7 +138,7 @@ int Datagram::fd() const { return state_ ? state_->descriptor.fd() : -1; }
 
 Endpoint Datagram::local() const {
   SockAddress address;
-  if (::getsockname(fd(), address.get(), &address.size) != 0) return {};
+  if (!*this || ::getsockname(fd(), address.get(), &address.size) != 0) return {};
   return from_sockaddr(address);
 }
 

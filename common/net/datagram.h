@@ -14,7 +14,7 @@
 namespace culvert::net {
 
 struct DatagramOptions {
-  Endpoint at;               // port 0: the kernel chooses
+  Endpoint at;  // port 0: the kernel chooses
   bool reuse_port = false;
   bool transparent = false;  // receives what is sent to others' addresses, and may answer from them
   bool v6_only = false;
@@ -34,9 +34,9 @@ class Datagram {
   explicit operator bool() const;
 
   struct Received {
-    Io io;              // kOk: `bytes` of the buffer are the datagram (0 is possible); a longer one is dropped
+    Io io;  // kOk: `bytes` of the buffer are the datagram (0 is possible); a longer one is dropped
     Endpoint from;
-    Endpoint to;        // as the sender addressed it; port from IP_RECVORIGDSTADDR
+    Endpoint to;  // as the sender addressed it; port from IP_RECVORIGDSTADDR
   };
   Received try_receive(std::span<std::byte> into);
   Task<Received> receive(std::span<std::byte> into);

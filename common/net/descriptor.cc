@@ -38,7 +38,9 @@ struct Handler {
   Descriptor::State* state;
   std::size_t direction;
 
-  Handler(Descriptor::State* its_state, std::size_t its_direction) : state(its_state), direction(its_direction) { state->retain(); }
+  Handler(Descriptor::State* its_state, std::size_t its_direction) : state(its_state), direction(its_direction) {
+    state->retain();
+  }
   Handler(Handler&& other) noexcept : state(std::exchange(other.state, nullptr)), direction(other.direction) {}
   Handler(const Handler&) = delete;
   ~Handler() {

@@ -19,8 +19,8 @@ namespace culvert::net {
 class Dialler {
  public:
   struct Failed {
-    int number = 0;             // errno; ETIMEDOUT also when our own time is over
-    bool port_taken = false;    // another source port may do
+    int number = 0;           // errno; ETIMEDOUT also when our own time is over
+    bool port_taken = false;  // another source port may do
     std::string text = {};
   };
   using Attempted = std::expected<Stream, Failed>;
@@ -78,7 +78,8 @@ std::expected<Fd, Dialler::Failed> Dialler::prepare(const DialOptions& options, 
   const int family = family_of(options.to.address);
   auto socket = make_socket(family, SOCK_STREAM, options.netns);
   if (!socket) return std::unexpected(failed(std::move(socket.error().text), errno));
-  if (auto set = set_options(socket->get(), family, options, port); !set) return std::unexpected(failed(std::move(set.error().text), errno));
+  if (auto set = set_options(socket->get(), family, options, port); !set)
+    return std::unexpected(failed(std::move(set.error().text), errno));
   if (!options.from) return std::move(*socket);
 
   Endpoint from = *options.from;
@@ -86,7 +87,9 @@ std::expected<Fd, Dialler::Failed> Dialler::prepare(const DialOptions& options, 
   const SockAddress source = to_sockaddr(from, family);
   if (::bind(socket->get(), source.get(), source.size) == 0) return std::move(*socket);
   const int number = errno;
-  return std::unexpected(Failed{.number = number, .port_taken = number == EADDRINUSE, .text = std::format("binding to {}: {}", from.text(), errno_text(number))});
+  return std::unexpected(Failed{.number = number,
+                                .port_taken = number == EADDRINUSE,
+                                .text = std::format("binding to {}: {}", from.text(), errno_text(number))});
 }
 
 Task<Dialler::Attempted> Dialler::attempt(Loop& loop, const DialOptions& options, std::uint16_t port, Clock::duration limit) {
@@ -96,7 +99,8 @@ Task<Dialler::Attempted> Dialler::attempt(Loop& loop, const DialOptions& options
   const int connected = ::connect(socket->get(), to.get(), to.size);
   int number = connected == 0 ? 0 : errno;
   if (number != 0 && number != EINPROGRESS)
-    co_return std::unexpected(Failed{.number = number, .port_taken = number == EADDRNOTAVAIL || number == EADDRINUSE, .text = errno_text(number)});
+    co_return std::unexpected(
+        Failed{.number = number, .port_taken = number == EADDRNOTAVAIL || number == EADDRINUSE, .text = errno_text(number)});
 
   auto descriptor = Descriptor::adopt(loop, std::move(*socket));
   if (!descriptor) co_return std::unexpected(failed(std::move(descriptor.error().text), EMFILE));
@@ -133,7 +137,8 @@ Task<Result<Stream>> dial(Loop& loop, DialOptions options) {
     Dialler::Failed& failed = attempted.error();
     if (ours && failed.port_taken && ++taken < kMaxTakenPorts) continue;
     if (ours && failed.number == ETIMEDOUT && Clock::now() - start < options.timeout) continue;
-    if (failed.number == ETIMEDOUT) failed.text = "timed out after " + seconds_text(std::min<Clock::duration>(Clock::now() - start, options.timeout));
+    if (failed.number == ETIMEDOUT)
+      failed.text = "timed out after " + seconds_text(std::min<Clock::duration>(Clock::now() - start, options.timeout));
     co_return std::unexpected(final_error(options, std::move(failed)));
   }
 }

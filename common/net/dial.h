@@ -16,14 +16,16 @@ struct PortRange {
 };
 
 struct DialOptions {
-  Endpoint to;                       // a link-local address needs its scope
-  std::optional<Endpoint> from = {};  // source; port 0 lets the kernel choose late (IP_BIND_ADDRESS_NO_PORT), so nothing is scanned
-  std::optional<PortRange> ports = {};  // with `from`: port by us; one that is taken, or gets no answer within `port_patience`, is replaced
+  Endpoint to;  // a link-local address needs its scope
+  // Source. Port 0 lets the kernel choose late (IP_BIND_ADDRESS_NO_PORT), so nothing is scanned.
+  std::optional<Endpoint> from = {};
+  // With `from`: we choose the port; one that is taken, or gets no answer within `port_patience`, is replaced.
+  std::optional<PortRange> ports = {};
   std::chrono::milliseconds port_patience{1000};
-  std::uint32_t mark = 0;            // SO_MARK
-  std::string device = {};           // SO_BINDTODEVICE
-  bool transparent = false;          // IP_TRANSPARENT: `from` need not be ours
-  int netns = -1;                    // a network namespace descriptor, not owned; -1: the thread's own
+  std::uint32_t mark = 0;    // SO_MARK
+  std::string device = {};   // SO_BINDTODEVICE
+  bool transparent = false;  // IP_TRANSPARENT: `from` need not be ours
+  int netns = -1;            // a network namespace descriptor, not owned; -1: the thread's own
   std::chrono::milliseconds timeout{10'000};
   std::optional<Keepalive> keepalive = {};
 };

@@ -8,7 +8,8 @@ struct Drain::Hold::Entry {
   Entry* previous = nullptr;
   Entry* next = nullptr;
 
-  Entry(Drain* its_drain, std::move_only_function<void(Ending)> its_told) : drain(its_drain), told(std::move(its_told)), next(drain->first_) {
+  Entry(Drain* its_drain, std::move_only_function<void(Ending)> its_told)
+      : drain(its_drain), told(std::move(its_told)), next(drain->first_) {
     if (next != nullptr) next->previous = this;
     drain->first_ = this;
     ++drain->live_;

@@ -35,12 +35,12 @@ class Event {
 
    private:
     friend class Event;
-    Event* event_;              // null once woken
-    Loop* loop_ = nullptr;      // set while suspended
+    Event* event_;          // null once woken
+    Loop* loop_ = nullptr;  // set while suspended
     std::coroutine_handle<> handle_;
     Wait* next_ = nullptr;
     Wait* previous_ = nullptr;
-    bool queued_ = false;       // woken, waiting for its turn
+    bool queued_ = false;  // woken, waiting for its turn
   };
 
   Wait wait() { return Wait(*this); }

@@ -24,8 +24,8 @@ struct Io {
   std::size_t bytes = 0;
 
   bool ok() const { return state == kOk; }
-  std::string text() const;       // "connection reset by the peer"
-  Error failure() const;          // the same as an Error, with kPeerReset for a reset; not for kOk
+  std::string text() const;  // "connection reset by the peer"
+  Error failure() const;     // the same as an Error, with kPeerReset for a reset; not for kOk
 };
 
 }  // namespace culvert::net

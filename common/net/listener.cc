@@ -99,7 +99,7 @@ int Listener::fd() const { return state_ ? state_->descriptor.fd() : -1; }
 
 Endpoint Listener::local() const {
   SockAddress address;
-  if (::getsockname(fd(), address.get(), &address.size) != 0) return {};
+  if (!*this || ::getsockname(fd(), address.get(), &address.size) != 0) return {};
   return from_sockaddr(address);
 }
 

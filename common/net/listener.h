@@ -8,14 +8,14 @@
 namespace culvert::net {
 
 struct ListenOptions {
-  Endpoint at;                 // port 0: the kernel chooses, see local()
+  Endpoint at;  // port 0: the kernel chooses, see local()
   int backlog = 1024;
-  bool reuse_port = false;     // one listener per worker shares the port
-  bool transparent = false;    // accepts connections whose destination is not ours
-  bool v6_only = false;        // [::] without IPv4; else [::] takes both families
+  bool reuse_port = false;   // one listener per worker shares the port
+  bool transparent = false;  // accepts connections whose destination is not ours
+  bool v6_only = false;      // [::] without IPv4; else [::] takes both families
   std::uint32_t mark = 0;
   std::string device = {};
-  int netns = -1;              // a network namespace descriptor, not owned
+  int netns = -1;                           // a network namespace descriptor, not owned
   std::optional<Keepalive> keepalive = {};  // inherited by what is accepted
 };
 

@@ -36,7 +36,8 @@ Result<Fd> connected(const std::string& path) {
   if (!address) return std::unexpected(address.error());
   auto socket = make_unix();
   if (!socket) return socket;
-  if (::connect(socket->get(), generic(*address), sizeof *address) != 0) return std::unexpected(Error{errno_text(errno), Reason::kConnectFailed});
+  if (::connect(socket->get(), generic(*address), sizeof *address) != 0)
+    return std::unexpected(Error{errno_text(errno), Reason::kConnectFailed});
   return socket;
 }
 
@@ -132,7 +133,8 @@ Result<SeqPacket> SeqPacket::adopt(Loop& loop, Fd socket) {
 
 Result<std::pair<SeqPacket, SeqPacket>> SeqPacket::pair(Loop& loop) {
   int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) return failure_errno("making a socket pair");
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+    return failure_errno("making a socket pair");
   Fd second_fd(fds[1]);
   auto first = adopt(loop, Fd(fds[0]));
   if (!first) return std::unexpected(first.error());

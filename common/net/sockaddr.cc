@@ -75,7 +75,8 @@ Status set_transparent(int fd, int family) {
 
 Status set_mark_and_device(int fd, std::uint32_t mark, const std::string& device) {
   if (mark != 0)
-    if (auto set = set_option(fd, SOL_SOCKET, SO_MARK, static_cast<int>(mark), "SO_MARK (CAP_NET_ADMIN is needed)"); !set) return set;
+    if (auto set = set_option(fd, SOL_SOCKET, SO_MARK, static_cast<int>(mark), "SO_MARK (CAP_NET_ADMIN is needed)"); !set)
+      return set;
   if (!device.empty() && ::setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device.data(), static_cast<socklen_t>(device.size())) != 0)
     return failure_errno("binding to device " + device);
   return {};

@@ -38,7 +38,8 @@ Result<Stream> Stream::adopt(Loop& loop, Fd socket) {
 
 Result<std::pair<Stream, Stream>> Stream::pair(Loop& loop) {
   int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) return failure_errno("making a socket pair");
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
+    return failure_errno("making a socket pair");
   Fd second_fd(fds[1]);
   auto first = adopt(loop, Fd(fds[0]));
   if (!first) return std::unexpected(first.error());

@@ -93,8 +93,8 @@ class Stream {
 
   Descriptor descriptor_;
   Endpoint peer_;
-  Io end_;                     // how reading ended for good, once it has
-  bool more_ = false;          // the last read filled its buffer
+  Io end_;             // how reading ended for good, once it has
+  bool more_ = false;  // the last read filled its buffer
   bool wrote_fin_ = false;
 };
 

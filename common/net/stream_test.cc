@@ -49,7 +49,8 @@ class StreamTest : public testing::TestWithParam<const char*> {
   Listener listen() { return *Listener::open(loop, {.at = *Endpoint::parse(GetParam())}); }
   Loop loop;
 };
-INSTANTIATE_TEST_SUITE_P(Families, StreamTest, testing::Values("127.0.0.1:0", "[::1]:0"), [](const auto& family) { return family.param[0] == '[' ? "v6" : "v4"; });
+INSTANTIATE_TEST_SUITE_P(Families, StreamTest, testing::Values("127.0.0.1:0", "[::1]:0"),
+                         [](const auto& family) { return family.param[0] == '[' ? "v6" : "v4"; });
 
 TEST_P(StreamTest, KnowsBothAddresses) {
   Listener listener = listen();

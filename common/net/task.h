@@ -59,7 +59,9 @@ struct Promise : PromiseBase {
   Task<T> get_return_object() noexcept;
   template <class U>
     requires std::constructible_from<T, U>
-  void return_value(U&& value) { result.emplace(std::forward<U>(value)); }
+  void return_value(U&& value) {
+    result.emplace(std::forward<U>(value));
+  }
   void return_value(T&& value) { result.emplace(std::move(value)); }
   T take() { return std::move(*result); }
 

@@ -7,7 +7,8 @@
 namespace culvert::net {
 
 struct Timer::State : std::enable_shared_from_this<State> {
-  using Waitable = boost::asio::basic_waitable_timer<Clock, boost::asio::wait_traits<Clock>, boost::asio::io_context::executor_type>;
+  using Waitable =
+      boost::asio::basic_waitable_timer<Clock, boost::asio::wait_traits<Clock>, boost::asio::io_context::executor_type>;
 
   explicit State(Loop& loop) : timer(loop.core().context) {}
 

@@ -109,7 +109,8 @@ TEST(FileWatch, SaysWhatChangedOnceItIsWhole) {
 
   const auto changes = loop.run(watch.next());
 
-  EXPECT_EQ(changes, (std::vector<FileChange>{{FileChange::kRemoved, "a"}, {FileChange::kChanged, "b"}, {FileChange::kChanged, "c"}}));
+  EXPECT_EQ(changes,
+            (std::vector<FileChange>{{FileChange::kRemoved, "a"}, {FileChange::kChanged, "b"}, {FileChange::kChanged, "c"}}));
   std::filesystem::remove_all(folder.path);
   const auto gone = loop.run(watch.next());
   EXPECT_EQ(gone.back().kind, FileChange::kFolderGone);
@@ -123,7 +124,9 @@ TEST(FileWatch, AMissingFolderIsAnError) {
 }
 
 class DatagramTest : public testing::TestWithParam<std::pair<const char*, const char*>> {};
-INSTANTIATE_TEST_SUITE_P(Families, DatagramTest, testing::Values(std::pair("127.0.0.1:0", "127.0.0.1"), std::pair("[::1]:0", "::1"), std::pair("[::]:0", "127.0.0.1")));
+INSTANTIATE_TEST_SUITE_P(Families, DatagramTest,
+                         testing::Values(std::pair("127.0.0.1:0", "127.0.0.1"), std::pair("[::1]:0", "::1"),
+                                         std::pair("[::]:0", "127.0.0.1")));
 
 TEST_P(DatagramTest, KnowsWhereADatagramWasSentAndAnswersFromThere) {
   Loop loop;
@@ -149,7 +152,8 @@ TEST(Netns, SocketsStayInTheirNamespaceAndTheThreadComesBack) {
   const auto home = *netns_cookie(-1);
   std::thread([&] {  // unshare is for good: in a thread of its own
     if (::unshare(CLONE_NEWNET) == 0) other = *current_netns();
-  }).join();
+  })
+      .join();
   if (!other) GTEST_SKIP() << "making a network namespace is not permitted";
   Loop loop;
 

@@ -84,7 +84,8 @@ struct Registry::State {
   std::vector<std::function<void(std::vector<Family>&)>> sources;
 
   template <class Value>
-  Value& find(std::map<std::string, Kept<Value>, std::less<>>& all, std::string_view name, std::string_view help, const Labels& labels) {
+  Value& find(std::map<std::string, Kept<Value>, std::less<>>& all, std::string_view name, std::string_view help,
+              const Labels& labels) {
     const std::scoped_lock lock(mutex);
     auto& family = all[std::string(name)];
     if (family.help.empty()) family.help = help;
@@ -113,10 +114,13 @@ Gauge& Registry::gauge(std::string_view name, std::string_view help, const Label
   return state_->find(state_->gauges, name, help, labels);
 }
 
-void Registry::observe(std::string_view name, std::string_view help, Kind kind, std::function<double()> read, const Labels& labels) {
-  collect([name = std::string(name), help = std::string(help), kind, read = std::move(read), labels](std::vector<Family>& families) {
-    families.push_back({.name = name, .help = help, .kind = kind, .samples = {{.suffix = "", .labels = labels, .value = read()}}});
-  });
+void Registry::observe(std::string_view name, std::string_view help, Kind kind, std::function<double()> read,
+                       const Labels& labels) {
+  collect(
+      [name = std::string(name), help = std::string(help), kind, read = std::move(read), labels](std::vector<Family>& families) {
+        families.push_back(
+            {.name = name, .help = help, .kind = kind, .samples = {{.suffix = "", .labels = labels, .value = read()}}});
+      });
 }
 
 void Registry::collect(std::function<void(std::vector<Family>&)> source) {

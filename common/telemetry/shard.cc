@@ -124,12 +124,14 @@ Labels SetState::labels_of(const std::string& key) const {
 
 void SetState::add_counters(std::vector<Family>& families) {
   const std::size_t first = families.size();
-  for (const CounterName& counter : counters) families.push_back({.name = counter.name, .help = counter.help, .kind = Kind::kCounter, .samples = {}});
+  for (const CounterName& counter : counters)
+    families.push_back({.name = counter.name, .help = counter.help, .kind = Kind::kCounter, .samples = {}});
   for (const auto& [key, sums] : totals()) {
     const Labels series_labels = labels_of(key);
     for (std::size_t i = 0; i < counters.size(); ++i)
       if (sums.cells[i] > 0)
-        families[first + i].samples.push_back({.suffix = "", .labels = series_labels, .value = static_cast<double>(sums.cells[i])});
+        families[first + i].samples.push_back(
+            {.suffix = "", .labels = series_labels, .value = static_cast<double>(sums.cells[i])});
   }
 }
 
@@ -158,24 +160,28 @@ bool SetState::held_by_another(const ShardState& self, const std::string& key) c
 
 namespace {
 
-std::shared_ptr<detail::SetState> make_set(Registry& registry, std::vector<std::string> labels, std::size_t max_series, const std::string& name) {
+std::shared_ptr<detail::SetState> make_set(Registry& registry, std::vector<std::string> labels, std::size_t max_series,
+                                           const std::string& name) {
   auto set = std::make_shared<detail::SetState>();
   set->labels = std::move(labels);
   set->max_series = max_series;
-  set->overflowed = &registry.counter("culvert_series_overflow_total", "Lookups of a new label set past the limit of series; they count under \"overflow\"", {{"family", name}});
+  set->overflowed =
+      &registry.counter("culvert_series_overflow_total",
+                        "Lookups of a new label set past the limit of series; they count under \"overflow\"", {{"family", name}});
   return set;
 }
 
 }  // namespace
 
-CounterSet::CounterSet(Registry& registry, std::vector<std::string> labels, std::vector<CounterName> counters, std::size_t max_series)
+CounterSet::CounterSet(Registry& registry, std::vector<std::string> labels, std::vector<CounterName> counters,
+                       std::size_t max_series)
     : state_(make_set(registry, std::move(labels), max_series, counters.at(0).name)) {
   state_->counters = std::move(counters);
   registry.collect([set = state_](std::vector<Family>& families) { set->add_counters(families); });
 }
 
-HistogramSet::HistogramSet(Registry& registry, std::string name, std::string help, std::vector<std::string> labels, std::vector<double> upper_bounds,
-                           std::size_t max_series)
+HistogramSet::HistogramSet(Registry& registry, std::string name, std::string help, std::vector<std::string> labels,
+                           std::vector<double> upper_bounds, std::size_t max_series)
     : state_(make_set(registry, std::move(labels), max_series, name)) {
   CULVERT_CHECK(std::ranges::is_sorted(upper_bounds));
   state_->name = std::move(name);

@@ -43,7 +43,8 @@ struct CounterName {
 class CounterSet {
  public:
   static constexpr std::size_t kMaxSeries = 20'000;
-  CounterSet(Registry& registry, std::vector<std::string> labels, std::vector<CounterName> counters, std::size_t max_series = kMaxSeries);
+  CounterSet(Registry& registry, std::vector<std::string> labels, std::vector<CounterName> counters,
+             std::size_t max_series = kMaxSeries);
 
  private:
   friend class CounterShard;
@@ -53,8 +54,8 @@ class CounterSet {
 // One histogram with labels.
 class HistogramSet {
  public:
-  HistogramSet(Registry& registry, std::string name, std::string help, std::vector<std::string> labels, std::vector<double> upper_bounds,
-               std::size_t max_series = CounterSet::kMaxSeries);
+  HistogramSet(Registry& registry, std::string name, std::string help, std::vector<std::string> labels,
+               std::vector<double> upper_bounds, std::size_t max_series = CounterSet::kMaxSeries);
 
  private:
   friend class HistogramShard;

@@ -48,8 +48,8 @@ TEST(Registry, ShowsTheProcess) {
   Registry registry;
   registry.add_process();
   const std::string text = registry.text();
-  for (const char* name : {"process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_cpu_seconds_total", "process_threads",
-                           "process_start_time_seconds", "process_virtual_memory_bytes"})
+  for (const char* name : {"process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_cpu_seconds_total",
+                           "process_threads", "process_start_time_seconds", "process_virtual_memory_bytes"})
     EXPECT_THAT(text, testing::ContainsRegex(std::string("\n") + name + " [0-9]"));
 }
 

@@ -83,7 +83,8 @@ X509Ptr unsigned_leaf(EVP_PKEY* key, X509* issuer, GENERAL_NAMES* names, SystemT
   return made ? std::move(leaf) : nullptr;
 }
 
-Result<Certificate> sign_leaf(const KeyPair& issuer, EVP_PKEY* key, GENERAL_NAMES* names, std::chrono::seconds lifetime, SystemTime now) {
+Result<Certificate> sign_leaf(const KeyPair& issuer, EVP_PKEY* key, GENERAL_NAMES* names, std::chrono::seconds lifetime,
+                              SystemTime now) {
   const SystemTime until = std::min(now + lifetime, issuer.leaf().not_after());
   if (until <= now) return failure("signing a certificate: the signing certificate has expired, or the lifetime is not positive");
   X509Ptr leaf = unsigned_leaf(key, issuer.leaf().native(), names, now - kBackdate, until);
@@ -105,8 +106,9 @@ RequestPtr request_for(const Identity& identity, EVP_PKEY* key) {
   const Owned<STACK_OF(X509_EXTENSION), [](STACK_OF(X509_EXTENSION) * s) { sk_X509_EXTENSION_free(s); }> extensions(
       sk_X509_EXTENSION_new_null());
   sk_X509_EXTENSION_push(extensions.get(), extension.get());
-  const bool made = X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1 && X509_REQ_set_pubkey(request.get(), key) == 1 &&
-                    X509_REQ_add_extensions(request.get(), extensions.get()) == 1 && X509_REQ_sign(request.get(), key, EVP_sha256()) > 0;
+  const bool made =
+      X509_REQ_set_version(request.get(), X509_REQ_VERSION_1) == 1 && X509_REQ_set_pubkey(request.get(), key) == 1 &&
+      X509_REQ_add_extensions(request.get(), extensions.get()) == 1 && X509_REQ_sign(request.get(), key, EVP_sha256()) > 0;
   return made ? std::move(request) : nullptr;
 }
 
@@ -118,7 +120,8 @@ std::vector<std::string> requested_uris(X509_REQ* request) {
 }
 
 bool add_subject(X509_NAME* name, const char* field, std::string_view text) {
-  return X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()), -1, 0) == 1;
+  return X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()),
+                                    static_cast<int>(text.size()), -1, 0) == 1;
 }
 
 }  // namespace
@@ -187,12 +190,13 @@ Result<Authority> Authority::load(std::string_view certificate_pem, std::string_
   return Authority(std::move(*pair));
 }
 
-Result<Certificate> Authority::sign(const CsrRequest& request, const Identity& identity, std::chrono::seconds lifetime, SystemTime now) const {
+Result<Certificate> Authority::sign(const CsrRequest& request, const Identity& identity, std::chrono::seconds lifetime,
+                                    SystemTime now) const {
   return sign_leaf(pair_, request.public_key(), uri_names(identity.uri()).get(), lifetime, now);
 }
 
-Result<KeyPair> Authority::make_server(std::span<const std::string> dns_names, std::span<const IpAddress> addresses, std::chrono::seconds lifetime,
-                                       SystemTime now) const {
+Result<KeyPair> Authority::make_server(std::span<const std::string> dns_names, std::span<const IpAddress> addresses,
+                                       std::chrono::seconds lifetime, SystemTime now) const {
   auto key = PrivateKey::generate();
   if (!key) return std::unexpected(key.error());
   const NamesPtr names(sk_GENERAL_NAME_new_null());

@@ -45,8 +45,8 @@ class Authority {
   Result<Certificate> sign(const CsrRequest& request, const Identity& identity, std::chrono::seconds lifetime,
                            SystemTime now = std::chrono::system_clock::now()) const;
   // A server's leaf for host names and addresses, with a key of its own: what gRPC clients of the control plane verify.
-  Result<KeyPair> make_server(std::span<const std::string> dns_names, std::span<const IpAddress> addresses, std::chrono::seconds lifetime,
-                              SystemTime now = std::chrono::system_clock::now()) const;
+  Result<KeyPair> make_server(std::span<const std::string> dns_names, std::span<const IpAddress> addresses,
+                              std::chrono::seconds lifetime, SystemTime now = std::chrono::system_clock::now()) const;
   // make_csr and sign in one: tests, and programs that are their own authority.
   Result<KeyPair> make_workload(const Identity& identity, std::chrono::seconds lifetime,
                                 SystemTime now = std::chrono::system_clock::now()) const;

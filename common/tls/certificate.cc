@@ -70,7 +70,8 @@ std::vector<std::string> names_of(const GENERAL_NAMES* names, int type) {
     const GENERAL_NAME* name = sk_GENERAL_NAME_value(names, i);
     if (name->type != type) continue;
     const ASN1_IA5STRING* text = name->d.ia5;  // URI and DNS names share the member
-    texts.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)), static_cast<std::size_t>(ASN1_STRING_length(text)));
+    texts.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+                       static_cast<std::size_t>(ASN1_STRING_length(text)));
   }
   return texts;
 }
@@ -83,7 +84,8 @@ Result<std::vector<Certificate>> Certificate::parse_all(std::string_view pem, st
   for (;;) {
     X509Ptr next(PEM_read_bio_X509(bio.get(), nullptr, no_pass_phrase, nullptr));
     if (!next) {
-      if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE || certificates.empty()) return openssl_failure("reading a certificate");
+      if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE || certificates.empty())
+        return openssl_failure("reading a certificate");
       ERR_clear_error();  // the end of the text
       return certificates;
     }

@@ -31,17 +31,17 @@ class Certificate {
   // Every certificate of the text, in its order; at least one, at most `limit`.
   static Result<std::vector<Certificate>> parse_all(std::string_view pem, std::size_t limit = kMaxChainLength);
 
-  std::string pem() const;                         // with a newline at the end
-  std::optional<Identity> identity() const;        // the first URI SAN that is a SPIFFE identity
+  std::string pem() const;                   // with a newline at the end
+  std::optional<Identity> identity() const;  // the first URI SAN that is a SPIFFE identity
   std::vector<std::string> uri_sans() const;
   std::vector<std::string> dns_sans() const;
-  std::string serial() const;                      // decimal, as istioctl prints it
+  std::string serial() const;  // decimal, as istioctl prints it
   std::chrono::system_clock::time_point not_before() const;
   std::chrono::system_clock::time_point not_after() const;
-  std::string valid_from() const;                  // RFC 3339, UTC
+  std::string valid_from() const;  // RFC 3339, UTC
   std::string expires_at() const;
   bool is_ca() const;
-  std::string subject() const;                     // for messages
+  std::string subject() const;  // for messages
 
   x509_st* native() const { return x509_.get(); }
   explicit Certificate(std::shared_ptr<x509_st> x509) : x509_(std::move(x509)) {}
@@ -52,8 +52,8 @@ class Certificate {
 
 class PrivateKey {
  public:
-  static Result<PrivateKey> generate();                       // ECDSA P-256
-  static Result<PrivateKey> parse(std::string_view pem);      // PKCS#8, SEC1 or PKCS#1; not encrypted
+  static Result<PrivateKey> generate();                   // ECDSA P-256
+  static Result<PrivateKey> parse(std::string_view pem);  // PKCS#8, SEC1 or PKCS#1; not encrypted
   // The secret itself, PKCS#8: only for writing our own CA's 0600 file and for tests.
   std::string private_pem() const;
 

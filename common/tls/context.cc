@@ -21,12 +21,13 @@ std::string alpn_wire(const std::vector<std::string>& names) {
 }
 
 // The first of ours that the client offers; nothing in common ends the handshake (RFC 7301).
-int select_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* offered, unsigned offered_size, void* ours) {
+int select_alpn(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* offered, unsigned offered_size,
+                void* ours) {
   std::ignore = ssl;
   const auto& wire = *static_cast<const std::string*>(ours);
   unsigned char* chosen = nullptr;
-  if (SSL_select_next_proto(&chosen, out_size, reinterpret_cast<const unsigned char*>(wire.data()), static_cast<unsigned>(wire.size()), offered,
-                            offered_size) != OPENSSL_NPN_NEGOTIATED)
+  if (SSL_select_next_proto(&chosen, out_size, reinterpret_cast<const unsigned char*>(wire.data()),
+                            static_cast<unsigned>(wire.size()), offered, offered_size) != OPENSSL_NPN_NEGOTIATED)
     return SSL_TLSEXT_ERR_ALERT_FATAL;
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
@@ -45,7 +46,8 @@ bool set_mesh(SSL_CTX* ctx, const char* groups) {
 }
 
 bool set_own(SSL_CTX* ctx, const KeyPair& own) {
-  if (SSL_CTX_use_certificate(ctx, own.leaf().native()) != 1 || SSL_CTX_use_PrivateKey(ctx, own.key().native()) != 1) return false;
+  if (SSL_CTX_use_certificate(ctx, own.leaf().native()) != 1 || SSL_CTX_use_PrivateKey(ctx, own.key().native()) != 1)
+    return false;
   for (std::size_t i = 1; i < own.chain().size(); ++i)
     if (SSL_CTX_add1_chain_cert(ctx, own.chain()[i].native()) != 1) return false;
   SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);  // send what we were given, do not search for more
@@ -61,13 +63,14 @@ bool set_roots(SSL_CTX* ctx, const Roots& roots) {
 }
 
 bool offer_alpn(SSL_CTX* ctx, const std::string& wire) {
-  return wire.empty() || SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>(wire.data()), static_cast<unsigned>(wire.size())) == 0;
+  return wire.empty() || SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>(wire.data()),
+                                                 static_cast<unsigned>(wire.size())) == 0;
 }
 
 CtxPtr mesh_client_ctx(const KeyPair& own, const Roots& roots, const std::string& alpn) {
   CtxPtr ctx(SSL_CTX_new(TLS_client_method()));
-  const bool made = ctx && set_common(ctx.get(), TLS1_3_VERSION) && set_mesh(ctx.get(), kClientGroups) && set_own(ctx.get(), own) &&
-                    set_roots(ctx.get(), roots) && offer_alpn(ctx.get(), alpn);
+  const bool made = ctx && set_common(ctx.get(), TLS1_3_VERSION) && set_mesh(ctx.get(), kClientGroups) &&
+                    set_own(ctx.get(), own) && set_roots(ctx.get(), roots) && offer_alpn(ctx.get(), alpn);
   if (!made) return nullptr;
   SSL_CTX_set_verify(ctx.get(), SSL_VERIFY_PEER, verify_peer);
   return ctx;
@@ -75,8 +78,8 @@ CtxPtr mesh_client_ctx(const KeyPair& own, const Roots& roots, const std::string
 
 CtxPtr mesh_server_ctx(const KeyPair& own, const Roots& roots, std::string& alpn) {
   CtxPtr ctx(SSL_CTX_new(TLS_server_method()));
-  const bool made = ctx && set_common(ctx.get(), TLS1_3_VERSION) && set_mesh(ctx.get(), kServerGroups) && set_own(ctx.get(), own) &&
-                    set_roots(ctx.get(), roots);
+  const bool made = ctx && set_common(ctx.get(), TLS1_3_VERSION) && set_mesh(ctx.get(), kServerGroups) &&
+                    set_own(ctx.get(), own) && set_roots(ctx.get(), roots);
   if (!made) return nullptr;
   SSL_CTX_set_verify(ctx.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify_peer);
   SSL_CTX_set_alpn_select_cb(ctx.get(), select_alpn, &alpn);
@@ -91,7 +94,8 @@ Result<Context> Context::mesh(const KeyPair& own, const Roots& roots) {
   core->mesh = true;
   core->alpn = alpn_wire({"h2"});
   core->identity = own.leaf().identity();
-  if (!core->identity) return failure("a mesh certificate without a SPIFFE identity: " + own.leaf().subject(), Reason::kIdentityError);
+  if (!core->identity)
+    return failure("a mesh certificate without a SPIFFE identity: " + own.leaf().subject(), Reason::kIdentityError);
   core->client = mesh_client_ctx(own, roots, core->alpn);
   if (core->client) core->server = mesh_server_ctx(own, roots, core->alpn);
   if (!core->server) return openssl_failure("preparing TLS for " + core->identity->uri());

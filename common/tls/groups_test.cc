@@ -16,7 +16,8 @@ using namespace std::chrono_literals;
 // A peer that is not ours: bare OpenSSL with the groups it is given.
 class Foreign {
  public:
-  Foreign(bool client, const char* groups, const KeyPair& own) : ctx_(SSL_CTX_new(client ? TLS_client_method() : TLS_server_method())) {
+  Foreign(bool client, const char* groups, const KeyPair& own)
+      : ctx_(SSL_CTX_new(client ? TLS_client_method() : TLS_server_method())) {
     EXPECT_EQ(SSL_CTX_set1_groups_list(ctx_.get(), groups), 1);
     SSL_CTX_use_certificate(ctx_.get(), own.leaf().native());
     SSL_CTX_use_PrivateKey(ctx_.get(), own.key().native());
@@ -84,8 +85,9 @@ TEST_P(ForeignClient, NeedsOneRound) {
 }
 
 class ForeignServer : public Groups {};
-INSTANTIATE_TEST_SUITE_P(Peers, ForeignServer, testing::Values(Peer("X25519:P-256:P-384:X25519MLKEM768", "X25519MLKEM768"), Peer("X25519:P-256", "x25519"),
-                                                               Peer("X25519MLKEM768", "X25519MLKEM768")));
+INSTANTIATE_TEST_SUITE_P(Peers, ForeignServer,
+                         testing::Values(Peer("X25519:P-256:P-384:X25519MLKEM768", "X25519MLKEM768"),
+                                         Peer("X25519:P-256", "x25519"), Peer("X25519MLKEM768", "X25519MLKEM768")));
 TEST_P(ForeignServer, NeedsOneRound) {
   Foreign server(false, GetParam().first, theirs);
   const Identity expected[] = {them};

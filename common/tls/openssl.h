@@ -19,7 +19,9 @@ namespace culvert::tls {
 template <auto Free>
 struct Freer {
   template <class T>
-  void operator()(T* object) const { Free(object); }
+  void operator()(T* object) const {
+    Free(object);
+  }
 };
 template <class T, auto Free>
 using Owned = std::unique_ptr<T, Freer<Free>>;

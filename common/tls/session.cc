@@ -45,12 +45,12 @@ struct Session::Core {
   std::shared_ptr<Context::Core> context;
   SslPtr ssl;
   Output out;
-  std::span<const std::byte> in;    // what the BIO reads: borrowed, or `kept`
+  std::span<const std::byte> in;  // what the BIO reads: borrowed, or `kept`
   std::vector<std::byte> kept;
   Demand demand;
   State state = State::kHandshake;
   std::optional<Error> error;
-  std::uint64_t records = 0;        // under the present key
+  std::uint64_t records = 0;  // under the present key
 };
 
 namespace {

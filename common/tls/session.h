@@ -34,10 +34,10 @@ namespace culvert::tls {
 class Session {
  public:
   enum class State : std::uint8_t {
-    kHandshake,    // feed() and send output() until it changes
+    kHandshake,  // feed() and send output() until it changes
     kEstablished,
-    kClosed,       // the peer said close_notify: a clean end
-    kFailed,       // error() says why; output() may hold an alert worth sending
+    kClosed,  // the peer said close_notify: a clean end
+    kFailed,  // error() says why; output() may hold an alert worth sending
   };
 
   Session(Session&&) noexcept;
@@ -76,9 +76,9 @@ class Session {
   // Once established:
   const std::optional<Identity>& peer_identity() const;  // the first SPIFFE URI SAN of the verified certificate
   std::optional<Certificate> peer_certificate() const;
-  std::string_view alpn() const;                         // "h2"
-  std::string_view cipher() const;                       // "TLS_AES_128_GCM_SHA256"
-  std::string_view group() const;                        // "X25519MLKEM768"
+  std::string_view alpn() const;    // "h2"
+  std::string_view cipher() const;  // "TLS_AES_128_GCM_SHA256"
+  std::string_view group() const;   // "X25519MLKEM768"
 
   struct Core;  // this folder's
 

@@ -20,7 +20,9 @@ using testing::HasSubstr;
 using State = Session::State;
 
 std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
-Identity identity(std::string account, std::string domain = "cluster.local") { return {std::move(domain), "default", std::move(account)}; }
+Identity identity(std::string account, std::string domain = "cluster.local") {
+  return {std::move(domain), "default", std::move(account)};
+}
 
 const Authority& authority() {
   static const Authority one = *Authority::make_root("cluster.local");
@@ -108,7 +110,8 @@ TEST(Session, WrongServerIdentityIsRefusedNamingBoth) {
   ASSERT_EQ(client.state(), State::kFailed);
   EXPECT_EQ(client.error().reason, Reason::kTlsFailure);
   EXPECT_EQ(client.error().text,
-            "TLS handshake: the peer presented spiffe://cluster.local/ns/default/sa/b, expected spiffe://cluster.local/ns/default/sa/c or "
+            "TLS handshake: the peer presented spiffe://cluster.local/ns/default/sa/b, expected "
+            "spiffe://cluster.local/ns/default/sa/c or "
             "spiffe://cluster.local/ns/default/sa/d");
   EXPECT_EQ(server.state(), State::kFailed);
   EXPECT_THAT(server.error().text, HasSubstr("the peer refused"));
@@ -124,7 +127,8 @@ TEST(Session, ClientOfAnotherTrustDomainIsRefused) {
   talk(client, server);
 
   ASSERT_EQ(server.state(), State::kFailed);
-  EXPECT_EQ(server.error().text, "TLS handshake: the peer presented spiffe://elsewhere/ns/default/sa/a, expected trust domain cluster.local");
+  EXPECT_EQ(server.error().text,
+            "TLS handshake: the peer presented spiffe://elsewhere/ns/default/sa/a, expected trust domain cluster.local");
   EXPECT_EQ(read_all(client), "");
   EXPECT_EQ(client.state(), State::kFailed);  // TLS 1.3: the client hears of it after its own handshake
 }
@@ -140,7 +144,9 @@ TEST(Session, ForeignAuthorityIsRefused) {
   talk(client, server);
 
   ASSERT_EQ(server.state(), State::kFailed);
-  EXPECT_THAT(server.error().text, HasSubstr("the peer's certificate (spiffe://cluster.local/ns/default/sa/a): unable to get local issuer certificate"));
+  EXPECT_THAT(
+      server.error().text,
+      HasSubstr("the peer's certificate (spiffe://cluster.local/ns/default/sa/a): unable to get local issuer certificate"));
 }
 
 TEST(Session, ExpiredCertificateIsRefused) {
@@ -174,7 +180,11 @@ TEST(Session, HostNamesAndAddressesAreVerified) {
   const Context server_context = *Context::server(*authority().make_server(names, addresses, 1h), {"h2", "http/1.1"});
   const Context client_context = *Context::client(roots(), {}, {"http/1.1"});
 
-  for (const auto& [host, good] : {std::pair("istiod.istio-system.svc", true), {"127.0.0.1", true}, {"fd00::1", true}, {"other.svc", false}, {"127.0.0.2", false}}) {
+  for (const auto& [host, good] : {std::pair("istiod.istio-system.svc", true),
+                                   {"127.0.0.1", true},
+                                   {"fd00::1", true},
+                                   {"other.svc", false},
+                                   {"127.0.0.2", false}}) {
     Session client = client_context.connect(host);
     Session server = server_context.accept();
     talk(client, server);
@@ -253,7 +263,8 @@ TEST(Session, PartlySentOutputStaysInOrder) {
 
   for (int i = 0; i < 200; ++i) {
     ASSERT_TRUE(client.write(bytes(std::string(5'000, static_cast<char>('a' + i % 26)))));
-    const std::vector<std::byte> piece(client.output().begin(), client.output().begin() + static_cast<std::ptrdiff_t>(client.output().size() / 2));
+    const std::vector<std::byte> piece(client.output().begin(),
+                                       client.output().begin() + static_cast<std::ptrdiff_t>(client.output().size() / 2));
     client.sent(piece.size());
     server.feed(piece);
     received += read_all(server);

@@ -15,7 +15,8 @@ net::Task<Result<Stream>> Stream::open(net::Stream socket, Session session, std:
   });
   for (;;) {
     const net::Io sent = co_await stream.flush();  // also the alert of a handshake that failed
-    if (stream.session_.state() == Session::State::kFailed) co_return std::unexpected(Error(stream.session_.error()).during(doing));
+    if (stream.session_.state() == Session::State::kFailed)
+      co_return std::unexpected(Error(stream.session_.error()).during(doing));
     if (stream.session_.established()) co_return stream;
     const auto buffer = stream.socket_.loop().scratch();
     net::Io io = sent;

@@ -11,7 +11,8 @@ namespace culvert::tls {
 class Stream {
  public:
   // Shakes hands. The error text names the peer's address.
-  static net::Task<Result<Stream>> open(net::Stream socket, Session session, std::chrono::milliseconds timeout = std::chrono::seconds(10));
+  static net::Task<Result<Stream>> open(net::Stream socket, Session session,
+                                        std::chrono::milliseconds timeout = std::chrono::seconds(10));
 
   // At least one byte, or how it ended. kEof only after close_notify; a connection that was cut is kReset.
   net::Task<net::Io> read(std::span<std::byte> into);

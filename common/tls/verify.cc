@@ -38,7 +38,8 @@ bool satisfies(const std::vector<std::string>& uri_sans, Demand& demand) {
   switch (demand.kind) {
     case Demand::Kind::kChain: return true;
     case Demand::Kind::kExpected:
-      if (std::ranges::any_of(identities, [&](const Identity& one) { return std::ranges::contains(demand.expected, one); })) return true;
+      if (std::ranges::any_of(identities, [&](const Identity& one) { return std::ranges::contains(demand.expected, one); }))
+        return true;
       demand.complaint = std::format("the peer presented {}, expected {}", presented(uri_sans), list(demand.expected));
       return false;
     case Demand::Kind::kTrustDomain:
@@ -62,7 +63,8 @@ int verify_peer(int chain_is_good, X509_STORE_CTX* store) {
         X509_up_ref(certificate);
         return wrap(X509Ptr(certificate)).subject();
       }();
-      demand->complaint = std::format("the peer's certificate ({}): {}", subject, X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
+      demand->complaint =
+          std::format("the peer's certificate ({}): {}", subject, X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
     }
     return 0;
   }

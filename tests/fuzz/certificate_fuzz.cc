@@ -31,8 +31,8 @@ const Authority& authority() {
 }
 
 const Context& context() {
-  static const Context one =
-      *Context::mesh(*authority().make_workload({"cluster.local", "a", "b"}, std::chrono::hours(1)), Roots({authority().certificate()}));
+  static const Context one = *Context::mesh(*authority().make_workload({"cluster.local", "a", "b"}, std::chrono::hours(1)),
+                                            Roots({authority().certificate()}));
   return one;
 }
 

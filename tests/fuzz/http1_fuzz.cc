@@ -37,7 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto [parts, parts_failed] = read(text, piece);
   CULVERT_CHECK(whole_failed == parts_failed && whole.size() == parts.size());
   for (std::size_t i = 0; i < whole.size(); ++i) {
-    CULVERT_CHECK(whole[i].target == parts[i].target && whole[i].body == parts[i].body && whole[i].headers.fields() == parts[i].headers.fields());
+    CULVERT_CHECK(whole[i].target == parts[i].target && whole[i].body == parts[i].body &&
+                  whole[i].headers.fields() == parts[i].headers.fields());
     (void)whole[i].query("a");
   }
 
