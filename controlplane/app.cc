@@ -1,5 +1,6 @@
 #include "controlplane/app.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <csignal>
@@ -139,6 +140,14 @@ class App {
   std::unique_ptr<rpc::CallServer> server_;
 };
 
+// Each connected node is a descriptor.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 net::Task<> stop_on_signal(net::Loop& loop, net::Signals& signals) {
   const int number = co_await signals.next();
   log::info("app", "ending", {log::field("signal", number)});
@@ -163,6 +172,7 @@ Status serve(const Settings& settings, const settings::Table& table) {
 int run(const Settings& settings, const settings::Table& table) {
   ::umask(077);
   net::ignore_sigpipe();
+  raise_descriptor_limit();
   Status ended = log::start(settings.log_level, settings.log_format == "json");
   if (ended) ended = serve(settings, table);
   log::stop();

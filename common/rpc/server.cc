@@ -203,6 +203,7 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   constexpr int kLeastPingInterval = 10'000;
   constexpr int kMaxMetadata = 16 << 10;
   constexpr int kGrace = 10'000;
+  constexpr int kIdle = 60'000;  // a connection without a call: whoever has no token to show goes soon
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
@@ -213,6 +214,7 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(options.max_connection_age.count()));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kGrace);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdle);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server on the port is a mistake to be told
   grpc::ResourceQuota quota("rpc");
   quota.Resize(options.max_memory);

@@ -3,6 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <random>
+#include <set>
+
 #include "common/xds/codec.h"
 
 namespace culvert::controlplane {
@@ -211,6 +215,86 @@ TEST_F(StreamTest, UnknownTypesAreSaid) {
   xds::Request request;
   request.type_url = "type.googleapis.com/x";
   EXPECT_EQ(stream.receive(request).what, What::kUnknownType);
+}
+
+// Whatever changes and however late the client answers: it never holds a workload that names a policy it does not hold, and ends with what is served.
+TEST_F(StreamTest, AnyOrderOfChangesAndAnswersConvergesAndNeverNamesWhatWasNotSent) {
+  std::mt19937 random(42);
+  const auto pick = [&random](std::size_t below) { return random() % below; };
+  std::map<std::string, std::set<std::string>> workloads, client_workloads;
+  std::set<std::string> policies, client_policies;
+  std::vector<std::pair<Type, std::string>> unanswered;
+  const auto deliver = [&] {
+    for (const Push& push : stream.poll(snapshot)) {
+      const auto response =
+          xds::decode_response(xds::encode_response(type_url(push.type), push.nonce, push.resources, push.removed));
+      for (const auto& name : response->removed) client_workloads.erase(name), client_policies.erase(name);
+      for (const auto& resource : response->resources) {
+        if (push.type == Type::kAuthorization) {
+          client_policies.insert(resource.name);
+        } else {
+          const auto named = std::get<model::Workload>(*xds::decode_address(resource.value)).policies;
+          client_workloads[resource.name] = {named.begin(), named.end()};
+        }
+      }
+      unanswered.emplace_back(push.type, push.nonce);
+      for (const auto& [uid, named] : client_workloads) {
+        ASSERT_TRUE(std::ranges::includes(client_policies, named)) << uid << " names a policy that was not sent";
+      }
+    }
+  };
+  const auto make_change = [&] {
+    derive::Delta delta;
+    if (pick(3) == 0) {
+      const std::string name = "p" + std::to_string(pick(6));
+      if (policies.erase("shop/" + name) > 0) {
+        delta.removed_policies.push_back("shop/" + name);
+        for (auto& [uid, named] : workloads) {
+          if (named.erase("shop/" + name) > 0) delta.workloads.push_back(workload(uid, {named.begin(), named.end()}));
+        }
+      } else {
+        policies.insert("shop/" + name);
+        delta.policies.push_back(policy(name));
+      }
+    } else {
+      const std::string uid = "w" + std::to_string(pick(8));
+      if (pick(4) == 0) {
+        workloads.erase(uid);
+        delta.removed_addresses.push_back(uid);
+      } else {
+        std::set<std::string> named;
+        for (const auto& one : policies) {
+          if (pick(2) == 0) named.insert(one);
+        }
+        workloads[uid] = named;
+        delta.workloads.push_back(workload(uid, {named.begin(), named.end()}));
+      }
+    }
+    snapshot.apply(delta);
+  };
+
+  stream.receive(ask(Type::kAuthorization));
+  stream.receive(ask(Type::kAddress));
+  for (int step = 0; step < 20'000; ++step) {
+    if (pick(2) == 0) make_change();
+    if (!unanswered.empty() && pick(3) == 0) {
+      const auto [type, value] = unanswered.front();
+      unanswered.erase(unanswered.begin());
+      answer(type, value);
+    }
+    if (pick(4) == 0) snapshot.forget_removals(stream.sent(snapshot));
+    deliver();
+  }
+  while (!unanswered.empty()) {
+    const auto [type, value] = unanswered.front();
+    unanswered.erase(unanswered.begin());
+    answer(type, value);
+    deliver();
+  }
+
+  EXPECT_EQ(client_workloads, workloads);
+  EXPECT_EQ(client_policies, policies);
+  EXPECT_TRUE(stream.current(snapshot));
 }
 
 }  // namespace
