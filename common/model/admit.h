@@ -31,7 +31,7 @@ struct Verdict {
   // read. kPolicyUnknown: the workload names a policy that has not arrived; the caller may wait for it, and then takes this as "denied".
   Reason reason = Reason::kPolicyDenied;
   PolicyRef policy{};              // that decided; null when nothing matched
-  std::size_t rule = 0;          // of that policy
+  std::size_t rule = 0;            // of that policy
   std::string unknown{};           // kPolicyUnknown: the name of the missing policy
   std::vector<DryRun> dry_runs{};  // dry-run policies that matched; nothing came of it
 

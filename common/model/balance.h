@@ -11,7 +11,7 @@ namespace culvert::model {
 
 struct Picked {
   WorkloadRef workload{};
-  IpAddress address{};       // none when the workload is in another network and reached by its gateway, or by its hostname
+  IpAddress address{};     // none when the workload is in another network and reached by its gateway, or by its hostname
   std::uint16_t port = 0;  // of the endpoint
 };
 

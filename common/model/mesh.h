@@ -83,7 +83,7 @@ class Mesh {
   const PolicyRef& policy(std::string_view key) const;
   const PolicySet* namespace_policies(std::string_view name_space) const;  // null: none
   const PolicySet* global_policies() const;                                // null: none
-  const PolicySet* named_policy(std::string_view key) const;  // that one alone, whatever its scope; null: unknown
+  const PolicySet* named_policy(std::string_view key) const;               // that one alone, whatever its scope; null: unknown
 
   std::size_t workload_count() const { return workloads_.size(); }
   std::size_t service_count() const { return service_count_; }
@@ -115,7 +115,8 @@ class Mesh {
       range_lengths_;  // by network: {v6, length} -> how many
   PersistentMap<std::string, Services> services_by_hostname_;
   PersistentMap<std::string, PolicyRef> policies_;
-  PersistentMap<std::string, std::shared_ptr<const PolicySet>> policy_sets_;  // "" the whole mesh, "ns/" a namespace, "ns/name" one policy
+  PersistentMap<std::string, std::shared_ptr<const PolicySet>>
+      policy_sets_;  // "" the whole mesh, "ns/" a namespace, "ns/name" one policy
   std::string preferred_namespace_;
   std::size_t service_count_ = 0;
   std::uint64_t policy_epoch_ = 0;

@@ -10,10 +10,10 @@
 namespace culvert::rpc {
 
 struct Credentials {
-  std::string token_file{};   // empty: no token. A trailing newline is cut off
-  std::string roots{};        // a PEM file, PEM text, or SYSTEM
-  std::string cluster_id{};   // the `clusterid` header, sent together with a token
-  Metadata extra{};           // XDS_HEADER_x, CA_HEADER_x
+  std::string token_file{};  // empty: no token. A trailing newline is cut off
+  std::string roots{};       // a PEM file, PEM text, or SYSTEM
+  std::string cluster_id{};  // the `clusterid` header, sent together with a token
+  Metadata extra{};          // XDS_HEADER_x, CA_HEADER_x
 
   // authorization, clusterid and the extra headers. Fails when the token file cannot be read or is empty.
   Result<Metadata> metadata() const;

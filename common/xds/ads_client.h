@@ -16,8 +16,8 @@
 namespace culvert::xds {
 
 struct AdsOptions {
-  std::string address{};  // "host:port" or "https://host:port"
-  std::string name{};     // ALT_XDS_HOSTNAME
+  std::string address{};           // "host:port" or "https://host:port"
+  std::string name{};              // ALT_XDS_HOSTNAME
   rpc::Credentials credentials{};  // read anew for each stream
   Node node{};
 };
@@ -26,10 +26,10 @@ struct AdsOptions {
 struct AdsCounters {
   std::map<std::string, std::uint64_t> messages{};       // by type URL
   std::map<std::string, std::uint64_t> message_bytes{};  // by type URL
-  std::uint64_t connection_errors = 0;                 // no connection came about
-  std::uint64_t errors = 0;                            // a stream ended with an error
-  std::uint64_t reconnects = 0;                        // a stream ended as streams do: age limit, restart
-  std::uint64_t completes = 0;                         // the server ended it with OK
+  std::uint64_t connection_errors = 0;                   // no connection came about
+  std::uint64_t errors = 0;                              // a stream ended with an error
+  std::uint64_t reconnects = 0;                          // a stream ended as streams do: age limit, restart
+  std::uint64_t completes = 0;                           // the server ended it with OK
   std::uint64_t refused_resources = 0;
 };
 
@@ -43,8 +43,8 @@ class AdsClient {
   AdsClient(net::Loop& loop, AdsOptions options, OnUpdate on_update);
   ~AdsClient();
 
-  bool ready() const;      // each type has been answered once
-  bool connected() const;  // the present stream has been answered
+  bool ready() const;           // each type has been answered once
+  bool connected() const;       // the present stream has been answered
   std::string problem() const;  // why there is no stream; empty while there is one
   AdsCounters counters() const;
 

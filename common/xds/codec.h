@@ -15,7 +15,7 @@ namespace culvert::xds {
 
 // What one resource of type istio.workload.Address holds.
 using Address = std::variant<model::Workload, model::Service>;
-std::string key(const Address& address);      // uid, or "namespace/hostname": the resource's name
+std::string key(const Address& address);       // uid, or "namespace/hostname": the resource's name
 std::string key(const model::Policy& policy);  // "namespace/name"
 
 // Fails on: not a protobuf message; no uid (service: namespace, hostname); an IP address that is not 4 or 16 bytes; the tunnel protocol
@@ -27,8 +27,8 @@ Result<Address> decode_address(std::string_view bytes);
 // rule match more than was written: such a policy comes back marked invalid, and denies.
 Result<model::Policy> decode_policy(std::string_view bytes);
 
-std::string encode(const model::Workload& workload);  // an istio.workload.Address
-std::string encode(const model::Service& service);    // an istio.workload.Address
+std::string encode(const model::Workload& workload);              // an istio.workload.Address
+std::string encode(const model::Service& service);                // an istio.workload.Address
 std::string encode_as_workload(const model::Workload& workload);  // a bare istio.workload.Workload, for Envoy
 std::string encode(const model::Policy& policy);
 

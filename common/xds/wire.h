@@ -67,6 +67,7 @@ Result<Response> decode_response(std::string_view bytes);
 // For a server with many subscribers: a resource is serialised once, and a response is put together from such pieces.
 std::string encode_resource(const Resource& resource);
 std::string encode_response(std::string_view type_url, std::string_view nonce,
-                            std::span<const std::shared_ptr<const std::string>> encoded_resources, std::span<const std::string> removed);
+                            std::span<const std::shared_ptr<const std::string>> encoded_resources,
+                            std::span<const std::string> removed);
 
 }  // namespace culvert::xds

@@ -58,9 +58,9 @@ class Object {
 
   using Visit = std::function<void(const Node&, const std::string& path)>;
   using VisitPair = std::function<void(const std::string& key, const Node&, const std::string& path)>;
-  void each(std::string_view key, const Visit& visit);            // of a list
-  void each_pair(std::string_view key, const VisitPair& visit);   // of a map
-  void with(std::string_view key, const Visit& visit);            // when it is there and not null
+  void each(std::string_view key, const Visit& visit);           // of a list
+  void each_pair(std::string_view key, const VisitPair& visit);  // of a map
+  void with(std::string_view key, const Visit& visit);           // when it is there and not null
   void finish();
 
  private:
