@@ -283,10 +283,10 @@ Outcome download(int fd, std::uint64_t bytes) {
 Outcome hear(int fd, std::uint64_t bytes) {
   std::array<char, 6> hello{};
   const bool greeted = receive_all(fd, hello.data(), 5) && std::strcmp(hello.data(), "hello") == 0;
-  const bool ended = recv(fd, hello.data(), 1, 0) == 0;
+  const bool ended = greeted && recv(fd, hello.data(), 1, 0) == 0;
   Checksum sum;
   const bool sent = pour(fd, bytes, sum);
-  return {greeted && ended && sent, sum.total(), ended ? "eof" : "reset"};
+  return {ended && sent, sum.total(), ended ? "eof" : "reset"};
 }
 
 Outcome be_reset(int fd, std::uint64_t bytes) {
@@ -341,7 +341,7 @@ int talk(const std::string& what, const char* host, const char* port, std::uint6
   for (const auto& [word, own] : kWords) {
     if (what == word) letter = own;
   }
-  if (fd >= 0 && send_all(fd, &letter, 1)) {
+  if (fd >= 0 && (what == "open" || send_all(fd, &letter, 1))) {
     switch (what == "open" ? 'O' : letter) {
       case 'E': outcome = echo(fd, number); break;
       case 'U':

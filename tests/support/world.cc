@@ -90,6 +90,14 @@ Pod& Node::pod(const std::string& name, PodOptions options) {
   return pod;
 }
 
+Pod* Node::find(const std::string& name) {
+  for (const auto& pod : world_->pods_) {
+    if (pod->name_ == name && pod->node_ == name_) return pod.get();
+  }
+  ADD_FAILURE() << "no pod " << name << " on " << name_;
+  return nullptr;
+}
+
 Ran Node::shell(const std::string& script, Seconds patience) {
   return world_->culvert({"exec", name_, "--", "sh", "-c", script}, patience);
 }

@@ -69,6 +69,7 @@ class Pod {
 class Node {
  public:
   Pod& pod(const std::string& name, PodOptions options = {});
+  Pod* find(const std::string& name);  // a pod that was told before
   Ran shell(const std::string& script, Seconds patience = 60s);
   Process start(const std::vector<std::string>& command);
   std::string address(bool v6) const;

@@ -1,0 +1,175 @@
+// Programs that end and come back, pods that enter and leave, all under load: what fails, fails closed, and what can go on goes on.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <format>
+
+#include "tests/support/world.h"
+
+namespace culvert::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+using Clock = std::chrono::steady_clock;
+
+// Dials again and again, a short connection each time, and counts what came of it: "ok", "refused", "reset", "timeout", "other", once ended.
+constexpr const char* kDialer = R"(
+import collections, os, select, socket, sys, time
+host, port, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+family = socket.AF_INET6 if ':' in host else socket.AF_INET
+seen, first, last = collections.Counter(), {}, {}
+print('dialling', flush=True)
+next_time = time.monotonic()
+while not select.select([sys.stdin], [], [], max(0, next_time - time.monotonic()))[0]:
+    next_time += 1 / rate
+    word = 'ok'
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            s.settimeout(5)
+            s.connect((host, port))
+            s.sendall(b'Ehello')
+            s.shutdown(socket.SHUT_WR)
+            got = b''
+            while part := s.recv(100): got += part
+            if got != b'hello': word = 'cut'
+    except ConnectionRefusedError: word = 'refused'
+    except ConnectionResetError: word = 'reset'
+    except TimeoutError: word = 'timeout'
+    except OSError as error: word = type(error).__name__
+    seen[word] += 1
+print(*(f'{word}={count}' for word, count in sorted(seen.items())), flush=True)
+)";
+
+class Restart : public ::testing::TestWithParam<bool> {
+ protected:
+  static void SetUpTestSuite() {
+    world = new World({.nodes = 2});
+    client = &world->node("node1").pod("client");
+    server = &world->node("node2").pod("server", {.command = World::peer_server(), .port = kPeerPort});
+    visitor = &world->node("node1").pod("visitor", {.name_space = "outside", .command = World::peer_server(), .port = kPeerPort});
+    world->up();
+  }
+  static void TearDownTestSuite() {
+    delete world;
+    world = nullptr;
+  }
+
+  static std::string address() { return server->address(GetParam()); }
+  static Process dial(Pod& from, const std::string& to, int rate = 100) {
+    auto dialer = from.start({"python3", "-c", kDialer, to, std::to_string(kPeerPort), std::to_string(rate)});
+    EXPECT_TRUE(dialer.says("dialling"));
+    return dialer;
+  }
+  static std::string end(Process& dialer) {
+    dialer.finish();
+    return dialer.wait(20s).out;
+  }
+  static bool works() { return client->peer("echo", address(), 1000).ok; }
+
+  static inline World* world = nullptr;
+  static inline Pod *client = nullptr, *server = nullptr, *visitor = nullptr;
+};
+
+std::string family_of(const ::testing::TestParamInfo<bool>& info) { return info.param ? "V6" : "V4"; }
+INSTANTIATE_TEST_SUITE_P(, Restart, ::testing::Bool(), family_of);
+
+TEST_P(Restart, WithoutZtunnelConnectionsAreRefusedAndNothingLeavesInTheClear) {
+  ASSERT_TRUE(works());
+  auto wire =
+      world->node("node1").start({"tcpdump", "-i", "eth0", "-Z", "root", "-l", "-n", std::format("tcp and port {}", kPeerPort)});
+  ASSERT_TRUE(wire.says("listening"));
+
+  world->node("node1").kill("ztunnel");
+  ASSERT_TRUE(eventually([] { return world->node("node1").pid_of("ztunnel") == 0; }));
+  const auto began = Clock::now();
+  const auto refused = client->peer("echo", address(), 1000);
+  const auto took = Clock::now() - began;
+  EXPECT_EQ(refused.end, "refused");
+  EXPECT_LT(took, 1s);
+  EXPECT_TRUE(visitor->peer("echo", address(), 1000).ok) << "the other node's ztunnel lives, and the visitor is none of ours";
+
+  world->node("node1").start_program("ztunnel");
+  const auto started = Clock::now();
+  EXPECT_TRUE(eventually(works));
+  EXPECT_LT(Clock::now() - started, 1s) << "the same pods, within a second of its start";
+  wire.signal(SIGTERM);
+  EXPECT_THAT(wire.wait(5s).out, Not(HasSubstr(std::format("{}.{}", client->address(GetParam()), kPeerPort))));
+}
+
+TEST_P(Restart, AnInboundZtunnelThatIsGoneRefusesAsWell) {
+  world->node("node2").kill("ztunnel");
+  ASSERT_TRUE(eventually([] { return world->node("node2").pid_of("ztunnel") == 0; }));
+
+  EXPECT_FALSE(works());
+  EXPECT_EQ(visitor->peer("echo", address(), 1000).end, "refused") << "plaintext does not slip past it";
+
+  world->node("node2").start_program("ztunnel");
+  EXPECT_TRUE(eventually(works));
+}
+
+TEST_P(Restart, ZtunnelComesBackUnderLoad) {
+  auto dialer = dial(*client, address());
+
+  world->node("node1").kill("ztunnel");
+  world->node("node1").start_program("ztunnel");
+  EXPECT_TRUE(eventually(works));
+
+  const auto seen = end(dialer);
+  EXPECT_THAT(seen, HasSubstr("ok="));
+  EXPECT_THAT(seen, Not(HasSubstr("timeout"))) << seen;
+}
+
+TEST_P(Restart, TheNodeAgentIsNotMissedByTraffic) {
+  auto dialer = dial(*client, address());
+
+  world->node("node1").kill("culvert-node");
+  EXPECT_TRUE(works());
+  world->node("node1").start_program("culvert-node");
+  EXPECT_TRUE(eventually([] { return world->node("node1").pid_of("culvert-node") != 0; }));
+  EXPECT_TRUE(world->settle());
+
+  const auto seen = end(dialer);
+  EXPECT_THAT(seen, ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "nothing else";
+}
+
+TEST_P(Restart, TheControlPlaneIsNotMissedByTraffic) {
+  auto dialer = dial(*client, address());
+
+  world->stop("culvertd", SIGKILL);
+  EXPECT_TRUE(works());
+  world->start_program("culvertd");
+  world->write("late.yaml", std::format("apiVersion: v1\nkind: Pod\nmetadata: {{name: late, namespace: mesh}}\nspec: {{nodeName: "
+                                        "node1, containers: [{{name: main, command: [sleep, infinity]}}]}}\n"));
+  EXPECT_TRUE(world->settle());
+  EXPECT_TRUE(eventually([] {
+    return world->culvert({"exec", "late", "--", World::program("peer"), "echo", address(), std::to_string(kPeerPort), "1000"})
+               .code == 0;
+  })) << "and it goes on with its work";
+  world->remove("late.yaml");
+
+  EXPECT_THAT(end(dialer), ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "nothing else";
+}
+
+TEST_P(Restart, PodsEnterAndLeaveTheMeshWithoutAFailedConnection) {
+  auto in = dial(*visitor, address(), 200), out = dial(*client, visitor->address(GetParam()), 200),
+       within = dial(*client, address(), 200);
+
+  const auto captured = [](Pod& pod) { return pod.privileged("ip rule; ip -6 rule").out.contains("0x716"); };
+  for (const bool ambient : {false, true}) {
+    world->set_ambient("mesh", ambient);
+    EXPECT_TRUE(world->settle());
+    EXPECT_TRUE(eventually([&] { return captured(*client) == ambient && captured(*server) == ambient; }, 30s))
+        << "to the last step";
+    EXPECT_TRUE(works());
+  }
+
+  EXPECT_THAT(end(in), ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "from outside";
+  EXPECT_THAT(end(out), ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "to the outside";
+  EXPECT_THAT(end(within), ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "within the mesh";
+}
+
+}  // namespace
+}  // namespace culvert::testing

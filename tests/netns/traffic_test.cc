@@ -1,0 +1,161 @@
+// What TCP means, through the mesh: on one node and across two, over IPv4 and IPv6.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <format>
+#include <ranges>
+
+#include "tests/support/world.h"
+
+namespace culvert::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+World* world = nullptr;
+Pod *client = nullptr, *near = nullptr, *far = nullptr, *outsider = nullptr;
+
+class InTheMesh : public ::testing::Environment {
+ public:
+  void SetUp() override {
+    world = new World({.nodes = 2});
+    client = &world->node("node1").pod("client");
+    near = &world->node("node1").pod("near", {.command = World::peer_server(), .port = kPeerPort});
+    far = &world->node("node2").pod("far", {.command = World::peer_server(), .port = kPeerPort});
+    outsider =
+        &world->node("node1").pod("outsider", {.name_space = "outside", .command = World::peer_server(), .port = kPeerPort});
+    world->service("far", "far", 80, kPeerPort);
+    world->service("headless", "far", kPeerPort, kPeerPort, true);
+    world->up();
+  }
+  void TearDown() override {
+    delete world;
+    world = nullptr;
+  }
+};
+
+const auto* const kEnvironment = ::testing::AddGlobalTestEnvironment(new InTheMesh);
+
+struct Way {
+  bool across = false, v6 = false;
+};
+
+class Traffic : public ::testing::TestWithParam<Way> {
+ protected:
+  std::string server() const { return (GetParam().across ? far : near)->address(GetParam().v6); }
+};
+
+std::string name_of(const ::testing::TestParamInfo<Way>& info) {
+  return std::string(info.param.across ? "Across" : "OneNode") + (info.param.v6 ? "V6" : "V4");
+}
+
+INSTANTIATE_TEST_SUITE_P(, Traffic, ::testing::Values(Way{false, false}, Way{false, true}, Way{true, false}, Way{true, true}),
+                         name_of);
+
+TEST_P(Traffic, IsCarriedBothWaysUnderBothIdentities) {
+  EXPECT_TRUE(client->peer("echo", server(), 3'000'000).ok);
+
+  const auto& node = world->node(GetParam().across ? "node2" : "node1");
+  const std::string to = std::format("dst.hbone_addr=\"{}", GetParam().v6 ? "[" + server() + "]" : server());
+  EXPECT_TRUE(eventually([&] {
+    return std::ranges::any_of(std::views::split(node.ztunnel_logs(), '\n'), [&](const auto& part) {
+      const std::string_view line(part);
+      return line.contains(to) && line.contains("sa/client\"") && line.contains("direction=\"inbound\"") &&
+             line.contains("bytes_recv=3000001");
+    });
+  })) << to;
+}
+
+TEST_P(Traffic, AHalfCloseOfEitherSideLeavesTheOtherDirectionOpen) {
+  EXPECT_TRUE(client->peer("upload", server(), 1'000'000).ok) << "the answer comes after our FIN";
+  EXPECT_TRUE(client->peer("hear", server(), 1'000'000).ok) << "we go on after the server's FIN";
+  EXPECT_TRUE(eventually([&] { return client->peer("last", server()).text.contains(R"("end":"eof","bytes":1000000)"); }));
+}
+
+TEST_P(Traffic, AResetStaysAReset) {
+  const auto by_server = client->peer("rst", server(), 10'000);
+  EXPECT_TRUE(by_server.ok) << by_server.text;
+
+  EXPECT_TRUE(client->peer("tear", server(), 10'000).ok);
+  EXPECT_TRUE(eventually([&] { return client->peer("last", server()).text.contains(R"("end":"reset","bytes":10000)"); }))
+      << client->peer("last", server()).text;
+}
+
+TEST_P(Traffic, ARefusedPortIsAResetAfterTheConnect) {
+  const auto outcome = client->peer("open", server(), 0, 9);
+
+  EXPECT_EQ(outcome.end, "reset") << outcome.text;
+  EXPECT_THAT(outcome.text, HasSubstr("open\n"));
+}
+
+class Names : public ::testing::TestWithParam<bool> {};
+std::string family_of(const ::testing::TestParamInfo<bool>& info) { return info.param ? "V6" : "V4"; }
+INSTANTIATE_TEST_SUITE_P(, Names, ::testing::Bool(), family_of);
+
+TEST_P(Names, ServiceAddressPodAddressDnsNameAndHeadlessNameLeadThere) {
+  EXPECT_TRUE(client->peer("echo", world->service_address("far", GetParam()), 1000, 80).ok);
+  EXPECT_TRUE(client->peer("echo", far->address(GetParam()), 1000).ok);
+  for (const char* name : {"far", "far.mesh", "far.mesh.svc.cluster.local"})
+    EXPECT_TRUE(client->peer("echo", name, 1000, 80).ok) << name;
+  EXPECT_TRUE(client->peer("echo", "headless", 1000).ok);
+  const auto address = client->shell(std::format("getent ahostsv{} headless | head -n 1", GetParam() ? 6 : 4)).out;
+  EXPECT_THAT(address, HasSubstr(far->address(GetParam())));
+}
+
+TEST_P(Names, LocalhostAndOwnAddressesAreUntouched) {
+  const auto before = world->node("node2").ztunnel_logs().size();
+
+  EXPECT_TRUE(far->peer("echo", GetParam() ? "::1" : "127.0.0.1", 1000).ok);
+  EXPECT_TRUE(far->peer("echo", far->address(GetParam()), 1000).ok);
+  EXPECT_EQ(far->peer("echo", far->address(GetParam()), 1, 9).end, "refused") << "by the kernel, at once";
+
+  EXPECT_THAT(world->node("node2").ztunnel_logs().substr(before), Not(HasSubstr("access")));
+}
+
+TEST_P(Names, TheOutsideIsReachedInPlaintextAndReachesUs) {
+  EXPECT_TRUE(client->peer("echo", outsider->address(GetParam()), 100'000).ok);
+  EXPECT_TRUE(outsider->peer("echo", far->address(GetParam()), 100'000).ok) << "PERMISSIVE";
+}
+
+TEST_P(Names, AGibibyteEachWayArrivesWhole) {
+  constexpr long kGibibyte = 1 << 30;
+
+  const auto up = client->peer("upload", far->address(GetParam()), kGibibyte, kPeerPort, 120s);
+  EXPECT_TRUE(up.ok) << up.text;
+  const auto down = client->peer("download", far->address(GetParam()), kGibibyte, kPeerPort, 120s);
+  EXPECT_TRUE(down.ok) << down.text;
+}
+
+TEST_P(Names, ASlowReaderCostsNoMemory) {
+  const long before = world->node("node1").resident_kib("ztunnel") + world->node("node2").resident_kib("ztunnel");
+
+  auto slow = client->start({World::program("peer"), "slow", far->address(GetParam()), std::to_string(kPeerPort), "200000000"});
+  EXPECT_FALSE(slow.says("ok", 3s)) << "it reads at most 6.4 MB a second";
+  const long meanwhile = world->node("node1").resident_kib("ztunnel") + world->node("node2").resident_kib("ztunnel");
+
+  EXPECT_LT(meanwhile - before, 40'000) << "KiB";
+}
+
+TEST_P(Names, StalledReadersHoldUpNobodyElse) {
+  std::vector<Process> stalled;
+  for (int i = 0; i < 4; ++i) {
+    stalled.push_back(client->start({World::program("peer"), "stall", far->address(GetParam()), std::to_string(kPeerPort)}));
+    ASSERT_TRUE(stalled.back().says("ready"));
+  }
+  // Until their windows are full: nothing more arrives in the client's sockets.
+  std::string seen;
+  EXPECT_TRUE(eventually([&] {
+    const auto now = client->shell("ss -tn state established | awk '{ sum += $1 } END { print sum }'").out;
+    return std::exchange(seen, now) == now;
+  }));
+
+  const auto live = client->peer("echo", far->address(GetParam()), 20'000'000, kPeerPort, 20s);
+  EXPECT_TRUE(live.ok) << live.text;
+}
+
+}  // namespace
+}  // namespace culvert::testing
