@@ -1,7 +1,6 @@
 #include "common/base/log.h"
 
-#include <spdlog/async.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -11,10 +10,10 @@
 #include <optional>
 #include <vector>
 
+#include "common/base/log_writer.h"
+
 namespace culvert::log {
 namespace {
-
-constexpr std::size_t kQueuedLines = 8192;
 
 struct Rule {
   std::string scope;  // "" is the default
@@ -27,8 +26,7 @@ std::atomic<const Rules*> current_rules{nullptr};
 std::mutex change_mutex;  // serialises start and set_levels, never taken by a log line
 std::vector<std::unique_ptr<const Rules>> all_rules;
 
-std::shared_ptr<spdlog::details::thread_pool> pool;
-std::shared_ptr<spdlog::async_logger> sink;
+std::atomic<Writer*> writer{nullptr};  // never deleted: other threads may log while the program ends
 std::atomic<bool> json_format{false};
 
 constexpr std::string_view kNames[] = {"trace", "debug", "info", "warn", "error", "off"};
@@ -152,20 +150,14 @@ Status start(std::string_view directive, bool json) {
   if (auto parsed = parse_into(rules, directive); !parsed) return parsed;
   publish(std::move(rules));
   json_format = json;
-  pool = std::make_shared<spdlog::details::thread_pool>(kQueuedLines, 1);
-  sink = std::make_shared<spdlog::async_logger>("", std::make_shared<spdlog::sinks::stdout_sink_mt>(), pool,
-                                                spdlog::async_overflow_policy::discard_new);
-  sink->set_pattern("%v");
-  sink->set_level(spdlog::level::trace);
-  sink->flush_on(spdlog::level::trace);
+  writer = new Writer(STDOUT_FILENO);
   return {};
 }
 
 void stop() {
   const std::scoped_lock lock(change_mutex);
   current_rules = nullptr;
-  sink.reset();
-  pool.reset();  // joins the writer after it has written what is queued
+  if (Writer* const last = writer.load()) last->finish();
 }
 
 Status set_levels(std::string_view directive, bool reset) {
@@ -189,14 +181,17 @@ std::string levels() {
   return text;
 }
 
-std::uint64_t dropped() { return pool ? pool->discard_counter() : 0; }
+std::uint64_t dropped() {
+  const Writer* const now = writer.load();
+  return now == nullptr ? 0 : now->dropped();
+}
 
 bool enabled(Level level, std::string_view scope) { return level >= level_of(scope) && level != Level::kOff; }
 
 void write(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields) {
-  if (!sink) return;
-  const auto line = json_format ? json_line(level, scope, message, fields) : plain_line(level, scope, message, fields);
-  sink->log(spdlog::level::info, spdlog::string_view_t(line.data(), line.size()));
+  Writer* const now = writer.load(std::memory_order_acquire);
+  if (now == nullptr) return;
+  now->add(json_format ? json_line(level, scope, message, fields) : plain_line(level, scope, message, fields));
 }
 
 }  // namespace culvert::log

@@ -37,7 +37,6 @@ net::DialOptions dial_application(const Pod& pod, const Endpoint& client, const 
   options.to = to;
   options.mark = kMarkInPod;
   options.netns = pod.netns.fd->get();
-  options.keepalive = net::Keepalive{};
   // A pod that dials itself needs no disguise; a link-local source means nothing on another device.
   const bool keep_source =
       client.address != to.address && client.address.is_v4() == to.address.is_v4() && !client.address.is_link_local();

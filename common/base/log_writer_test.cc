@@ -1,0 +1,61 @@
+#include "common/base/log_writer.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <vector>
+
+namespace culvert::log {
+namespace {
+
+TEST(LogWriter, WritesEveryLineOfEveryThreadWhole) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  constexpr int kThreads = 4, kLines = 2000;
+  std::string read;
+  std::thread reader([&] {
+    char buffer[4096];
+    for (ssize_t got = 0; (got = ::read(ends[0], buffer, sizeof buffer)) > 0;) read.append(buffer, static_cast<std::size_t>(got));
+  });
+
+  {
+    Writer writer(ends[1]);
+    std::vector<std::thread> threads;
+    for (int i = 0; i < kThreads; ++i)
+      threads.emplace_back([&] {
+        for (int line = 0; line < kLines; ++line) writer.add("0123456789");
+      });
+    for (auto& thread : threads) thread.join();
+    writer.finish();
+    writer.add("too late");
+    EXPECT_EQ(writer.dropped(), 1u);
+  }
+  ::close(ends[1]);
+  reader.join();
+  ::close(ends[0]);
+
+  std::string expected;
+  for (int line = 0; line < kThreads * kLines; ++line) expected += "0123456789\n";
+  EXPECT_EQ(read, expected);
+}
+
+TEST(LogWriter, DropsAndCountsWhenNobodyReads) {
+  int ends[2];
+  ASSERT_EQ(::pipe(ends), 0);
+  Writer writer(ends[1]);
+  const std::string line(64 * 1024, 'x');
+  for (int i = 0; i < 200; ++i) writer.add(line);
+
+  EXPECT_GT(writer.dropped(), 0u);
+  std::thread reader([&] {
+    std::vector<char> buffer(1 << 20);
+    while (::read(ends[0], buffer.data(), buffer.size()) > 0) {}
+  });
+  writer.finish();
+  ::close(ends[1]);
+  reader.join();
+  ::close(ends[0]);
+}
+
+}  // namespace
+}  // namespace culvert::log
