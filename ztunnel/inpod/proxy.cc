@@ -90,7 +90,10 @@ net::ListenOptions options_for(const Pod& pod, const IpAddress& any, std::uint16
   options.reuse_port = true;
   options.transparent = true;
   options.v6_only = true;
-  options.mark = kMarkEgress;
+  // Who is captured lives in this pod, and the kernel answers for a closed socket with our mark reflected: with the mark of what leaves
+  // the pod, its last ACK would go out to the real destination, and ours would wait for it with the port taken.
+  const bool captured = port == kPortOutbound || port == kPortDns;
+  options.mark = captured ? kMarkInPod : kMarkEgress;
   options.netns = pod.netns.fd->get();
   options.keepalive = net::Keepalive{};
   return options;
