@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <format>
+#include <list>
 #include <map>
 
 #include "common/hbone/tunnel_life.h"
@@ -18,9 +19,10 @@ struct Attempt {
 };
 
 struct Member {
-  explicit Member(net::Loop& loop, std::shared_ptr<Tunnel> of) : tunnel(std::move(of)), idle(loop) {}
+  Member(net::Loop& loop, std::shared_ptr<Tunnel> of) : tunnel(std::move(of)), idle(loop) {}
   std::shared_ptr<Tunnel> tunnel;
-  net::Timer idle;
+  net::Timer idle;  // runs on while streams come and go, and looks when it passes
+  net::Clock::time_point idle_since{};
 };
 
 struct Entry {
@@ -29,20 +31,18 @@ struct Entry {
   std::optional<Reason> closed;  // close_if() came while a connect was under way
 };
 
-// Waits for the answer to a CONNECT.
-net::Task<Status> answered(std::shared_ptr<StreamState> stream, std::chrono::milliseconds patience) {
-  const auto until = net::Clock::now() + patience;
-  while (!stream->answered && !stream->over) {
-    const auto left = until - net::Clock::now();
-    if (left <= net::Clock::duration::zero() || !co_await stream->arrived.wait_for(left)) {
-      if (stream->answered || stream->over) break;
-      stream->tunnel->reset(*stream, ErrorCode::kCancel, Reason::kConnectTimeout, "no answer");
-      co_return failure(std::format("no answer within {}", patience), Reason::kConnectTimeout);
-    }
-  }
-  if (!stream->answered) co_return failure(stream->text, stream->reason);
-  if (stream->response.status == 200) co_return Status{};
-  co_return failure(std::format("the far end answered with status {}", stream->response.status), Reason::kHttpStatus);
+// A CONNECT that waits for its answer.
+struct Question {
+  net::Clock::time_point until;
+  std::shared_ptr<StreamState> stream;
+};
+using Questions = std::list<Question>;  // all have the same patience: the first to come is the first to be late
+
+// What became of it; called once it is answered or over.
+Status outcome(const StreamState& stream) {
+  if (!stream.answered) return failure(stream.text, stream.reason);
+  if (stream.response.status == 200) return {};
+  return failure(std::format("the far end answered with status {}", stream.response.status), Reason::kHttpStatus);
 }
 
 }  // namespace
@@ -57,12 +57,17 @@ struct Pool::State : std::enable_shared_from_this<Pool::State> {
   void keep(const PoolKey& key, std::shared_ptr<Tunnel> tunnel);
   void on_change(const PoolKey& key, Tunnel* tunnel);
   void drop(const PoolKey& key, const Tunnel* tunnel);
+  void watch_idle(Member& member);
+  static net::Task<> answered(std::shared_ptr<State> self, std::shared_ptr<StreamState> stream);
+  void give_up_late();
 
   net::Loop& loop;
   const PoolOptions options;
   const Dialler dialler;
   std::map<PoolKey, Entry> entries;
   PoolCounts counts;
+  Questions questions;
+  net::Timer late{loop};  // for the first of them; armed anew only when it has passed, so that an answer costs no timer
 };
 
 // The fullest tunnel with room, so that surplus ones run empty.
@@ -142,7 +147,9 @@ void Pool::State::keep(const PoolKey& key, std::shared_ptr<Tunnel> tunnel) {
   tunnel->on_change([weak = weak_from_this(), key, raw = tunnel.get()] {
     if (const auto self = weak.lock()) self->on_change(key, raw);
   });
-  entries[key].members.push_back(std::make_unique<Member>(loop, tunnel));
+  Member& member = *entries[key].members.emplace_back(std::make_unique<Member>(loop, tunnel));
+  member.idle_since = net::Clock::now();
+  watch_idle(member);
   tunnel->start();
 }
 
@@ -152,12 +159,45 @@ void Pool::State::on_change(const PoolKey& key, Tunnel* tunnel) {
   if (tunnel->draining()) return drop(key, tunnel);
   for (const auto& member : found->second.members) {
     if (member->tunnel.get() != tunnel) continue;
-    if (tunnel->stream_count() > 0) {
-      member->idle.cancel();
-    } else {
-      member->idle.arm(options.idle_close, [tunnel] { tunnel->drain(); });
-    }
+    if (tunnel->stream_count() > 0) return;
+    member->idle_since = net::Clock::now();
+    if (!member->idle.armed()) watch_idle(*member);
+    return;
   }
+}
+
+void Pool::State::watch_idle(Member& member) {
+  const auto left = member.idle_since + options.idle_close - net::Clock::now();
+  member.idle.arm(std::max(left, net::Clock::duration::zero()), [this, &member] {
+    if (member.tunnel->stream_count() > 0) return;  // armed again when the last one ends
+    if (net::Clock::now() - member.idle_since < options.idle_close) return watch_idle(member);
+    const auto tunnel = member.tunnel;
+    tunnel->drain();
+  });
+}
+
+// Waits until the stream is answered or over.
+net::Task<> Pool::State::answered(std::shared_ptr<State> self, std::shared_ptr<StreamState> stream) {
+  struct Place {  // leaves the list however this ends
+    Questions& list;
+    Questions::iterator at;
+    ~Place() { list.erase(at); }
+  };
+  const auto until = net::Clock::now() + self->options.answer_timeout;
+  const Place place{self->questions, self->questions.insert(self->questions.end(), {until, stream})};
+  if (!self->late.armed()) self->late.arm(self->options.answer_timeout, [raw = self.get()] { raw->give_up_late(); });
+  while (!stream->answered && !stream->over) co_await stream->arrived.wait();
+}
+
+void Pool::State::give_up_late() {
+  const auto now = net::Clock::now();
+  std::vector<std::shared_ptr<StreamState>> gone;
+  auto question = questions.begin();
+  for (; question != questions.end() && question->until <= now; ++question) gone.push_back(question->stream);
+  if (question != questions.end()) late.arm(question->until - now, [this] { give_up_late(); });
+  for (const auto& stream : gone)
+    stream->tunnel->reset(*stream, ErrorCode::kCancel, Reason::kConnectTimeout,
+                          std::format("no answer within {}", options.answer_timeout));
 }
 
 // The pool forgets it; a draining one lives on until its streams are done.
@@ -182,7 +222,6 @@ Pool::~Pool() {
 net::Task<Result<TunnelStream>> Pool::open(PoolKey key, ConnectRequest request) {
   const auto state = state_;
   const auto headers = request.headers();
-  const std::string doing = std::format("opening {} through {}", request.authority.text(), key.to.text());
   std::shared_ptr<Tunnel> except;
   while (true) {
     auto tunnel = co_await state->acquire(key, except);
@@ -190,10 +229,12 @@ net::Task<Result<TunnelStream>> Pool::open(PoolKey key, ConnectRequest request) 
     const auto stream = (*tunnel)->open(headers);
     if (!stream) continue;  // broke in this very moment
     TunnelStream handle(stream);
-    if ((*tunnel)->stream_count() == 1) state->on_change(key, tunnel->get());
-    auto status = co_await answered(stream, state->options.answer_timeout);
+    co_await State::answered(state, stream);
+    auto status = outcome(*stream);
     if (status) co_return handle;
-    if (!stream->unprocessed || except) co_return std::unexpected(std::move(status.error()).during(doing));
+    if (!stream->unprocessed || except)
+      co_return std::unexpected(
+          std::move(status.error()).during(std::format("opening {} through {}", request.authority.text(), key.to.text())));
     except = *tunnel;
     ++state->counts.retries;
   }

@@ -122,6 +122,28 @@ TEST(Pool, TellsTheAnswersStatus) {
   }
 }
 
+TEST(Pool, GivesUpOnAnAnswerThatDoesNotCome) {
+  TestMesh mesh({.answer_timeout = 40ms});
+  int asked = 0;
+  mesh.handler = [&](Incoming incoming) -> net::Task<> {
+    if (++asked == 1) {
+      while (!incoming.gone()) co_await net::sleep_for(mesh.loop(), 5ms);
+    } else {
+      co_await net::sleep_for(mesh.loop(), 5ms);
+      TunnelStream stream = incoming.accept({});
+      co_await net::sleep_for(mesh.loop(), 100ms);
+    }
+  };
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    const auto late = co_await m.pool().open(m.key(), m.request());
+    const auto in_time = co_await m.pool().open(m.key(), m.request());
+
+    EXPECT_FALSE(late);
+    EXPECT_EQ(late.error().reason, Reason::kConnectTimeout) << late.error().text;
+    EXPECT_TRUE(in_time) << in_time.error().text;
+  }(mesh));
+}
+
 TEST(Pool, HandsTheRequestOver) {
   TestMesh mesh;
   std::optional<ConnectRequest> seen;

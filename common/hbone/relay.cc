@@ -8,6 +8,7 @@
 // A reset of the application becomes RST_STREAM only after its last readable byte was sent, and one of the stream becomes RST
 // only after the bytes before it were written, as far as the reader goes along.
 #include <algorithm>
+#include <optional>
 
 #include "common/hbone/tunnel_life.h"
 
@@ -20,7 +21,7 @@ constexpr std::chrono::milliseconds kLastBytes{1'000};  // for an application to
 class Carrier final : public Receiver {
  public:
   Carrier(net::Stream& app, TunnelStream& stream, Relayed& out)
-      : app_(app), state_(stream.state_), tunnel_(*state_->tunnel), out_(out), patience_(tunnel_.loop()) {
+      : app_(app), state_(stream.state_), tunnel_(*state_->tunnel), out_(out) {
     state_->receiver = this;
   }
   ~Carrier() { state_->receiver = nullptr; }
@@ -43,7 +44,7 @@ class Carrier final : public Receiver {
   const std::shared_ptr<StreamState> state_;
   Tunnel& tunnel_;
   Relayed& out_;
-  net::Timer patience_;
+  std::optional<net::Timer> patience_;
   bool up_done_ = false;
   bool broken_ = false;  // the application's connection was reset
   bool deaf_ = false;    // the application takes no more bytes: what comes is thrown away
@@ -163,7 +164,7 @@ net::Task<> Carrier::down() {
 void Carrier::over() {
   const bool lost_its_right = state_->reason != Reason::kPeerReset && state_->reason != Reason::kTunnelLost;
   const auto patience = lost_its_right ? net::Clock::duration::zero() : net::Clock::duration(kLastBytes);
-  patience_.arm(patience, [this] {
+  patience_.emplace(tunnel_.loop()).arm(patience, [this] {
     conclude(state_->reason, state_->text);
     app_.reset();
   });

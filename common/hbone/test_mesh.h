@@ -37,6 +37,7 @@ class TestMesh {
     TunnelOptions client = {.engine = {.max_header_list = 16 * 1024}};
     TunnelOptions server = {};
     std::chrono::milliseconds connect_timeout{2'000};
+    std::chrono::milliseconds answer_timeout{30'000};
     std::chrono::milliseconds idle_close{300'000};
   };
   // Both users of one connection, and what the relays said; `done` counts relays that returned.
@@ -56,11 +57,12 @@ class TestMesh {
         authority_(need(tls::Authority::make_root("cluster.local"))),
         client_tls_(context("client")),
         server_tls_(context("server")),
-        pool_(std::make_unique<Pool>(
-            loop_,
-            PoolOptions{
-                .tunnel = options_.client, .connect_timeout = options_.connect_timeout, .idle_close = options_.idle_close},
-            [this](const PoolKey& key) { return plan(key); })),
+        pool_(std::make_unique<Pool>(loop_,
+                                     PoolOptions{.tunnel = options_.client,
+                                                 .connect_timeout = options_.connect_timeout,
+                                                 .answer_timeout = options_.answer_timeout,
+                                                 .idle_close = options_.idle_close},
+                                     [this](const PoolKey& key) { return plan(key); })),
         apps_(listen()),
         port_(listen()),
         middle_(listen()) {
