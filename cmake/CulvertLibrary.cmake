@@ -3,6 +3,7 @@
 # Sources are all *.cc of the folder, unit tests all *_test.cc beside them. Folder = namespace = library = one job.
 
 include(GoogleTest)
+include(CulvertPrecompiled)
 
 function(culvert_target_name out folder)
   string(REGEX REPLACE "^common/" "" name "${folder}")
@@ -16,6 +17,7 @@ function(culvert_tests name library)
   endif()
   add_executable(${name}_test ${ARGN})
   target_link_libraries(${name}_test PRIVATE ${library} GTest::gtest_main GTest::gmock)
+  culvert_as_test(${name}_test)
   if(NOT name MATCHES "^(ztunnel|cni|cli|controlplane)") # programs: see tests/run-test
     set_property(GLOBAL APPEND PROPERTY CULVERT_UNIT_TESTS ${name}_test)
   endif()
@@ -49,6 +51,7 @@ function(culvert_library folder)
   list(FILTER sources EXCLUDE REGEX "_test\\.cc$")
   if(sources)
     add_library(culvert_${name} STATIC ${sources})
+    culvert_precompiled(culvert_${name})
     set(scope PUBLIC)
   else()
     add_library(culvert_${name} INTERFACE)

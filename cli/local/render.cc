@@ -13,19 +13,19 @@ using config::IpFamily;
 std::string labels(std::string_view field, const config::Labels& values) {
   if (values.empty()) return {};
   std::string text = std::format("  {}:\n", field);
-  for (const auto& [name, value] : values) text += std::format("    {}: {}\n", quoted(name), quoted(value));
+  for (const auto& [name, value] : values) text += std::format("    {}: {}\n", in_quotes(name), in_quotes(value));
   return text;
 }
 
 std::string head(std::string_view version, std::string_view kind, const config::Metadata& metadata) {
-  std::string text = std::format("apiVersion: {}\nkind: {}\nmetadata:\n  name: {}\n", version, kind, quoted(metadata.name));
-  if (!metadata.name_space.empty()) text += std::format("  namespace: {}\n", quoted(metadata.name_space));
-  if (!metadata.uid.empty()) text += std::format("  uid: {}\n", quoted(metadata.uid));
+  std::string text = std::format("apiVersion: {}\nkind: {}\nmetadata:\n  name: {}\n", version, kind, in_quotes(metadata.name));
+  if (!metadata.name_space.empty()) text += std::format("  namespace: {}\n", in_quotes(metadata.name_space));
+  if (!metadata.uid.empty()) text += std::format("  uid: {}\n", in_quotes(metadata.uid));
   text += labels("labels", metadata.labels) + labels("annotations", metadata.annotations);
   if (!metadata.owners.empty()) text += "  ownerReferences:\n";
   for (const auto& owner : metadata.owners) {
     text += std::format("  - apiVersion: apps/v1\n    kind: {}\n    name: {}\n    controller: {}\n    uid: \"\"\n", owner.kind,
-                        quoted(owner.name), owner.controller);
+                        in_quotes(owner.name), owner.controller);
   }
   return text;
 }
@@ -38,23 +38,23 @@ std::string render_pod(const PodPlan& pod, const PodState& state) {
   if (!state.netns.empty()) metadata.annotations["culvert.dev/netns"] = state.netns;
   std::string text = head("v1", "Pod", metadata);
   text += std::format("spec:\n  nodeName: {}\n  serviceAccountName: {}\n  hostNetwork: {}\n", pod.spec.node_name,
-                      quoted(pod.spec.service_account), pod.spec.host_network);
-  if (!pod.spec.hostname.empty()) text += std::format("  hostname: {}\n", quoted(pod.spec.hostname));
-  if (!pod.spec.subdomain.empty()) text += std::format("  subdomain: {}\n", quoted(pod.spec.subdomain));
+                      in_quotes(pod.spec.service_account), pod.spec.host_network);
+  if (!pod.spec.hostname.empty()) text += std::format("  hostname: {}\n", in_quotes(pod.spec.hostname));
+  if (!pod.spec.subdomain.empty()) text += std::format("  subdomain: {}\n", in_quotes(pod.spec.subdomain));
   text += "  containers:\n";
   for (const auto& container : pod.spec.containers) {
-    text += std::format("  - name: {}\n    image: culvert.dev/local\n", quoted(container.name));
+    text += std::format("  - name: {}\n    image: culvert.dev/local\n", in_quotes(container.name));
     if (!container.ports.empty()) text += "    ports:\n";
     for (const auto& port : container.ports) {
       text += std::format("    - containerPort: {}\n      protocol: {}\n", port.port, protocol(port.transport));
-      if (!port.name.empty()) text += std::format("      name: {}\n", quoted(port.name));
+      if (!port.name.empty()) text += std::format("      name: {}\n", in_quotes(port.name));
     }
   }
   text += std::format("status:\n  phase: {}\n  hostIP: {}\n", state.running ? "Running" : "Pending",
                       node_addresses(pod.node).v4.text());
   if (state.running || !state.netns.empty()) {
-    text += std::format("  podIP: {0}\n  podIPs:\n  - ip: {0}\n  - ip: {1}\n", quoted(pod.addresses.v4.text()),
-                        quoted(pod.addresses.v6.text()));
+    text += std::format("  podIP: {0}\n  podIPs:\n  - ip: {0}\n  - ip: {1}\n", in_quotes(pod.addresses.v4.text()),
+                        in_quotes(pod.addresses.v6.text()));
   }
   return text + std::format("  conditions:\n  - type: Ready\n    status: \"{}\"\n", state.ready ? "True" : "False");
 }
@@ -68,24 +68,24 @@ std::string render_service(const ServicePlan& plan) {
     std::string families, addresses;
     for (const auto* address : {&plan.addresses.v4, &plan.addresses.v6}) {
       if (address->is_none()) continue;
-      addresses += std::format("  - {}\n", quoted(address->text()));
+      addresses += std::format("  - {}\n", in_quotes(address->text()));
       families += std::format("  - {}\n", address->is_v4() ? "IPv4" : "IPv6");
     }
     text +=
         std::format("  clusterIP: {}\n  clusterIPs:\n{}  ipFamilies:\n{}",
-                    quoted((plan.addresses.v4.is_none() ? plan.addresses.v6 : plan.addresses.v4).text()), addresses, families);
+                    in_quotes((plan.addresses.v4.is_none() ? plan.addresses.v6 : plan.addresses.v4).text()), addresses, families);
   }
   if (!service.selector.empty()) text += labels("selector", service.selector);
   if (service.publish_not_ready) text += "  publishNotReadyAddresses: true\n";
   if (service.internal_traffic_local) text += "  internalTrafficPolicy: Local\n";
   if (!service.traffic_distribution.empty())
-    text += std::format("  trafficDistribution: {}\n", quoted(service.traffic_distribution));
+    text += std::format("  trafficDistribution: {}\n", in_quotes(service.traffic_distribution));
   if (!service.ports.empty()) text += "  ports:\n";
   for (const auto& port : service.ports) {
     text += std::format("  - port: {}\n    protocol: {}\n    targetPort: {}\n", port.port, protocol(port.transport),
-                        port.target.number != 0 ? std::to_string(port.target.number) : quoted(port.target.name));
-    if (!port.name.empty()) text += std::format("    name: {}\n", quoted(port.name));
-    if (!port.app_protocol.empty()) text += std::format("    appProtocol: {}\n", quoted(port.app_protocol));
+                        port.target.number != 0 ? std::to_string(port.target.number) : in_quotes(port.target.name));
+    if (!port.name.empty()) text += std::format("    name: {}\n", in_quotes(port.name));
+    if (!port.app_protocol.empty()) text += std::format("    appProtocol: {}\n", in_quotes(port.app_protocol));
   }
   return text;
 }
@@ -111,7 +111,7 @@ std::string render_slices(const Layout& layout, const ServicePlan& plan, const s
       for (std::size_t i = 0; i < ports.size(); ++i) {
         if (ports[i] == 0) continue;
         const auto& port = plan.service.ports[i];
-        text += std::format("- name: {}\n  port: {}\n  protocol: {}\n", quoted(port.name), ports[i], protocol(port.transport));
+        text += std::format("- name: {}\n  port: {}\n  protocol: {}\n", in_quotes(port.name), ports[i], protocol(port.transport));
       }
       text += "endpoints:\n";
       for (const auto* pod : pods) {
@@ -119,8 +119,8 @@ std::string render_slices(const Layout& layout, const ServicePlan& plan, const s
         text += std::format(
             "- addresses: [{}]\n  conditions: {{ ready: {}, serving: {}, terminating: false }}\n  nodeName: {}\n"
             "  targetRef: {{ kind: Pod, namespace: {}, name: {} }}\n",
-            quoted((v6 ? pod->addresses.v6 : pod->addresses.v4).text()), is_ready || plan.service.publish_not_ready, is_ready,
-            pod->spec.node_name, quoted(pod->metadata.name_space), quoted(pod->metadata.name));
+            in_quotes((v6 ? pod->addresses.v6 : pod->addresses.v4).text()), is_ready || plan.service.publish_not_ready, is_ready,
+            pod->spec.node_name, in_quotes(pod->metadata.name_space), in_quotes(pod->metadata.name));
       }
     }
   }
@@ -140,7 +140,7 @@ bool is_kept(std::string_view file, std::string_view document) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string result = "\"";
   for (const char letter : text) {
     if (letter == '"' || letter == '\\') result += '\\';

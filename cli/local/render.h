@@ -40,6 +40,6 @@ std::string render_zone(const Layout& layout, const std::set<PodName>& ready);
 std::string render_hosts(const std::string& hostname, const Addresses& own, bool node);
 std::string render_resolv_conf(const std::string& name_space);
 
-std::string quoted(std::string_view text);  // as YAML and JSON write it
+std::string in_quotes(std::string_view text);  // as YAML and JSON write it
 
 }  // namespace culvert::local

@@ -18,17 +18,17 @@ namespace json = boost::json;
 namespace fs = std::filesystem;
 
 // YAML takes JSON's strings.
-std::string quoted(const std::string& text) { return json::serialize(json::value(text)); }
+std::string in_quotes(const std::string& text) { return json::serialize(json::value(text)); }
 
 std::string words(const std::vector<std::string>& list) {
   std::string text;
-  for (const auto& word : list) text += (text.empty() ? "" : ", ") + quoted(word);
+  for (const auto& word : list) text += (text.empty() ? "" : ", ") + in_quotes(word);
   return "[" + text + "]";
 }
 
 std::string pairs(const std::map<std::string, std::string>& map) {
   std::string text;
-  for (const auto& [name, value] : map) text += (text.empty() ? "" : ", ") + quoted(name) + ": " + quoted(value);
+  for (const auto& [name, value] : map) text += (text.empty() ? "" : ", ") + in_quotes(name) + ": " + in_quotes(value);
   return "{" + text + "}";
 }
 
@@ -212,7 +212,7 @@ std::string World::objects() const {
         pod->name_, options.name_space, pairs(labels), pod->node_, options.service_account, options.host_network,
         words(options.command));
     if (!options.env.empty()) text += "    env:\n";
-    for (const auto& [name, value] : options.env) text += std::format("    - {{name: {}, value: {}}}\n", name, quoted(value));
+    for (const auto& [name, value] : options.env) text += std::format("    - {{name: {}, value: {}}}\n", name, in_quotes(value));
     if (options.port != 0)
       text += std::format("    readinessProbe: {{tcpSocket: {{port: {}}}, periodSeconds: 1}}\n", options.port);
   }
