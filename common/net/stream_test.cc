@@ -189,6 +189,20 @@ TEST(Dial, PortsOfOurOwnRangeSkipWhatIsTaken) {
   EXPECT_TRUE(loop.run(dial(loop, elsewhere)));  // the ports are free towards anybody else
 }
 
+TEST(Dial, ALongRunOfTakenPortsIsPassedQuickly) {
+  Loop loop;
+  Listener listener = *Listener::open(loop, {.at = *Endpoint::parse("127.0.0.1:0"), .backlog = 4096});
+  const DialOptions options = {.to = listener.local(), .from = *Endpoint::parse("127.1.2.3:0"), .ports = PortRange{21000, 21999}};
+  std::vector<Stream> live;
+  for (int i = 0; i < 500; ++i) live.push_back(*loop.run(dial(loop, options)));
+
+  for (int i = 0; i < 600; ++i) {  // once around: the live ones stand in the way as one run
+    auto brief = loop.run(dial(loop, options));
+    ASSERT_TRUE(brief) << i << ": " << brief.error().text;
+    brief->reset();
+  }
+}
+
 TEST(Listener, DualStackSeesIpv4PeersAsIpv4) {
   Loop loop;
   Listener listener = *Listener::open(loop, {.at = *Endpoint::parse("[::]:0")});

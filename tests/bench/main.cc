@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
 #include <string_view>
 
 #include "tests/bench/load.h"
@@ -22,8 +23,10 @@ double percentile(Seen& seen, double share) {
 
 void print(Seen seen) {
   const double p50 = percentile(seen, 0.5), p99 = percentile(seen, 0.99);
-  std::printf("{\"count\":%lu,\"errors\":%lu,\"seconds\":%.6f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", seen.count, seen.errors,
-              seen.seconds, p50, p99);
+  std::string kinds;
+  for (const auto& [kind, count] : seen.kinds) kinds += (kinds.empty() ? "\"" : ",\"") + kind + "\":" + std::to_string(count);
+  std::printf("{\"count\":%lu,\"errors\":%lu,\"kinds\":{%s},\"seconds\":%.6f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", seen.count,
+              seen.errors, kinds.c_str(), seen.seconds, p50, p99);
 }
 
 }  // namespace
