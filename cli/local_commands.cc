@@ -7,13 +7,18 @@
 #include <vector>
 
 #include "cli/local/commands.h"
+#include "cli/local/layout.h"
 
 namespace culvert::cli {
 namespace {
 
+std::string check_name(const std::string& name) {
+  return local::is_label(name) ? "" : "a world's name is at most 63 letters a to z, digits and inner dashes";
+}
+
 std::shared_ptr<std::string> add_world(CLI::App& command) {
   auto world = std::make_shared<std::string>("default");
-  command.add_option("--name", *world, "the world's name")->capture_default_str();
+  command.add_option("--name", *world, "the world's name")->capture_default_str()->check(check_name);
   return world;
 }
 
@@ -21,7 +26,7 @@ void add_up(CLI::App& local, int& exit_code) {
   auto* command = local.add_subcommand("up", "bring up the world that the YAML in DIR describes, and wait until it is ready");
   auto options = std::make_shared<local::UpOptions>();
   command->add_option("DIR", options->folder, "a folder of Kubernetes YAML; edits are applied as they are saved")->required();
-  command->add_option("--name", options->world, "the world's name")->capture_default_str();
+  command->add_option("--name", options->world, "the world's name")->capture_default_str()->check(check_name);
   command->add_option("--nodes", options->nodes, "how many nodes")->capture_default_str()->check(CLI::Range(1, 9));
   command->add_option("--timeout", options->timeout_seconds, "seconds to wait until everything is ready")->capture_default_str();
   command->add_option("--env", options->env, "NAME=VALUE for the mesh's programs");
@@ -50,7 +55,7 @@ void add_exec(CLI::App& local, int& exit_code) {
   auto* command =
       local.add_subcommand("exec", "run a command in a pod: exec POD -- CMD; POD may be a node or \"control\" as well");
   auto options = std::make_shared<local::ExecOptions>();
-  command->add_option("--name", options->world, "the world's name")->capture_default_str();
+  command->add_option("--name", options->world, "the world's name")->capture_default_str()->check(check_name);
   command->add_option("-c,--container", options->container, "whose environment to take, when there are several");
   command->add_flag("--privileged", options->privileged, "with every capability");
   command->add_option("POD", options->target, "name, namespace/name, or the beginning of either")->required();

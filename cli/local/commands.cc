@@ -60,6 +60,19 @@ int ask_and_print(const std::string& world, const json::object& request, bool as
   return answer ? print_status(answer->text, as_json) : complain(answer.error());
 }
 
+pid_t running = 0;
+
+// Signals that are meant for the command go to it. What a terminal sends, it sends to the command itself.
+void forward_signals(pid_t child) {
+  running = child;
+  struct sigaction action{};
+  action.sa_sigaction = [](int number, siginfo_t* sent, void*) {
+    if (sent->si_code != SI_KERNEL) kill(running, number);
+  };
+  action.sa_flags = SA_SIGINFO | SA_RESTART;
+  for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
+}
+
 }  // namespace
 
 int status(const std::string& world, bool as_json) { return ask_and_print(world, {{"do", "status"}}, as_json); }
@@ -94,8 +107,7 @@ int exec(const ExecOptions& options) {
   int number = 0;
   const auto child = spawn(place, command, &number);
   if (!child) return complain(child.error()), number == ENOENT ? 127 : number == EACCES ? 126 : kCannotRun;
-  signal(SIGINT, SIG_IGN);  // the terminal tells the command itself
-  signal(SIGQUIT, SIG_IGN);
+  forward_signals(*child);
   int status = 0;
   while (waitpid(*child, &status, 0) < 0 && errno == EINTR) {}
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <format>
+#include <ranges>
 #include <variant>
 
 namespace culvert::local {
@@ -10,7 +11,13 @@ namespace {
 using config::Kind;
 using config::Problem;
 
-constexpr int kHosts = 250;  // of a node, from .2 on
+constexpr int kHosts = 250;                                     // of a node, from .2 on
+constexpr std::string_view kExcludedNamespace = "kube-system";  // by the node agent, as long as nobody tells it otherwise
+
+// A path that leads, or may lead, out of the folder that it is meant to stay in.
+bool leaves_its_folder(std::string_view path) {
+  return std::ranges::any_of(std::views::split(path, '/'), [](const auto& part) { return std::string_view(part) == ".."; });
+}
 
 PodName name_of(const config::Metadata& metadata) { return {metadata.name_space, metadata.name}; }
 
@@ -48,7 +55,13 @@ class Planner {
       layout_.ambient.insert(object.metadata.name);
   }
   void note(const config::Parsed&, const config::ServiceAccount& object) { accounts_.insert(name_of(object.metadata)); }
-  void note(const config::Parsed&, const config::ConfigMap& object) { layout_.config_maps[name_of(object.metadata)] = object; }
+  void note(const config::Parsed& parsed, const config::ConfigMap& object) {
+    for (const auto& [key, text] : object.data) {
+      if (key.empty() || key.contains('/') || leaves_its_folder(key))
+        complain(parsed, "data[" + key + "]", "is no name of a file", "use letters, digits, - _ and .");
+    }
+    layout_.config_maps[name_of(object.metadata)] = object;
+  }
   void note(const config::Parsed& parsed, const config::Service& object) { services_.emplace_back(&parsed, &object); }
   template <class Object>
   void note(const config::Parsed&, const Object&) {}
@@ -143,6 +156,8 @@ class Planner {
       if (!service->headless) give_address(plan, taken);
       if (service->type != config::Service::Type::kClusterIp)
         complain(*parsed, "spec.type", "only ClusterIP is honoured", "leave it out");
+      if (service->internal_traffic_local)
+        complain(*parsed, "spec.internalTrafficPolicy", "Local is not honoured", "leave it out, or write Cluster");
       layout_.services[name_of(service->metadata)] = std::move(plan);
     }
   }
@@ -177,15 +192,29 @@ class Planner {
           volume.config_map.empty() ? "only configMap and emptyDir are honoured" : "there is no ConfigMap " + volume.config_map,
           "");
     }
+    for (const auto& volume : pod.spec.volumes) {
+      for (const auto& item : volume.items) {
+        if (leaves_its_folder(item.path) || item.path.empty() || item.path.starts_with('/'))
+          complain(pod, "spec.volumes[" + volume.name + "].configMap.items[" + item.key + "].path",
+                   "must be a path below the volume", "without .. and without a / at its beginning");
+      }
+    }
+    if (pod.spec.containers.empty()) complain(pod, "spec.containers", "is empty", "a pod is one container at least");
     for (const auto& container : pod.spec.containers) check_container(pod, container);
   }
 
   void check_container(const PodPlan& pod, const config::Container& container) {
     const std::string field = "spec.containers[" + container.name + "]";
+    if (!is_label(container.name))
+      complain(pod, field + ".name", "is no name", "use at most 63 letters a to z, digits and inner dashes");
     if (container.command.empty()) complain(pod, field + ".command", "is missing", "an image's own command is not known here");
     for (const auto& mount : container.mounts) {
       const bool known = std::ranges::any_of(pod.spec.volumes, [&](const auto& volume) { return volume.name == mount.volume; });
       if (!known) complain(pod, field + ".volumeMounts", "there is no volume " + mount.volume, "");
+      if (!mount.mount_path.starts_with('/') || leaves_its_folder(mount.mount_path))
+        complain(pod, field + ".volumeMounts[" + mount.volume + "].mountPath", "must be an absolute path without ..", "");
+      if (mount.sub_path.starts_with('/') || leaves_its_folder(mount.sub_path))
+        complain(pod, field + ".volumeMounts[" + mount.volume + "].subPath", "must be a path below the volume, without ..", "");
     }
     static const std::set<std::string, std::less<>> kFields = {
         "metadata.name",           "metadata.namespace", "metadata.uid",  "spec.nodeName",
@@ -271,9 +300,19 @@ std::vector<Backend> backends(const Layout& layout, const ServicePlan& plan, con
   return found;
 }
 
-bool wants_mesh(const Layout& layout, const PodPlan& pod) {
-  const auto mode = config::value_of(pod.metadata.labels, "istio.io/dataplane-mode");
-  return !pod.spec.host_network && (mode == "ambient" || (mode != "none" && layout.ambient.contains(pod.metadata.name_space)));
+bool is_label(std::string_view name) {
+  const auto fits = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
+  return !name.empty() && name.size() <= 63 && std::ranges::all_of(name, fits) && name.front() != '-' && name.back() != '-';
+}
+
+std::string_view why_outside(const Layout& layout, const PodPlan& pod) {
+  const auto& metadata = pod.metadata;
+  const auto mode = config::value_of(metadata.labels, "istio.io/dataplane-mode");
+  if (pod.spec.host_network) return "hostNetwork";
+  if (mode == "none" || (mode != "ambient" && !layout.ambient.contains(metadata.name_space))) return "not asked for";
+  if (metadata.name_space == kExcludedNamespace) return "its namespace is excluded";
+  if (metadata.annotations.contains("sidecar.istio.io/status")) return "it has a sidecar";
+  return "";
 }
 
 std::string expand(std::string_view text, const std::map<std::string, std::string>& values) {

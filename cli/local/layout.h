@@ -99,8 +99,12 @@ struct Backend {
 };
 std::vector<Backend> backends(const Layout& layout, const ServicePlan& service, const std::set<PodName>& ready);
 
-// Does the pod belong to the mesh, as far as labels say?
-bool wants_mesh(const Layout& layout, const PodPlan& pod);
+// A name that may stand in paths, cgroups and host names: at most 63 letters a to z, digits and inner dashes.
+bool is_label(std::string_view name);
+
+// Why the pod does not belong to the mesh, by the node agent's own rules; empty when it does.
+std::string_view why_outside(const Layout& layout, const PodPlan& pod);
+inline bool wants_mesh(const Layout& layout, const PodPlan& pod) { return why_outside(layout, pod).empty(); }
 
 // "$(NAME)" by the value of an earlier variable, "$$(NAME)" as "$(NAME)", as Kubernetes does.
 std::string expand(std::string_view text, const std::map<std::string, std::string>& values);

@@ -114,6 +114,20 @@ TEST(Layout, KnowsWhoWantsTheMesh) {
   EXPECT_FALSE(wants_mesh(plan.layout, plan.layout.pods.at({"default", "outside"})));
 }
 
+TEST(Layout, LeavesOutOfTheMeshWhatTheNodeAgentRefuses) {
+  const auto plan =
+      plan_of(std::string(kShop) +
+              "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: kube-system, labels: {istio.io/dataplane-mode: "
+              "ambient}}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: dns, namespace: kube-system}\nspec: "
+              "{containers: [{name: main, command: [a]}]}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: old, "
+              "namespace: shop, annotations: {sidecar.istio.io/status: '{}'}}\nspec: {containers: [{name: main, command: "
+              "[a]}]}\n");
+
+  ASSERT_THAT(plan.problems, IsEmpty());
+  EXPECT_EQ(why_outside(plan.layout, plan.layout.pods.at({"kube-system", "dns"})), "its namespace is excluded");
+  EXPECT_EQ(why_outside(plan.layout, plan.layout.pods.at({"shop", "old"})), "it has a sidecar");
+}
+
 TEST(Layout, RefusesFieldsThatItDoesNotHonourByName) {
   const auto problems = problems_of(pod("a", "  priorityClassName: high\n"));
 
@@ -129,6 +143,31 @@ TEST(Layout, RefusesWhatWouldNotWorkInACluster) {
                           "command: [a]}]}\n"),
               ElementsAre(HasSubstr("no such namespace")));
   EXPECT_THAT(problems_of(pod("a") + "---\n" + pod("a")), testing::Contains(HasSubstr("already")));
+}
+
+TEST(Layout, RefusesWhatItCannotDo) {
+  EXPECT_THAT(problems_of("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: []}\n"),
+              ElementsAre(HasSubstr("spec.containers: is empty")));
+  EXPECT_THAT(problems_of("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {internalTrafficPolicy: Local}\n"),
+              ElementsAre(HasSubstr("spec.internalTrafficPolicy")));
+  EXPECT_THAT(problems_of("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {sessionAffinity: ClientIP}\n"),
+              ElementsAre(HasSubstr("spec.sessionAffinity")));
+}
+
+TEST(Layout, RefusesPathsThatLeaveTheirVolume) {
+  const auto with = [](const std::string& item, const std::string& mount) {
+    return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {k: v}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: "
+           "a}\n"
+           "spec:\n  volumes: [{name: v, configMap: {name: c, items: [{key: k, path: " +
+           item + "}]}}]\n  containers: [{name: main, command: [run], volumeMounts: [{name: v, " + mount + "}]}]\n";
+  };
+
+  EXPECT_THAT(problems_of(with("a/..b", "mountPath: /x, subPath: a")), IsEmpty());
+  EXPECT_THAT(problems_of(with("a/../../b", "mountPath: /x")), ElementsAre(HasSubstr("items[k].path")));
+  EXPECT_THAT(problems_of(with("a", "mountPath: /x, subPath: ../..")), ElementsAre(HasSubstr("subPath")));
+  EXPECT_THAT(problems_of(with("a", "mountPath: /../etc")), ElementsAre(HasSubstr("mountPath")));
+  EXPECT_THAT(problems_of("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {../k: v}\n"),
+              ElementsAre(HasSubstr("data[../k]")));
 }
 
 TEST(Expand, IsThatOfKubernetes) {

@@ -120,7 +120,14 @@ Result<pid_t> PodLife::run_container(const config::Container& spec) {
   for (auto& word : command.argv) word = expand(word, command.env);
   command.output = command.error = log.get();
   command.privilege = Privilege::kContainer;
-  return spawn(place_, command);
+  // In a cgroup of its own below the pod's: what an earlier run has left behind ends there before the next begins.
+  const std::string below = pod_cgroup(plan_) + "/" + spec.name;
+  end_cgroup(world_, below);
+  auto group = cgroup(world_, below);
+  if (!group) return std::unexpected(group.error());
+  auto place = in_cgroup(place_, *std::move(group));
+  if (!place) return std::unexpected(place.error());
+  return spawn(*place, command);
 }
 
 void PodLife::container_changed(Container& container) {

@@ -197,8 +197,7 @@ std::string World::mesh_state(const PodLife& pod) const {
   if (!options_.mesh) return "no mesh";
   const auto found = enrolment_.find(pod.plan().name());
   if (found != enrolment_.end() && found->second == "enabled") return "enrolled";
-  if (pod.plan().spec.host_network) return "outside: hostNetwork";
-  if (!wants_mesh(layout_, pod.plan())) return "outside: not asked for";
+  if (const auto why = why_outside(layout_, pod.plan()); !why.empty()) return std::format("outside: {}", why);
   return found == enrolment_.end() ? "waiting for the node agent" : found->second;
 }
 

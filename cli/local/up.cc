@@ -53,6 +53,8 @@ bool check(const UpOptions& options) {
 
 Status check_machine(const UpOptions& options, const Programs& programs) {
   if (geteuid() != 0) return failure("root is needed: the world is made of namespaces");
+  if (!fs::exists("/proc/sys/net/ipv6"))
+    return failure("this machine has no IPv6, and pods have it (boot without ipv6.disable=1)");
   if (options.nodes < 1 || options.nodes > kMaxNodes) return failure(std::format("a world has 1 to {} nodes", kMaxNodes));
   for (const char* program : {"culvertd", "culvert-node", "ztunnel"}) {
     if (!options.mesh) break;
@@ -62,7 +64,7 @@ Status check_machine(const UpOptions& options, const Programs& programs) {
   return {};
 }
 
-// The world's first process. Its standard error stays the caller's until the world has a log of its own.
+// The world's first process. Its standard error is the caller's until the world has a log of its own.
 [[noreturn]] void become_world(WorldOptions options, Fd control, Fd folder, bool foreground) {
   if (foreground) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -72,14 +74,11 @@ Status check_machine(const UpOptions& options, const Programs& programs) {
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   dup2(null, 0);
   dup2(null, 1);
-  const Fd said(fcntl(2, F_DUPFD_CLOEXEC, 10));
-  const auto failed = [&](const std::string& text) { dprintf(said.get(), "culvert: %s\n", text.c_str()); };
   if (chdir("/") != 0) _exit(1);
   umask(022);
   World world(std::move(options), std::move(control), std::move(folder));
   const auto ran = world.run();
-  if (!ran) failed(ran.error().text);
-  _exit(ran ? 0 : 1);
+  _exit(ran ? 0 : complain(ran.error().text));
 }
 
 Result<pid_t> start_world(const UpOptions& options, const Programs& programs) {
@@ -94,6 +93,7 @@ Result<pid_t> start_world(const UpOptions& options, const Programs& programs) {
                      .mesh = options.mesh,
                      .self = fs::read_symlink("/proc/self/exe"),
                      .programs = programs};
+  const Fd own(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
   if (unshare(CLONE_NEWPID) != 0) return failure_errno("making a process namespace");
   const pid_t first = fork();
   if (first < 0) return failure_errno("forking");
@@ -102,7 +102,21 @@ Result<pid_t> start_world(const UpOptions& options, const Programs& programs) {
       _exit(complain(failure_errno("making namespaces").error().text));
     become_world(std::move(world), *std::move(control), std::move(folder), options.foreground);
   }
+  // What we fork after that is ours again: in the world's namespace nobody can be made once its first process has ended.
+  if (setns(own.get(), CLONE_NEWPID) != 0) return failure_errno("returning to the own process namespace");
   return first;
+}
+
+pid_t coming_up = 0;
+
+// Whoever interrupts `up` does not want the world any more: it ends, and await() tells.
+void end_when_interrupted(pid_t first) {
+  coming_up = first;
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, [](int) { kill(coming_up, SIGKILL); });
+}
+
+void stop_ending() {
+  for (const int number : {SIGINT, SIGTERM, SIGHUP}) signal(number, SIG_DFL);
 }
 
 // Until the world answers, or ends.
@@ -117,7 +131,7 @@ Result<std::string> await(const UpOptions& options, pid_t first) {
   }
 }
 
-int stay(const std::string& world, pid_t first) {
+int stay(pid_t first) {
   sigset_t ends;
   sigemptyset(&ends);
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&ends, number);
@@ -126,7 +140,6 @@ int stay(const std::string& world, pid_t first) {
   sigwait(&ends, &number);
   kill(first, SIGKILL);
   waitpid(first, nullptr, 0);
-  (void)world;
   return number == SIGCHLD ? complain("the world ended") : 0;
 }
 
@@ -140,12 +153,17 @@ int up(const UpOptions& options) {
   if (!check(options)) return kFailed;
   const auto first = start_world(options, programs);
   if (!first) return complain(first.error().text);
+  end_when_interrupted(*first);
   const auto answer = await(options, *first);
-  if (!answer) return complain(answer.error().text);
+  if (!answer) {
+    (void)remove_cgroups(options.world);
+    return complain(answer.error().text);
+  }
+  stop_ending();
   std::fputs(status_tables(*answer).c_str(), stdout);
   std::fflush(stdout);
   const bool settled = boost::json::parse(*answer).as_object().at("settled").as_bool();
-  if (options.foreground) return stay(options.world, *first);
+  if (options.foreground) return stay(*first);
   return settled ? 0 : kNotReady;
 }
 

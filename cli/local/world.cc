@@ -56,8 +56,15 @@ World::~World() = default;
 
 Status World::run() {
   if (auto up = bring_up(); !up) return up;
-  const Fd log(open(world_path("logs/world.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-  dup2(log.get(), 2);  // until here the one who brought us up was told
+  {
+    const Fd log(open(world_path("logs/world.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+    if (dup2(log.get(), 2) < 0) return failure_errno("opening the world's log");
+  }
+  // From here on nothing is the caller's: whoever reads his standard error sees its end.
+  read_folder_again();
+  publish();
+  if (options_.mesh) start_mesh();
+  read_children();
   while (!ending_) {
     loop_.turn();
     if (touched_) publish();
@@ -84,9 +91,6 @@ Status World::bring_up() {
     return failure_errno("watching enrolment");
 
   if (auto started = start_nodes(); !started) return started;
-  read_folder_again();
-  publish();
-  if (options_.mesh) start_mesh();
   loop_.watch(signals_.get(), [this] { read_children(); });
   loop_.watch(folder_watch_.get(), [this] {
     drain(folder_watch_.get());
@@ -98,7 +102,6 @@ Status World::bring_up() {
   });
   if (listen(control_.get(), 64) != 0) return failure_errno("listening for control");
   loop_.watch(control_.get(), [this] { serve_control(); });
-  read_children();
   return {};
 }
 

@@ -38,7 +38,8 @@ class World {
   World(WorldOptions options, Fd control, Fd folder);
   ~World();
 
-  // Brings everything up, then runs until the process is told to end. An error is one of bringing up.
+  // Brings up what pods and programs stand on, moves standard error to the world's log, then runs until the process is told to end. An error
+  // is one of bringing up.
   Status run();
 
  private:

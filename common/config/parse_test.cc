@@ -217,6 +217,20 @@ spec:
   EXPECT_EQ(file.objects[0].unread[1].place.line, 6);
 }
 
+TEST(Parse, ListsWhatItReadsButDoesNotFollow) {
+  const auto file = parse_yaml("f.yaml",
+                               "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {sessionAffinity: None}\n---\n"
+                               "apiVersion: v1\nkind: Service\nmetadata: {name: b}\nspec: {sessionAffinity: ClientIP}\n---\n"
+                               "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\nbinaryData: {x: AAAA}\n");
+
+  ASSERT_EQ(file.objects.size(), 3U);
+  EXPECT_THAT(file.objects[0].unread, testing::IsEmpty());
+  ASSERT_THAT(file.objects[1].unread, SizeIs(1));
+  EXPECT_EQ(file.objects[1].unread[0].field, "spec.sessionAffinity");
+  ASSERT_THAT(file.objects[2].unread, SizeIs(1));
+  EXPECT_EQ(file.objects[2].unread[0].field, "binaryData");
+}
+
 TEST(Parse, OtherKindsAreIgnoredByName) {
   const ParsedFile file = parse_yaml("f.yaml", "apiVersion: batch/v1\nkind: Job\nmetadata: {name: j, namespace: x}\n");
 

@@ -102,6 +102,12 @@ const Tree* Fields::find(std::string_view name) {
 
 void Fields::skip(std::initializer_list<std::string_view> names) { asked_.insert(asked_.end(), names); }
 
+void Fields::not_followed(std::string_view name) {
+  const Tree* tree = tree_.find(name);
+  if (tree == nullptr || report_.unread.size() >= Report::kMostProblems) return;
+  report_.unread.push_back({{report_.file, tree->line}, report_.object, path_of(name), "field is not read", ""});
+}
+
 void Fields::wrong(std::string_view name, std::string what, std::string hint) {
   const Tree* tree = tree_.find(name);
   report_.wrong(tree ? tree->line : tree_.line, path_of(name), std::move(what), std::move(hint));

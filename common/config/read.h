@@ -43,6 +43,8 @@ class Fields {
   bool has(std::string_view name) { return find(name) != nullptr; }
   // Known to exist, not read, no fault of anybody.
   void skip(std::initializer_list<std::string_view> names);
+  // Asked for, but what it says is not followed: `unread` all the same.
+  void not_followed(std::string_view name);
 
   std::string text(std::string_view name, std::string_view fallback = "");
   bool flag(std::string_view name, bool fallback = false);

@@ -40,7 +40,8 @@ void read_service_spec(Fields& spec, Service& service) {
       "type", kClusterIp,
       {{"ClusterIP", kClusterIp}, {"NodePort", kNodePort}, {"LoadBalancer", kLoadBalancer}, {"ExternalName", kExternalName}});
   if (service.type == kExternalName) spec.skip({"externalName"});
-  spec.skip({"sessionAffinity", "ipFamilyPolicy", "externalTrafficPolicy", "allocateLoadBalancerNodePorts"});
+  if (spec.text("sessionAffinity", "None") != "None") spec.not_followed("sessionAffinity");
+  spec.skip({"ipFamilyPolicy", "externalTrafficPolicy", "allocateLoadBalancerNodePorts"});
   read_cluster_ips(spec, service);
   service.selector = spec.labels("selector");
   spec.each("ports", [&](Fields& port) { service.ports.push_back(read_service_port(port)); });
@@ -99,7 +100,7 @@ Object read_endpoint_slice(Fields& object, Metadata metadata) {
 Object read_config_map(Fields& object, Metadata metadata) {
   ConfigMap map;
   map.metadata = std::move(metadata);
-  object.skip({"binaryData", "immutable"});
+  object.skip({"immutable"});
   const Labels data = object.labels("data");
   map.data.insert(data.begin(), data.end());
   return map;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <format>
@@ -15,6 +16,10 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 
+// A shell that leaves a child behind and ends with its server; as long as there is a file stay-down it ends at once.
+const std::string kBrittle = "sleep 4242 & if [ -e /tmp/stay-down ]; then exit 1; fi; echo serving; " + World::peer_server()[0] +
+                             " serve 7000 & echo $! >/tmp/server; wait $!";
+
 class Local : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -22,6 +27,7 @@ class Local : public ::testing::Test {
     client = &world->node("node1").pod("client");
     near = &world->node("node1").pod("near", {.command = World::peer_server(), .port = kPeerPort, .labels = {{"app", "server"}}});
     far = &world->node("node2").pod("far", {.command = World::peer_server(), .port = kPeerPort, .labels = {{"app", "server"}}});
+    brittle = &world->node("node1").pod("brittle", {.command = {"sh", "-c", kBrittle}, .port = kPeerPort});
     world->service("server", "server", 80, kPeerPort);
     world->service("headless", "server", kPeerPort, kPeerPort, true);
     world->service("empty", "nobody", 80, 80);
@@ -33,7 +39,7 @@ class Local : public ::testing::Test {
   }
 
   static inline World* world = nullptr;
-  static inline Pod *client = nullptr, *near = nullptr, *far = nullptr;
+  static inline Pod *client = nullptr, *near = nullptr, *far = nullptr, *brittle = nullptr;
 };
 
 TEST_F(Local, PodsReachOneAnotherInBothFamilies) {
@@ -85,9 +91,36 @@ TEST_F(Local, APodSeesItsOwnAndChangesNothingElsewhere) {
 }
 
 TEST_F(Local, AContainerThatEndsIsStartedAgainAndNotReadyMeanwhile) {
-  far->shell("kill -9 $(pidof -s peer) || true");  // the first that is found: one process tree for the world
-  EXPECT_TRUE(eventually([&] { return world->culvert({"status"}).out.contains("  1  "); })) << world->culvert({"status"}).out;
+  constexpr const char* kChildren = "pgrep -fc '^sleep 4242$'";
+  ASSERT_TRUE(brittle->state().ready);
+  ASSERT_EQ(brittle->state().restarts, 0);
+  ASSERT_EQ(brittle->shell(kChildren).out, "1\n");
+
+  ASSERT_EQ(brittle->shell("touch /tmp/stay-down && kill -9 $(cat /tmp/server)").code, 0);
+  EXPECT_TRUE(eventually([] { return !brittle->state().ready; }));
+  EXPECT_EQ(world->culvert({"wait", "--timeout", "0"}).code, 4);
+  EXPECT_EQ(brittle->shell("rm /tmp/stay-down").code, 0);
+
   EXPECT_TRUE(world->settle());
+  EXPECT_GE(brittle->state().restarts, 1);
+  EXPECT_EQ(near->state().restarts, 0);
+  EXPECT_EQ(brittle->shell(kChildren).out, "1\n") << "what an earlier run left behind has ended";
+}
+
+TEST_F(Local, ExecHandsSignalsOn) {
+  auto command = client->start({"sh", "-c", "trap 'echo told; exit 3' TERM; echo ready; while :; do sleep 0.02; done"});
+  ASSERT_TRUE(command.says("ready"));
+
+  command.signal(SIGTERM);
+
+  const auto ended = command.wait(5s);
+  EXPECT_EQ(ended.code, 3);
+  EXPECT_THAT(ended.out, HasSubstr("told"));
+}
+
+TEST_F(Local, LogsOfAPodAreWhatItWrote) {
+  EXPECT_THAT(brittle->logs(), HasSubstr("serving"));
+  EXPECT_EQ(world->culvert({"logs", "nobody"}).code, 1);
 }
 
 TEST_F(Local, ExitCodesMeanSomething) {
@@ -115,22 +148,72 @@ TEST_F(Local, EditsAreAppliedAsTheyAreSaved) {
   EXPECT_EQ(world->culvert({"exec", "late", "--", "true"}).code, 125);
 }
 
+// What a world could leave on the machine.
 std::string traces() {
   return run({"sh", "-c",
-              "unshare -m sh -c 'mount -t cgroup2 x /mnt && ls /mnt | grep culvert.local'; ip -o link | wc -l; ls /run/netns "
-              "2>/dev/null; bpftool prog | grep -c name"})
+              std::format(
+                  "unshare -m sh -c 'mount -t cgroup2 x /mnt && ls /mnt | grep culvert.local.test-{}'; ip -o link | wc -l; "
+                  "ls /run/netns 2>/dev/null; bpftool prog | grep -c name; bpftool link | grep -c prog",
+                  getpid())})
       .out;
 }
 
-TEST(LocalEnd, NothingIsLeftBehindAlsoAfterACrash) {
+class LocalEnd : public ::testing::TestWithParam<bool> {};
+std::string with_what(const ::testing::TestParamInfo<bool>& mesh) { return mesh.param ? "WithTheMesh" : "WithoutAMesh"; }
+INSTANTIATE_TEST_SUITE_P(, LocalEnd, ::testing::Bool(), with_what);
+
+TEST_P(LocalEnd, NothingIsLeftBehindAlsoAfterACrash) {
   const std::string before = traces();
-  {
-    World world({.nodes = 2, .mesh = false});
-    world.node("node1").pod("one");
-    world.up();
-    EXPECT_NE(traces(), before);
+  for (const bool crash : {false, true}) {
+    {
+      World world({.nodes = 2, .mesh = GetParam()});
+      world.node("node1").pod("one");
+      world.up();
+      EXPECT_NE(traces(), before);
+      if (crash) world.crash();
+    }
+    EXPECT_TRUE(eventually([&] { return traces() == before; })) << traces() << "before:\n"
+                                                                << before;  // the kernel frees BPF a little later
   }
-  EXPECT_EQ(traces(), before);
+}
+
+TEST(LocalUp, KeepsNothingOfItsCaller) {
+  const std::string culvert = World::program("culvert") + " local", name = std::format("test-{}-piped", getpid());
+  char folder[] = "/tmp/culvert-world-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  run({"sh", "-c",
+       std::format(
+           "printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {{name: one}}\\nspec: {{containers: [{{name: main, command: [sleep, "
+           "infinity], readinessProbe: {{exec: {{command: [\"true\"]}}}}}}]}}\\n' >{}/pod.yaml",
+           folder)});
+
+  const auto up = run({"sh", "-c", std::format("{} up {} --name {} --no-mesh --nodes 1 2>&1 | cat", culvert, folder, name)}, 20s);
+
+  EXPECT_EQ(up.code, 0) << "the pipe ends with `up`, though the world lives on: " << up.out;
+  EXPECT_THAT(run({"sh", "-c", std::format("{} exec --name {} one -- echo alive", culvert, name)}).out, HasSubstr("alive"));
+  EXPECT_EQ(run({"sh", "-c", std::format("{} down --name {}", culvert, name)}).code, 0);
+  std::filesystem::remove_all(folder);
+}
+
+TEST(LocalUp, InterruptedTakesTheWorldDownAgain) {
+  char folder[] = "/tmp/culvert-world-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  run({"sh", "-c",
+       std::format("printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {{name: one}}\\nspec: {{containers: [{{name: main, command: "
+                   "[\"false\"]}}]}}"
+                   "\\n' >{}/pod.yaml",
+                   folder)});
+  const std::string name = std::format("test-{}-late", getpid());
+  Process up({World::program("culvert"), "local", "up", folder, "--name", name, "--no-mesh"});
+  const auto status = [&] { return run({World::program("culvert"), "local", "status", "--name", name}).code; };
+  ASSERT_TRUE(eventually([&] { return status() != 3; }));
+
+  up.signal(SIGINT);
+
+  EXPECT_EQ(up.wait(10s).code, 1);
+  EXPECT_EQ(status(), 3);
+  EXPECT_THAT(traces(), Not(HasSubstr(name)));
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

@@ -1,14 +1,14 @@
 // peer: the other end of a connection, for worlds that look at what TCP means and not at how fast it is (for that: tests/bench).
 //
 //   peer serve PORT                      a server, IPv6 and IPv4; the client's first byte says what it is to do (below)
-//   peer DO HOST PORT [NUMBER]           one connection; prints one JSON object: {"ok":…,"bytes":…,"end":"eof|reset|refused|timeout|…","ms":…}
+//   peer DO HOST PORT [NUMBER]           one connection (HOST/4, HOST/6: in that family); prints one JSON object: {"ok":…,"bytes":…,"end":"eof|reset|refused|timeout|…","ms":…}
 //
 //   E echo      N bytes, as they come back; then our FIN, then the server's          (half-close by the client)
 //   U upload    N bytes; the server answers how many and their checksum
 //   D download  N bytes and their checksum                                           (the server closes first)
 //   H hear      the server says "hello" and FIN, then listens to our N bytes; the next "last" tells what it heard (half-close by the server)
-//   R rst       the server sends N bytes and resets
-//   T tear      we send N bytes and reset; the next "last" tells how it ended there
+//   R rst       the server sends N bytes and, when we say that they are here, resets
+//   T tear      we send N bytes and, when the server says that they are there, reset; the next "last" tells how it ended there
 //   S slow      N bytes up to a server that reads 64 KiB every 10 ms
 //   Z stall     the server sends and never stops, we never read; held until standard input ends
 //   Q last      what the server saw of its last H or T connection
@@ -123,6 +123,17 @@ const char* swallow(int fd, Checksum& sum, std::chrono::milliseconds pause = {})
   }
 }
 
+// The next `bytes`; null when they have come, else how it ended before that.
+const char* swallow(int fd, std::uint64_t bytes, Checksum& sum) {
+  std::vector<char> buffer(kChunk);
+  while (sum.total() < bytes) {
+    const auto got = recv(fd, buffer.data(), std::min<std::uint64_t>(buffer.size(), bytes - sum.total()), 0);
+    if (got <= 0) return end_of(got);
+    sum.add(buffer.data(), static_cast<std::size_t>(got));
+  }
+  return nullptr;
+}
+
 bool pour(int fd, std::uint64_t bytes, Checksum& sum) {
   Stream stream;
   std::vector<std::uint64_t> words(kChunk / 8);
@@ -166,7 +177,7 @@ void serve_one(int fd) {
   std::uint64_t number = 0;
   Checksum sum;
   if (!receive_all(fd, &what, 1)) what = 0;
-  if ((what == 'D' || what == 'R') && !receive_all(fd, &number, sizeof number)) what = 0;
+  if ((what == 'D' || what == 'R' || what == 'T') && !receive_all(fd, &number, sizeof number)) what = 0;
   switch (what) {
     case 'E': serve_echo(fd); break;
     case 'U':
@@ -175,16 +186,20 @@ void serve_one(int fd) {
       send_number(fd, sum.total()) && send_number(fd, sum.value());
       break;
     case 'D': pour(fd, number, sum) && send_number(fd, sum.value()); break;
-    case 'R':
-      pour(fd, number, sum);
-      std::this_thread::sleep_for(std::chrono::milliseconds(200));  // what was sent is delivered before the reset
-      return reset(fd);
+    case 'R': pour(fd, number, sum) && receive_all(fd, &what, 1); return reset(fd);
     case 'H':
       send_all(fd, "hello", 5);
       shutdown(fd, SHUT_WR);
       remember(swallow(fd, sum), sum);
       break;
-    case 'T': remember(swallow(fd, sum), sum); break;
+    case 'T':
+      if (const char* early = swallow(fd, number, sum)) {
+        remember(early, sum);
+      } else {
+        send_all(fd, "k", 1);
+        remember(swallow(fd, sum), sum);
+      }
+      break;
     case 'Z': pour(fd, UINT64_MAX, sum); break;
     case 'Q': {
       const std::scoped_lock held(last_lock);
@@ -224,7 +239,12 @@ struct Outcome {
 int dial(const char* host, const char* port) {
   addrinfo hints{}, *found = nullptr;
   hints.ai_socktype = SOCK_STREAM;
-  if (getaddrinfo(host, port, &hints, &found) != 0) return errno = EHOSTUNREACH, -1;
+  std::string name = host;
+  if (const auto slash = name.find('/'); slash != name.npos) {
+    hints.ai_family = name.substr(slash) == "/6" ? AF_INET6 : AF_INET;
+    name.resize(slash);
+  }
+  if (getaddrinfo(name.c_str(), port, &hints, &found) != 0) return errno = EHOSTUNREACH, -1;
   int fd = -1;
   for (const auto* one = found; one != nullptr && fd < 0; one = one->ai_next) {
     fd = socket(one->ai_family, SOCK_STREAM, 0);
@@ -269,15 +289,10 @@ Outcome upload(int fd, std::uint64_t bytes) {
 Outcome download(int fd, std::uint64_t bytes) {
   send_number(fd, bytes);
   Checksum sum;
-  std::vector<char> buffer(kChunk);
-  while (sum.total() < bytes) {
-    const auto got = recv(fd, buffer.data(), std::min<std::uint64_t>(buffer.size(), bytes - sum.total()), 0);
-    if (got <= 0) return {false, sum.total(), end_of(got)};
-    sum.add(buffer.data(), static_cast<std::size_t>(got));
-  }
+  if (const char* early = swallow(fd, bytes, sum)) return {false, sum.total(), early};
   std::uint64_t told = 0;
   const bool good = receive_all(fd, &told, sizeof told) && told == sum.value();
-  return {good, sum.total(), end_of(recv(fd, buffer.data(), 1, 0))};
+  return {good, sum.total(), end_of(recv(fd, &told, 1, 0))};
 }
 
 Outcome hear(int fd, std::uint64_t bytes) {
@@ -292,14 +307,16 @@ Outcome hear(int fd, std::uint64_t bytes) {
 Outcome be_reset(int fd, std::uint64_t bytes) {
   send_number(fd, bytes);
   Checksum sum;
+  if (const char* early = swallow(fd, bytes, sum)) return {false, sum.total(), early};
+  send_all(fd, "k", 1);
   const char* end = swallow(fd, sum);
   return {sum.total() == bytes && std::strcmp(end, "reset") == 0, sum.total(), end};
 }
 
 Outcome tear(int fd, std::uint64_t bytes) {
   Checksum sum;
-  const bool sent = pour(fd, bytes, sum);
-  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  char answer = 0;
+  const bool sent = send_number(fd, bytes) && pour(fd, bytes, sum) && receive_all(fd, &answer, 1);
   reset(fd);
   return {sent, sum.total(), "reset"};
 }

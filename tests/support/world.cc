@@ -39,6 +39,19 @@ std::string last_line(const std::string& text) {
   return text.substr(begin == text.npos ? 0 : begin + 1, end - (begin == text.npos ? 0 : begin + 1) + 1);
 }
 
+// Worlds of tests that were killed: all that ran in them went with the test, their cgroups did not.
+void remove_the_dead() {
+  constexpr std::string_view kOurs = "culvert.local.test-";
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator("/sys/fs/cgroup", ignored)) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with(kOurs)) continue;
+    const auto owner = static_cast<pid_t>(std::atoi(name.c_str() + kOurs.size()));
+    if (owner > 0 && kill(owner, 0) != 0 && errno == ESRCH)
+      (void)run({World::program("culvert"), "local", "down", "--name", name.substr(kOurs.size() - 5)});
+  }
+}
+
 }  // namespace
 
 // --- Pod ---
@@ -77,6 +90,20 @@ PeerOutcome Pod::peer(const std::string& what, const std::string& host, long byt
 }
 
 std::string Pod::logs() const { return world_->logs(options_.name_space + "/" + name_); }
+
+PodState Pod::state() const {
+  boost::system::error_code failed;
+  const auto value = json::parse(world_->status(), failed);
+  if (failed || !value.is_object()) return {};
+  for (const auto& one : value.as_object().at("pods").as_array()) {
+    const auto& pod = one.as_object();
+    if (pod.at("name").as_string() != name_ || pod.at("namespace").as_string() != options_.name_space) continue;
+    return {.ready = pod.at("ready").as_bool(),
+            .restarts = pod.at("restarts").as_int64(),
+            .mesh = std::string(pod.at("mesh").as_string())};
+  }
+  return {};
+}
 
 // --- Node ---
 
@@ -131,10 +158,29 @@ pid_t Node::pid_of(const std::string& program) const {
   return 0;
 }
 
+// --- Wire ---
+
+Wire::Wire(Node& node, const std::string& filter)
+    : node_(node),
+      capture_(
+          node.start({"tcpdump", "-i", "eth0", "-Z", "root", "--immediate-mode", "-l", "-n", "(" + filter + ") or udp port 9"})) {
+  EXPECT_TRUE(capture_.says("listening on")) << capture_.out();
+}
+
+const std::string& Wire::packets() {
+  static int marks = 0;
+  const std::string mark(static_cast<std::size_t>(200 + ++marks), '.');  // its length names it
+  EXPECT_EQ(node_.shell("printf " + mark + " | socat -u - UDP:172.30.0.1:9").code, 0);
+  EXPECT_TRUE(capture_.says(std::format("UDP, length {}", mark.size())))
+      << "the capture does not see the wire: " << capture_.out();
+  return capture_.out();
+}
+
 // --- World ---
 
 World::World(WorldOptions options) : options_(std::move(options)), name_(std::format("test-{}", getpid())) {
   static int count = 0;
+  if (count == 0) remove_the_dead();
   name_ += std::format("-{}", ++count);
   std::string pattern = "/tmp/culvert-world-XXXXXX";
   folder_ = mkdtemp(pattern.data());
@@ -257,6 +303,11 @@ void World::up(Seconds patience) {
     }
   }
   if (!settle(patience)) ADD_FAILURE() << "the world is not ready: " << culvert({"status"}).out;
+}
+
+void World::crash() {
+  process_->signal(SIGKILL);
+  EXPECT_NE(process_->wait(10s).code, -1);
 }
 
 bool World::settle(Seconds patience) {

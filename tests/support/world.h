@@ -40,7 +40,15 @@ struct PeerOutcome {
   std::string end, text;
 };
 
+// What `culvert local status` says of a pod.
+struct PodState {
+  bool ready = false;
+  long restarts = -1;
+  std::string mesh;
+};
+
 class World;
+class Node;
 
 class Pod {
  public:
@@ -57,6 +65,7 @@ class Pod {
   PeerOutcome peer(const std::string& what, const std::string& host, long bytes = 0, int port = kPeerPort,
                    Seconds patience = 60s);
   std::string logs() const;
+  PodState state() const;
 
  private:
   friend class World;
@@ -64,6 +73,19 @@ class Pod {
   World* world_ = nullptr;
   std::string name_, node_;
   PodOptions options_;
+};
+
+// What passes a node's wire to the others, from now on, a line a packet. There is no silence by a capture that saw nothing: it ends with a
+// packet of our own that has to show.
+class Wire {
+ public:
+  Wire(Node& node, const std::string& filter);
+  // Everything so far.
+  const std::string& packets();
+
+ private:
+  Node& node_;
+  Process capture_;
 };
 
 class Node {
@@ -111,6 +133,7 @@ class World {
   // Writes what was told so far; brings the world up the first time, and waits until all is ready and enrolled.
   void up(Seconds patience = 60s);
   bool settle(Seconds patience = 30s);
+  void crash();  // SIGKILL for whoever brought it up; what is left of it, `down` removes
 
   Ran culvert(std::vector<std::string> words, Seconds patience = 60s);
   Process start_culvert(std::vector<std::string> words);
