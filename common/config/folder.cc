@@ -17,6 +17,17 @@ bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") 
 
 bool same(const ObjectPtr& a, const ObjectPtr& b) { return a == b || (a && b && *a == *b); }
 
+// What a policy without a name is called. No real name has a colon.
+Key called_by(Key key, const Place& place) {
+  key.name = place.text();
+  if (!key.name.contains(':')) key.name += ':';
+  for (char& c : key.name) {
+    if (c < 0x21 || c > 0x7e) c = '?';  // it goes to clients
+  }
+  return key;
+}
+bool is_nameless(const Key& key) { return key.name.contains(':'); }
+
 }  // namespace
 
 bool Folder::reads(std::string_view name) {
@@ -66,7 +77,7 @@ std::optional<Folder::Time> Folder::deadline() const {
 }
 
 // What the file holds now: what could be read, and of what could not, the last good version.
-Folder::File Folder::read_file(const std::string& name, std::string_view text, const File& before, Diff& diff) const {
+Folder::File Folder::read_file(const std::string& name, std::string_view text, const File& before, Diff& diff) {
   File file;
   ParsedFile parsed = parse_yaml(name, text);
   for (Parsed& one : parsed.objects) {
@@ -77,23 +88,44 @@ Folder::File Folder::read_file(const std::string& name, std::string_view text, c
                                "line " + std::to_string(first->second.place.line) + " is in force: remove one"});
     }
   }
-  bool unknown = false;  // a broken document that could be any of those that the file held before
+  bool certain = true;
+  Places nameless;
+  Place place{name, 0};
   for (Broken& broken : parsed.broken) {
-    const Place place = broken.problems.empty() ? Place{name, 0} : broken.problems.front().place;
-    if (!broken.key) {
-      unknown = true;
-    } else if (!file.objects.contains(*broken.key)) {
+    if (!broken.problems.empty()) place = broken.problems.front().place;  // else of the same document as the one before
+    certain = certain && broken.certain;
+    if (broken.key && broken.key->name.empty()) {
+      nameless.emplace(called_by(*broken.key, place), place);
+    } else if (broken.key && !file.objects.contains(*broken.key)) {
       file.invalid.emplace(*broken.key, place);
-      if (const auto old = before.objects.find(*broken.key); old != before.objects.end()) file.objects.insert(*old);
     }
     std::ranges::move(broken.problems, std::back_inserter(diff.problems));
   }
-  if (unknown) {
-    for (const auto& [key, old] : before.objects) file.objects.try_emplace(key, old);
-    for (const auto& [key, place] : before.invalid) file.invalid.try_emplace(key, place);
+  if (!certain) keep(file, before, nameless);
+  for (const auto& [key, at] : file.invalid) {
+    if (const auto old = before.objects.find(key); old != before.objects.end()) file.objects.insert(*old);
   }
   std::ranges::move(parsed.ignored, std::back_inserter(diff.ignored));
   return file;
+}
+
+// A document that may be any of those that the file held: what is not there anew stays as it was.
+void Folder::keep(File& file, const File& before, const Places& nameless) {
+  for (const auto& [key, at] : before.invalid) {
+    if (!file.objects.contains(key) && !(is_nameless(key) && !nameless.empty())) file.invalid.try_emplace(key, at);
+  }
+  std::size_t kept = 0;
+  for (const auto& [key, old] : before.objects) {
+    if (!file.invalid.contains(key) && file.objects.try_emplace(key, old).second && is_policy(key.kind)) ++kept;
+  }
+  // A policy without a name is taken for one that is missing and still in force; without such a one, it is new and has no good version.
+  for (const auto& [key, at] : nameless) {
+    if (kept > 0) {
+      --kept;
+    } else {
+      file.invalid.emplace(key, at);
+    }
+  }
 }
 
 void Folder::replace(const std::string& name, File file, Diff& diff) {
@@ -183,14 +215,16 @@ Diff Folder::status_changed(const std::string& name, std::string_view text) {
   std::set<Key> touched;
   if (const auto known = status_names_.find(name); known != status_names_.end()) {
     touched.insert(known->second);
-    status_.erase(known->second);
+    const auto files = status_.find(known->second);
+    files->second.erase(name);
+    if (files->second.empty()) status_.erase(files);
     status_names_.erase(known);
   }
   for (const Parsed& parsed : parsed_file.objects) {
     if (kind_of(*parsed.object) != Kind::kPod) continue;
     const Key key = key_of(*parsed.object);
     touched.insert(key);
-    status_[key] = parsed.object;
+    status_[key][name] = parsed.object;
     status_names_[name] = key;
     break;
   }
@@ -198,14 +232,35 @@ Diff Folder::status_changed(const std::string& name, std::string_view text) {
   return diff;
 }
 
-// A pod's annotations with those of its status file over them, unless that was written for an earlier pod of the same name.
+// The status that was written for this pod, not for an earlier one of the same name: by its uid, and by the node that the file's name begins with.
+const Metadata* Folder::status_of(const Key& key, const Pod& pod) const {
+  const auto files = status_.find(key);
+  if (files == status_.end()) return nullptr;
+  const Metadata* best = nullptr;
+  int best_rank = -1;
+  for (const auto& [name, object] : files->second) {
+    const Metadata& status = metadata_of(*object);
+    const bool both = !status.uid.empty() && !pod.metadata.uid.empty();
+    if (both && status.uid != pod.metadata.uid) continue;
+    const std::string_view file = std::string_view(name).substr(kStatusPods.size());
+    const bool here = file.starts_with(pod.spec.node_name + "_");
+    const bool names_a_node = std::ranges::count(file, '_') >= 2;  // NODE_NAMESPACE_POD.yaml
+    if (names_a_node && !here && !pod.spec.node_name.empty()) continue;
+    const int rank = (both ? 2 : 0) + (here ? 1 : 0);
+    if (rank <= best_rank) continue;
+    best_rank = rank;
+    best = &status;
+  }
+  return best;
+}
+
+// A pod's annotations with those of its status over them.
 ObjectPtr Folder::with_status(const Key& key, const ObjectPtr& object) const {
-  const auto found = status_.find(key);
-  if (found == status_.end()) return object;
-  const Metadata& status = metadata_of(*found->second);
-  Pod pod = std::get<Pod>(*object);
-  if (!status.uid.empty() && !pod.metadata.uid.empty() && status.uid != pod.metadata.uid) return object;
-  for (const auto& [annotation, value] : status.annotations) pod.metadata.annotations[annotation] = value;
+  const Pod* original = std::get_if<Pod>(object.get());
+  const Metadata* status = original ? status_of(key, *original) : nullptr;
+  if (!status) return object;
+  Pod pod = *original;
+  for (const auto& [annotation, value] : status->annotations) pod.metadata.annotations[annotation] = value;
   return std::make_shared<const Object>(std::move(pod));
 }
 

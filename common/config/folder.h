@@ -2,10 +2,12 @@
 // A folder of YAML as a source of changes, without the folder: told what stands in which file, answers what changed. Sans-I/O, single-threaded.
 //
 // A change takes effect at once. A file that vanishes (or is found empty: somebody is about to write it) counts as deleted after kQuiet, so that
-// editors that write a new file and rename it over the old one cause no gap. A broken object or file leaves what it held before in force.
+// editors that write a new file and rename it over the old one cause no gap. A broken object leaves its last good version in force; a document that
+// does not say which object it is leaves in force all that its file held and that is not there anew. A policy that cannot be read and has no good
+// version is said to be invalid under its name, or under its place when it has none, so that what stands behind the source can deny.
 // The same object in two files: the file whose name sorts first wins, and the other is a problem.
 // Files under status/pods/ hold what a node agent would patch onto a pod (its annotations): they are laid over the pod of that name and take
-// effect at once in both directions, because they are written atomically.
+// effect at once in both directions, because they are written atomically. For a pod that moved there may be two: that of its own uid and node counts.
 
 #include <chrono>
 #include <map>
@@ -35,11 +37,12 @@ struct Change {
 };
 
 struct Diff {
-  std::vector<Change> changes;    // in order
-  std::vector<Problem> problems;  // to be logged as errors
-  std::vector<Ignored> ignored;   // documents of kinds that we do not read, said once per reading of the file
+  std::vector<Change> changes;     // in order
+  std::vector<Problem> problems;   // to be logged as errors
+  std::vector<Ignored> ignored;    // documents of kinds that we do not read, said once per reading of the file
+  std::vector<std::string> notes;  // what else is worth a line
 
-  bool empty() const { return changes.empty() && problems.empty() && ignored.empty(); }
+  bool empty() const { return changes.empty() && problems.empty() && ignored.empty() && notes.empty(); }
 };
 
 class Folder {
@@ -72,18 +75,22 @@ class Folder {
     std::string file;
   };
 
-  File read_file(const std::string& name, std::string_view text, const File& before, Diff& diff) const;
+  using Places = std::map<Key, Place>;
+
+  static File read_file(const std::string& name, std::string_view text, const File& before, Diff& diff);
+  static void keep(File& file, const File& before, const Places& nameless);
   void replace(const std::string& name, File file, Diff& diff);
   void settle(const Key& key, Diff& diff);
   Winner winner(const Key& key, Diff& diff) const;
   Diff status_changed(const std::string& name, std::string_view text);
+  const Metadata* status_of(const Key& key, const Pod& pod) const;
   ObjectPtr with_status(const Key& key, const ObjectPtr& object) const;
 
   std::map<std::string, File> files_;
   std::map<std::string, Time> gone_;              // files that vanished, and when
   std::map<Key, std::set<std::string>> holders_;  // the files that hold a key, good or broken; the first that is there wins
   std::map<std::string, Key> status_names_;       // files under status/pods/, and the pod of each
-  std::map<Key, ObjectPtr> status_;
+  std::map<Key, std::map<std::string, ObjectPtr>> status_;  // by file
   std::map<Key, ObjectPtr> in_force_;
   std::set<Key> invalid_;
 };

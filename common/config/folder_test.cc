@@ -160,5 +160,115 @@ TEST(Folder, LaysStatusOverThePod) {
   EXPECT_THAT(metadata_of(*gone.changes[0].object).annotations, SizeIs(1));
 }
 
+// Two nodes' agents write of one pod while it moves: NODE_NAMESPACE_POD.yaml.
+TEST(Folder, TheStatusOfThePodsOwnNodeAndUidCounts) {
+  const auto pod = [](const std::string& node, const std::string& uid) {
+    return "apiVersion: v1\nkind: Pod\nmetadata: {name: w-0, namespace: shop, uid: '" + uid + "'}\nspec: {nodeName: " + node +
+           "}\n";
+  };
+  const auto status = [](const std::string& uid, const std::string& value) {
+    return "apiVersion: v1\nkind: Pod\nmetadata: {name: w-0, namespace: shop, uid: '" + uid +
+           "', annotations: {redirection: " + value + "}}\n";
+  };
+  for (const bool uids : {true, false}) {
+    const std::string old_uid = uids ? "1" : "", new_uid = uids ? "2" : "";
+    Folder folder;
+    const auto redirection = [&] {
+      return value_of(metadata_of(*folder.objects().at({Kind::kPod, "shop", "w-0"})).annotations, "redirection");
+    };
+    folder.written("pods.yaml", pod("n1", old_uid), kStart);
+    folder.written("status/pods/n1_shop_w-0.yaml", status(old_uid, "one"), kStart);
+    EXPECT_EQ(redirection(), "one");
+
+    folder.written("pods.yaml", pod("n2", new_uid), kStart);
+    EXPECT_EQ(redirection(), "") << "of the pod before";
+    folder.written("status/pods/n2_shop_w-0.yaml", status(new_uid, "two"), kStart);
+    EXPECT_EQ(redirection(), "two");
+    folder.vanished("status/pods/n1_shop_w-0.yaml", kStart);
+    EXPECT_EQ(redirection(), "two") << "the first node's agent clears up after itself";
+    folder.vanished("status/pods/n2_shop_w-0.yaml", kStart);
+    EXPECT_EQ(redirection(), "");
+  }
+}
+
+TEST(Folder, ALostLineBetweenTwoPoliciesDeletesNeither) {
+  Folder folder;
+  folder.written("f.yaml", deny("a") + deny("b") + account("x"), kStart);
+
+  const Diff diff = folder.written("f.yaml", deny("a") + deny("b").substr(4) + account("y"), kStart);
+
+  EXPECT_THAT(said(diff), ElementsAre("put ServiceAccount default/y", "invalid AuthorizationPolicy default/a",
+                                      "invalid AuthorizationPolicy default/b"));
+  EXPECT_THAT(folder.objects(), SizeIs(4));  // x too: it could be what is broken
+
+  EXPECT_THAT(said(folder.written("f.yaml", deny("a") + deny("b"), kStart)),
+              ElementsAre("delete ServiceAccount default/x", "delete ServiceAccount default/y",
+                          "put AuthorizationPolicy default/a", "put AuthorizationPolicy default/b"));
+}
+
+// Wherever the cut is: what the file begins with is in force, and no DENY became something that lets more in.
+TEST(Folder, ATruncatedFileOpensNothing) {
+  const std::string whole = deny("a") + deny("b") + deny("c");
+  for (std::size_t size = std::string_view("---\na").size(); size <= whole.size(); ++size) {
+    Folder folder;
+    folder.written("f.yaml", whole, kStart);
+
+    folder.written("f.yaml", whole.substr(0, size), kStart);
+
+    EXPECT_TRUE(folder.objects().contains({Kind::kAuthorizationPolicy, "default", "a"})) << size;
+    for (const auto& [key, object] : folder.objects()) {
+      const auto& policy = std::get<AuthorizationPolicy>(*object);
+      EXPECT_TRUE(policy.action == AuthorizationPolicy::Action::kDeny || policy.rules.empty()) << key.text() << " after " << size;
+    }
+  }
+}
+
+TEST(Folder, TwoPoliciesInATornNewFileAreBothInvalid) {
+  Folder folder;
+
+  EXPECT_THAT(said(folder.written("f.yaml", deny("a") + deny("b").substr(4), kStart)),
+              ElementsAre("invalid AuthorizationPolicy default/a", "invalid AuthorizationPolicy default/b"));
+}
+
+TEST(Folder, APolicyWithoutANameIsInvalidUnderItsPlace) {
+  const std::string nameless =
+      "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {namespace: shop}\nspec: {action: DENY, "
+      "rules: [{}]}\n";
+  Folder folder;
+
+  EXPECT_THAT(said(folder.written("f.yaml", account("a") + nameless, kStart)),
+              ElementsAre("put ServiceAccount default/a", "invalid AuthorizationPolicy shop/f.yaml:8"));
+  EXPECT_THAT(said(folder.written("f.yaml", account("a") + "# moved\n" + nameless, kStart)),
+              ElementsAre("delete AuthorizationPolicy shop/f.yaml:8", "invalid AuthorizationPolicy shop/f.yaml:9"));
+  EXPECT_THAT(said(folder.written("f.yaml", account("a"), kStart)), ElementsAre("delete AuthorizationPolicy shop/f.yaml:9"));
+}
+
+TEST(Folder, ANameLostFromAPolicyInForceKeepsItInForce) {
+  Folder folder;
+  folder.written("f.yaml", deny("a") + deny("b"), kStart);
+  const std::string nameless = "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nspec: {}\n";
+
+  EXPECT_THAT(said(folder.written("f.yaml", deny("a") + nameless, kStart)), IsEmpty());  // surely b
+  EXPECT_THAT(folder.objects(), SizeIs(2));
+  EXPECT_THAT(said(folder.written("f.yaml", deny("a") + nameless + nameless, kStart)),
+              ElementsAre("invalid AuthorizationPolicy f.yaml:7"));  // one of the two is new
+}
+
+TEST(Folder, ACorrectedObjectBesideATornOneIsNoLongerInvalid) {
+  Folder folder;
+  folder.written("f.yaml", deny("a", "[{form: []}]") + "---\n{]\n", kStart);
+
+  EXPECT_THAT(said(folder.written("f.yaml", deny("a") + "---\n{]\n", kStart)), ElementsAre("put AuthorizationPolicy default/a"));
+}
+
+TEST(Folder, AnInvalidPolicyStaysInvalidWhenItsFileIsTorn) {
+  Folder folder;
+  folder.written("f.yaml", deny("a", "[{form: []}]"), kStart);
+
+  EXPECT_THAT(said(folder.written("f.yaml", "---\n{]\n", kStart)), IsEmpty());
+  EXPECT_THAT(said(folder.written("f.yaml", account("x"), kStart)),
+              ElementsAre("put ServiceAccount default/x", "delete AuthorizationPolicy default/a"));
+}
+
 }  // namespace
 }  // namespace culvert::config

@@ -4,8 +4,6 @@
 #include <cstddef>
 #include <type_traits>
 
-#include "common/config/problem.h"
-
 namespace culvert::config {
 namespace {
 
@@ -55,17 +53,6 @@ const Metadata& metadata_of(const Object& object) {
 Key key_of(const Object& object) {
   const Metadata& metadata = metadata_of(object);
   return {kind_of(object), metadata.name_space, metadata.name};
-}
-
-std::string Place::text() const { return line == 0 ? file : file + ":" + std::to_string(line); }
-
-std::string Problem::text() const {
-  std::string out = place.text();
-  for (const std::string* part : {&object, &field, &what}) {
-    if (!part->empty()) out.append(out.empty() ? "" : ": ").append(*part);
-  }
-  if (!hint.empty()) out.append(" (").append(hint).append(")");
-  return out;
 }
 
 }  // namespace culvert::config

@@ -343,6 +343,7 @@ struct AuthorizationPolicy {
   Action action = Action::kAllow;
   std::string provider;
   std::vector<Rule> rules;
+  bool dry_run = false;  // annotation istio.io/dry-run
 
   friend bool operator==(const AuthorizationPolicy&, const AuthorizationPolicy&) = default;
 };

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
+#include "common/config/glance.h"
 #include "common/config/read.h"
+#include "common/config/spelling.h"
 #include "common/config/tree.h"
 
 namespace culvert::config {
@@ -69,17 +72,70 @@ const KindRow* row_of(std::string_view api_version, std::string_view kind) {
 // The text of a scalar field, "" when there is none: for naming things in messages.
 std::string_view scalar(const Tree* tree, std::string_view field) {
   const Tree* value = tree ? tree->find(field) : nullptr;
-  return value ? std::string_view(value->text).substr(0, 253) : "";
+  return value ? std::string_view(value->text) : "";
 }
 
-std::optional<Key> named_key(const Tree& root, Kind kind) {
+// The namespace that a document means; empty when it may mean any.
+std::string namespace_of(const Tree& root) {
   const Tree* metadata = root.find("metadata");
-  const std::string_view called = scalar(metadata, "name");
-  if (called.empty()) return std::nullopt;
-  const std::string_view name_space = scalar(metadata, "namespace");
-  Key key{kind, "", std::string(called)};
-  if (is_namespaced(kind)) key.name_space = name_space.empty() ? "default" : name_space;
+  const bool there = metadata && metadata->type == Tree::Type::kMap;
+  const Tree* value = (there ? *metadata : root).find("namespace");
+  if (there && (!value || value->type == Tree::Type::kNull)) return "default";
+  return value && is_namespace_name(value->text) ? value->text : "";
+}
+
+// What a document of this kind is called. Policies have a key without a name as well: they deny in their namespace all the same.
+std::optional<Key> key_meant(const Tree& root, Kind kind) {
+  const std::string_view called = scalar(root.find("metadata"), "name");
+  Key key{kind, "", is_name(called) ? std::string(called) : ""};
+  if (key.name.empty() && !is_policy(kind)) return std::nullopt;
+  if (is_namespaced(kind)) key.name_space = namespace_of(root);
   return key;
+}
+
+constexpr std::size_t kMostWrong = 3;  // letters
+
+// The policy that was meant by these two words, mistakes in them included; none when it is surely something else.
+std::optional<Kind> policy_meant(std::string_view api_version, std::string_view kind) {
+  const std::string_view group = api_version.substr(0, api_version.find('/'));
+  const bool ours = resembles(group, kSecurity, kMostWrong);
+  const bool foreign =
+      !ours && group.contains('.') && !group.contains("istio");  // other projects have an AuthorizationPolicy too
+  for (const Kind policy : {Kind::kAuthorizationPolicy, Kind::kPeerAuthentication}) {
+    if (!foreign && resembles(kind, name(policy), kMostWrong)) return policy;
+  }
+  if (!ours || resembles(kind, "RequestAuthentication", kMostWrong)) return std::nullopt;
+  return Kind::kAuthorizationPolicy;
+}
+
+// The same for a document that lacks one of the two: any field at its top may be the one, under a mistaken name.
+std::optional<Kind> policy_meant(const Tree& root) {
+  const std::string_view api_version = scalar(&root, "apiVersion");
+  const std::string_view kind = scalar(&root, "kind");
+  if (!api_version.empty() && !kind.empty()) return policy_meant(api_version, kind);
+  for (const Tree& value : root.items) {
+    if (const auto meant = policy_meant(api_version, value.text)) return meant;
+    if (const auto meant = policy_meant(value.text, kind)) return meant;
+  }
+  return std::nullopt;
+}
+
+// The keys of one object that seems to stand in a document which is not YAML: one for each namespace that it may be in.
+std::vector<Key> keys_of(const Glance& seen) {
+  const KindRow* row = row_of(seen.api_version, seen.kind);
+  const std::optional<Kind> kind = row ? row->kind : policy_meant(seen.api_version, seen.kind);
+  const bool named = is_name(seen.name);
+  if (!kind || (!named && !is_policy(*kind))) return {};
+  Key key{*kind, "", named ? seen.name : ""};
+  if (!is_namespaced(*kind)) return {key};
+  std::set<std::string> namespaces = seen.namespaces;
+  if (namespaces.empty()) namespaces.insert(seen.whole_metadata ? "default" : "");
+  std::vector<Key> keys;
+  for (const std::string& name_space : namespaces) {
+    key.name_space = is_namespace_name(name_space) ? name_space : "";
+    keys.push_back(key);
+  }
+  return keys;
 }
 
 class FileParser {
@@ -88,122 +144,113 @@ class FileParser {
 
   ParsedFile parse(std::string_view text) {
     if (text.size() > kMaxFileBytes) {
-      broken({}, {Problem{{name_, 0}, "", "", "is larger than " + std::to_string(kMaxFileBytes >> 20) + " MiB", "split it"}});
+      broken({}, {{name_, 0}, "", "", "is larger than " + std::to_string(kMaxFileBytes >> 20) + " MiB", "split it"});
       return std::move(out_);
     }
-    for (Document& document : read_yaml(text)) {
-      if (document.root) {
+    for (const Document& document : read_yaml(text)) {
+      if (document.root && document.root->type == Tree::Type::kMap) {
         read(*document.root);
+      } else if (document.root) {
+        torn(document, {{name_, document.line}, "", "", not_an_object(*document.root), ""});
       } else {
-        Problem problem{{name_, document.error_line}, "", "", document.error, ""};
-        const std::optional<Key> key = guess(document.text);
-        if (key) problem.object = key->text();
-        broken(key, {std::move(problem)});
+        torn(document, {{name_, document.error_line}, "", "", document.error, ""});
       }
     }
     return std::move(out_);
   }
 
  private:
-  void broken(std::optional<Key> key, std::vector<Problem> problems) {
-    out_.broken.push_back({std::move(key), std::move(problems)});
+  void broken(std::optional<Key> key, Problem problem) {
+    if (key && !key->name.empty()) problem.object = key->text();
+    out_.broken.push_back({.key = std::move(key), .certain = false, .problems = {std::move(problem)}});
   }
 
-  void wrong(const Tree& tree, std::string what, std::string hint) {
-    broken({}, {Problem{{name_, tree.line}, "", "", std::move(what), std::move(hint)}});
+  static std::string not_an_object(const Tree& tree) {
+    return "not an object: must be a map, is " + std::string(describe(tree.type));
+  }
+
+  // A document with nothing to hold on to but its words.
+  void torn(const Document& document, Problem problem) {
+    std::set<Key> keys;
+    for (const Glance& seen : glance(document.text)) {
+      for (Key& key : keys_of(seen)) keys.insert(std::move(key));
+    }
+    if (keys.empty()) return broken({}, std::move(problem));
+    for (const Key& key : keys) {
+      if (key == *keys.begin()) {
+        broken(key, problem);  // said once
+      } else {
+        out_.broken.push_back({.key = key, .certain = false, .problems = {}});
+      }
+    }
   }
 
   void read(const Tree& root) {
-    if (root.type != Tree::Type::kMap)
-      return wrong(root, "not an object: must be a map, is " + std::string(describe(root.type)), "");
+    if (root.type != Tree::Type::kMap) return broken({}, {{name_, root.line}, "", "", not_an_object(root), ""});
     const std::string api_version(scalar(&root, "apiVersion"));
     const std::string kind(scalar(&root, "kind"));
+    if (kind == "List") return read_list(root, api_version);
     if (kind.empty() || api_version.empty()) {
-      return wrong(root, kind.empty() ? "kind is missing" : "apiVersion is missing",
-                   "every object begins with apiVersion and kind");
+      const std::optional<Kind> meant = policy_meant(root);
+      return broken(meant ? key_meant(root, *meant) : std::nullopt, {{name_, root.line},
+                                                                     "",
+                                                                     "",
+                                                                     kind.empty() ? "kind is missing" : "apiVersion is missing",
+                                                                     "every object begins with apiVersion and kind"});
     }
-    if (kind == "List" && api_version == "v1") return read_list(root);
-    const KindRow* row = row_of(api_version, kind);
-    if (!row) {
-      const Tree* metadata = root.find("metadata");
-      out_.ignored.push_back({{name_, root.line},
-                              api_version,
-                              kind,
-                              std::string(scalar(metadata, "namespace")),
-                              std::string(scalar(metadata, "name"))});
-      return;
-    }
-    read_object(root, *row, api_version);
+    if (const KindRow* row = row_of(api_version, kind)) return read_object(root, *row, api_version);
+    if (const auto meant = policy_meant(root)) return misspelt(root, *meant, api_version, kind);
+    const Tree* metadata = root.find("metadata");
+    const auto cut = [](std::string_view text) { return std::string(text.substr(0, 253)); };
+    out_.ignored.push_back(
+        {{name_, root.line}, cut(api_version), cut(kind), cut(scalar(metadata, "namespace")), cut(scalar(metadata, "name"))});
   }
 
-  void read_list(const Tree& root) {
+  void misspelt(const Tree& root, Kind meant, const std::string& api_version, const std::string& kind) {
+    const bool known = name(meant) == kind;
+    const std::string what = known ? "apiVersion " + quote(api_version) + " has no " + kind : "unknown kind " + quote(kind);
+    const std::string hint =
+        known ? "write " + std::string(kSecurity) + "/v1"
+              : did_you_mean(kind, {name(Kind::kAuthorizationPolicy), name(Kind::kPeerAuthentication), "RequestAuthentication"});
+    broken(key_meant(root, meant), {{name_, root.line}, "", "", what, hint});
+  }
+
+  void read_list(const Tree& root, const std::string& api_version) {
+    const auto wrong = [&](std::string what) { broken({}, {{name_, root.line}, "List", "", std::move(what), ""}); };
     const Tree* items = root.find("items");
-    if (!items || items->type != Tree::Type::kList) return wrong(root, "a List without items", "");
-    if (++lists_ > kMaxDepth) return wrong(root, "lists nested too deeply", "");
+    if (api_version != "v1") wrong("apiVersion must be v1");
+    if (!items || items->type != Tree::Type::kList) return wrong("has no items");
     for (const Tree& item : items->items) read(item);
-    --lists_;
   }
 
   void read_object(const Tree& root, const KindRow& row, const std::string& api_version) {
     Report report{
         .file = name_, .object = std::string(name(row.kind)), .strict = is_policy(row.kind), .problems = {}, .unread = {}};
-    std::optional<Key> key = named_key(root, row.kind);
-    if (key) report.object = key->text();
+    std::optional<Key> key = key_meant(root, row.kind);
+    const bool named = key && !key->name.empty();
+    if (named) report.object = key->text();
     std::optional<Object> object;
     {
       Fields fields(report, root, "");
       fields.skip({"apiVersion", "kind"});
       if (!serves(row, api_version)) {
-        fields.wrong("apiVersion", "\"" + api_version + "\" is not read",
+        fields.wrong("apiVersion", quote(api_version) + " is not read",
                      "write " + std::string(row.versions.substr(0, row.versions.find(','))));
       }
       Metadata metadata = read_metadata(fields, is_namespaced(row.kind));
       object = row.read(fields, std::move(metadata));
     }
-    if (!report.problems.empty()) return broken(std::move(key), std::move(report.problems));
+    if (!report.problems.empty()) {
+      const bool certain = named && (!is_namespaced(row.kind) || !key->name_space.empty());
+      out_.broken.push_back({.key = std::move(key), .certain = certain, .problems = std::move(report.problems)});
+      return;
+    }
     out_.objects.push_back({std::make_shared<const Object>(std::move(*object)), {name_, root.line}, std::move(report.unread)});
   }
 
-  // What a document that is not YAML was meant to be, by its lines: enough to keep the last good version in force and to deny when
-  // a policy was meant.
-  static std::optional<Key> guess(std::string_view text);
-
   std::string name_;
   ParsedFile out_;
-  int lists_ = 0;
 };
-
-// "  name: web  # x" -> "web", when the line is the field `field` at the indentation `indent`.
-std::string_view field_of(std::string_view line, std::string_view field, std::size_t& indent) {
-  indent = std::min(line.find_first_not_of(' '), line.size());
-  line.remove_prefix(indent);
-  if (!line.starts_with(field) || !line.substr(field.size()).starts_with(':')) return "";
-  line.remove_prefix(field.size() + 1);
-  const std::size_t first = line.find_first_not_of(" \t\"'");
-  if (first == std::string_view::npos) return "";
-  line.remove_prefix(first);
-  return line.substr(0, std::min(line.find_first_of(" \t\r\"'#"), line.size()));
-}
-
-std::optional<Key> FileParser::guess(std::string_view text) {
-  std::string_view kind, called, name_space;
-  for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view line = rest.substr(0, rest.find('\n'));
-    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    std::size_t indent = 0;
-    if (const auto found = field_of(line, "kind", indent); !found.empty() && indent == 0 && kind.empty()) kind = found;
-    if (const auto found = field_of(line, "name", indent); !found.empty() && indent > 0 && called.empty()) called = found;
-    if (const auto found = field_of(line, "namespace", indent); !found.empty() && indent > 0 && name_space.empty())
-      name_space = found;
-  }
-  for (const KindRow& row : kKinds) {
-    if (name(row.kind) != kind || called.empty()) continue;
-    Key key{row.kind, "", std::string(called.substr(0, 253))};
-    if (is_namespaced(row.kind)) key.name_space = name_space.empty() ? "default" : name_space.substr(0, 253);
-    return key;
-  }
-  return std::nullopt;
-}
 
 }  // namespace
 

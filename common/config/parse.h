@@ -4,7 +4,8 @@
 // Istio objects are read strictly: an unknown field, a wrong type or a bad value makes the object broken. Of core objects the fields that
 // Culvert reads are checked and the others are only listed (`unread`), so that a caller that promises to honour all (culvert local) can refuse
 // them by name. Scalars are typed as YAML 1.2 says: `no` and `on` are strings. Input size, depth, nodes and alias expansion are bounded.
-// One broken document leaves the others of its file alone. Nothing that stands in the text can abort or exhaust the program.
+// One broken document leaves the others of its file alone. Whatever says that it is a policy and cannot be read is Broken with a key, never Ignored:
+// what a mistake hides must not become what is allowed. Nothing that stands in the text can abort or exhaust the program.
 
 #include <cstddef>
 #include <optional>
@@ -19,7 +20,8 @@ namespace culvert::config {
 
 inline constexpr std::size_t kMaxFileBytes = 16 << 20;
 inline constexpr int kMaxDepth = 64;
-inline constexpr std::size_t kMaxNodes = 1'000'000;  // of one file, expanded aliases included
+inline constexpr std::size_t kMaxNodes = 1'000'000;                  // of one file, anchors and expanded aliases included
+inline constexpr std::size_t kMaxExpandedBytes = 4 * kMaxFileBytes;  // of their text
 
 struct Parsed {
   ObjectPtr object;
@@ -29,7 +31,10 @@ struct Parsed {
 
 // A document that cannot become an object.
 struct Broken {
-  std::optional<Key> key;  // what it would have been, as far as that can be seen
+  // What it would have been, as far as that can be seen. A policy may lack its name, and its namespace when that may be any.
+  std::optional<Key> key;
+  bool certain =
+      false;  // the key is surely its own; else it may be any object that its file held, and there may be more of them in it
   std::vector<Problem> problems;
 };
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
 
 namespace culvert::config {
@@ -11,6 +12,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 template <class T>
@@ -198,6 +200,61 @@ spec: {selector: {matchLabels: {app: a}}, mtls: {mode: STRICT}, portLevelMtls: {
               ElementsAre(HasSubstr("spec.portLevelMtls: needs a selector"), HasSubstr("spec.portLevelMtls.x: is not a port")));
 }
 
+// What a file that was cut short may end with must not mean "everybody", or "nothing is asked for".
+TEST(Parse, AFieldWithoutAValueInAPolicyIsAMistake) {
+  for (const char* spec :
+       {"  rules:\n  - from:\n", "  rules:\n  - from:\n    - source:\n", "  rules:\n", "  selector:\n  rules: [{}]\n",
+        "  action:\n  rules: [{}]\n", "  rules: [{from: [{source: {namespaces: [a], principals: }}]}]\n",
+        "  selector: {matchLabels: {app: }}\n", "  rules: [{when: }]\n", ""}) {
+    EXPECT_THAT(problems(policy(spec)), Not(IsEmpty())) << spec;
+  }
+  EXPECT_THAT(
+      problems(policy("  rules: [{from: }]\n")),
+      ElementsAre("f.yaml:5: AuthorizationPolicy shop/p: spec.rules[0].from: has no value (write one, or remove the field)"));
+  const std::string peer = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p, labels: , uid: }\n";
+  EXPECT_THAT(problems(peer + "spec: {mtls: }\n"), ElementsAre(HasSubstr("spec.mtls: has no value")));
+  EXPECT_THAT(problems(peer + "spec: {}\nstatus:\n"), IsEmpty());
+}
+
+TEST(Parse, ReadsDryRunAsIstioDoes) {
+  const auto dry = [](const std::string& value) {
+    const ParsedFile file = parse_yaml(
+        "f.yaml",
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, annotations: {istio.io/dry-run: '" +
+            value + "'}}\n");
+    return file.broken.empty() ? (only<AuthorizationPolicy>(file).dry_run ? "yes" : "no") : file.broken[0].problems[0].text();
+  };
+
+  for (const char* yes : {"true", "True", "TRUE", "1", "t"}) EXPECT_EQ(dry(yes), "yes") << yes;
+  for (const char* no : {"false", "0", "F"}) EXPECT_EQ(dry(no), "no") << no;
+  EXPECT_THAT(dry("yes"), HasSubstr("metadata: annotation istio.io/dry-run: \"yes\" says neither yes nor no"));
+}
+
+TEST(Parse, ReadsTimesWithTheirOffset) {
+  const auto created = [](const std::string& time) {
+    const ParsedFile file =
+        parse_yaml("f.yaml", "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, creationTimestamp: '" + time + "'}\n");
+    return file.broken.empty() ? only<Namespace>(file).metadata.created : -1;
+  };
+
+  EXPECT_EQ(created("2026-08-20T10:00:00Z"), 1787220000);
+  EXPECT_EQ(created("2026-08-20T12:00:00.123+02:00"), 1787220000);
+  EXPECT_EQ(created("2026-08-20T04:30:00-05:30"), 1787220000);
+  for (const char* wrong : {"yesterday", "2026-08-20", "2026-08-20T10:00:00", "2026-13-20T10:00:00Z", "2026-08-20T10:00:00+2"})
+    EXPECT_EQ(created(wrong), -1) << wrong;
+}
+
+TEST(Parse, ATargetIsInThePolicysNamespace) {
+  EXPECT_THAT(problems(policy("  targetRefs: [{kind: Service, name: s, namespace: shop}]\n")), IsEmpty());
+  EXPECT_THAT(problems(policy("  targetRefs: [{kind: Service, name: s, namespace: other}]\n")),
+              ElementsAre(HasSubstr("spec.targetRefs[0].namespace: is not the policy's own")));
+}
+
+TEST(Parse, AFractionIsNoNumberOfAnything) {
+  EXPECT_THAT(problems("apiVersion: v1\nkind: Service\nmetadata: {name: s}\nspec: {ports: [{port: 80.5}]}\n"),
+              ElementsAre(HasSubstr("spec.ports[0].port: must be a number, is a floating-point number (write a whole number)")));
+}
+
 TEST(Parse, NamesUnreadFieldsOfCoreObjects) {
   const ParsedFile file = parse_yaml("f.yaml", R"(apiVersion: apps/v1
 kind: Deployment
@@ -246,7 +303,7 @@ TEST(Parse, RefusesAVersionThatIsNotServed) {
 
 TEST(Parse, RefusesDuplicateFieldsAndMergeKeys) {
   EXPECT_THAT(problems("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, name: b}\n"),
-              ElementsAre(HasSubstr("the field name is there twice")));
+              ElementsAre(HasSubstr("the field \"name\" is there twice")));
   EXPECT_THAT(problems("x: &x {a: b}\napiVersion: v1\nkind: Namespace\nmetadata: {<<: *x}\n"),
               ElementsAre(HasSubstr("merge keys (<<) are not read")));
 }
@@ -264,6 +321,30 @@ TEST(Parse, ExpandsAliasesWithinBounds) {
     bomb += "]\n";
   }
   EXPECT_THAT(problems(bomb), ElementsAre(HasSubstr("too many values in one file")));
+}
+
+TEST(Parse, WhatAliasesAndAnchorsCopyIsBounded) {
+  std::string long_scalar =
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\nx: &x " + std::string(1'000'000, 'a') + "\ny: [";
+  for (int i = 0; i < 10'000; ++i) long_scalar += "*x,";
+  EXPECT_THAT(problems(long_scalar + "]\n"), ElementsAre(HasSubstr("too many values in one file")));
+
+  std::string nested;
+  for (int i = 0; i < 60; ++i) nested += "&a" + std::to_string(i) + " [";
+  EXPECT_THAT(problems(nested + std::string(3'000'000, 'a') + std::string(60, ']')),
+              ElementsAre(HasSubstr("too many values in one file")));
+}
+
+TEST(Parse, ManyMistakesAreCheap) {
+  std::string ports =
+      "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: p}\nspec:\n"
+      "  selector: {matchLabels: {a: b}}\n  portLevelMtls:\n";
+  for (int i = 0; i < 100'000; ++i) ports += "    port" + std::to_string(i) + ": {mode: STRICT}\n";
+  const auto before = std::chrono::steady_clock::now();
+
+  EXPECT_THAT(problems(ports), SizeIs(100));
+
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
 }
 
 TEST(Parse, RefusesDepthAndNonsense) {

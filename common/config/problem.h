@@ -2,6 +2,7 @@
 // What is wrong with an object, told so that its author can mend it: where it stands, which object, which field, what, and what to write.
 
 #include <string>
+#include <string_view>
 
 namespace culvert::config {
 
@@ -25,5 +26,8 @@ struct Problem {
   std::string text() const;
   friend bool operator==(const Problem&, const Problem&) = default;
 };
+
+// A stranger's text for a message: in quotes, cut short, in UTF-8 and without control characters.
+std::string quote(std::string_view text);
 
 }  // namespace culvert::config

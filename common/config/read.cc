@@ -4,65 +4,32 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
-#include <numeric>
 #include <ranges>
+
+#include "common/config/spelling.h"
 
 namespace culvert::config {
 namespace {
 
-// Levenshtein, for "did you mean".
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t above = row[j];
-      row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
-}
-
-std::string did_you_mean(std::string_view name, const std::vector<std::string_view>& known) {
-  constexpr std::size_t kLongest = 64;  // what a stranger wrote may be of any length
-  if (name.size() > kLongest) return "";
-  std::size_t best = name.size() <= 3 ? 2 : std::max<std::size_t>(name.size() / 3, 2) + 1;
-  std::string_view found;
-  for (const std::string_view candidate : known) {
-    const std::size_t d = distance(name, candidate);
-    if (d < best) {
-      best = d;
-      found = candidate;
-    }
-  }
-  return found.empty() ? "" : "did you mean " + std::string(found) + "?";
-}
-
-// For messages: a stranger's text, cut short and without control characters.
-std::string quote(std::string_view text) {
-  constexpr std::size_t kMost = 80;
-  std::string out = "\"";
-  for (const char c : text.substr(0, kMost)) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return out += text.size() > kMost ? "…\"" : "\"";
-}
-
-bool is_dns_name(std::string_view text, std::size_t most, bool dots) {
-  if (text.empty() || text.size() > most) return false;
-  const auto alnum = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  if (!alnum(text.front()) || !alnum(text.back())) return false;
-  return std::ranges::all_of(text, [&](char c) { return alnum(c) || c == '-' || (dots && c == '.'); });
-}
-
-// RFC 3339 in UTC, whole seconds: "2026-08-20T10:00:00Z". 0 when it is not that.
-std::int64_t seconds_of(const std::string& text) {
-  int year = 0;
+// RFC 3339: "2026-08-20T10:00:00Z", "2026-08-20T12:00:00.5+02:00"; seconds since 1970.
+std::optional<std::int64_t> seconds_of(const std::string& text) {
+  int year = 0, end = 0;
   unsigned month = 0, day = 0, hour = 0, minute = 0, second = 0;
-  if (std::sscanf(text.c_str(), "%4d-%2u-%2uT%2u:%2u:%2u", &year, &month, &day, &hour, &minute, &second) != 6) return 0;
+  if (std::sscanf(text.c_str(), "%4d-%2u-%2uT%2u:%2u:%2u%n", &year, &month, &day, &hour, &minute, &second, &end) != 6)
+    return std::nullopt;
   const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month), std::chrono::day(day)};
-  if (!date.ok()) return 0;
-  return std::chrono::sys_days(date).time_since_epoch().count() * 86400LL + hour * 3600 + minute * 60 + second;
+  if (!date.ok() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
+  std::string zone = text.substr(static_cast<std::size_t>(end));
+  if (zone.starts_with('.')) zone.erase(0, std::min(zone.find_first_not_of("0123456789", 1), zone.size()));
+  const std::int64_t local =
+      std::chrono::sys_days(date).time_since_epoch().count() * 86400LL + hour * 3600 + minute * 60 + second;
+  if (zone == "Z") return local;
+  unsigned ahead_hours = 0, ahead_minutes = 0;
+  char sign = 0;
+  if (zone.size() != 6 || std::sscanf(zone.c_str(), "%c%2u:%2u", &sign, &ahead_hours, &ahead_minutes) != 3) return std::nullopt;
+  if ((sign != '+' && sign != '-') || ahead_hours > 23 || ahead_minutes > 59) return std::nullopt;
+  const std::int64_t ahead = ahead_hours * 3600LL + ahead_minutes * 60;
+  return sign == '+' ? local - ahead : local + ahead;
 }
 
 }  // namespace
@@ -72,15 +39,21 @@ void Report::wrong(int line, std::string field, std::string what, std::string hi
     problems.push_back({{file, line}, object, std::move(field), std::move(what), std::move(hint)});
 }
 
-Fields::Fields(Report& report, const Tree& tree, std::string path) : report_(report), tree_(tree), path_(std::move(path)) {}
+Fields::Fields(Report& report, const Tree& tree, std::string path) : report_(report), tree_(tree), path_(std::move(path)) {
+  for (const auto& [name, value] : std::views::zip(tree_.names, tree_.items)) {
+    if (value.type == Tree::Type::kNull && in_strict_spec(name))
+      report_.wrong(value.line, path_of(name), "has no value", "write one, or remove the field");
+  }
+}
 
 Fields::~Fields() {
   for (const auto& [name, value] : std::views::zip(tree_.names, tree_.items)) {
+    auto& list = report_.strict ? report_.problems : report_.unread;
+    if (list.size() >= Report::kMostProblems) break;
     if (std::ranges::find(asked_, name) != asked_.end()) continue;
     Problem problem{{report_.file, value.line}, report_.object, path_of(name), "unknown field", did_you_mean(name, asked_)};
     if (!report_.strict) problem.what = "field is not read";
-    auto& list = report_.strict ? report_.problems : report_.unread;
-    if (list.size() < Report::kMostProblems) list.push_back(std::move(problem));
+    list.push_back(std::move(problem));
   }
 }
 
@@ -88,6 +61,10 @@ std::string Fields::path_of(std::string_view name) const {
   std::string path = path_;
   if (!path.empty()) path += '.';
   return path += name.substr(0, 256);
+}
+
+bool Fields::in_strict_spec(std::string_view name) const {
+  return report_.strict && (path_.empty() ? name == "spec" : path_.starts_with("spec"));
 }
 
 bool Fields::all_known() const {
@@ -113,6 +90,8 @@ void Fields::wrong(std::string_view name, std::string what, std::string hint) {
   report_.wrong(tree ? tree->line : tree_.line, path_of(name), std::move(what), std::move(hint));
 }
 
+void Fields::refuse(std::string what, std::string hint) { report_.wrong(tree_.line, path_, std::move(what), std::move(hint)); }
+
 void Fields::require(std::string_view name, std::string_view hint) {
   if (!find(name)) wrong(name, "is missing", std::string(hint));
 }
@@ -124,6 +103,7 @@ bool Fields::check(const Tree& tree, Tree::Type type, const std::string& path) {
   if (type == Tree::Type::kString && scalar) hint = "write " + quote(tree.text) + ", in quotes";
   if (type == Tree::Type::kBool && tree.type == Tree::Type::kString) hint = "write true or false";
   if (type == Tree::Type::kInt && tree.type == Tree::Type::kString) hint = "write a number without quotes";
+  if (type == Tree::Type::kInt && tree.type == Tree::Type::kFloat) hint = "write a whole number";
   if (type == Tree::Type::kList && tree.type != Tree::Type::kMap) hint = "write [" + tree.text.substr(0, 40) + "]";
   report_.wrong(tree.line, path, "must be " + std::string(describe(type)) + ", is " + std::string(describe(tree.type)), hint);
   return false;
@@ -196,7 +176,7 @@ Labels Fields::labels(std::string_view name) {
   const Tree* tree = of_type(name, Tree::Type::kMap);
   if (!tree) return out;
   for (const auto& [key, value] : std::views::zip(tree->names, tree->items)) {
-    if (value.type == Tree::Type::kNull) {
+    if (value.type == Tree::Type::kNull && !in_strict_spec(name)) {
       out.emplace(key, "");
     } else if (check(value, Tree::Type::kString, path_of(name) + "." + key.substr(0, 256))) {
       out.emplace(key, value.text);
@@ -251,13 +231,13 @@ void read_names(Fields& fields, bool namespaced, Metadata& metadata) {
   metadata.name = fields.text("name");
   if (metadata.name.empty()) {
     fields.wrong("name", "is missing", "every object needs a name");
-  } else if (!is_dns_name(metadata.name, 253, true)) {
+  } else if (!is_name(metadata.name)) {
     fields.wrong("name", quote(metadata.name) + " is not a name", "lower-case letters, digits, '-' and '.', at most 253");
   }
   const std::string name_space = fields.text("namespace");
   if (!namespaced) return;
   metadata.name_space = name_space.empty() ? "default" : name_space;
-  if (!is_dns_name(metadata.name_space, 63, false)) {
+  if (!is_namespace_name(metadata.name_space)) {
     fields.wrong("namespace", quote(name_space) + " is not a namespace's name", "lower-case letters, digits and '-', at most 63");
   }
 }
@@ -278,7 +258,12 @@ Metadata read_metadata(Fields& object, bool namespaced) {
     metadata.uid = fields.text("uid");
     metadata.labels = fields.labels("labels");
     metadata.annotations = fields.labels("annotations");
-    metadata.created = seconds_of(fields.text("creationTimestamp"));
+    if (const std::string created = fields.text("creationTimestamp"); !created.empty()) {
+      const auto seconds = seconds_of(created);
+      if (!seconds)
+        fields.wrong("creationTimestamp", quote(created) + " is not a time", "write for example 2026-08-20T10:00:00Z");
+      metadata.created = seconds.value_or(0);
+    }
     metadata.deleting = fields.has("deletionTimestamp");
     read_owners(fields, metadata);
   });

@@ -31,6 +31,7 @@ struct Report {
 };
 
 // One map of a document. Ask for each field once; those that nobody asked for are reported when it goes.
+// In the spec of a strict object a field without a value is a mistake: `from:` whose lines got lost must not mean everybody.
 class Fields {
  public:
   Fields(Report& report, const Tree& tree, std::string path);
@@ -86,7 +87,21 @@ class Fields {
     }
   }
 
+  // Calls read(name, Fields&) for each field of the map `name`, all of which are maps of names that anybody may choose.
+  template <std::invocable<std::string_view, Fields&> Read>
+  void each_named(std::string_view name, Read read) {
+    const Tree* tree = of_type(name, Tree::Type::kMap);
+    if (!tree) return;
+    for (std::size_t i = 0; i < tree->items.size(); ++i) {
+      const std::string path = path_of(name) + "." + tree->names[i].substr(0, 256);
+      if (!check(tree->items[i], Tree::Type::kMap, path)) continue;
+      Fields fields(report_, tree->items[i], path);
+      read(tree->names[i], fields);
+    }
+  }
+
   void require(std::string_view name, std::string_view hint);
+  void refuse(std::string what, std::string hint = "");                        // the map itself
   void wrong(std::string_view name, std::string what, std::string hint = "");  // at the field, or at the map when it is missing
   const Tree* of_type(std::string_view name, Tree::Type type);
   std::string path_of(std::string_view name) const;
@@ -95,6 +110,7 @@ class Fields {
 
  private:
   bool check(const Tree& tree, Tree::Type type, const std::string& path);
+  bool in_strict_spec(std::string_view name) const;
   std::optional<std::size_t> choose(std::string_view name, const std::vector<std::string_view>& values);
   std::optional<std::int64_t> integer(const Tree& tree) const;
 

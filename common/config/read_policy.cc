@@ -39,21 +39,15 @@ std::uint16_t port_of(std::string_view text) {
 }
 
 void read_port_level(Fields& spec, PeerAuthentication& policy) {
-  const Tree* ports = spec.of_type("portLevelMtls", Tree::Type::kMap);
-  if (!ports) return;
-  if (policy.selector.empty()) {
+  if (spec.has("portLevelMtls") && policy.selector.empty()) {
     spec.wrong("portLevelMtls", "needs a selector", "name the pods with selector.matchLabels, or set mtls.mode for all ports");
   }
-  Fields fields(spec.report(), *ports, "spec.portLevelMtls");
-  for (const std::string& name : ports->names) {
+  spec.each_named("portLevelMtls", [&](std::string_view name, Fields& mtls) {
     const std::uint16_t port = port_of(name);
-    if (port == 0) {
-      fields.skip({name});
-      fields.wrong(name, "is not a port", "write 1 to 65535");
-    } else {
-      fields.map(name, [&](Fields& mtls) { policy.ports[port] = read_mode(mtls); });
-    }
-  }
+    const Mode mode = read_mode(mtls);
+    if (port == 0) return mtls.refuse("is not a port", "write 1 to 65535");
+    policy.ports[port] = mode;
+  });
 }
 
 Texts words(Fields& fields, std::string_view name) {
@@ -68,8 +62,7 @@ std::vector<Cidr> blocks(Fields& fields, std::string_view name) {
     if (auto block = Cidr::parse(text)) {
       out.push_back(*block);
     } else {
-      fields.wrong(name, "\"" + text.substr(0, 80) + "\" is not an address or a prefix",
-                   "write for example 10.0.0.0/8 or fd00::1");
+      fields.wrong(name, quote(text) + " is not an address or a prefix", "write for example 10.0.0.0/8 or fd00::1");
     }
   }
   return out;
@@ -81,7 +74,7 @@ std::vector<std::uint16_t> ports(Fields& fields, std::string_view name) {
     if (const std::uint16_t port = port_of(text)) {
       out.push_back(port);
     } else {
-      fields.wrong(name, "\"" + text.substr(0, 80) + "\" is not a port", "write \"1\" to \"65535\"");
+      fields.wrong(name, quote(text) + " is not a port", "write \"1\" to \"65535\"");
     }
   }
   return out;
@@ -92,8 +85,7 @@ void check_service_accounts(Fields& fields, std::string_view name, const Texts& 
   for (const std::string& account : accounts) {
     const bool slashes = std::ranges::count(account, '/') > 1 || account.starts_with('/') || account.ends_with('/');
     if (slashes || account.contains('*')) {
-      fields.wrong(name, "\"" + account.substr(0, 80) + "\" is not a service account",
-                   "write NAMESPACE/NAME or NAME, without wildcards");
+      fields.wrong(name, quote(account) + " is not a service account", "write NAMESPACE/NAME or NAME, without wildcards");
     }
   }
 }
@@ -161,14 +153,13 @@ void check_condition(Fields& fields, const AuthorizationPolicy::Condition& condi
                        return key.starts_with(map) && (map.back() == '.' || key.ends_with(']'));
                      });
   if (!known)
-    fields.wrong("key", "unknown key \"" + key.substr(0, 80) + "\"",
-                 "write for example source.ip, source.principal or destination.port");
+    fields.wrong("key", "unknown key " + quote(key), "write for example source.ip, source.principal or destination.port");
   for (const Texts* values : {&condition.values, &condition.not_values}) {
     const std::string_view name = values == &condition.values ? "values" : "notValues";
     for (const std::string& value : *values) {
       const bool ip = key == "source.ip" || key == "destination.ip" || key == "remote.ip";
-      if (ip && !Cidr::parse(value)) fields.wrong(name, "\"" + value.substr(0, 80) + "\" is not an address or a prefix");
-      if (key == "destination.port" && port_of(value) == 0) fields.wrong(name, "\"" + value.substr(0, 80) + "\" is not a port");
+      if (ip && !Cidr::parse(value)) fields.wrong(name, quote(value) + " is not an address or a prefix");
+      if (key == "destination.port" && port_of(value) == 0) fields.wrong(name, quote(value) + " is not a port");
     }
   }
 }
@@ -222,7 +213,9 @@ void read_targets(Fields& spec, AuthorizationPolicy& policy) {
   const auto read = [&](Fields& fields) {
     fields.require("kind", "write for example Gateway or Service");
     fields.require("name", "write the target's name");
-    fields.skip({"namespace"});
+    const std::string name_space = fields.text("namespace");
+    if (!name_space.empty() && name_space != policy.metadata.name_space)
+      fields.wrong("namespace", "is not the policy's own", "remove it: a target is in the namespace of its policy");
     policy.target_refs.push_back({fields.text("group"), fields.text("kind"), fields.text("name")});
   };
   spec.map("targetRef", read);
@@ -231,6 +224,21 @@ void read_targets(Fields& spec, AuthorizationPolicy& policy) {
   spec.each("targetRefs", read);
   if (!policy.target_refs.empty() && spec.has("selector"))
     spec.wrong("selector", "stands beside targetRefs", "write one of the two");
+}
+
+// As Go's strconv.ParseBool, by which istiod reads it.
+bool read_dry_run(Fields& object, const Metadata& metadata) {
+  const auto found = metadata.annotations.find("istio.io/dry-run");
+  if (found == metadata.annotations.end()) return false;
+  for (const std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
+    if (found->second == yes) return true;
+  }
+  for (const std::string_view no : {"0", "f", "F", "false", "FALSE", "False"}) {
+    if (found->second == no) return false;
+  }
+  object.wrong("metadata", "annotation istio.io/dry-run: " + quote(found->second) + " says neither yes nor no",
+               "write \"true\" or \"false\"");
+  return false;
 }
 
 void check_action(Fields& spec, const AuthorizationPolicy& policy) {
@@ -261,6 +269,7 @@ Object read_authorization_policy(Fields& object, Metadata metadata) {
   using Action = AuthorizationPolicy::Action;
   AuthorizationPolicy policy;
   policy.metadata = std::move(metadata);
+  policy.dry_run = read_dry_run(object, policy.metadata);
   object.skip({"status"});
   object.map("spec", [&](Fields& spec) {
     policy.selector = read_selector(spec);

@@ -28,7 +28,7 @@ void read_cluster_ips(Fields& spec, Service& service) {
     } else if (auto address = IpAddress::parse(text)) {
       service.cluster_ips.push_back(*address);
     } else {
-      spec.wrong(spec.has("clusterIPs") ? "clusterIPs" : "clusterIP", "\"" + text.substr(0, 80) + "\" is not an IP address",
+      spec.wrong(spec.has("clusterIPs") ? "clusterIPs" : "clusterIP", quote(text) + " is not an IP address",
                  "write an address, or None for a headless service");
     }
   }
@@ -49,7 +49,7 @@ void read_service_spec(Fields& spec, Service& service) {
     if (family == "IPv4" || family == "IPv6") {
       service.ip_families.push_back(family == "IPv4" ? IpFamily::kIpv4 : IpFamily::kIpv6);
     } else {
-      spec.wrong("ipFamilies", "unknown value \"" + family.substr(0, 80) + "\"", "write IPv4 or IPv6");
+      spec.wrong("ipFamilies", "unknown value " + quote(family), "write IPv4 or IPv6");
     }
   }
   service.traffic_distribution = spec.text("trafficDistribution");

@@ -13,7 +13,9 @@
 
 #include "common/base/check.h"
 #include "common/config/parse.h"
+#include "common/config/problem.h"
 #include "common/config/tree.h"
+#include "common/config/utf8.h"
 
 namespace culvert::config {
 namespace {
@@ -68,14 +70,25 @@ Tree::Type type_of_plain(std::string_view text) {
   return Tree::Type::kString;
 }
 
+// What the values of one file have cost so far, copies made for anchors and aliases included.
+struct Cost {
+  std::size_t nodes = 0;
+  std::size_t bytes = 0;
+
+  Cost since(const Cost& before) const { return {nodes - before.nodes, bytes - before.bytes}; }
+};
+
 class Builder final : public YAML::EventHandler {
  public:
-  Builder(int first_line, std::size_t& nodes) : first_line_(first_line), nodes_(nodes) {}
+  Builder(int first_line, Cost& spent) : first_line_(first_line), spent_(spent) {}
 
   bool empty() const { return !root_; }
   Tree take() { return std::move(*root_); }
 
-  void OnDocumentStart(const YAML::Mark&) override {}
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (root_)
+      throw Refused{line(mark), "more stands behind the end of the object (indent it, or write --- before the next object)"};
+  }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override { add(leaf(mark, Tree::Type::kNull, ""), anchor); }
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
@@ -87,7 +100,7 @@ class Builder final : public YAML::EventHandler {
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
     const auto found = anchors_.find(anchor);
     if (found == anchors_.end()) throw Refused{line(mark), "an alias stands inside what it names"};
-    count(mark, found->second.nodes);
+    charge(line(mark), found->second.cost);
     add(found->second.tree, 0);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor, YAML::EmitterStyle::value) override {
@@ -103,45 +116,53 @@ class Builder final : public YAML::EventHandler {
   struct Frame {
     Tree tree;
     YAML::anchor_t anchor = 0;
-    std::size_t nodes_before = 0;
+    Cost before = {};
     std::optional<std::string> name = {};        // of the field whose value comes next
     std::unordered_set<std::string> names = {};  // so far: a map of a stranger may be large
   };
   struct Anchored {
     Tree tree;
-    std::size_t nodes = 0;
+    Cost cost;
   };
 
   int line(const YAML::Mark& mark) const { return first_line_ + std::max(mark.line, 0); }
 
-  void count(const YAML::Mark& mark, std::size_t more) {
-    nodes_ += more;
-    if (nodes_ > kMaxNodes) throw Refused{line(mark), "too many values in one file (aliases count as often as they are used)"};
+  void charge(int at, const Cost& more) {
+    spent_.nodes += more.nodes;
+    spent_.bytes += more.bytes;
+    if (spent_.nodes > kMaxNodes || spent_.bytes > kMaxExpandedBytes)
+      throw Refused{at, "too many values in one file (what has an alias counts as often as it is used)"};
   }
 
   Tree leaf(const YAML::Mark& mark, Tree::Type type, const std::string& text) {
-    count(mark, 1);
+    charge(line(mark), {1, text.size()});
     return {.type = type, .line = line(mark), .text = text, .items = {}, .names = {}};
   }
 
   void open(const YAML::Mark& mark, Tree::Type type, YAML::anchor_t anchor) {
     if (stack_.size() >= static_cast<std::size_t>(kMaxDepth)) throw Refused{line(mark), "nested too deeply"};
-    const std::size_t before = nodes_;
-    stack_.push_back({.tree = leaf(mark, type, ""), .anchor = anchor, .nodes_before = before});
+    const Cost before = spent_;
+    stack_.push_back({.tree = leaf(mark, type, ""), .anchor = anchor, .before = before});
   }
 
   void close() {
     CULVERT_CHECK(!stack_.empty());
     Frame frame = std::move(stack_.back());
     stack_.pop_back();
-    const std::size_t nodes = nodes_ - frame.nodes_before;
-    if (frame.anchor != 0) anchors_[frame.anchor] = {frame.tree, nodes};
+    remember(frame.anchor, frame.tree, spent_.since(frame.before));
     place(std::move(frame.tree));
   }
 
   void add(Tree tree, YAML::anchor_t anchor) {
-    if (anchor != 0) anchors_[anchor] = {tree, 1};
+    remember(anchor, tree, {1, tree.text.size()});
     place(std::move(tree));
+  }
+
+  // The copy for aliases to come costs as much as what is copied.
+  void remember(YAML::anchor_t anchor, const Tree& tree, const Cost& cost) {
+    if (anchor == 0) return;
+    charge(tree.line, cost);
+    anchors_[anchor] = {tree, cost};
   }
 
   bool expects_name() const { return !stack_.empty() && stack_.back().tree.type == Tree::Type::kMap && !stack_.back().name; }
@@ -157,7 +178,7 @@ class Builder final : public YAML::EventHandler {
     } else if (!frame.name) {
       if (tree.type == Tree::Type::kList || tree.type == Tree::Type::kMap)
         throw Refused{tree.line, "a field's name must be a plain word"};
-      if (!frame.names.insert(tree.text).second) throw Refused{tree.line, "the field " + tree.text + " is there twice"};
+      if (!frame.names.insert(tree.text).second) throw Refused{tree.line, "the field " + quote(tree.text) + " is there twice"};
       frame.name = std::move(tree.text);
     } else {
       frame.tree.names.push_back(std::move(*frame.name));
@@ -167,7 +188,7 @@ class Builder final : public YAML::EventHandler {
   }
 
   int first_line_;
-  std::size_t& nodes_;
+  Cost& spent_;
   std::optional<Tree> root_;
   std::vector<Frame> stack_;
   std::map<YAML::anchor_t, Anchored> anchors_;
@@ -220,25 +241,45 @@ std::vector<Chunk> split(std::string_view text) {
   return chunks;
 }
 
-Document read_chunk(const Chunk& chunk, std::size_t& nodes) {
+// The line of the first byte that no YAML has: not UTF-8, or a control character. 0 when there is none.
+int line_of_foreign_byte(std::string_view text) {
+  int line = 1;
+  while (!text.empty()) {
+    const unsigned char c = static_cast<unsigned char>(text.front());
+    const bool control = c < 0x20 && c != '\t' && c != '\n' && c != '\r';
+    const std::size_t size = control ? 0 : utf8_size(text);
+    if (size == 0) return line;
+    if (c == '\n') ++line;
+    text.remove_prefix(size);
+  }
+  return 0;
+}
+
+Document read_chunk(const Chunk& chunk, Cost& spent) {
   Document document{.line = chunk.line, .root = {}, .error_line = 0, .error = "", .text = chunk.text};
-  Builder builder(chunk.line, nodes);
   const auto fail = [&](int line, std::string what) {
     document.root.reset();
     document.error_line = line;
     document.error = std::move(what);
   };
+  if (const int line = line_of_foreign_byte(chunk.text); line > 0) {
+    fail(chunk.line + line - 1, "not text in UTF-8");
+    return document;
+  }
   try {
+    Builder builder(chunk.line, spent);
     std::ispanstream stream(chunk.text);
     YAML::Parser parser(stream);
     if (parser.HandleNextDocument(builder) && !builder.empty()) {
+      parser.HandleNextDocument(builder);  // there must be nothing more: the builder throws
       document.root = builder.take();
       document.line = document.root->line;
     } else {
       document.root = Tree{.type = Tree::Type::kNull, .line = chunk.line, .text = {}, .items = {}, .names = {}};
     }
   } catch (const YAML::Exception& error) {
-    fail(chunk.line + std::max(error.mark.line, 0), "not YAML: " + error.msg);
+    constexpr std::size_t kMost = 200;  // yaml-cpp quotes what it was given
+    fail(chunk.line + std::max(error.mark.line, 0), "not YAML: " + error.msg.substr(0, kMost));
   } catch (const Refused& refused) {
     fail(refused.line, refused.what);
   }
@@ -257,7 +298,7 @@ std::string_view describe(Tree::Type type) {
     case Tree::Type::kNull: return "nothing";
     case Tree::Type::kBool: return "a boolean";
     case Tree::Type::kInt: return "a number";
-    case Tree::Type::kFloat: return "a number";
+    case Tree::Type::kFloat: return "a floating-point number";
     case Tree::Type::kString: return "a string";
     case Tree::Type::kList: return "a list";
     case Tree::Type::kMap: return "a map";
@@ -266,10 +307,12 @@ std::string_view describe(Tree::Type type) {
 }
 
 std::vector<Document> read_yaml(std::string_view text) {
+  constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   std::vector<Document> documents;
-  std::size_t nodes = 0;
+  Cost spent;
   for (const Chunk& chunk : split(text)) {
-    Document document = read_chunk(chunk, nodes);
+    Document document = read_chunk(chunk, spent);
     if (!document.root || document.root->type != Tree::Type::kNull) documents.push_back(std::move(document));
   }
   return documents;

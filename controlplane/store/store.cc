@@ -69,18 +69,19 @@ void Store::say(const config::Diff& diff) {
   }
   for (const Change& change : diff.changes) {
     if (change.what != Change::What::kInvalid) continue;
-    const bool held = objects_.unreadable(change.key.name_space).empty() ||
-                      objects_.in(change.key.kind, change.key.name_space).contains(change.key.name);
+    const bool held = objects_.in(change.key.kind, change.key.name_space).contains(change.key.name);
     if (held) {
       log::error("config", change.key.text() + ": the last good version stays in force");
     } else if (config::is_policy(change.key.kind)) {
-      log::error("config", change.key.text() +
-                               ": cannot be read and there is no good version of it: inbound connections of its namespace are "
-                               "DENIED (policy_invalid) until it is corrected or removed");
+      const std::string where =
+          change.key.name_space.empty() ? "the whole mesh, since its namespace cannot be read either," : "its namespace";
+      log::error("config", change.key.text() + ": cannot be read and there is no good version of it: inbound connections of " +
+                               where + " are DENIED (policy_invalid) until it is corrected or removed");
     } else {
       log::error("config", change.key.text() + ": cannot be read and is left out");
     }
   }
+  for (const std::string& note : diff.notes) log::info("config", note);
   for (const config::Ignored& ignored : diff.ignored) {
     log::info("config", ignored.place.text() + ": " + ignored.kind + " " +
                             (ignored.name_space.empty() ? "" : ignored.name_space + "/") + ignored.name + " of " +

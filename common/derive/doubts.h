@@ -1,0 +1,14 @@
+#pragma once
+// What is legal and probably not meant: references to nothing, policies that another one overrules or that say other than they do. Pure.
+
+#include <string>
+#include <vector>
+
+#include "common/derive/objects.h"
+
+namespace culvert::derive {
+
+// Of the object with this key, as things stand now; nothing for an object that is not there.
+std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings);
+
+}  // namespace culvert::derive
