@@ -1,6 +1,8 @@
 #include "common/derive/authorization.h"
 
 #include <algorithm>
+#include <iterator>
+#include <ranges>
 #include <utility>
 
 namespace culvert::derive {
@@ -100,8 +102,11 @@ Entry entry_of(const AuthorizationPolicy::Condition& condition) {
 
 struct ConvertedRule {
   model::Rule rule;
-  bool whole = true;   // nothing was left out
-  bool never = false;  // a clause consists of empty matches only, so that the rule cannot match
+  bool wider = false;     // an entry asks for less than it did, so that it matches more
+  bool narrower = false;  // an entry that asked for nothing else is out: what it alone matched does not match
+  bool never = false;     // a clause consists of such entries only, so that the rule cannot match
+
+  bool whole() const { return !wider && !narrower; }
 };
 
 // One clause for `to`, one for `from`, one for each `when`.
@@ -112,8 +117,10 @@ ConvertedRule convert(const AuthorizationPolicy::Rule& rule, const std::string& 
     model::Clause clause;
     bool any = false;
     for (Entry& entry : entries) {
-      out.whole = out.whole && entry.whole;
-      any = any || !entry.match.empty();
+      const bool empty = entry.match.empty();
+      out.wider = out.wider || (!entry.whole && !empty);
+      out.narrower = out.narrower || (!entry.whole && empty);
+      any = any || !empty;
       clause.matches.push_back(std::move(entry.match));
     }
     out.never = out.never || !any;
@@ -133,10 +140,19 @@ std::string not_for_l4(const AuthorizationPolicy& policy, const Settings& settin
   if (!policy.target_refs.empty()) return "has targetRefs: it is for waypoints, which this version does not have";
   if (policy.action == Action::kAudit) return "action AUDIT is not enforced by the L4 proxy";
   if (policy.action == Action::kCustom) return "action CUSTOM is not enforced by the L4 proxy";
-  const bool dry_run = config::value_of(policy.metadata.annotations, "istio.io/dry-run") == "true";
-  if (dry_run && !settings.dry_run_policies)
+  if (policy.dry_run && !settings.dry_run_policies)
     return "is a dry run, which is not sent (AMBIENT_ENABLE_DRY_RUN_AUTHORIZATION_POLICY)";
   return "";
+}
+
+// What a rule of a DENY policy says other than it does; empty when it says it all.
+std::string lost_in_denial(const ConvertedRule& rule) {
+  if (rule.whole()) return "";
+  if (rule.never)
+    return "a whole from, to or when entry asks only for what a waypoint sees: this rule denies NOTHING without one";
+  if (!rule.narrower) return "what only a waypoint sees is left out: this rule denies more than it says";
+  const std::string left_out = "entries that ask only for what a waypoint sees are left out: this rule denies LESS than it says";
+  return rule.wider ? left_out + ", and by entries that ask for it beside other things more" : left_out;
 }
 
 model::Policy::Scope scope_of(const AuthorizationPolicy& policy, const Settings& settings) {
@@ -158,23 +174,19 @@ Converted convert(const AuthorizationPolicy& policy, const Settings& settings) {
   converted.name_space = policy.metadata.name_space;
   converted.scope = scope_of(policy, settings);
   converted.action = allow ? model::Policy::Action::kAllow : model::Policy::Action::kDeny;
-  converted.dry_run = config::value_of(policy.metadata.annotations, "istio.io/dry-run") == "true";
+  converted.dry_run = policy.dry_run;
   for (std::size_t i = 0; i < policy.rules.size(); ++i) {
     ConvertedRule rule = convert(policy.rules[i], converted.name_space);
     const std::string where = "spec.rules[" + std::to_string(i) + "]";
-    if (!rule.whole && allow) {
+    if (!rule.whole() && allow) {
       out.warnings.push_back(
           where + ": asks for what only a waypoint sees (hosts, methods, paths, request.*, ...): this rule allows nothing");
       continue;
     }
-    if (!rule.whole && rule.never) {
-      out.warnings.push_back(
-          where + ": a whole from, to or when entry asks only for what a waypoint sees: this rule denies NOTHING without one");
-    } else if (!rule.whole) {
-      out.warnings.push_back(where + ": what only a waypoint sees is left out: this rule denies more than it says");
-    }
+    if (std::string lost = lost_in_denial(rule); !lost.empty()) out.warnings.push_back(where + ": " + lost);
     converted.rules.push_back(std::move(rule.rule));
   }
+  if (!allow && policy.rules.empty()) out.warnings.push_back("spec.rules is empty: the policy denies nothing");
   out.policy = std::move(converted);
   return out;
 }
@@ -195,15 +207,19 @@ std::vector<std::string> selecting_policies(const config::Pod& pod, const Object
 }
 
 std::optional<model::Policy> unreadable_policy(std::string_view name_space, const Objects& objects, const Settings& settings) {
+  constexpr std::size_t kMost = 20;  // names; the message goes to every client
+  const bool root = name_space == settings.root_namespace;
+  std::vector<config::Key> keys = objects.unreadable(name_space);
+  if (root && !name_space.empty()) std::ranges::move(objects.unreadable(""), std::back_inserter(keys));
+  std::erase_if(keys, [](const config::Key& key) { return !config::is_policy(key.kind); });
+  if (keys.empty()) return std::nullopt;
   std::string names;
-  for (const config::Key& key : objects.unreadable(name_space)) {
-    if (config::is_policy(key.kind)) names.append(names.empty() ? "" : ", ").append(key.text());
-  }
-  if (names.empty()) return std::nullopt;
+  for (const config::Key& key : keys | std::views::take(kMost)) names.append(names.empty() ? "" : ", ").append(key.text());
+  if (keys.size() > kMost) names += " and " + std::to_string(keys.size() - kMost) + " more";
   model::Policy policy;
   policy.name = "policy_invalid";
   policy.name_space = name_space;
-  policy.scope = name_space == settings.root_namespace ? model::Policy::Scope::kGlobal : model::Policy::Scope::kNamespace;
+  policy.scope = root ? model::Policy::Scope::kGlobal : model::Policy::Scope::kNamespace;
   policy.action = model::Policy::Action::kDeny;
   policy.rules = {model::Rule{}};  // a rule without clauses matches everything
   policy.invalid = "cannot be read: " + names;

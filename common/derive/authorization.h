@@ -19,8 +19,8 @@ Converted convert(const config::AuthorizationPolicy& policy, const Settings& set
 // "namespace/name" of the selector policies that are sent and apply to the pod, sorted: those of its namespace and of the root namespace.
 std::vector<std::string> selecting_policies(const config::Pod& pod, const Objects& objects, const Settings& settings);
 
-// Stands for the policies of a namespace that cannot be read and have no good predecessor: denies everything there (in the root namespace: in
-// the whole mesh, which is how far such a policy reaches). None when all can be read.
+// Stands for the policies of a namespace that cannot be read and have no good predecessor: denies everything there. In the root namespace it denies
+// in the whole mesh, which is how far such a policy reaches, and stands also for policies whose namespace cannot be read (""). None when all can be.
 std::optional<model::Policy> unreadable_policy(std::string_view name_space, const Objects& objects, const Settings& settings);
 
 }  // namespace culvert::derive

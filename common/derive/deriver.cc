@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/derive/authorization.h"
+#include "common/derive/doubts.h"
 #include "common/derive/peer_authentication.h"
 #include "common/derive/service.h"
 #include "common/derive/workload.h"
@@ -33,24 +34,14 @@ void settle(std::map<std::string, std::shared_ptr<const T>>& held, const std::st
   changed.push_back(std::move(made));
 }
 
-// Does a policy's selector find a pod? A policy of the root namespace looks in all of them.
-bool selects_any(const config::Labels& selector, const std::string& name_space, const Objects& objects,
-                 const Settings& settings) {
-  if (selector.empty()) return true;
-  const auto in = [&](const std::string& where) {
-    return std::ranges::any_of(objects.in(Kind::kPod, where), [&](const auto& entry) {
-      return config::selects(selector, config::metadata_of(*entry.second).labels);
-    });
-  };
-  return name_space == settings.root_namespace ? std::ranges::any_of(objects.namespaces(Kind::kPod), in) : in(name_space);
-}
-
 }  // namespace
 
 // What has to be computed again.
 struct Deriver::Dirty {
   std::set<Key> pods, slices, services;
   std::set<std::string> policies;  // namespaces
+  std::set<Key> doubts;
+  std::set<std::string> pods_of, accounts_of;  // namespaces in which a pod or a service account changed
 
   static void all_in(const Objects& objects, Kind kind, const std::string& name_space, std::set<Key>& out) {
     for (const auto& [name, object] : objects.in(kind, name_space)) out.insert({kind, name_space, name});
@@ -65,12 +56,17 @@ void Deriver::mark(const Objects& objects, const Key& key, Dirty& dirty) const {
     if (name_space == settings_.root_namespace) return Dirty::all(objects, Kind::kPod, dirty.pods);  // reaches the whole mesh
     Dirty::all_in(objects, Kind::kPod, name_space, dirty.pods);
   };
+  dirty.doubts.insert(key);
   switch (key.kind) {
-    case Kind::kPod: dirty.pods.insert(key); break;
+    case Kind::kPod:
+      dirty.pods.insert(key);
+      dirty.pods_of.insert(key.name_space);
+      break;
     case Kind::kService:
       dirty.services.insert(key);
       Dirty::all_in(objects, Kind::kPod, key.name_space, dirty.pods);
       Dirty::all_in(objects, Kind::kEndpointSlice, key.name_space, dirty.slices);
+      Dirty::all_in(objects, Kind::kEndpointSlice, key.name_space, dirty.doubts);
       break;
     case Kind::kEndpointSlice:
       dirty.slices.insert(key);
@@ -78,8 +74,9 @@ void Deriver::mark(const Objects& objects, const Key& key, Dirty& dirty) const {
       break;
     case Kind::kNamespace:
       pods_of(key.name);
-      if (key.name == settings_.root_namespace) {
+      if (key.name == settings_.root_namespace) {  // the network of all
         Dirty::all(objects, Kind::kService, dirty.services);
+        Dirty::all(objects, Kind::kEndpointSlice, dirty.slices);
       } else {
         Dirty::all_in(objects, Kind::kService, key.name, dirty.services);
       }
@@ -92,18 +89,21 @@ void Deriver::mark(const Objects& objects, const Key& key, Dirty& dirty) const {
       }
       break;
     case Kind::kAuthorizationPolicy:
+    case Kind::kPeerAuthentication:
+      if (key.name_space.empty()) {  // unreadable, and may be any: the root namespace's denial stands for it
+        dirty.policies.insert(settings_.root_namespace);
+        break;
+      }
       dirty.policies.insert(key.name_space);
       pods_of(key.name_space);
-      break;
-    case Kind::kPeerAuthentication:
-      dirty.policies.insert(key.name_space);
-      dirty.policies.insert(settings_.root_namespace);  // where the static policy lives
+      if (key.kind == Kind::kAuthorizationPolicy) break;
+      Dirty::all_in(objects, key.kind, key.name_space, dirty.doubts);  // another one may count now
+      dirty.policies.insert(settings_.root_namespace);                 // where the static policy lives
       if (key.name_space == settings_.root_namespace) {
         for (const std::string& other : objects.namespaces(Kind::kPeerAuthentication)) dirty.policies.insert(other);
       }
-      pods_of(key.name_space);
       break;
-    case Kind::kServiceAccount:
+    case Kind::kServiceAccount: dirty.accounts_of.insert(key.name_space); break;
     case Kind::kConfigMap:
     case Kind::kDeployment:
     case Kind::kStatefulSet: break;  // nothing is derived from them
@@ -118,7 +118,20 @@ Delta Deriver::update(const Objects& objects, std::span<const Key> changed) {
   for (const Key& key : dirty.services) derive_service(objects, key, delta);
   for (const Key& key : dirty.slices) derive_slice(objects, key, delta);
   for (const Key& key : dirty.pods) derive_pod(objects, key, delta);
+  doubt(objects, dirty, delta);
   return delta;
+}
+
+// Pods come and go: what names them by label, by port or by name is looked at again.
+void Deriver::doubt(const Objects& objects, Dirty& dirty, Delta& delta) {
+  for (const std::string& name_space : dirty.pods_of) {
+    for (const Kind kind : {Kind::kAuthorizationPolicy, Kind::kPeerAuthentication, Kind::kService, Kind::kEndpointSlice})
+      Dirty::all_in(objects, kind, name_space, dirty.doubts);
+  }
+  if (!dirty.pods_of.empty()) Dirty::all_in(objects, Kind::kAuthorizationPolicy, settings_.root_namespace, dirty.doubts);
+  for (const std::string& name_space : dirty.accounts_of) Dirty::all_in(objects, Kind::kPod, name_space, dirty.doubts);
+  dirty.doubts.insert(dirty.services.begin(), dirty.services.end());  // their waypoint may be the namespace's
+  for (const Key& key : dirty.doubts) warn(key, doubts(key, objects, settings_), delta);
 }
 
 void Deriver::derive_pod(const Objects& objects, const Key& key, Delta& delta) {
@@ -152,33 +165,16 @@ void Deriver::derive_service(const Objects& objects, const Key& key, Delta& delt
   metadata.name_space = key.name_space;
   const auto* service = objects.find<config::Service>(key.kind, key.name_space, key.name);
   std::optional<model::Service> derived = service ? service_of(*service, objects, settings_) : std::nullopt;
-  std::vector<std::string> warnings;
-  if (derived && derived->waypoint) {
-    warnings.push_back("names the waypoint " + derived->waypoint->text() +
-                       ", and this version has no waypoints: connections to it are refused");
-  }
-  warn(key, std::move(warnings), delta);
   settle(services_, key.name_space + "/" + hostname_of(metadata, settings_), std::move(derived), delta.services,
          delta.removed_addresses);
 }
 
 void Deriver::derive_authorization(const Objects& objects, const std::string& name_space,
-                                   std::map<std::string, model::Policy>& out, Delta& delta) {
-  std::set<Key> keys;
+                                   std::map<std::string, model::Policy>& out) const {
   for (const auto& [name, object] : objects.in(Kind::kAuthorizationPolicy, name_space)) {
-    const Key key{Kind::kAuthorizationPolicy, name_space, name};
-    keys.insert(key);
-    const auto& policy = std::get<config::AuthorizationPolicy>(*object);
-    Converted converted = convert(policy, settings_);
-    if (converted.policy && !selects_any(policy.selector, name_space, objects, settings_)) {
-      converted.warnings.push_back("spec.selector selects no pod");
-    }
-    warn(key, std::move(converted.warnings), delta);
+    Converted converted = convert(std::get<config::AuthorizationPolicy>(*object), settings_);
     if (converted.policy) out.insert_or_assign(converted.policy->key(), std::move(*converted.policy));
   }
-  std::erase_if(warnings_, [&](const auto& entry) {
-    return entry.first.kind == Kind::kAuthorizationPolicy && entry.first.name_space == name_space && !keys.contains(entry.first);
-  });
 }
 
 void Deriver::derive_peer_authentication(const Objects& objects, const std::string& name_space,
@@ -195,7 +191,7 @@ void Deriver::derive_peer_authentication(const Objects& objects, const std::stri
 
 void Deriver::derive_policies(const Objects& objects, const std::string& name_space, Delta& delta) {
   std::map<std::string, model::Policy> derived;
-  derive_authorization(objects, name_space, derived, delta);
+  derive_authorization(objects, name_space, derived);
   derive_peer_authentication(objects, name_space, derived);
   std::set<std::string> keys;
   for (auto& [key, policy] : derived) {
@@ -210,9 +206,9 @@ void Deriver::derive_policies(const Objects& objects, const std::string& name_sp
 
 void Deriver::warn(const Key& key, std::vector<std::string> texts, Delta& delta) {
   std::set<std::string> now(texts.begin(), texts.end());
-  const std::set<std::string>& before = warnings_[key];
+  const auto before = warnings_.find(key);
   for (const std::string& text : now) {
-    if (!before.contains(text)) delta.warnings.push_back({key, text});
+    if (before == warnings_.end() || !before->second.contains(text)) delta.warnings.push_back({key, text});
   }
   if (now.empty()) {
     warnings_.erase(key);

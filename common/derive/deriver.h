@@ -58,10 +58,11 @@ class Deriver {
   void derive_slice(const Objects& objects, const config::Key& key, Delta& delta);
   void derive_service(const Objects& objects, const config::Key& key, Delta& delta);
   void derive_policies(const Objects& objects, const std::string& name_space, Delta& delta);
-  void derive_authorization(const Objects& objects, const std::string& name_space, std::map<std::string, model::Policy>& out,
-                            Delta& delta);
+  void derive_authorization(const Objects& objects, const std::string& name_space,
+                            std::map<std::string, model::Policy>& out) const;
   void derive_peer_authentication(const Objects& objects, const std::string& name_space,
                                   std::map<std::string, model::Policy>& out) const;
+  void doubt(const Objects& objects, Dirty& dirty, Delta& delta);
   void warn(const config::Key& key, std::vector<std::string> texts, Delta& delta);
 
   Settings settings_;

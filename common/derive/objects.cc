@@ -50,6 +50,11 @@ std::vector<Key> Objects::unreadable(std::string_view name_space) const {
   return out;
 }
 
+std::string_view network_of_mesh(const Objects& objects, const Settings& settings) {
+  const auto* system = objects.find<config::Namespace>(Kind::kNamespace, "", settings.root_namespace);
+  return system ? config::value_of(system->metadata.labels, "topology.istio.io/network") : std::string_view{};
+}
+
 std::string_view label_or_namespace(const Objects& objects, const config::Metadata& metadata, std::string_view label) {
   if (const auto own = config::value_of(metadata.labels, label); !own.empty()) return own;
   const auto* name_space = objects.find<config::Namespace>(Kind::kNamespace, "", metadata.name_space);

@@ -52,6 +52,9 @@ class Objects {
   std::size_t size_ = 0;
 };
 
+// The network that is everybody's who names no other: a label of the root namespace. Empty when there is none.
+std::string_view network_of_mesh(const Objects& objects, const Settings& settings);
+
 // A label of the object, else of its namespace.
 std::string_view label_or_namespace(const Objects& objects, const config::Metadata& metadata, std::string_view label);
 

@@ -23,7 +23,7 @@ const PeerAuthentication* oldest(const Objects& objects, std::string_view name_s
 }
 
 Mode wide_mode(const Objects& objects, std::string_view name_space) {
-  const auto* policy = oldest(objects, name_space, [](const PeerAuthentication& one) { return one.selector.empty(); });
+  const PeerAuthentication* policy = wide_policy(objects, name_space);
   return policy ? policy->mode : Mode::kUnset;
 }
 
@@ -64,6 +64,10 @@ model::Policy deny(std::string name_space, std::string name, std::vector<model::
 }
 
 }  // namespace
+
+const PeerAuthentication* wide_policy(const Objects& objects, std::string_view name_space) {
+  return oldest(objects, name_space, [](const PeerAuthentication& one) { return one.selector.empty(); });
+}
 
 std::optional<model::Policy> static_strict_policy(const Objects& objects, const Settings& settings) {
   if (objects.namespaces(config::Kind::kPeerAuthentication).empty()) return std::nullopt;

@@ -13,6 +13,9 @@
 
 namespace culvert::derive {
 
+// The one that holds for a whole namespace, or in the root namespace for the mesh: the oldest of those without a selector. Null when there is none.
+const config::PeerAuthentication* wide_policy(const Objects& objects, std::string_view name_space);
+
 // "istio-system/istio_converted_static_strict": denies everything without identity. Exists whenever a PeerAuthentication does.
 std::optional<model::Policy> static_strict_policy(const Objects& objects, const Settings& settings);
 

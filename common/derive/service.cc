@@ -109,8 +109,7 @@ std::optional<model::Service> service_of(const config::Service& service, const O
   out.name = metadata.name;
   out.name_space = metadata.name_space;
   out.hostname = hostname_of(metadata, settings);
-  const auto* system = objects.find<config::Namespace>(config::Kind::kNamespace, "", settings.root_namespace);
-  const std::string network(system ? config::value_of(system->metadata.labels, "topology.istio.io/network") : "");
+  const std::string network(network_of_mesh(objects, settings));
   for (const IpAddress& address : service.cluster_ips) {
     out.vips.push_back({network, {address, static_cast<std::uint8_t>(address.bytes().size() * 8)}});
   }

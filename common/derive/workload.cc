@@ -43,8 +43,7 @@ model::Locality locality_of(const std::string& node_name, const Objects& objects
 
 std::string network_of(const config::Pod& pod, const Objects& objects, const Settings& settings) {
   if (const auto own = value_of(pod.metadata.labels, "topology.istio.io/network"); !own.empty()) return std::string(own);
-  const auto* system = objects.find<config::Namespace>(Kind::kNamespace, "", settings.root_namespace);
-  return std::string(system ? value_of(system->metadata.labels, "topology.istio.io/network") : "");
+  return std::string(network_of_mesh(objects, settings));
 }
 
 // 0 when the pod has no port of that name: then the service's port leads nowhere on this pod.
@@ -182,6 +181,7 @@ std::vector<model::Workload> workloads_of(const config::EndpointSlice& slice, co
       workload.name = slice.metadata.name;
       workload.name_space = name_space;
       workload.addresses = {address};
+      workload.network = network_of_mesh(objects, settings);
       workload.network_mode = model::NetworkMode::kHostNetwork;  // its address is not its own: many services may name it
       workload.trust_domain = settings.trust_domain;
       workload.service_account = "";

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <memory>
 #include <ranges>
 #include <sstream>
 #include <string>
@@ -69,7 +70,13 @@ class State {
     }
     return out;
   }
-  std::vector<derive::Warning> warnings() const { return deriver_.warnings(); }
+  std::string warnings() const {
+    std::string out;
+    for (const derive::Warning& warning : deriver_.warnings())
+      out += "warning: " + warning.object.text() + ": " + warning.text + "\n";
+    return out;
+  }
+  std::string all() const { return text() + warnings(); }
 
  private:
   void take(derive::Delta delta) {
@@ -85,13 +92,30 @@ class State {
   std::map<std::string, std::string> addresses_, policies_;
 };
 
+// The service accounts that the case's pods name are there, so that not every case has to say so; but in a case that has "# no accounts".
+std::vector<Change> with_accounts(std::vector<Change> changes, const std::string& input) {
+  if (input.starts_with("# no accounts\n")) return changes;
+  std::map<config::Key, Change> accounts;
+  for (const Change& change : changes) {
+    const auto* pod = change.object ? std::get_if<config::Pod>(change.object.get()) : nullptr;
+    if (!pod) continue;
+    config::ServiceAccount account;
+    account.metadata.name = pod->spec.service_account;
+    account.metadata.name_space = pod->metadata.name_space;
+    auto object = std::make_shared<const config::Object>(std::move(account));
+    const config::Key key = config::key_of(*object);
+    accounts[key] = {.what = Change::What::kPut, .key = key, .object = std::move(object), .place = {}};
+  }
+  for (auto& [key, change] : accounts) changes.push_back(std::move(change));
+  return changes;
+}
+
 std::string output_of(const std::string& input) {
   config::Folder folder;
   const config::Diff diff = folder.written("in.yaml", input, {});
   State state(settings_of(input));
-  state.apply(diff.changes);
-  std::string out = state.text();
-  for (const derive::Warning& warning : state.warnings()) out += "warning: " + warning.object.text() + ": " + warning.text + "\n";
+  state.apply(with_accounts(diff.changes, input));
+  std::string out = state.all();
   for (const config::Problem& problem : diff.problems) out += "error: " + problem.text() + "\n";
   return out;
 }
@@ -99,22 +123,22 @@ std::string output_of(const std::string& input) {
 // The same objects in other orders. Empty when all agree.
 std::string disagreement(const std::string& input) {
   config::Folder folder;
-  std::vector<Change> changes = folder.written("in.yaml", input, {}).changes;
+  const std::vector<Change> changes = with_accounts(folder.written("in.yaml", input, {}).changes, input);
   State at_once(settings_of(input));
   at_once.apply(changes);
   State forwards(settings_of(input));
   for (const Change& change : changes) forwards.apply({change});
-  if (forwards.text() != at_once.text()) return "one by one gives something else:\n" + forwards.text();
+  if (forwards.all() != at_once.all()) return "one by one gives something else:\n" + forwards.all();
   State backwards(settings_of(input));
   for (const Change& change : changes | std::views::reverse) backwards.apply({change});
-  if (backwards.text() != at_once.text()) return "one by one, backwards, gives something else:\n" + backwards.text();
+  if (backwards.all() != at_once.all()) return "one by one, backwards, gives something else:\n" + backwards.all();
   for (std::size_t i = 0; i < changes.size(); ++i) {
     Change gone = changes[i];
     gone.what = Change::What::kDelete;
     at_once.apply({gone});
     at_once.apply({changes[i]});
-    if (at_once.text() != forwards.text())
-      return "deleting and restoring " + gone.key.text() + " gives something else:\n" + at_once.text();
+    if (at_once.all() != forwards.all())
+      return "deleting and restoring " + gone.key.text() + " gives something else:\n" + at_once.all();
   }
   return "";
 }
