@@ -59,7 +59,7 @@ net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals) {
   net::Loop loop;
   auto node = Node::open(loop, settings);
   if (!node) end(cannot(node.error()));
-  auto source = config::FolderSource::open(loop, settings.config_dir.string(), {.status = false},
+  auto source = config::FolderSource::open(loop, settings.config_dir.string(), {.status = false, .whole = false},
                                            [&node](const config::Diff& diff) { (*node)->apply(diff); });
   if (!source) end(cannot(source.error()));
   (*node)->begin();

@@ -14,7 +14,7 @@ namespace culvert::net {
 namespace {
 
 constexpr std::uint32_t kEvents =
-    IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+    IN_CREATE | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
 
 // A created file is reported when it is written and closed; links are whole as soon as they are there.
 bool is_link(const std::string& path) {
@@ -32,6 +32,11 @@ void add(std::vector<FileChange>& changes, const inotify_event& event, const std
   if (event.mask & IN_Q_OVERFLOW) return add(changes, {FileChange::kLost, ""});
   if (event.mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT)) return add(changes, {FileChange::kFolderGone, ""});
   if (event.mask & (IN_DELETE | IN_MOVED_FROM)) return add(changes, {FileChange::kRemoved, name});
+  if (event.mask & IN_ATTRIB) {
+    const bool more_is_known = std::ranges::contains(changes, name, &FileChange::name);
+    if (!name.empty() && !more_is_known) changes.push_back({FileChange::kAttributes, name});
+    return;
+  }
   if ((event.mask & IN_CREATE) && !is_link(folder + "/" + name)) return;
   add(changes, {FileChange::kChanged, name});
 }

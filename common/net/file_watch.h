@@ -12,10 +12,11 @@ namespace culvert::net {
 
 struct FileChange {
   enum class Kind : std::uint8_t {
-    kChanged,    // `name` was written and closed, or moved here
-    kRemoved,    // `name` was deleted or moved away
-    kLost,       // events were lost: look at the whole folder
-    kFolderGone  // the folder itself was deleted or moved; nothing more will come
+    kChanged,     // `name` was written and closed, or moved here
+    kRemoved,     // `name` was deleted or moved away
+    kAttributes,  // mode, owner or times of `name` changed; what it says did not
+    kLost,        // events were lost: look at the whole folder
+    kFolderGone   // the folder itself was deleted or moved; nothing more will come
   };
   using enum Kind;
   Kind kind = kChanged;
