@@ -8,6 +8,7 @@
 #include <format>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "common/base/log.h"
 #include "common/base/version.h"
@@ -16,6 +17,7 @@
 #include "common/net/timer.h"
 #include "common/xds/wire.h"
 #include "controlplane/ca/callers.h"
+#include "controlplane/ca/files.h"
 #include "controlplane/ca/root.h"
 #include "controlplane/ca/service.h"
 #include "controlplane/mesh.h"
@@ -52,7 +54,7 @@ class App {
         authority_(std::move(authority)),
         mesh_(derive_settings(settings), registry_),
         xds_(mesh_.snapshot(), registry_, [this](Epoch epoch) { mesh_.forget_removals(epoch); }),
-        ca_(authority_, mesh_.store().objects(), issue_policy(settings), registry_),
+        ca_(loop, authority_, mesh_.store().objects(), issue_policy(settings), registry_),
         unproved_(registry_.counter("culvert_unproved_calls_total", "Calls without a valid token.")),
         renewal_(loop),
         admin_(loop, "culvertd") {
@@ -63,13 +65,14 @@ class App {
 
   // In the order of need: certificates, callers, configuration, and only then the door.
   Status start() {
-    if (auto done = renew(); !done) return done;
+    if (auto done = begin_certificate(); !done) return done;
     auto callers = Callers::open(loop_, settings_.tokens.string(), [this] { tokens_changed(); });
     if (!callers) return std::unexpected(std::move(callers).error());
     callers_ = std::move(*callers);
-    auto source = config::FolderSource::open(loop_, settings_.config_dir.string(), {.status = true}, [this](config::Diff diff) {
-      if (mesh_.apply(std::move(diff))) xds_.publish();
-    });
+    auto source = config::FolderSource::open(loop_, settings_.config_dir.string(), {.status = true, .whole = true},
+                                             [this](config::Diff diff) {
+                                               if (mesh_.apply(std::move(diff))) xds_.publish();
+                                             });
     if (!source) return std::unexpected(std::move(source).error());
     source_ = std::move(*source);
     if (auto done = serve(); !done) return done;
@@ -102,9 +105,7 @@ class App {
   void begin(rpc::CallRef call) {
     const std::optional<std::string> node = callers_->node_of(*call);
     if (!node) {
-      unproved_.add();
-      log::warn("rpc", "refused a call without a valid token",
-                {log::field("peer", call->peer()), log::field("path", call->path())});
+      note_unproved(*call);
       return call->finish({.code = kUnauthenticated, .text = "authentication failure"});
     }
     if (call->path() == xds::kAdsPath) return xds_.serve(std::move(call), *node);
@@ -112,16 +113,53 @@ class App {
     call->finish({.code = kUnimplemented, .text = "unknown method " + call->path()});
   }
 
+  // Anybody can make us say this: a line in ten seconds is enough to find out who.
+  void note_unproved(const rpc::ServerCall& call) {
+    constexpr auto kPause = std::chrono::seconds(10);
+    unproved_.add();
+    const auto now = net::Clock::now();
+    if (now < quiet_until_) {
+      ++unsaid_;
+      return;
+    }
+    quiet_until_ = now + kPause;
+    log::warn("rpc", "refused a call without a valid token",
+              {log::field("peer", call.peer()), log::field("path", call.path().substr(0, 100)),
+               log::field("not_logged_before", std::exchange(unsaid_, 0))});
+  }
+
   void tokens_changed() {
     xds_.check([this](const rpc::ServerCall& call, const std::string& node) { return callers_->node_of(call) == node; });
   }
 
-  Status renew() {
-    constexpr auto kRetry = std::chrono::minutes(5);
-    auto done = write_server_certificate(authority_, settings_.data_dir.string(), settings_.names);
-    if (!done) log::error("ca", "renewing the server's certificate: " + done.error().text);
-    renewal_.arm(done ? net::Clock::duration(kServerLifetime / 2) : net::Clock::duration(kRetry), [this] { (void)renew(); });
-    return done;
+  // A new certificate at each start, since the names may be others. When that fails and one that is valid stands on disk, it goes on with that.
+  Status begin_certificate() {
+    const std::string folder = settings_.data_dir.string();
+    auto certificate = write_server_certificate(authority_, folder, settings_.names);
+    if (!certificate) {
+      const std::string why = certificate.error().text;
+      certificate = read_server_certificate(authority_, folder);
+      if (!certificate) return failure(why);
+      log::warn("ca", "goes on with the server's certificate of before: " + why,
+                {log::field("expires", certificate->expires_at())});
+    }
+    certificate_ = std::move(*certificate);
+    tend();
+    return {};
+  }
+
+  // By the clock on the wall, looked at again and again: a timer of twelve hours does not notice that the clock was set or the machine slept.
+  void tend() {
+    constexpr auto kAgain = std::chrono::minutes(5);
+    if (is_due(*certificate_, std::chrono::system_clock::now())) {
+      if (auto certificate = write_server_certificate(authority_, settings_.data_dir.string(), settings_.names)) {
+        certificate_ = std::move(*certificate);
+      } else {
+        log::error("ca", "renewing the server's certificate: " + certificate.error().text,
+                   {log::field("expires", certificate_->expires_at())});
+      }
+    }
+    renewal_.arm(kAgain, [this] { tend(); });
   }
 
   net::Loop& loop_;
@@ -129,10 +167,13 @@ class App {
   const settings::Table& table_;
   telemetry::Registry registry_;
   tls::Authority authority_;
+  std::optional<tls::Certificate> certificate_;  // the server's, as it stands on disk
   Mesh mesh_;
   XdsService xds_;
   CaService ca_;
   telemetry::Counter& unproved_;
+  net::Clock::time_point quiet_until_{};
+  std::uint64_t unsaid_ = 0;
   net::Timer renewal_;
   std::unique_ptr<Callers> callers_;
   std::unique_ptr<config::FolderSource> source_;
@@ -155,7 +196,11 @@ net::Task<> stop_on_signal(net::Loop& loop, net::Signals& signals) {
 }
 
 Status serve(const Settings& settings, const settings::Table& table) {
-  auto authority = load_or_make_authority(settings.data_dir.string(), settings.trust_domain);
+  const std::string data_dir = settings.data_dir.string();
+  if (auto there = make_private_folder(data_dir); !there) return there;
+  const auto lock = lock_folder(data_dir);
+  if (!lock) return std::unexpected(lock.error());
+  auto authority = load_or_make_authority(data_dir, settings.trust_domain);
   if (!authority) return std::unexpected(std::move(authority).error());
   net::Loop loop;
   net::Signals signals(loop, {SIGTERM, SIGINT});

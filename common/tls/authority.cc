@@ -119,6 +119,20 @@ std::vector<std::string> requested_uris(X509_REQ* request) {
   return names_of(names.get(), GEN_URI);
 }
 
+// Strong enough, and quick enough to check.
+Status check_key(EVP_PKEY* key) {
+  constexpr int kLeastStrength = 112;
+  constexpr int kMostBits = 8192;
+  const bool known = EVP_PKEY_is_a(key, "EC") == 1 || EVP_PKEY_is_a(key, "RSA") == 1 || EVP_PKEY_is_a(key, "ED25519") == 1 ||
+                     EVP_PKEY_is_a(key, "ED448") == 1;
+  if (!known)
+    return failure("reading a certificate request: a key of a type that is not signed (EC, RSA, Ed25519 and Ed448 are)");
+  if (EVP_PKEY_get_security_bits(key) < kLeastStrength || EVP_PKEY_get_bits(key) > kMostBits)
+    return failure(std::format("reading a certificate request: a key of {} bits, which is too weak or too long (take P-256)",
+                               EVP_PKEY_get_bits(key)));
+  return {};
+}
+
 bool add_subject(X509_NAME* name, const char* field, std::string_view text) {
   return X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()),
                                     static_cast<int>(text.size()), -1, 0) == 1;
@@ -143,6 +157,7 @@ Result<CsrRequest> CsrRequest::parse(std::string_view pem) {
   if (!request) return openssl_failure("reading a certificate request");
   KeyPtr key(X509_REQ_get_pubkey(request.get()));
   if (!key) return openssl_failure("reading a certificate request: its public key");
+  if (auto fit = check_key(key.get()); !fit) return std::unexpected(std::move(fit).error());
   if (X509_REQ_verify(request.get(), key.get()) != 1) return openssl_failure("reading a certificate request: its signature");
   CsrRequest result;
   result.uri_sans_ = requested_uris(request.get());
@@ -195,18 +210,31 @@ Result<Certificate> Authority::sign(const CsrRequest& request, const Identity& i
   return sign_leaf(pair_, request.public_key(), uri_names(identity.uri()).get(), lifetime, now);
 }
 
+Result<KeyPair> Authority::sign_server(PrivateKey key, std::span<const std::string> dns_names,
+                                       std::span<const IpAddress> addresses, std::chrono::seconds lifetime,
+                                       SystemTime now) const {
+  const NamesPtr names(sk_GENERAL_NAME_new_null());
+  for (const std::string& name : dns_names) add_text_name(names.get(), GEN_DNS, name);
+  for (const IpAddress& address : addresses) add_address(names.get(), address);
+  auto leaf = sign_leaf(pair_, key.native(), names.get(), lifetime, now);
+  if (!leaf) return std::unexpected(leaf.error());
+  std::vector<Certificate> chain = intermediates();
+  chain.insert(chain.begin(), std::move(*leaf));
+  return KeyPair::make(std::move(chain), std::move(key));
+}
+
 Result<KeyPair> Authority::make_server(std::span<const std::string> dns_names, std::span<const IpAddress> addresses,
                                        std::chrono::seconds lifetime, SystemTime now) const {
   auto key = PrivateKey::generate();
   if (!key) return std::unexpected(key.error());
-  const NamesPtr names(sk_GENERAL_NAME_new_null());
-  for (const std::string& name : dns_names) add_text_name(names.get(), GEN_DNS, name);
-  for (const IpAddress& address : addresses) add_address(names.get(), address);
-  auto leaf = sign_leaf(pair_, key->native(), names.get(), lifetime, now);
-  if (!leaf) return std::unexpected(leaf.error());
-  std::vector<Certificate> chain = intermediates();
-  chain.insert(chain.begin(), std::move(*leaf));
-  return KeyPair::make(std::move(chain), std::move(*key));
+  return sign_server(std::move(*key), dns_names, addresses, lifetime, now);
+}
+
+bool Authority::has_signed(const Certificate& certificate) const {
+  ERR_clear_error();
+  const bool ours = X509_verify(certificate.native(), pair_.key().native()) == 1;
+  ERR_clear_error();
+  return ours;
 }
 
 Result<KeyPair> Authority::make_workload(const Identity& identity, std::chrono::seconds lifetime, SystemTime now) const {

@@ -16,6 +16,7 @@ struct Csr {
 Result<Csr> make_csr(const Identity& identity);
 
 // A CSR as received: its signature proves that the sender has the key. The names in it are wishes, never granted as such.
+// Refuses keys that are weak (under 112 bits of strength, which is RSA 2048) or so long that checking them is work.
 class CsrRequest {
  public:
   static Result<CsrRequest> parse(std::string_view pem);
@@ -44,12 +45,18 @@ class Authority {
   // A workload's leaf: SAN `identity` (critical, empty subject), serverAuth + clientAuth, ends with the authority at the latest.
   Result<Certificate> sign(const CsrRequest& request, const Identity& identity, std::chrono::seconds lifetime,
                            SystemTime now = std::chrono::system_clock::now()) const;
-  // A server's leaf for host names and addresses, with a key of its own: what gRPC clients of the control plane verify.
+  // A server's leaf of `key` for host names and addresses: what gRPC clients of the control plane verify.
+  Result<KeyPair> sign_server(PrivateKey key, std::span<const std::string> dns_names, std::span<const IpAddress> addresses,
+                              std::chrono::seconds lifetime, SystemTime now = std::chrono::system_clock::now()) const;
+  // The same with a new key.
   Result<KeyPair> make_server(std::span<const std::string> dns_names, std::span<const IpAddress> addresses,
                               std::chrono::seconds lifetime, SystemTime now = std::chrono::system_clock::now()) const;
   // make_csr and sign in one: tests, and programs that are their own authority.
   Result<KeyPair> make_workload(const Identity& identity, std::chrono::seconds lifetime,
                                 SystemTime now = std::chrono::system_clock::now()) const;
+
+  // True when the certificate bears our signature.
+  bool has_signed(const Certificate& certificate) const;
 
   const Certificate& certificate() const { return pair_.leaf(); }
   const KeyPair& key_pair() const { return pair_; }

@@ -55,6 +55,23 @@ TEST(Authority, LoadsWhatItWroteAndRefusesAForeignKey) {
   EXPECT_EQ(not_ca.error().text, kClient.uri() + " is not a CA certificate");
 }
 
+TEST(CsrRequest, RefusesAWeakKey) {
+  const auto request = CsrRequest::parse(R"(-----BEGIN CERTIFICATE REQUEST-----
+MIIBPzCBqQIBADAAMIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCklnGQFX6C
+advh3aO7nYk9PKsmsj8Fnx2K4kB1HIZbwvHc0I+0769Ogd9i2Oi7jKZOuicCcIzK
+ntspP9rtUDRDAWeC5fH9acuPL6MhD2P9pmNxUurMOnGuzeXL8BWWSlrb8+QyUDmZ
+kDSTU8TT9nL75/nkWmmVaF8XsWV3QKCVTwIDAQABoAAwDQYJKoZIhvcNAQELBQAD
+gYEAhLs2ifMn2hoRQL0uGURm4pZSXO5Xrq+tdG5EBZabkUM4lW7l9TrloTVqhvIE
+08bkaGrmrz2t356V/xu56TpV4gBsv6MtW2K9uqX2UItL3+9Ips3VveVkdbG654eT
+USircQI8GMxFFeOufpYadHTgil1y/gvSKxa08GZuL9qlSVg=
+-----END CERTIFICATE REQUEST-----
+)");
+
+  ASSERT_FALSE(request);
+  EXPECT_EQ(request.error().text,
+            "reading a certificate request: a key of 1024 bits, which is too weak or too long (take P-256)");
+}
+
 TEST(CsrRequest, RefusesAForgedSignature) {
   std::string pem = make_csr(kClient)->pem;
   // Another key's request body under this one's armour cannot be made easily; a broken signature can.

@@ -17,11 +17,14 @@ struct Callers::State {
   std::function<void()> changed;
   net::FileWatch watch;
   Tokens tokens;
+  bool unread = false;  // as it stands now
   bool closed = false;
 
   Status read() {
     auto text = read_secret(file);
     if (!text) return std::unexpected(std::move(text).error());
+    if (text->find_first_not_of(" \t\r\n") == std::string::npos)  // cut short by a writer or a full disk, more likely than meant
+      return failure(file + " is empty (write a line TOKEN NODE for each node; a comment alone stands for: nobody)");
     auto parsed = Tokens::parse(*text);
     if (!parsed) return std::unexpected(std::move(parsed).error().during(file));
     tokens = std::move(*parsed);
@@ -29,11 +32,14 @@ struct Callers::State {
   }
 
   void read_again() {
-    if (auto done = read(); !done) {
+    const auto done = read();
+    unread = !done;
+    if (!done) {
       log::error("ca", "the last good tokens stay in force: " + done.error().text);
       return;
     }
     log::info("ca", "read the tokens again", {log::field("nodes", tokens.size())});
+    if (tokens.size() == 0) log::warn("ca", "there is no token left in " + file + ": nobody may connect");
     changed();
   }
 
@@ -43,7 +49,9 @@ struct Callers::State {
       if (self->closed || events.empty()) break;
       const bool ours = std::ranges::any_of(events, [&](const net::FileChange& event) {
         return event.kind == net::FileChange::kLost || event.name.starts_with("..") ||
-               (event.kind == net::FileChange::kChanged && event.name == self->name);
+               (event.kind == net::FileChange::kChanged && event.name == self->name) ||
+               // A file that was moved here readable for others is refused until its mode is mended.
+               (event.kind == net::FileChange::kAttributes && event.name == self->name && self->unread);
       });
       if (ours) self->read_again();
     }

@@ -1,5 +1,5 @@
 #pragma once
-// Who may call: the token file, read again when it changes. A file that becomes unreadable leaves the last good tokens in force, loudly.
+// Who may call: the token file, read again when it changes. A file that becomes unreadable or empty leaves the last good tokens in force, loudly.
 // On the control thread.
 
 #include <functional>

@@ -1,6 +1,7 @@
 #include "controlplane/ca/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,11 +42,25 @@ Status write_file(const std::string& path, std::string_view text, Access access)
   ::unlink(temporary.c_str());  // of an earlier attempt that was cut short
   const Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode));
   if (!fd) return failure_errno("making " + temporary);
-  if (::fchmod(fd.get(), mode) != 0) return failure_errno("setting the mode of " + temporary);
-  if (auto written = write_all(fd.get(), text, temporary); !written) return written;
-  if (::fsync(fd.get()) != 0) return failure_errno("flushing " + temporary);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return failure_errno("renaming " + temporary + " to " + path);
+  const auto fill = [&]() -> Status {
+    if (::fchmod(fd.get(), mode) != 0) return failure_errno("setting the mode of " + temporary);
+    if (auto written = write_all(fd.get(), text, temporary); !written) return written;
+    if (::fsync(fd.get()) != 0) return failure_errno("flushing " + temporary);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) return failure_errno("renaming " + temporary + " to " + path);
+    return {};
+  };
+  if (auto filled = fill(); !filled) {
+    ::unlink(temporary.c_str());  // a disk that is full stays no fuller
+    return filled;
+  }
   return sync_folder(path);
+}
+
+Result<bool> exists(const std::string& path) {
+  struct stat about{};
+  if (::lstat(path.c_str(), &about) == 0) return true;
+  if (errno == ENOENT) return false;
+  return failure_errno("looking for " + path);
 }
 
 Result<std::string> read_secret(const std::string& path) {
@@ -83,6 +98,15 @@ Status make_private_folder(const std::string& path) {
   if (!S_ISDIR(about.st_mode)) return failure(path + " is not a folder");
   if ((about.st_mode & 022) != 0) return failure("others can write to the folder " + path + " (chmod 0700 " + path + ")");
   return {};
+}
+
+Result<Fd> lock_folder(const std::string& path) {
+  Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return failure_errno("opening the folder " + path);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
+  if (errno == EWOULDBLOCK)
+    return failure("the folder " + path + " is another culvertd's (two would renew each other's certificates)");
+  return failure_errno("locking the folder " + path);
 }
 
 }  // namespace culvert::controlplane

@@ -24,10 +24,20 @@ struct DataFiles {
 
 inline constexpr std::chrono::hours kServerLifetime{24};
 
-// Loads the CA, or makes it when there is none yet: P-256, ten years. Never makes a new one over a part of an old one.
+// Loads the CA, or makes it when there is none yet: P-256, ten years. Never makes a new one over a part of an old one, and refuses one of another
+// trust domain. The folder is made when missing and is ours alone (see lock_folder).
 Result<tls::Authority> load_or_make_authority(const std::string& folder, const std::string& trust_domain);
 
-// Signs a new certificate for our own server and writes it. To be repeated at half its life.
-Status write_server_certificate(const tls::Authority& authority, const std::string& folder, std::span<const std::string> names);
+// Signs a new certificate for our own server and writes it. The server's key is made once: a renewal replaces one file, so that whoever reads
+// the two never sees halves that do not fit.
+Result<tls::Certificate> write_server_certificate(const tls::Authority& authority, const std::string& folder,
+                                                  std::span<const std::string> names);
+
+// The server's certificate as it stands on disk, if it fits its key, is the authority's and is valid now.
+Result<tls::Certificate> read_server_certificate(const tls::Authority& authority, const std::string& folder,
+                                                 tls::SystemTime now = std::chrono::system_clock::now());
+
+// True from half of a certificate's life on, and when the clock says that it has not begun: clocks are set, and machines sleep.
+bool is_due(const tls::Certificate& certificate, tls::SystemTime now);
 
 }  // namespace culvert::controlplane

@@ -3,10 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <vector>
 
 #include "controlplane/ca/files.h"
 
@@ -24,6 +28,11 @@ struct RootTest : ::testing::Test {
   static unsigned mode(const std::string& path) {
     struct stat about{};
     return ::stat(path.c_str(), &about) == 0 ? about.st_mode & 07777 : 0;
+  }
+
+  static std::string read(const std::string& path) {
+    std::ifstream file(path);
+    return std::string((std::istreambuf_iterator<char>(file)), {});
   }
 
   std::string folder;
@@ -74,6 +83,128 @@ TEST_F(RootTest, TheServerProvesItsNames) {
   const auto chain = tls::Certificate::parse_all(pem);
   ASSERT_TRUE(chain) << chain.error().text;
   EXPECT_THAT(chain->front().dns_sans(), ::testing::ElementsAre("culvertd.istio-system.svc", "localhost"));
+}
+
+TEST_F(RootTest, ALostKeyIsAnErrorAndNoNewRoot) {
+  ASSERT_TRUE(load_or_make_authority(folder, "cluster.local"));
+  const std::string root = read(DataFiles(folder).root);
+  std::filesystem::remove(DataFiles(folder).ca_key);
+
+  const auto loaded = load_or_make_authority(folder, "cluster.local");
+
+  ASSERT_FALSE(loaded);
+  EXPECT_THAT(loaded.error().text, HasSubstr("bring the key back, or remove root-cert.pem"));
+  EXPECT_EQ(read(DataFiles(folder).root), root);
+}
+
+// Certificate, key, root: a start that was cut short between two of them.
+TEST_F(RootTest, AStartThatWasCutShortBeginsAnew) {
+  ASSERT_TRUE(make_private_folder(folder));
+  std::ofstream(DataFiles(folder).ca_certificate) << "of a CA whose key was never written";
+  std::ofstream(DataFiles(folder).ca_key + ".new") << "half a k";
+
+  ASSERT_TRUE(load_or_make_authority(folder, "cluster.local"));
+  std::filesystem::remove(DataFiles(folder).root);
+  const auto loaded = load_or_make_authority(folder, "cluster.local");
+
+  ASSERT_TRUE(loaded) << loaded.error().text;
+  EXPECT_EQ(read(DataFiles(folder).root), loaded->certificate().pem());
+  EXPECT_FALSE(std::filesystem::exists(DataFiles(folder).ca_key + ".new"));
+}
+
+TEST_F(RootTest, ARootOfAnotherTrustDomainIsRefused) {
+  ASSERT_TRUE(load_or_make_authority(folder, "one"));
+
+  const auto loaded = load_or_make_authority(folder, "two");
+
+  ASSERT_FALSE(loaded);
+  EXPECT_THAT(loaded.error().text, HasSubstr("its root is of spiffe://one, and the trust domain is set to two"));
+}
+
+TEST_F(RootTest, AFolderIsOneProcesssAtATime) {
+  ASSERT_TRUE(make_private_folder(folder));
+  {
+    const auto first = lock_folder(folder);
+    ASSERT_TRUE(first) << first.error().text;
+    const auto second = lock_folder(folder);
+    ASSERT_FALSE(second);
+    EXPECT_THAT(second.error().text, HasSubstr("is another culvertd's"));
+  }
+  EXPECT_TRUE(lock_folder(folder));
+}
+
+struct ServerCertificate : RootTest {
+  void SetUp() override {
+    authority.emplace(*load_or_make_authority(folder, "cluster.local"));
+    ASSERT_TRUE(write_server_certificate(*authority, folder, names));
+  }
+
+  const std::vector<std::string> names = {"localhost"};
+  std::optional<tls::Authority> authority;
+};
+
+TEST_F(ServerCertificate, ARenewalKeepsTheKey) {
+  const std::string key = read(DataFiles(folder).server_key), before = read(DataFiles(folder).server_certificate);
+
+  ASSERT_TRUE(write_server_certificate(*authority, folder, names));
+
+  EXPECT_EQ(read(DataFiles(folder).server_key), key);
+  EXPECT_NE(read(DataFiles(folder).server_certificate), before);
+  EXPECT_TRUE(read_server_certificate(*authority, folder));
+}
+
+TEST_F(ServerCertificate, AKeyThatCannotBeUsedIsMadeAnew) {
+  std::ofstream(DataFiles(folder).server_key) << "no key";
+
+  ASSERT_TRUE(write_server_certificate(*authority, folder, names));
+
+  EXPECT_TRUE(read_server_certificate(*authority, folder));
+}
+
+TEST_F(ServerCertificate, OnDiskItIsOursAndValidOrNothing) {
+  const auto now = std::chrono::system_clock::now();
+  EXPECT_TRUE(read_server_certificate(*authority, folder, now));
+  EXPECT_FALSE(read_server_certificate(*authority, folder, now + kServerLifetime));
+  EXPECT_FALSE(read_server_certificate(*authority, folder, now - std::chrono::hours(1)));
+  EXPECT_FALSE(read_server_certificate(*tls::Authority::make_root("cluster.local"), folder, now));
+
+  std::filesystem::remove(DataFiles(folder).server_key);
+  EXPECT_FALSE(read_server_certificate(*authority, folder, now));
+}
+
+TEST_F(ServerCertificate, IsDueAtHalfItsLifeAndWhenTheClockWentBack) {
+  const auto certificate = read_server_certificate(*authority, folder);
+  ASSERT_TRUE(certificate);
+  const auto now = std::chrono::system_clock::now();
+
+  EXPECT_FALSE(is_due(*certificate, now));
+  EXPECT_FALSE(is_due(*certificate, now + std::chrono::hours(11)));
+  EXPECT_TRUE(is_due(*certificate, now + std::chrono::hours(13)));
+  EXPECT_TRUE(is_due(*certificate, now - std::chrono::hours(1)));
+}
+
+// A disk that takes nothing, as far as this process is concerned.
+TEST_F(ServerCertificate, AFullDiskLeavesWhatIsThereWhole) {
+  const std::string before = read(DataFiles(folder).server_certificate);
+  const auto old_handler = ::signal(SIGXFSZ, SIG_IGN);
+  rlimit old_limit{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old_limit), 0);
+  const rlimit nothing{0, old_limit.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &nothing), 0);
+
+  const auto written = write_server_certificate(*authority, folder, names);
+  const auto loaded = load_or_make_authority(folder, "cluster.local");
+  const auto fresh = load_or_make_authority(folder + "/other", "cluster.local");
+
+  ::setrlimit(RLIMIT_FSIZE, &old_limit);
+  ::signal(SIGXFSZ, old_handler);
+  ASSERT_FALSE(written);
+  EXPECT_THAT(written.error().text, HasSubstr("writing"));
+  EXPECT_EQ(read(DataFiles(folder).server_certificate), before);
+  EXPECT_TRUE(read_server_certificate(*authority, folder)) << "so that culvertd goes on with it";
+  EXPECT_TRUE(loaded) << "nothing had to be written";
+  EXPECT_FALSE(fresh);
+  EXPECT_TRUE(load_or_make_authority(folder + "/other", "cluster.local")) << "once there is room";
 }
 
 }  // namespace

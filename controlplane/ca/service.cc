@@ -5,12 +5,15 @@
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/net/timer.h"
 #include "proto/ca.pb.h"
 
 namespace culvert::controlplane {
 namespace {
 
 constexpr int kInvalidArgument = 3;
+constexpr int kDeadlineExceeded = 4;
+constexpr int kResourceExhausted = 8;
 constexpr int kInternal = 13;
 constexpr int kUnauthenticated = 16;
 constexpr std::string_view kOpaque = "request authenticate failure";  // what istiod says, whatever the reason
@@ -36,9 +39,24 @@ std::string encode_certificate_response(std::span<const std::string> chain) {
   return message.SerializeAsString();
 }
 
-CaService::CaService(const tls::Authority& authority, const derive::Objects& objects, IssuePolicy policy,
+// A call that has not said what it wants: counted, and with an end.
+struct CaService::Waiting {
+  Waiting(CaService& in, std::string of) : service(in), node(std::move(of)), deadline(in.loop_) { ++service.waiting_[node]; }
+  ~Waiting() {
+    if (const auto count = service.waiting_.find(node); --count->second == 0) service.waiting_.erase(count);
+  }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+  CaService& service;
+  std::string node;
+  net::Timer deadline;
+};
+
+CaService::CaService(net::Loop& loop, const tls::Authority& authority, const derive::Objects& objects, IssuePolicy policy,
                      telemetry::Registry& registry)
-    : authority_(authority),
+    : loop_(loop),
+      authority_(authority),
       objects_(objects),
       policy_(std::move(policy)),
       requests_(registry.counter("citadel_server_csr_count", "Certificate requests received.")),
@@ -58,25 +76,32 @@ CaService::CaService(const tls::Authority& authority, const derive::Objects& obj
 }
 
 void CaService::serve(rpc::CallRef call, const std::string& node) {
-  rpc::ServerCall& calling = *call;
-  // The call keeps itself while it lives; the handler must not, or neither would ever go.
-  calling.accept({.on_message =
-                      [this, weak = std::weak_ptr(call), node](const std::string& message) {
-                        const rpc::CallRef asked = weak.lock();
-                        if (!asked) return;
-                        auto answered = answer(message, node, asked->peer());
-                        if (answered) return asked->answer(std::move(*answered));
-                        const Refusal& refusal = answered.error();
-                        log::warn("ca", "refused a certificate: " + refusal.reason,
-                                  {log::field("node", node), log::field("peer", asked->peer())});
-                        asked->finish({.code = refusal.code, .text = refusal.told});
-                      },
-                  .on_sent = {},
-                  .on_end = {}});
+  if (const auto count = waiting_.find(node); count != waiting_.end() && count->second >= kMostWaiting)
+    return call->finish({.code = kResourceExhausted, .text = "too many calls that ask for nothing"});
+  // The call keeps its handlers, and they what they need, until it ends; they must not keep the call, or neither would ever go.
+  auto waiting = std::make_shared<Waiting>(*this, node);
+  const std::weak_ptr<rpc::ServerCall> weak(call);
+  waiting->deadline.arm(kPatience, [weak] {
+    if (const rpc::CallRef silent = weak.lock()) silent->finish({.code = kDeadlineExceeded, .text = "no request came"});
+  });
+  call->accept({.on_message =
+                    [this, weak, waiting](const std::string& message) {
+                      if (const rpc::CallRef asked = weak.lock()) answer(*asked, message, waiting->node);
+                    },
+                .on_sent = {},
+                .on_end = {}});
 }
 
-std::expected<std::string, CaService::Refusal> CaService::answer(const std::string& message, const std::string& node,
-                                                                 const std::string& peer) {
+void CaService::answer(rpc::ServerCall& call, const std::string& message, const std::string& node) {
+  auto answered = answer_to(message, node, call.peer());
+  if (answered) return call.answer(std::move(*answered));
+  const Refusal& refusal = answered.error();
+  log::warn("ca", "refused a certificate: " + refusal.reason, {log::field("node", node), log::field("peer", call.peer())});
+  call.finish({.code = refusal.code, .text = refusal.told});
+}
+
+std::expected<std::string, CaService::Refusal> CaService::answer_to(const std::string& message, const std::string& node,
+                                                                    const std::string& peer) {
   requests_.add();
   const auto refuse = [](telemetry::Counter& counter, int code, std::string told, std::string reason) {
     counter.add();

@@ -1,10 +1,15 @@
 #pragma once
 // istio.v1.auth.IstioCertificateService: a caller that has proved to be a node gets certificates for the pods of that node (protocols.md §4).
-// Each certificate is one line in the log, with no secret in it. Refusals tell the caller little and the log all. On the control thread.
+// Each certificate is one line in the log, with no secret in it. Refusals tell the caller little and the log all. A call that says nothing ends after
+// kPatience, and a node has a bounded number of them. On the control thread.
 
+#include <chrono>
+#include <map>
+#include <memory>
 #include <string>
 
 #include "common/derive/objects.h"
+#include "common/net/loop.h"
 #include "common/rpc/server.h"
 #include "common/telemetry/registry.h"
 #include "common/tls/authority.h"
@@ -25,7 +30,11 @@ std::string encode_certificate_response(std::span<const std::string> chain);
 
 class CaService {
  public:
-  CaService(const tls::Authority& authority, const derive::Objects& objects, IssuePolicy policy, telemetry::Registry& registry);
+  static constexpr std::chrono::seconds kPatience{10};
+  static constexpr std::size_t kMostWaiting = 100;  // calls of one node that have not said what they want yet
+
+  CaService(net::Loop& loop, const tls::Authority& authority, const derive::Objects& objects, IssuePolicy policy,
+            telemetry::Registry& registry);
 
   void serve(rpc::CallRef call, const std::string& node);
 
@@ -35,8 +44,11 @@ class CaService {
     std::string told;    // to the caller
     std::string reason;  // for the log
   };
-  std::expected<std::string, Refusal> answer(const std::string& message, const std::string& node, const std::string& peer);
+  struct Waiting;
+  void answer(rpc::ServerCall& call, const std::string& message, const std::string& node);
+  std::expected<std::string, Refusal> answer_to(const std::string& message, const std::string& node, const std::string& peer);
 
+  net::Loop& loop_;
   const tls::Authority& authority_;
   const derive::Objects& objects_;
   IssuePolicy policy_;
@@ -45,6 +57,7 @@ class CaService {
   telemetry::Counter& refused_;
   telemetry::Counter& unreadable_;
   telemetry::Counter& failed_;
+  std::map<std::string, std::size_t> waiting_;  // by node
 };
 
 }  // namespace culvert::controlplane

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::string_view kScope = "xds";
 constexpr int kInvalidArgument = 3;
+constexpr int kResourceExhausted = 8;
 constexpr int kUnauthenticated = 16;
 
 constexpr Type kAll[] = {Type::kAddress, Type::kAuthorization, Type::kWorkload};
@@ -35,6 +36,11 @@ XdsService::~XdsService() {
 }
 
 void XdsService::serve(rpc::CallRef call, std::string node) {
+  const auto streams = std::ranges::count_if(sessions_, [&](const auto& session) { return session->node == node; });
+  if (static_cast<std::size_t>(streams) >= kMostStreams) {
+    log::warn(kScope, "refused one more stream of a node", {log::field("node", node), log::field("streams", streams)});
+    return call->finish({.code = kResourceExhausted, .text = "too many streams of this node"});
+  }
   sessions_.push_back(std::make_unique<Session>(Session{std::move(call), std::move(node), "", {}}));
   Session& session = *sessions_.back();
   connected_.set(static_cast<std::int64_t>(sessions_.size()));

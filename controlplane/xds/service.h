@@ -22,6 +22,8 @@ class XdsService {
   XdsService(const Snapshot& snapshot, telemetry::Registry& registry, std::function<void(Epoch)> forget);
   ~XdsService();  // ends all streams
 
+  static constexpr std::size_t kMostStreams = 32;  // of one node: more are refused, so that one token cannot take them all
+
   // A delta discovery call of a caller that has proved to be `node`.
   void serve(rpc::CallRef call, std::string node);
   // The snapshot has a new epoch.

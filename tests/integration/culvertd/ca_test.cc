@@ -2,8 +2,11 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <memory>
+#include <vector>
 
 #include "common/rpc/ca_client.h"
 #include "common/tls/authority.h"
@@ -131,11 +134,74 @@ TEST_F(Ca, FilesAreWhatTheyShouldBe) {
 TEST_F(Ca, APortThatIsTakenIsSaidInOneLine) {
   ASSERT_TRUE(start());
   const pid_t first = std::exchange(pid, -1);
+  data = "other-data";
 
   EXPECT_FALSE(start());
   EXPECT_EQ(exit_code, 1);
   EXPECT_THAT(log(), HasSubstr("culvertd: listening on 127.0.0.1:" + std::to_string(port)));
   pid = first;
+}
+
+TEST_F(Ca, ADataFolderIsOneProgramsAtATime) {
+  ASSERT_TRUE(start());
+  const pid_t first = std::exchange(pid, -1);
+
+  EXPECT_FALSE(start());
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(log(), HasSubstr("/data is another culvertd's"));
+  pid = first;
+}
+
+TEST_F(Ca, ATokenFileMovedInReadableForAllCountsOnceItsModeIsMended) {
+  write("a.yaml", pod("a", "n1", "10.0.0.1"));
+  ASSERT_TRUE(start());
+  EXPECT_TRUE(sign(kToken1, kWeb).ended.ok());
+
+  write("../tokens.yaml", "token-of-the-new-node n1\n");
+  std::filesystem::rename(folder + "/tokens.yaml", folder + "/tokens");
+  chmod("tokens", 0644);
+  until([&] { return log().contains("the last good tokens stay in force"); }, "the refusal");
+  EXPECT_TRUE(sign(kToken1, kWeb).ended.ok());
+  chmod("tokens", 0600);
+  until([&] { return log().contains("read the tokens again"); }, "the new tokens");
+
+  EXPECT_EQ(sign(kToken1, kWeb).ended.code, 16);
+  EXPECT_TRUE(sign("token-of-the-new-node", kWeb).ended.ok());
+}
+
+TEST_F(Ca, AnEmptiedTokenFileChangesNothingAndOneOfCommentsRevokesAll) {
+  write("a.yaml", pod("a", "n1", "10.0.0.1"));
+  ASSERT_TRUE(start());
+  const auto rewrite = [&](const char* text) {
+    std::FILE* file = std::fopen((folder + "/tokens").c_str(), "w");
+    std::fputs(text, file);
+    std::fclose(file);
+  };
+
+  rewrite("");
+  until([&] { return log().contains("tokens is empty"); }, "the error line");
+  EXPECT_TRUE(sign(kToken1, kWeb).ended.ok());
+  rewrite("# nobody\n");
+  until([&] { return log().contains("nobody may connect"); }, "the warning");
+
+  EXPECT_EQ(sign(kToken1, kWeb).ended.code, 16);
+}
+
+TEST_F(Ca, OneTokenCannotHoldAllCalls) {
+  ASSERT_TRUE(start());
+  std::vector<std::unique_ptr<Subscriber>> many;
+  for (int i = 0; i < 40; ++i) {
+    many.push_back(connect());
+    many.back()->subscribe("type.googleapis.com/istio.workload.Address");
+  }
+  const auto refused = [&] { return std::ranges::count_if(many, [](const auto& one) { return one->ended.has_value(); }); };
+
+  until([&] { return refused() == 8; }, "the refusals");
+
+  auto other = connect(kToken2);
+  other->subscribe("type.googleapis.com/istio.workload.Address");
+  until([&] { return !other->responses.empty(); }, "another node's answer");
+  EXPECT_EQ(refused(), 8);
 }
 
 }  // namespace

@@ -165,6 +165,33 @@ TEST_F(Discovery, APolicyThatCannotBeReadAndHasNoPredecessorDenies) {
   until([&] { return policies(*client).empty(); }, "the end of the denial");
 }
 
+TEST_F(Discovery, APolicyThatCannotSayWhereItIsDeniesEverywhere) {
+  ASSERT_TRUE(start());
+  auto client = subscribed();
+
+  write("p.yaml", "apiVersion: security.istio.io/v1\nkind: AuthorizationPolcy\nspec: {action: DENY, rules: [{}]}\n");
+  until([&] { return policies(*client).contains("istio-system/policy_invalid"); }, "the denial");
+
+  const auto denial = xds::decode_policy(policies(*client).at("istio-system/policy_invalid").value);
+  ASSERT_TRUE(denial) << denial.error().text;
+  EXPECT_EQ(denial->scope, model::Policy::Scope::kGlobal);
+  EXPECT_EQ(denial->invalid, "cannot be read: AuthorizationPolicy p.yaml:1");
+  EXPECT_THAT(log(), HasSubstr("p.yaml:1: unknown kind \"AuthorizationPolcy\" (did you mean AuthorizationPolicy?)"));
+  EXPECT_THAT(log(), HasSubstr("the whole mesh, since its namespace cannot be read either, are DENIED (policy_invalid)"));
+
+  remove("p.yaml");
+  until([&] { return policies(*client).empty(); }, "the end of the denial");
+}
+
+TEST_F(Discovery, BeginsOnlyWhenItCanReadEverything) {
+  write("a.yaml", std::string((16 << 20) + 1, '#'));
+
+  EXPECT_FALSE(start());
+
+  EXPECT_EQ(exit_code, 1);
+  EXPECT_THAT(log(), HasSubstr("a.yaml: larger than 16 MiB (split it)"));
+}
+
 TEST_F(Discovery, NonsenseInTheFolderBreaksNothing) {
   write("a.yaml", pod("a", "n1", "10.0.0.1"));
   ASSERT_TRUE(start());

@@ -132,7 +132,7 @@ bool CulvertdTest::start() {
                                           "--config-dir",
                                           folder + "/config",
                                           "--data-dir",
-                                          folder + "/data",
+                                          folder + "/" + data,
                                           "--tokens",
                                           folder + "/tokens",
                                           "--address",

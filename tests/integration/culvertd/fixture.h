@@ -75,6 +75,7 @@ struct CulvertdTest : ::testing::Test {
   Signed sign(const std::string& token, const std::string& identity, long seconds = 0);
 
   std::string folder;
+  std::string data = "data";  // in it: --data-dir
   int port = 0, metrics_port = 0, debug_port = 0;
   pid_t pid = -1;
   int exit_code = -1;
