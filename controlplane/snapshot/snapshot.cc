@@ -25,21 +25,17 @@ const Resource* Table::find(std::string_view name) const {
 }
 
 void Table::after(Epoch epoch, const Visit& visit) const {
-  for (auto entry = log_.upper_bound(epoch); entry != log_.end(); ++entry) {
-    visit(entry->second.name, entry->second.removed ? nullptr : find(entry->second.name));
+  for (auto entry = log_.lower_bound({epoch + 1, ""}); entry != log_.end(); ++entry) {
+    const std::string& name = entry->first.second;
+    visit(name, entry->second ? nullptr : find(name));
   }
 }
 
 // Moves the name's entry to `epoch`.
 void Table::log(const std::string& name, Epoch epoch, bool removed) {
-  const auto held = resources_.find(name);
-  const auto gone = removed_.find(name);
-  if (held != resources_.end() || gone != removed_.end()) {
-    const auto [first, last] = log_.equal_range(held != resources_.end() ? held->second.epoch : gone->second);
-    const auto found = std::find_if(first, last, [&](const auto& entry) { return entry.second.name == name; });
-    if (found != last) log_.erase(found);
-  }
-  log_.emplace(epoch, Entry{name, removed});
+  if (const auto held = resources_.find(name); held != resources_.end()) log_.erase({held->second.epoch, name});
+  if (const auto gone = removed_.find(name); gone != removed_.end()) log_.erase({gone->second, name});
+  log_[{epoch, name}] = removed;
   (removed ? newest_removal_ : newest_put_) = epoch;
 }
 
@@ -64,8 +60,8 @@ bool Table::remove(const std::string& name, Epoch epoch) {
 
 void Table::forget_removals(Epoch epoch) {
   if (removed_.empty()) return;
-  for (auto entry = log_.begin(); entry != log_.end() && entry->first <= epoch;) {
-    entry = entry->second.removed ? log_.erase(entry) : std::next(entry);
+  for (auto entry = log_.begin(); entry != log_.end() && entry->first.first <= epoch;) {
+    entry = entry->second ? log_.erase(entry) : std::next(entry);
   }
   std::erase_if(removed_, [epoch](const auto& entry) { return entry.second <= epoch; });
 }

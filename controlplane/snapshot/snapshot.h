@@ -13,6 +13,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/derive/deriver.h"
@@ -52,14 +53,10 @@ class Table {
   void forget_removals(Epoch epoch);
 
  private:
-  struct Entry {
-    std::string name;
-    bool removed = false;
-  };
   void log(const std::string& name, Epoch epoch, bool removed);
 
   std::map<std::string, Resource, std::less<>> resources_;
-  std::multimap<Epoch, Entry> log_;                    // one entry a name
+  std::map<std::pair<Epoch, std::string>, bool> log_;  // one entry a name; true: it is gone
   std::map<std::string, Epoch, std::less<>> removed_;  // names that are gone, while somebody may not know
   Epoch newest_put_ = 0;
   Epoch newest_removal_ = 0;

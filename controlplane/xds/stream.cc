@@ -66,7 +66,7 @@ bool Stream::has_puts(Type type, const Snapshot& snapshot) const {
 
 bool Stream::has_removals(Type type, const Snapshot& snapshot) const {
   const Channel& channel = at(type);
-  return channel.progress.subscribed && snapshot.table(type).newest_removal() > channel.removals_sent;
+  return channel.progress.subscribed && (!channel.gone.empty() || snapshot.table(type).newest_removal() > channel.removals_sent);
 }
 
 bool Stream::addresses_sent(const Snapshot& snapshot) const {
@@ -84,7 +84,7 @@ void Stream::collect_first(Channel& channel, const Table& table, Push& push) con
   }
   for (const auto& [name, version] : channel.held) {
     const Resource* resource = table.find(name);
-    if (!resource) push.removed.push_back(name);
+    if (!resource) (push.type == Type::kAuthorization ? channel.gone : push.removed).push_back(name);
     if (channel.wildcard) continue;
     channel.names.insert(name);
     if (resource && resource->version == version) {
@@ -108,14 +108,19 @@ void Stream::collect_changes(Channel& channel, const Table& table, bool puts, bo
     }
     if (!resource && removals) push.removed.push_back(name);
   });
+  if (!removals) return;
+  for (std::string& name : std::exchange(channel.gone, {})) {
+    if (!table.find(name)) push.removed.push_back(std::move(name));
+  }
 }
 
 void Stream::collect_fresh(Channel& channel, const Table& table, Push& push) const {
+  const std::set<std::string, std::less<>> said(push.removed.begin(), push.removed.end());
   for (const std::string& name : channel.fresh) {
     const Resource* resource = table.find(name);
     if (resource) {
       push.resources.push_back(resource->encoded);
-    } else if (!std::ranges::contains(push.removed, name)) {
+    } else if (!said.contains(name)) {
       push.removed.push_back(name);
     }
   }

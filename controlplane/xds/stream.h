@@ -3,7 +3,7 @@
 //
 // Per type at most one response is under way; what changes meanwhile is in the next one, so that a slow node costs one response of memory and
 // delays nobody else. The nonce carries the epoch. Order: a policy goes out before the workloads that name it, and its removal after the workloads
-// that no longer do. A subscriber that held resources before it connected gets only what differs. Names asked for by a subscriber that does not
+// that no longer do. A subscriber that held resources before it connected gets only what differs, in the same order. Names asked for by a subscriber that does not
 // want all ("on demand") are answered even when they do not exist: as removed.
 
 #include <cstdint>
@@ -63,7 +63,8 @@ class Stream {
     std::set<std::string, std::less<>> names;  // on demand: what it asked for
     std::set<std::string, std::less<>> fresh;  // of these, not answered yet
     Epoch removals_sent = 0;
-    std::string nonce;  // of the response under way
+    std::vector<std::string> gone;  // policies that the client brought along and that are no more: told after the workloads
+    std::string nonce;              // of the response under way
     Epoch nonce_epoch = 0;
   };
 

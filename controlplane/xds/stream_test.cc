@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <random>
 #include <set>
 
@@ -177,6 +178,57 @@ TEST_F(StreamTest, ARemovedPolicyGoesAfterTheWorkloadsThatNamedIt) {
 
   answer(Type::kAddress, nonce[Type::kAddress]);
   EXPECT_THAT(poll(), ElementsAre("WDS +a", "WADS -shop/p"));
+}
+
+TEST_F(StreamTest, APolicyThatIsGoneWhenAClientComesBackGoesAfterTheWorkloadsToo) {
+  change({workload("a")}, {policy("p")});
+  xds::Request policies = ask(Type::kAuthorization);
+  policies.initial_versions = {{"shop/p", version(Type::kAuthorization, "shop/p")}, {"shop/gone", "1"}, {"shop/back", "1"}};
+  xds::Request addresses = ask(Type::kAddress);
+  addresses.initial_versions = {{"a", "that named shop/gone"}};
+
+  stream.receive(policies);
+  EXPECT_THAT(poll(), ElementsAre("WADS"));
+  stream.receive(addresses);
+  EXPECT_THAT(poll(), ElementsAre("WDS +a"));
+  change({}, {policy("back")});
+  acknowledge_all();
+
+  EXPECT_THAT(poll(), ElementsAre("WADS +shop/back -shop/gone"));
+  acknowledge_all();
+  EXPECT_TRUE(stream.current(snapshot));
+}
+
+TEST_F(StreamTest, ARefusedPolicyDoesNotHoldUpTheWorkloads) {
+  stream.receive(ask(Type::kAddress));
+  stream.receive(ask(Type::kAuthorization));
+  poll();
+  acknowledge_all();
+  change({}, {policy("p")});
+  EXPECT_THAT(poll(), ElementsAre("WADS +shop/p"));
+  change({workload("a", {"shop/q"})}, {policy("q")});
+  EXPECT_THAT(poll(), IsEmpty());
+
+  EXPECT_EQ(answer(Type::kAuthorization, nonce[Type::kAuthorization], "shop/p: no thanks"), What::kNack);
+
+  EXPECT_THAT(poll(), ElementsAre("WADS +shop/q", "WDS +a"));
+}
+
+TEST_F(StreamTest, ManyNamesOnDemandAreCheap) {
+  xds::Request request = ask(Type::kAddress);
+  request.unsubscribe = {"*"};
+  for (int i = 0; i < 50'000; ++i) {
+    request.subscribe.push_back("n" + std::to_string(i));
+    request.initial_versions["n" + std::to_string(i)] = "1";
+  }
+  const auto before = std::chrono::steady_clock::now();
+  stream.receive(request);
+
+  const auto pushes = stream.poll(snapshot);
+
+  ASSERT_EQ(pushes.size(), 1U);
+  EXPECT_EQ(pushes[0].removed.size(), 50'000U);
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));  // a linear search in each took minutes
 }
 
 TEST_F(StreamTest, OnDemandSendsOnlyWhatIsAskedForAndSaysWhatIsNotThere) {
