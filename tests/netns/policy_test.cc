@@ -142,6 +142,25 @@ TEST_P(Policy, AMistakeKeepsTheLastGoodVersionInForce) {
   EXPECT_FALSE(reaches(*other));
 }
 
+TEST_P(Policy, OneThatCannotBeReadAndHasNoGoodVersionClosesUntilItIsCorrectedOrRemoved) {
+  auto broken = allow("client");
+  broken.replace(broken.find("principals"), 10, "principles");
+  const auto closed = [] { return !reaches(*client) && !reaches(*other); };
+
+  apply("policy.yaml", broken, *client);
+  EXPECT_TRUE(eventually(closed));
+  EXPECT_THAT(world->node("node2").ztunnel_logs(),
+              HasSubstr("policy_invalid cannot be read: cannot be read: AuthorizationPolicy "));
+  world->write("policy.yaml", allow("client"));
+  EXPECT_TRUE(eventually([] { return reaches(*client) && !reaches(*other); })) << "once it is corrected";
+
+  world->write("policy.yaml", "# nothing\n");
+  EXPECT_TRUE(eventually([] { return reaches(*other); }));
+  apply("policy.yaml", broken, *other);
+  world->write("policy.yaml", "# nothing\n");
+  EXPECT_TRUE(eventually([] { return reaches(*client) && reaches(*other); })) << "once it is gone";
+}
+
 // Everything that a pod outside sees of the network while it speaks with another: the same system calls with the same results as in a world
 // that has no mesh at all.
 TEST_P(Policy, APodOutsideNeverNoticesUs) {
