@@ -79,14 +79,20 @@ void Engine::put_headers(std::uint32_t id, std::span<const http::HeaderField> he
   }
 }
 
-void Engine::put_goaway(ErrorCode code, std::string_view text) {
+void Engine::put_goaway(std::uint32_t last, ErrorCode code, std::string_view text) {
   std::vector<std::byte> payload;
-  goaway_id_ = std::min(goaway_id_, last_peer_id_);
-  append_u32(payload, goaway_id_);
+  append_u32(payload, last);
   append_u32(payload, static_cast<std::uint32_t>(code));
   const auto debug = std::as_bytes(std::span(text));
   payload.insert(payload.end(), debug.begin(), debug.end());
   put({.type = FrameType::kGoaway}, payload);
+}
+
+void Engine::put_ping(std::uint64_t payload) {
+  std::vector<std::byte> bytes;
+  append_u32(bytes, static_cast<std::uint32_t>(payload >> 32));
+  append_u32(bytes, static_cast<std::uint32_t>(payload));
+  put({.type = FrameType::kPing}, bytes);
 }
 
 void Engine::put_window_update(std::uint32_t id, std::uint32_t bytes) {
@@ -98,7 +104,7 @@ void Engine::put_window_update(std::uint32_t id, std::uint32_t bytes) {
 // --- streams -----------------------------------------------------------------------------------------------------
 
 std::uint32_t Engine::open_room() const {
-  if (role_ != Role::kClient || failed_ || draining_ || peer_goaway_ || next_id_ > kMaxWindow - 2) return 0;
+  if (role_ != Role::kClient || failed_ || draining() || next_id_ > kMaxWindow - 2) return 0;
   const auto most = std::min(options_.pool_streams, peer_max_streams_);
   return most > streams_.size() ? most - static_cast<std::uint32_t>(streams_.size()) : 0;
 }
@@ -136,7 +142,7 @@ void Engine::close_if_done(std::uint32_t id) {
 void Engine::erase(std::uint32_t id) {
   const auto found = streams_.find(id);
   if (found == streams_.end()) return;
-  grown_ -= found->second.window_size - options_.stream_window;
+  grown_ -= std::int64_t{found->second.window_size} - options_.stream_window;
   streams_.erase(found);
 }
 
@@ -165,13 +171,15 @@ std::size_t Engine::window_of(std::uint32_t id) const {
   return found == streams_.end() ? 0 : static_cast<std::size_t>(std::max<std::int64_t>(0, found->second.receive_window));
 }
 
-void Engine::consumed(std::uint32_t id, std::size_t bytes) {
+void Engine::consumed(std::uint32_t id, std::size_t bytes, bool frugal) {
   const auto found = streams_.find(id);
   if (found == streams_.end() || found->second.remote_end) return;
   Stream& stream = found->second;
   stream.to_credit += static_cast<std::uint32_t>(bytes);
   if (stream.to_credit < stream.window_size / 2) return;
-  grow(id, stream);
+  if (frugal) shrink(stream);
+  else grow(id, stream);
+  if (stream.to_credit == 0) return;
   put_window_update(id, stream.to_credit);
   stream.receive_window += stream.to_credit;
   stream.to_credit = 0;
@@ -183,12 +191,22 @@ void Engine::grow(std::uint32_t id, Stream& stream) {
   const bool used_up = stream.receive_window < stream.window_size / 4;
   const bool all_taken = stream.receive_window + stream.to_credit + static_cast<std::int64_t>(under_way) == stream.window_size;
   if (!used_up || !all_taken) return;
-  const auto more =
-      std::min({stream.window_size, options_.stream_window_cap - std::min(options_.stream_window_cap, stream.window_size),
-                options_.window_budget - std::min(options_.window_budget, grown_)});
-  stream.window_size += more;
-  stream.to_credit += more;
+  const std::int64_t more =
+      std::min({std::int64_t{stream.window_size}, std::int64_t{options_.stream_window_cap} - stream.window_size,
+                std::int64_t{options_.window_budget} - grown_});
+  if (more <= 0) return;
+  stream.window_size += static_cast<std::uint32_t>(more);
+  stream.to_credit += static_cast<std::uint32_t>(more);
   grown_ += more;
+}
+
+// Of what the reader has taken, only what the floor leaves is given back.
+void Engine::shrink(Stream& stream) {
+  const auto floor = std::min(options_.stream_window_floor, stream.window_size);
+  const auto less = std::min(stream.window_size - floor, stream.to_credit);
+  stream.window_size -= less;
+  stream.to_credit -= less;
+  grown_ -= less;
 }
 
 void Engine::reset(std::uint32_t id, ErrorCode code) {
@@ -199,17 +217,23 @@ void Engine::reset(std::uint32_t id, ErrorCode code) {
   put({.type = FrameType::kReset, .stream = id}, payload);
 }
 
-void Engine::ping(std::uint64_t payload) {
-  std::vector<std::byte> bytes;
-  append_u32(bytes, static_cast<std::uint32_t>(payload >> 32));
-  append_u32(bytes, static_cast<std::uint32_t>(payload));
-  put({.type = FrameType::kPing}, bytes);
+void Engine::ping() {
+  pinged_ = true;
+  put_ping(kPing);
 }
 
 void Engine::drain() {
-  if (draining_ || failed_) return;
-  draining_ = true;
-  put_goaway(ErrorCode::kNoError, "");
+  if (role_ == Role::kClient) return last_call();
+  if (drain_ != Drain::kNo || failed_) return;
+  drain_ = Drain::kAsked;
+  put_goaway(kMaxWindow, ErrorCode::kNoError);
+  put_ping(kDrainPing);
+}
+
+void Engine::last_call() {
+  if (drain_ == Drain::kDone || failed_) return;
+  drain_ = Drain::kDone;
+  put_goaway(last_peer_id_, ErrorCode::kNoError);
 }
 
 void Engine::credit_connection() {

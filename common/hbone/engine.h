@@ -7,7 +7,8 @@
 // Flow control:
 //   connection  practically unlimited (2^31-1) and credited on receipt: a stalled reader stops nobody else
 //   stream      `stream_window` bytes, given back by consumed() as the reader takes them; doubled up to `stream_window_cap` for a
-//               reader that keeps up, as long as the connection's `window_budget` for such growth lasts
+//               reader that keeps up, as long as the connection's `window_budget` for such growth lasts; given back only in part,
+//               down to `stream_window_floor`, while the owner is short of memory
 //
 // Nothing that a peer sends aborts: a broken stream is reset, a broken or flooding connection ends with kFailed after a GOAWAY.
 // One thread; the clock comes from outside (set_now).
@@ -33,6 +34,7 @@ struct EngineOptions {
   std::uint32_t pool_streams = 100;                   // what a client uses at most, if its peer allows as many
   std::uint32_t stream_window = 256 * 1024;           // advertised for a new stream
   std::uint32_t stream_window_cap = 4 * 1024 * 1024;  // what a stream may grow to
+  std::uint32_t stream_window_floor = 64 * 1024;      // what it may shrink to
   std::uint32_t window_budget = 32 * 1024 * 1024;     // sum of all growth on one connection
   std::uint32_t max_frame = 1024 * 1024;              // advertised SETTINGS_MAX_FRAME_SIZE
   std::uint32_t max_header_list = 64 * 1024;          // 16 KiB for clients
@@ -47,6 +49,7 @@ struct Event {
     kReset,     // the peer ended the stream at once with `code`, or broke a rule on it; the stream is gone
     kRoom,      // the send window of the stream opened; stream 0: of every stream (connection window, new settings)
     kPong,      // the answer to ping()
+    kDrained,   // server: the peer knows that we take no more streams: drained()
     kGoaway,    // the peer takes no stream past `stream`; it will close when the others are done
     kFailed,    // the connection is over: `error` says why; output() holds our GOAWAY
   };
@@ -88,17 +91,21 @@ class Engine {
   std::size_t max_data() const { return peer_max_frame_; }  // the most in one frame
   // The header of a DATA frame of `length` <= min(sendable(stream), max_data()) bytes; the owner sends it and then the bytes.
   FrameHeaderBytes data(std::uint32_t stream, std::size_t length, bool end);
-  // The reader took `bytes` of what kData brought: credit them.
-  void consumed(std::uint32_t stream, std::size_t bytes);
+  // The reader took `bytes` of what kData brought: credit them. `frugal`: less than that, memory is short.
+  void consumed(std::uint32_t stream, std::size_t bytes, bool frugal = false);
   // Ends a stream at once; without effect on one that is gone.
   void reset(std::uint32_t stream, ErrorCode code);
-  void ping(std::uint64_t payload);
-  // No new streams: the ones that live may finish. A client just stops opening, a server refuses later ones.
+  void ping();
+  // No new streams: the ones that live may finish. A client just stops opening. A server says GOAWAY twice (RFC 9113 §6.8): the first
+  // names no stream and asks with a PING; what the peer sent before it heard of that is served. The peer's answer, or last_call(),
+  // brings the second, and later streams are refused.
   void drain();
+  void last_call();
 
   bool failed() const { return failed_; }
   bool greeted() const { return settings_seen_; }  // the peer has sent its SETTINGS
-  bool draining() const { return draining_ || peer_goaway_; }
+  bool draining() const { return drain_ != Drain::kNo || peer_goaway_; }
+  bool drained() const { return drain_ == Drain::kDone || peer_goaway_; }  // no stream will be added to those that live
   bool knows(std::uint32_t stream) const { return streams_.contains(stream); }
   std::size_t stream_count() const { return streams_.size(); }
   std::size_t window_of(std::uint32_t stream) const;  // what the peer may send before we credit more; for tests and bounds
@@ -122,6 +129,9 @@ class Engine {
     bool spend(Clock::time_point now);
   };
 
+  enum class Drain : std::uint8_t { kNo, kAsked, kDone };
+  static constexpr std::uint64_t kPing = 0x63756c7665727401, kDrainPing = 0x63756c7665727402;  // "culvert", and which it is
+
   // Reading (engine_read.cc). A step that brought nothing to tell returns no event.
   using Step = std::optional<Event>;
   Event fail(ErrorCode code, std::string text);
@@ -141,6 +151,7 @@ class Engine {
   Step on_trailers(std::uint32_t id);
   Step on_settings(std::span<const std::byte> payload);
   Step apply_setting(Setting id, std::uint32_t value);
+  Step shift_windows(std::int64_t change);
   Step on_ping(std::span<const std::byte> payload);
   Step on_goaway(std::span<const std::byte> payload);
   Step on_window_update(std::span<const std::byte> payload);
@@ -153,11 +164,13 @@ class Engine {
   void close_if_done(std::uint32_t id);
   void erase(std::uint32_t id);
   void grow(std::uint32_t id, Stream& stream);
+  void shrink(Stream& stream);
   void credit_connection();
   void put(const FrameHeader& header, std::span<const std::byte> payload = {});
   void put_headers(std::uint32_t id, std::span<const http::HeaderField> headers, bool end);
   void put_settings();
-  void put_goaway(ErrorCode code, std::string_view text);
+  void put_goaway(std::uint32_t last, ErrorCode code, std::string_view text = {});
+  void put_ping(std::uint64_t payload);
   void put_window_update(std::uint32_t id, std::uint32_t bytes);
 
   const Role role_;
@@ -189,11 +202,11 @@ class Engine {
   std::uint32_t peer_initial_window_ = kDefaultWindow;
   std::uint32_t peer_max_frame_ = kDefaultMaxFrame;
   std::uint32_t peer_max_streams_;
-  std::uint32_t next_id_ = 1;             // client: of the next stream
-  std::uint32_t last_peer_id_ = 0;        // server: the highest stream the peer opened
-  std::uint32_t goaway_id_ = kMaxWindow;  // server: the highest stream that GOAWAY said we serve
-  std::uint32_t grown_ = 0;               // of window_budget
-  bool draining_ = false;
+  std::uint32_t next_id_ = 1;       // client: of the next stream
+  std::uint32_t last_peer_id_ = 0;  // server: the highest stream the peer opened
+  std::int64_t grown_ = 0;          // of window_budget; streams that shrank count against it
+  Drain drain_ = Drain::kNo;
+  bool pinged_ = false;  // ping() is not answered yet
   bool peer_goaway_ = false;
   bool failed_ = false;
   Budget noise_;

@@ -1,6 +1,7 @@
 // What the peer says, frame by frame.
 #include <algorithm>
 #include <format>
+#include <utility>
 
 #include "common/base/check.h"
 #include "common/hbone/engine.h"
@@ -10,6 +11,8 @@ namespace {
 
 constexpr std::size_t kMaxControlPayload = 64 * 1024;  // of a frame that is gathered whole, except header blocks
 constexpr unsigned kMaxBlockFrames = 32;               // HEADERS and CONTINUATION of one header block
+constexpr std::size_t kSetting = 6;                    // bytes of one setting
+constexpr std::size_t kMostSettings = 32;              // in one frame; HTTP/2 defines six
 
 bool forbidden(std::string_view name, std::string_view value) {
   static constexpr std::string_view kNames[] = {"connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"};
@@ -76,7 +79,7 @@ Event Engine::next(std::span<const std::byte>& input) {
 }
 
 Event Engine::fail(ErrorCode code, std::string text) {
-  put_goaway(code, text);
+  put_goaway(last_peer_id_, code, text);
   failed_ = true;
   streams_.clear();
   return {.kind = Event::Kind::kFailed,
@@ -289,7 +292,7 @@ Engine::Step Engine::on_header_block() {
 }
 
 Engine::Step Engine::on_request(std::uint32_t id, http::HpackDecoder::Decoded decoded) {
-  const bool full = draining_ || streams_.size() >= options_.max_streams;
+  const bool full = drain_ == Drain::kDone || streams_.size() >= options_.max_streams;
   last_peer_id_ = id;
   add_stream(id);
   if (full) {
@@ -329,11 +332,14 @@ Engine::Step Engine::on_settings(std::span<const std::byte> payload) {
     if (!payload.empty()) return fail(ErrorCode::kFrameSizeError, "a SETTINGS acknowledgement with content");
     return noise("SETTINGS acknowledgements");
   }
-  if (payload.size() % 6 != 0) return fail(ErrorCode::kFrameSizeError, "SETTINGS of a broken length");
+  if (payload.size() % kSetting != 0) return fail(ErrorCode::kFrameSizeError, "SETTINGS of a broken length");
+  if (payload.size() > kMostSettings * kSetting) return fail(ErrorCode::kEnhanceYourCalm, "SETTINGS with too many of them");
   settings_seen_ = true;
   if (auto failed = noise("SETTINGS")) return failed;
-  for (; !payload.empty(); payload = payload.subspan(6))
+  const auto before = peer_initial_window_;
+  for (; !payload.empty(); payload = payload.subspan(kSetting))
     if (auto failed = apply_setting(static_cast<Setting>(read_u16(payload)), read_u32(payload.subspan(2)))) return failed;
+  if (auto failed = shift_windows(static_cast<std::int64_t>(peer_initial_window_) - before)) return failed;
   put({.type = FrameType::kSettings, .flags = kAck});
   return Event{.kind = Event::Kind::kRoom};
 }
@@ -345,16 +351,10 @@ Engine::Step Engine::apply_setting(Setting id, std::uint32_t value) {
       if (value > 1 || (role_ == Role::kClient && value != 0)) return fail(ErrorCode::kProtocolError, "ENABLE_PUSH out of range");
       break;
     case Setting::kMaxConcurrentStreams: peer_max_streams_ = value; break;
-    case Setting::kInitialWindowSize: {
+    case Setting::kInitialWindowSize:
       if (value > kMaxWindow) return fail(ErrorCode::kFlowControlError, "INITIAL_WINDOW_SIZE out of range");
-      const auto change = static_cast<std::int64_t>(value) - peer_initial_window_;
       peer_initial_window_ = value;
-      for (auto& [stream_id, stream] : streams_) {
-        stream.send_window += change;
-        if (stream.send_window > kMaxWindow) return fail(ErrorCode::kFlowControlError, "INITIAL_WINDOW_SIZE overflows a window");
-      }
       break;
-    }
     case Setting::kMaxFrameSize:
       if (value < kDefaultMaxFrame || value > kLargestFrame)
         return fail(ErrorCode::kProtocolError, "MAX_FRAME_SIZE out of range");
@@ -365,10 +365,28 @@ Engine::Step Engine::apply_setting(Setting id, std::uint32_t value) {
   return std::nullopt;
 }
 
+// Once a frame, with the last word of it: a peer that repeats the setting must not make us walk over all streams each time.
+Engine::Step Engine::shift_windows(std::int64_t change) {
+  if (change == 0) return std::nullopt;
+  for (auto& [id, stream] : streams_) {
+    stream.send_window += change;
+    if (stream.send_window > kMaxWindow) return fail(ErrorCode::kFlowControlError, "INITIAL_WINDOW_SIZE overflows a window");
+  }
+  return std::nullopt;
+}
+
 Engine::Step Engine::on_ping(std::span<const std::byte> payload) {
   if (payload.size() != 8) return fail(ErrorCode::kFrameSizeError, "PING of a wrong length");
   if (frame_.stream != 0) return fail(ErrorCode::kProtocolError, "PING on a stream");
-  if (frame_.has(kAck)) return Event{.kind = Event::Kind::kPong};
+  if (frame_.has(kAck)) {
+    const std::uint64_t about = std::uint64_t{read_u32(payload)} << 32 | read_u32(payload.subspan(4));
+    if (about == kDrainPing && drain_ == Drain::kAsked) {
+      last_call();
+      return Event{.kind = Event::Kind::kDrained};
+    }
+    if (about == kPing && std::exchange(pinged_, false)) return Event{.kind = Event::Kind::kPong};
+    return noise("answers to no PING");
+  }
   put({.type = FrameType::kPing, .flags = kAck}, payload);
   return noise("PING");
 }
@@ -376,7 +394,8 @@ Engine::Step Engine::on_ping(std::span<const std::byte> payload) {
 Engine::Step Engine::on_goaway(std::span<const std::byte> payload) {
   if (payload.size() < 8) return fail(ErrorCode::kFrameSizeError, "GOAWAY of a wrong length");
   if (frame_.stream != 0) return fail(ErrorCode::kProtocolError, "GOAWAY on a stream");
-  peer_goaway_ = true;
+  if (std::exchange(peer_goaway_, true))
+    if (auto failed = noise("GOAWAY")) return failed;
   return Event{.kind = Event::Kind::kGoaway,
                .stream = read_u32(payload) & kMaxWindow,
                .code = static_cast<ErrorCode>(read_u32(payload.subspan(4)))};

@@ -63,6 +63,7 @@ std::string read(Engine& engine, std::span<const std::byte> input) {
       case Kind::kReset: line(std::format("reset{}={}", event.stream, name(event.code))); break;
       case Kind::kRoom: line(std::format("room{}", event.stream)); break;
       case Kind::kPong: line("pong"); break;
+      case Kind::kDrained: line("drained"); break;
       case Kind::kGoaway: line(std::format("goaway{}={}", event.stream, name(event.code))); break;
       case Kind::kFailed: line(std::format("failed={}", name(event.code))); break;
     }
@@ -219,6 +220,22 @@ TEST(Engine, DoesNotGrowTheWindowOfASlowReader) {
   EXPECT_EQ(server.engine.window_of(1), 500u);
 }
 
+TEST(Engine, GivesBackLessWhileMemoryIsShort) {
+  Server server({.stream_window = 1000, .stream_window_cap = 4000, .stream_window_floor = 400});
+  const auto take = [&](bool frugal) {
+    const auto size = server.engine.window_of(1);
+    read(server.engine, frame(FrameType::kData, 0, 1, Bytes(size)));
+    server.engine.consumed(1, size, frugal);
+    return server.engine.window_of(1);
+  };
+  server.request(1);
+
+  EXPECT_EQ(take(false), 2000u);
+  EXPECT_EQ(take(true), 400u);
+  EXPECT_EQ(take(true), 400u);
+  EXPECT_EQ(take(false), 800u);
+}
+
 TEST(Engine, CreditsTheConnectionOnReceiptWhateverItsReadersDo) {
   Server server({.stream_window = 1u << 30, .stream_window_cap = 1u << 30});
   server.request(1);
@@ -255,6 +272,18 @@ TEST(Engine, SendsNoMoreThanTheWindowsAllow) {
   EXPECT_EQ(read(client.engine, frame(FrameType::kWindowUpdate, 0, 1, u32(3))), "room1");
 }
 
+TEST(Engine, AppliesTheLastWordOfEachSettings) {
+  Client client({}, setting(Setting::kInitialWindowSize, 10));
+  read(client.engine, frame(FrameType::kWindowUpdate, 0, 1, u32(5)));
+
+  const auto log = read(client.engine, frame(FrameType::kSettings, 0, 0,
+                                             setting(Setting::kInitialWindowSize, kMaxWindow) +  // alone, it would be too much
+                                                 setting(Setting::kInitialWindowSize, 30)));
+
+  EXPECT_EQ(log, "room0");
+  EXPECT_EQ(client.engine.sendable(1), 35u);
+}
+
 TEST(Engine, SharesTheConnectionWindowAmongStreams) {
   Client client({}, setting(Setting::kInitialWindowSize, 100'000));
   const auto second = *client.engine.open(kConnect);
@@ -289,16 +318,51 @@ TEST(Engine, RefusesStreamsBeyondItsOwnLimit) {
   EXPECT_EQ(server.request(7), "request7");
 }
 
-TEST(Engine, DrainsWithGoawayAndFinishesWhatLives) {
+// What our engine's last PING asked, answered.
+Bytes answer_to(Engine& engine) {
+  const auto& out = engine.output();
+  return frame(FrameType::kPing, kAck, 0, Bytes(out.end() - 8, out.end()));
+}
+
+TEST(Engine, DrainsWithTwoGoawaysAndFinishesWhatLives) {
   Server server;
   server.request(1);
 
   server.engine.drain();
-  EXPECT_EQ(server.request(3), "");
+  const Bytes answer = answer_to(server.engine);
+  EXPECT_EQ(said(server.engine), "GOAWAY0=2147483647,NO_ERROR PING0");
+  EXPECT_TRUE(server.engine.draining());
+  EXPECT_EQ(server.request(3), "request3");  // was on its way
+  EXPECT_FALSE(server.engine.drained());
+  EXPECT_EQ(read(server.engine, answer), "drained");
 
-  EXPECT_EQ(said(server.engine), "GOAWAY0=1,NO_ERROR RST3=REFUSED_STREAM");
-  EXPECT_EQ(read(server.engine, frame(FrameType::kReset, 0, 3, u32(8))), "");
+  EXPECT_EQ(said(server.engine), "GOAWAY0=3,NO_ERROR");
+  EXPECT_EQ(server.request(5), "");
+  EXPECT_EQ(said(server.engine), "RST5=REFUSED_STREAM");
+  EXPECT_EQ(read(server.engine, frame(FrameType::kReset, 0, 5, u32(8))), "");
   EXPECT_EQ(read(server.engine, frame(FrameType::kData, kEndStream, 1, bytes("rest"))), "data1=rest.");
+}
+
+TEST(Engine, SaysTheLastGoawayAlsoToAPeerThatAnswersNothing) {
+  Server server;
+  server.request(1);
+  server.engine.drain();
+  server.engine.output().clear();
+
+  server.engine.last_call();
+
+  EXPECT_EQ(said(server.engine), "GOAWAY0=1,NO_ERROR");
+  EXPECT_TRUE(server.engine.drained());
+}
+
+TEST(Engine, KnowsTheAnswersToItsPings) {
+  Server server;
+  server.engine.ping();
+  const Bytes answer = answer_to(server.engine);
+
+  EXPECT_EQ(read(server.engine, frame(FrameType::kPing, kAck, 0, bytes("whatever"))), "");
+  EXPECT_EQ(read(server.engine, answer), "pong");
+  EXPECT_EQ(read(server.engine, answer), "");
 }
 
 TEST(Engine, OpensNothingAfterGoaway) {
@@ -441,6 +505,7 @@ TEST(Engine, EndsConnectionsThatBreakTheRules) {
       {"RST_STREAM of 3 bytes", request + frame(FrameType::kReset, 0, 1, bytes("123")), ErrorCode::kFrameSizeError},
       {"RST_STREAM on an idle stream", frame(FrameType::kReset, 0, 1, u32(0)), ErrorCode::kProtocolError},
       {"RST_STREAM on stream 0", frame(FrameType::kReset, 0, 0, u32(0)), ErrorCode::kProtocolError},
+      {"SETTINGS with thousands of entries", frame(FrameType::kSettings, 0, 0, Bytes(6 * 10'900)), ErrorCode::kEnhanceYourCalm},
       {"SETTINGS on a stream", frame(FrameType::kSettings, 0, 1), ErrorCode::kProtocolError},
       {"SETTINGS of 5 bytes", frame(FrameType::kSettings, 0, 0, bytes("12345")), ErrorCode::kFrameSizeError},
       {"SETTINGS acknowledged with content", frame(FrameType::kSettings, kAck, 0, bytes("123456")), ErrorCode::kFrameSizeError},
@@ -534,6 +599,8 @@ TEST(Engine, EndsFloods) {
       {"padded empty DATA", same(frame(FrameType::kData, kPadded, 1, Bytes{std::byte{2}} + Bytes(2)))},
       {"priority", same(frame(FrameType::kPriority, 0, 1, bytes("12345")))},
       {"unknown", same(frame(static_cast<FrameType>(99), 0, 1))},
+      {"answers to no PING", same(frame(FrameType::kPing, kAck, 0, bytes("12345678")))},
+      {"GOAWAY", same(frame(FrameType::kGoaway, 0, 0, u32(0) + u32(0)))},
       {"resets of gone streams", same(frame(FrameType::kReset, 0, 3, u32(8)))},
       {"malformed requests", [](int i) { return frame(FrameType::kHeaders, kEndHeaders, 5 + 2 * i, block({{"a", "b"}})); }},
   };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <format>
 #include <list>
-#include <map>
+#include <unordered_map>
 
 #include "common/hbone/tunnel_life.h"
 
@@ -12,23 +12,38 @@ namespace {
 
 // One try to connect, shared by everybody who waits for it.
 struct Attempt {
-  explicit Attempt(net::Loop& loop) : done(loop) {}
-  net::Event done;
-  Status outcome;
-  std::shared_ptr<Tunnel> tunnel;
+  explicit Attempt(net::Loop& loop) : news(loop) {}
+  bool over() const { return news.is_set(); }
+  void end(Status with) {
+    outcome = std::move(with);
+    news.set();
+  }
+  net::Event news;  // it is over, or another tunnel of the key has room
+  Status outcome;   // once it is over
 };
 
+struct Entry;
+
+// A tunnel in its entry.
 struct Member {
-  Member(net::Loop& loop, std::shared_ptr<Tunnel> of) : tunnel(std::move(of)), idle(loop) {}
-  std::shared_ptr<Tunnel> tunnel;
+  Member(net::Loop& loop, Entry& in, std::shared_ptr<Tunnel> of) : entry(in), tunnel(std::move(of)), idle(loop) {}
+  Entry& entry;
+  const std::shared_ptr<Tunnel> tunnel;
   net::Timer idle;  // runs on while streams come and go, and looks when it passes
   net::Clock::time_point idle_since{};
 };
 
+// What there is for one key; lives while there is something.
 struct Entry {
-  std::vector<std::unique_ptr<Member>> members;
+  const PoolKey* key = nullptr;
+  std::vector<std::shared_ptr<Member>> members;
   std::shared_ptr<Attempt> attempt;
-  std::optional<Reason> closed;  // close_if() came while a connect was under way
+};
+
+struct HashKey {
+  std::size_t operator()(const PoolKey& key) const {
+    return (std::hash<Endpoint>()(key.to) * 31 + std::hash<Identity>()(key.source)) * 31 + key.netns;
+  }
 };
 
 // A CONNECT that waits for its answer.
@@ -50,13 +65,14 @@ Status outcome(const StreamState& stream) {
 struct Pool::State : std::enable_shared_from_this<Pool::State> {
   State(net::Loop& of, PoolOptions with, Dialler by) : loop(of), options(std::move(with)), dialler(std::move(by)) {}
 
-  std::shared_ptr<Tunnel> pick(const PoolKey& key, const Tunnel* except) const;
-  net::Task<Result<std::shared_ptr<Tunnel>>> acquire(PoolKey key, std::shared_ptr<Tunnel> except);
+  Entry& entry_of(const PoolKey& key);
+  static std::shared_ptr<Tunnel> pick(const Entry& entry, const Tunnel* except);
+  net::Task<Result<std::shared_ptr<Tunnel>>> acquire(const PoolKey& key, std::shared_ptr<Tunnel> except);
   static net::Task<> connect(std::shared_ptr<State> self, PoolKey key, std::shared_ptr<Attempt> attempt);
-  static net::Task<> pull(std::shared_ptr<State> self, PoolKey key, std::shared_ptr<Attempt> attempt, DialPlan plan);
-  void keep(const PoolKey& key, std::shared_ptr<Tunnel> tunnel);
-  void on_change(const PoolKey& key, Tunnel* tunnel);
-  void drop(const PoolKey& key, const Tunnel* tunnel);
+  net::Task<Result<std::shared_ptr<Tunnel>>> pull(const PoolKey& key, DialPlan plan);
+  void keep(Entry& entry, std::shared_ptr<Tunnel> tunnel);
+  void on_change(Member& member);
+  void drop(const Member& member);
   void watch_idle(Member& member);
   static net::Task<> answered(std::shared_ptr<State> self, std::shared_ptr<StreamState> stream);
   void give_up_late();
@@ -64,106 +80,111 @@ struct Pool::State : std::enable_shared_from_this<Pool::State> {
   net::Loop& loop;
   const PoolOptions options;
   const Dialler dialler;
-  std::map<PoolKey, Entry> entries;
+  std::unordered_map<PoolKey, Entry, HashKey> entries;
   PoolCounts counts;
   Questions questions;
   net::Timer late{loop};  // for the first of them; armed anew only when it has passed, so that an answer costs no timer
 };
 
+Entry& Pool::State::entry_of(const PoolKey& key) {
+  const auto [place, made] = entries.try_emplace(key);
+  if (made) place->second.key = &place->first;
+  return place->second;
+}
+
 // The fullest tunnel with room, so that surplus ones run empty.
-std::shared_ptr<Tunnel> Pool::State::pick(const PoolKey& key, const Tunnel* except) const {
-  const auto found = entries.find(key);
-  if (found == entries.end()) return nullptr;
-  std::shared_ptr<Tunnel> best;
-  for (const auto& member : found->second.members) {
+std::shared_ptr<Tunnel> Pool::State::pick(const Entry& entry, const Tunnel* except) {
+  const Member* best = nullptr;
+  for (const auto& member : entry.members) {
     const auto& tunnel = member->tunnel;
     if (tunnel.get() == except || tunnel->open_room() == 0) continue;
-    if (!best || tunnel->stream_count() > best->stream_count()) best = tunnel;
+    if (best == nullptr || tunnel->stream_count() > best->tunnel->stream_count()) best = member.get();
   }
-  return best;
+  return best == nullptr ? nullptr : best->tunnel;
 }
 
 // A tunnel with room, not `except`. The caller opens its stream before anybody else runs.
-net::Task<Result<std::shared_ptr<Tunnel>>> Pool::State::acquire(PoolKey key, std::shared_ptr<Tunnel> except) {
+net::Task<Result<std::shared_ptr<Tunnel>>> Pool::State::acquire(const PoolKey& key, std::shared_ptr<Tunnel> except) {
   const auto self = shared_from_this();
   while (true) {
-    if (auto tunnel = pick(key, except.get())) co_return tunnel;
-    Entry& entry = entries[key];
-    auto attempt = entry.attempt;
+    Entry& own = entry_of(key);
+    if (auto tunnel = pick(own, except.get())) co_return tunnel;
+    auto attempt = own.attempt;
     if (!attempt) {
-      entry.attempt = attempt = std::make_shared<Attempt>(loop);
+      own.attempt = attempt = std::make_shared<Attempt>(loop);
       loop.spawn(connect(self, key, attempt));
     }
-    co_await attempt->done.wait();
-    if (!attempt->outcome) co_return std::unexpected(attempt->outcome.error());
+    co_await attempt->news.wait();
+    if (!attempt->over() || attempt->outcome) continue;
+    const auto found = entries.find(key);
+    auto tunnel = found == entries.end() ? nullptr : pick(found->second, except.get());
+    if (tunnel) co_return tunnel;
+    co_return std::unexpected(attempt->outcome.error());
   }
 }
 
 net::Task<> Pool::State::connect(std::shared_ptr<State> self, PoolKey key, std::shared_ptr<Attempt> attempt) {
   ++self->counts.connects;
+  Result<std::shared_ptr<Tunnel>> tunnel = nullptr;
   if (auto plan = self->dialler(key)) {
     plan->dial.timeout = self->options.connect_timeout;
     if (!plan->dial.keepalive) plan->dial.keepalive = net::Keepalive{};
-    co_await pull(self, key, attempt, *std::move(plan));
+    tunnel = co_await self->pull(key, *std::move(plan));
   } else {
-    attempt->outcome = std::unexpected(std::move(plan.error()));
+    tunnel = std::unexpected(std::move(plan.error()));
   }
-  Entry& entry = self->entries[key];
-  entry.attempt = nullptr;
-  if (entry.closed && attempt->outcome) {
-    attempt->tunnel->close(*entry.closed, "closed while connecting");
-    attempt->outcome = failure("closed while connecting", *entry.closed);
+  if (!tunnel) ++self->counts.failed;
+  if (attempt->over()) {  // close_if() did not wait for us
+    if (tunnel) (*tunnel)->close(attempt->outcome.error().reason, "closed while connecting");
+    co_return;
   }
-  entry.closed.reset();
-  if (attempt->outcome) {
-    self->keep(key, attempt->tunnel);
-  } else {
-    ++self->counts.failed;
-    if (entry.members.empty()) self->entries.erase(key);
-  }
-  attempt->done.set();
+  Entry& own = self->entry_of(key);
+  own.attempt = nullptr;
+  if (tunnel) self->keep(own, *std::move(tunnel));
+  else if (own.members.empty()) self->entries.erase(key);
+  attempt->end(tunnel ? Status{} : std::unexpected(std::move(tunnel.error())));
 }
 
 // TCP and TLS.
-net::Task<> Pool::State::pull(std::shared_ptr<State> self, PoolKey key, std::shared_ptr<Attempt> attempt, DialPlan plan) {
+net::Task<Result<std::shared_ptr<Tunnel>>> Pool::State::pull(const PoolKey& key, DialPlan plan) {
   const bool hbone_port = key.to.port == 15008;
-  auto socket = co_await net::dial(self->loop, std::move(plan.dial));
+  auto socket = co_await net::dial(loop, std::move(plan.dial));
   if (!socket) {
     Error error = std::move(socket.error());
     if (hbone_port && error.reason == Reason::kConnectTimeout) {
       error.reason = Reason::kNetworkPolicy;
       error.text += " (is a NetworkPolicy blocking port 15008?)";
     }
-    attempt->outcome = std::unexpected(std::move(error));
-    co_return;
+    co_return std::unexpected(std::move(error));
   }
-  auto tunnel = std::make_shared<Tunnel>(self->loop, *std::move(socket), plan.tls.mesh_client(key.expect), Engine::Role::kClient,
-                                         self->options.tunnel);
-  attempt->outcome = co_await tunnel->shake_hands();
-  if (attempt->outcome) attempt->tunnel = std::move(tunnel);
+  auto tunnel =
+      std::make_shared<Tunnel>(loop, *std::move(socket), plan.tls.mesh_client(key.expect), Engine::Role::kClient, options.tunnel);
+  auto hello = co_await tunnel->shake_hands();
+  if (!hello) co_return std::unexpected(std::move(hello.error()));
+  co_return tunnel;
 }
 
-void Pool::State::keep(const PoolKey& key, std::shared_ptr<Tunnel> tunnel) {
-  tunnel->on_change([weak = weak_from_this(), key, raw = tunnel.get()] {
-    if (const auto self = weak.lock()) self->on_change(key, raw);
+void Pool::State::keep(Entry& entry, std::shared_ptr<Tunnel> tunnel) {
+  const auto member = std::make_shared<Member>(loop, entry, tunnel);
+  entry.members.push_back(member);
+  tunnel->on_change([pool = weak_from_this(), weak = std::weak_ptr(member)] {
+    const auto self = pool.lock();
+    const auto own = weak.lock();  // gone: it drains, and is no longer ours
+    if (self && own) self->on_change(*own);
   });
-  Member& member = *entries[key].members.emplace_back(std::make_unique<Member>(loop, tunnel));
-  member.idle_since = net::Clock::now();
-  watch_idle(member);
+  member->idle_since = net::Clock::now();
+  watch_idle(*member);
   tunnel->start();
 }
 
-void Pool::State::on_change(const PoolKey& key, Tunnel* tunnel) {
-  const auto found = entries.find(key);
-  if (found == entries.end()) return;
-  if (tunnel->draining()) return drop(key, tunnel);
-  for (const auto& member : found->second.members) {
-    if (member->tunnel.get() != tunnel) continue;
-    if (tunnel->stream_count() > 0) return;
-    member->idle_since = net::Clock::now();
-    if (!member->idle.armed()) watch_idle(*member);
-    return;
-  }
+void Pool::State::on_change(Member& member) {
+  Tunnel& tunnel = *member.tunnel;
+  if (tunnel.draining()) return drop(member);
+  if (const auto attempt = member.entry.attempt)
+    for (auto room = tunnel.open_room(); room > 0 && attempt->news.has_waiters(); --room) attempt->news.notify_one();
+  if (tunnel.stream_count() > 0) return;
+  member.idle_since = net::Clock::now();
+  if (!member.idle.armed()) watch_idle(member);
 }
 
 void Pool::State::watch_idle(Member& member) {
@@ -201,15 +222,10 @@ void Pool::State::give_up_late() {
 }
 
 // The pool forgets it; a draining one lives on until its streams are done.
-void Pool::State::drop(const PoolKey& key, const Tunnel* tunnel) {
-  const auto found = entries.find(key);
-  if (found == entries.end()) return;
-  auto& members = found->second.members;
-  const auto member = std::ranges::find_if(members, [&](const auto& each) { return each->tunnel.get() == tunnel; });
-  if (member == members.end()) return;
-  const auto gone = std::move(*member);  // its timer may be what called us
-  members.erase(member);
-  if (members.empty() && !found->second.attempt) entries.erase(found);
+void Pool::State::drop(const Member& member) {
+  Entry& entry = member.entry;
+  std::erase_if(entry.members, [&](const auto& each) { return each.get() == &member; });
+  if (entry.members.empty() && !entry.attempt) entries.erase(PoolKey(*entry.key));
 }
 
 Pool::Pool(net::Loop& loop, PoolOptions options, Dialler dialler)
@@ -245,8 +261,9 @@ void Pool::close_if(const std::function<bool(const PoolKey&)>& matches, Reason r
   for (auto& [key, entry] : state_->entries) {
     if (!matches(key)) continue;
     for (const auto& member : entry.members) tunnels.push_back(member->tunnel);
-    if (entry.attempt) entry.closed = reason;
+    if (const auto attempt = std::exchange(entry.attempt, nullptr)) attempt->end(failure("closed while connecting", reason));
   }
+  std::erase_if(state_->entries, [](const auto& each) { return each.second.members.empty() && !each.second.attempt; });
   for (const auto& tunnel : tunnels) tunnel->close(reason, std::string("ended from outside: ") + std::string(name(reason)));
 }
 

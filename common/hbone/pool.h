@@ -1,11 +1,11 @@
 #pragma once
 // The tunnels that one worker keeps open, by who we are, whom we expect, where they are and from which pod we dial.
-// Per key: streams go to the fullest tunnel with room (so that surplus ones run empty and close); one connect at a time, those who
-// come meanwhile wait for it; another tunnel when all are full; an idle tunnel closes after `idle_close`; a dead one is dropped at once.
+// Per key: streams go to the fullest tunnel with room (so that surplus ones run empty and close); another tunnel when all are full; one
+// connect at a time, those who come meanwhile wait for it or for room elsewhere, whichever is first; an idle tunnel closes after
+// `idle_close`; a dead one is dropped at once.
 // One thread: the worker's.
 
 #include <chrono>
-#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -26,7 +26,7 @@ struct PoolKey {
   IpAddress from;                // the pod's address
   std::uint64_t netns = 0;       // cookie of the namespace that we dial in: two pods may share an address over time
 
-  friend auto operator<=>(const PoolKey&, const PoolKey&) = default;
+  friend bool operator==(const PoolKey&, const PoolKey&) = default;
 };
 
 // How to reach a key's peer; asked anew for every dial, so that a renewed certificate is used.

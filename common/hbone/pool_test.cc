@@ -212,6 +212,65 @@ TEST(Pool, FailsAllWaitersWhenNobodyListens) {
   }(mesh));
 }
 
+// A place on a tunnel that another stream leaves is as good as a tunnel of one's own.
+TEST(Pool, GivesARoomThatBecomesFreeToWhoWaitsForAConnect) {
+  TestMesh mesh({.client = {.engine = {.pool_streams = 1}, .handshake_timeout = 500ms}});
+  mesh.handler = echo;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    std::optional<TunnelStream> first = need(co_await m.pool().open(m.key(), m.request()));
+    EXPECT_TRUE(co_await answers(*first));
+    m.hold_new();  // whoever dials from here on waits for a handshake that never ends
+    Many many;
+    const auto began = net::Clock::now();
+    m.loop().spawn(many.open(m, 1));
+    co_await net::sleep_for(m.loop(), 20ms);
+
+    first.reset();
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return many.streams.size() == 1; }));
+
+    EXPECT_LT(net::Clock::now() - began, 400ms);
+    EXPECT_TRUE(many.streams.at(0)) << many.streams.at(0).error().text;
+    EXPECT_EQ(m.pool().counts().tunnels, 1u);
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return m.pool().counts().failed == 1; }));
+    EXPECT_TRUE(co_await answers(*many.streams.at(0)));
+  }(mesh));
+}
+
+TEST(Pool, LooksForRoomBeforeItTellsOfAFailedConnect) {
+  TestMesh mesh({.client = {.engine = {.pool_streams = 1}, .handshake_timeout = 100ms}});
+  mesh.handler = echo;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    std::optional<TunnelStream> first = need(co_await m.pool().open(m.key(), m.request()));
+    m.hold_new();
+    Many many;
+    m.loop().spawn(many.open(m, 2));
+    co_await net::sleep_for(m.loop(), 50ms);
+
+    first.reset();
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return many.streams.size() == 2; }));
+
+    EXPECT_NE(many.streams.at(0).has_value(), many.streams.at(1).has_value()) << "one has the place, the other the error";
+  }(mesh));
+}
+
+TEST(Pool, EndsAnOpenAtOnceWhenItsPodLeaves) {
+  TestMesh mesh;
+  mesh.handler = echo;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    m.hold_new();
+    Many many;
+    m.loop().spawn(many.open(m, 1));
+    co_await net::sleep_for(m.loop(), 20ms);
+    const auto began = net::Clock::now();
+
+    m.pool().close_if([](const PoolKey&) { return true; }, Reason::kPodRemoved);
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return many.streams.size() == 1; }));
+
+    EXPECT_LT(net::Clock::now() - began, 1s);
+    EXPECT_EQ(many.streams.at(0).error().reason, Reason::kPodRemoved);
+  }(mesh));
+}
+
 TEST(Pool, SuspectsANetworkPolicyWhenThePortIsSilent) {
   // A listener whose queue is full drops SYNs, as a NetworkPolicy would.
   const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));

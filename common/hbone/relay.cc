@@ -3,7 +3,7 @@
 //   up    application -> stream: reads only what the stream's window and the tunnel's output allow
 //   down  stream -> application: the tunnel's read hands bytes straight to the socket (take); this coroutine writes what did not
 //         fit, and passes on the end
-//   watch notices a reset of the application while nothing is read from it
+//   watch notices a reset of the application while nothing is read from it; begun when that happens for the first time
 //
 // A reset of the application becomes RST_STREAM only after its last readable byte was sent, and one of the stream becomes RST
 // only after the bytes before it were written, as far as the reader goes along.
@@ -16,7 +16,8 @@ namespace culvert::hbone {
 
 namespace {
 constexpr std::chrono::milliseconds kLastBytes{1'000};  // for an application to read what came before a reset
-}
+constexpr std::chrono::milliseconds kUrgentPause{100};  // between looks while urgent data keeps waking us
+}  // namespace
 
 class Carrier final : public Receiver {
  public:
@@ -30,12 +31,13 @@ class Carrier final : public Receiver {
 
   net::Task<> up();
   net::Task<> down();
-  net::Task<> watch();
 
   std::size_t take(std::span<const iovec> parts) override;
   void over() override;
 
  private:
+  void mind_resets();
+  net::Task<> watch();
   bool send_what_came(const net::Io& io, std::span<const std::byte> bytes);
   void app_is_gone(Reason reason, std::string text);
   void conclude(Reason reason, std::string text);
@@ -45,6 +47,7 @@ class Carrier final : public Receiver {
   Tunnel& tunnel_;
   Relayed& out_;
   std::optional<net::Timer> patience_;
+  net::Task<> watching_;
   bool up_done_ = false;
   bool broken_ = false;  // the application's connection was reset
   bool deaf_ = false;    // the application takes no more bytes: what comes is thrown away
@@ -58,10 +61,12 @@ net::Task<> Carrier::up() {
     const std::size_t window = tunnel_.window(*state_);
     if (window == 0) {
       if (broken_) co_return app_is_gone(Reason::kPeerReset, "the application reset the connection");
+      mind_resets();
       co_await state_->room.wait();
       continue;
     }
     if (tunnel_.output_full()) {
+      mind_resets();
       co_await tunnel_.output_room().wait();
       continue;
     }
@@ -103,9 +108,20 @@ void Carrier::app_is_gone(Reason reason, std::string text) {
   app_.close();
 }
 
+void Carrier::mind_resets() {
+  if (watching_) return;
+  watching_ = watch();
+  watching_.start();
+}
+
 net::Task<> Carrier::watch() {
-  if (!co_await app_.broken()) co_return;
-  if (app_.check().ok() || state_->finished()) co_return;  // both directions have ended, in good order
+  while (true) {
+    if (!co_await app_.broken()) co_return;
+    if (state_->finished()) co_return;
+    if (!app_.check().ok()) break;
+    // Urgent data wakes us as well, until it is read; so do two ends in good order with bytes still on their way.
+    co_await net::sleep_for(tunnel_.loop(), kUrgentPause);
+  }
   broken_ = true;
   // Up reads what is left and finds the reset. Unless it has ended, or waits for a reader that takes nothing: what is left would
   // not have reached that one either.
@@ -134,12 +150,12 @@ net::Task<> Carrier::down() {
     if (deaf_) {
       // Bytes of the application that came before its reset are still to be sent: up does that, unless it has ended.
       if (up_done_) app_is_gone(Reason::kPeerReset, "the application reset the connection");
-      const std::size_t rest = state_->inbox.bytes().size();
+      const std::size_t rest = state_->inbox.size();
       state_->inbox.drop(rest);
       tunnel_.consumed(*state_, rest);
       co_return;
     } else if (!state_->inbox.empty()) {
-      const auto bytes = state_->inbox.bytes();
+      const auto bytes = state_->inbox.front();
       const iovec part = {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
       const std::size_t taken = take({&part, 1});
       if (taken == 0) {
@@ -155,6 +171,7 @@ net::Task<> Carrier::down() {
       co_return app_.shutdown_write();
     } else {
       if (state_->remote_end) app_.shutdown_write();
+      if (up_done_) mind_resets();
       co_await state_->arrived.wait();
     }
   }
@@ -179,7 +196,7 @@ void Carrier::conclude(Reason reason, std::string text) {
 net::Task<> relay(net::Stream& app, TunnelStream& stream, Relayed& out) {
   Carrier carrier(app, stream, out);
   if (stream.state_->over) carrier.over();
-  co_await net::both(net::both(carrier.up(), carrier.down()), carrier.watch());
+  co_await net::both(carrier.up(), carrier.down());
   if (!stream.state_->finished()) stream.reset();  // the socket was closed from elsewhere
   if (out.reason == Reason::kNone && stream.state_->over) {
     out.reason = stream.state_->reason;

@@ -39,6 +39,7 @@ net::Task<> ServerEnd::answer(std::shared_ptr<ServerEnd> self, Incoming incoming
 
 void ServerEnd::tell(ServerControl& control, const std::shared_ptr<Tunnel>& tunnel) {
   control.tunnel_ = tunnel;
+  control.early_ = nullptr;
   if (control.closed_) tunnel->close(*control.closed_, "ended from outside");
   if (control.draining_) tunnel->drain();
 }
@@ -50,6 +51,7 @@ void ServerControl::drain() {
 
 void ServerControl::close(Reason reason) {
   closed_ = reason;
+  if (early_) early_();
   if (const auto tunnel = tunnel_.lock()) tunnel->close(reason, "ended from outside");
 }
 
@@ -90,6 +92,7 @@ net::Task<Status> serve(net::Loop& loop, net::Stream socket, tls::Context tls, S
   auto hello = co_await tunnel->shake_hands();
   if (!hello) co_return hello;
   if (tunnel->over()) co_return std::unexpected(tunnel->error());
+  if (options.established) options.established();
   const auto end = std::make_shared<ServerEnd>(tunnel, std::move(handler));
   tunnel->on_request([weak = std::weak_ptr(end)](std::shared_ptr<StreamState> stream, const http::HeaderList& headers) {
     if (const auto self = weak.lock()) self->on_request(std::move(stream), headers);

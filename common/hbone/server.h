@@ -45,17 +45,22 @@ class ServerControl {
   void drain();               // GOAWAY: live streams go on, serve() returns when they have ended
   void close(Reason reason);  // at once; the streams end with `reason`
   const std::optional<Reason>& closed() const { return closed_; }
+  // What close() does while serve() has not begun.
+  void on_early_close(std::function<void()> function) { early_ = std::move(function); }
 
  private:
   friend struct ServerEnd;
   std::weak_ptr<Tunnel> tunnel_;
   bool draining_ = false;
   std::optional<Reason> closed_;
+  std::function<void()> early_;
 };
 
 struct ServeOptions {
   TunnelOptions tunnel;
   std::shared_ptr<ServerControl> control = {};
+  std::function<void()> established =
+      {};  // the peer has proven who it is: from here on it costs more than a socket and a handshake
 };
 
 // Serves one accepted connection until it is over: handshake within its timeout, then every CONNECT is handed to `handler`, which

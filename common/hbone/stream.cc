@@ -6,27 +6,62 @@
 
 namespace culvert::hbone {
 
+namespace {
+constexpr std::size_t kSmallPiece = 4 * 1024;
+constexpr std::size_t kPiece = 64 * 1024;
+}  // namespace
+
+std::span<const std::byte> Inbox::front() const {
+  if (!first_) return {};
+  return {first_->memory.get() + first_->begin, first_->end - first_->begin};
+}
+
 void Inbox::append(std::span<const std::byte> more) {
-  if (begin_ > 0 && begin_ >= bytes_.size() / 2) {
-    bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(begin_));
-    begin_ = 0;
+  size_ += more.size();
+  if (backlog_ != nullptr) backlog_->held += more.size();
+  while (!more.empty()) {
+    if (last_ == nullptr || last_->end == last_->capacity) {
+      auto piece = std::make_unique<Piece>();
+      piece->capacity = last_ == nullptr ? std::clamp(more.size(), kSmallPiece, kPiece) : kPiece;
+      piece->memory = std::make_unique_for_overwrite<std::byte[]>(piece->capacity);
+      Piece* const made = piece.get();
+      (last_ == nullptr ? first_ : last_->next) = std::move(piece);
+      last_ = made;
+    }
+    const auto part = more.first(std::min(more.size(), last_->capacity - last_->end));
+    std::ranges::copy(part, last_->memory.get() + last_->end);
+    last_->end += part.size();
+    more = more.subspan(part.size());
   }
-  bytes_.insert(bytes_.end(), more.begin(), more.end());
 }
 
 void Inbox::drop(std::size_t count) {
-  begin_ += count;
-  if (!empty()) return;
-  bytes_ = {};
-  begin_ = 0;
+  size_ -= count;
+  if (backlog_ != nullptr) backlog_->held -= count;
+  while (count > 0) {
+    const std::size_t taken = std::min(count, first_->end - first_->begin);
+    first_->begin += taken;
+    count -= taken;
+    if (first_->begin < first_->end) return;
+    first_ = std::move(first_->next);
+    if (!first_) last_ = nullptr;
+  }
 }
 
 StreamState::StreamState(net::Loop& loop, std::shared_ptr<Tunnel> of, std::uint32_t number)
-    : tunnel(std::move(of)), id(number), arrived(loop), room(loop) {}
+    : tunnel(std::move(of)), id(number), inbox(tunnel->options().backlog.get()), arrived(loop), room(loop) {}
 
 void StreamState::deliver(std::span<const iovec> parts, bool end) {
   std::size_t taken = receiver != nullptr && inbox.empty() && !parts.empty() ? receiver->take(parts) : 0;
   if (taken > 0) tunnel->consumed(*this, taken);
+  if (over) return;
+  std::size_t rest = 0;
+  for (const iovec& part : parts) rest += part.iov_len;
+  rest -= taken;
+  if (rest > 0 && !inbox.has_room(rest)) {
+    return tunnel->reset(*this, ErrorCode::kEnhanceYourCalm, Reason::kInternal,
+                         "too many bytes wait for applications that do not read");
+  }
   for (const iovec& part : parts) {
     const std::size_t gone = std::min(taken, part.iov_len);
     taken -= gone;
@@ -87,12 +122,16 @@ Stopper TunnelStream::stopper() const {
 net::Task<net::Io> TunnelStream::read(std::span<std::byte> into) {
   const auto state = state_;
   while (true) {
-    if (!state->inbox.empty()) {
-      const auto bytes = state->inbox.bytes().first(std::min(into.size(), state->inbox.bytes().size()));
-      std::ranges::copy(bytes, into.begin());
+    std::size_t total = 0;
+    while (!state->inbox.empty() && total < into.size()) {
+      const auto bytes = state->inbox.front().first(std::min(into.size() - total, state->inbox.front().size()));
+      std::ranges::copy(bytes, into.subspan(total).begin());
       state->inbox.drop(bytes.size());
-      state->tunnel->consumed(*state, bytes.size());
-      co_return net::Io{.state = net::Io::kOk, .bytes = bytes.size()};
+      total += bytes.size();
+    }
+    if (total > 0) {
+      state->tunnel->consumed(*state, total);
+      co_return net::Io{.state = net::Io::kOk, .bytes = total};
     }
     if (state->over) co_return net::Io{.state = net::Io::kReset};
     if (state->remote_end) co_return net::Io{.state = net::Io::kEof};

@@ -112,6 +112,8 @@ class TestMesh {
     co_return connection;
   }
 
+  Endpoint server_address() const { return port_.local(); }
+
   // The middle.
   void cut(bool reset) {
     for (const auto& wire : wires_) {
@@ -120,6 +122,7 @@ class TestMesh {
     }
   }
   void freeze() { frozen_ = true; }
+  void hold_new() { holding_ = true; }  // new connections are taken, and nothing of them passed on
 
  private:
   using Pair = std::pair<net::Stream, net::Stream>;
@@ -168,6 +171,10 @@ class TestMesh {
     while (true) {
       auto from = co_await self->middle_.accept();
       if (!from) co_return;
+      if (self->holding_) {
+        self->held_.push_back(need(std::move(from)));
+        continue;
+      }
       auto to = co_await net::dial(self->loop_, {.to = self->port_.local()});
       const auto wire = std::make_shared<Pair>(need(std::move(from)), need(std::move(to)));
       self->wires_.push_back(wire);
@@ -204,7 +211,9 @@ class TestMesh {
   net::Event changed_{loop_};
   std::deque<std::pair<Pair, TunnelStream>> accepted_;
   std::vector<std::shared_ptr<Pair>> wires_;
+  std::vector<net::Stream> held_;
   bool frozen_ = false;
+  bool holding_ = false;
 };
 
 }  // namespace culvert::hbone

@@ -13,7 +13,8 @@ constexpr std::size_t kGather = 4 * 1024;     // smaller frames are copied toget
 constexpr std::size_t kRecord = 16 * 1024;
 constexpr std::size_t kMostParts = 64;
 constexpr std::size_t kMaxOutput = 8 * 1024 * 1024;        // answers to a peer that asks and does not read
-constexpr std::chrono::milliseconds kLastPatience{2'000};  // for the peer's close after ours
+constexpr std::chrono::milliseconds kLastPatience{2'000};  // for the peer's close after ours, or its answer to the first GOAWAY
+constexpr std::chrono::milliseconds kParting{1'000};       // for the peer to read why we end
 
 // Plaintext of one session at a time; the loop's own scratch holds the ciphertext meanwhile.
 std::span<std::byte> plaintext_scratch() {
@@ -29,7 +30,6 @@ Tunnel::Tunnel(net::Loop& loop, net::Stream socket, tls::Session session, Engine
       role_(role),
       socket_(std::move(socket)),
       session_(std::move(session)),
-      engine_(role, options.engine),
       peer_(socket_.peer()),
       local_(socket_.local()),
       wanted_(loop),
@@ -39,6 +39,7 @@ Tunnel::Tunnel(net::Loop& loop, net::Stream socket, tls::Session session, Engine
 
 net::Task<Status> Tunnel::shake_hands() {
   bool late = false;
+  greet_by_ = net::Clock::now() + options_.handshake_timeout;
   net::Timer timer(loop_);
   timer.arm(options_.handshake_timeout, [this, &late] {
     late = true;
@@ -69,17 +70,29 @@ net::Task<Status> Tunnel::shake_hands() {
   if (!session_.established()) {
     const std::string why =
         session_.state() == tls::Session::State::kFailed ? session_.error().text : "the peer closed the session";
-    socket_.close();
+    loop_.spawn(part(std::move(socket_)));
     co_return fail(why);
   }
   peer_identity_ = session_.peer_identity();
+  EngineOptions engine = options_.engine;
+  if (short_of_memory()) engine.stream_window = std::min(engine.stream_window, engine.stream_window_floor);
+  engine_.emplace(role_, engine);
   co_return Status{};
+}
+
+// Closing a socket with bytes unread resets it, and a reset may overtake the alert that we have just sent.
+net::Task<> Tunnel::part(net::Stream socket) {
+  if (!socket) co_return;
+  socket.shutdown_write();
+  net::Timer patience(socket.loop());
+  patience.arm(kParting, [&socket] { socket.close(); });
+  while ((co_await socket.read(socket.loop().scratch())).ok()) co_await socket.loop().yield();
 }
 
 void Tunnel::start() {
   started_ = true;
-  heard_ = net::Clock::now();
-  alarm_.arm(options_.ping_after, [this] { on_alarm(); });
+  heard_ = idle_since_ = net::Clock::now();
+  alarm_.arm(std::max(greet_by_ - heard_, net::Clock::duration::zero()), [this] { on_alarm(); });
   loop_.spawn(reading(shared_from_this()));
   loop_.spawn(writing(shared_from_this()));
 }
@@ -90,7 +103,7 @@ net::Task<> Tunnel::reading(std::shared_ptr<Tunnel> self) {
   Tunnel& tunnel = *self;
   tunnel.read_plaintext();  // what came with the end of the handshake
   tunnel.run_requests();
-  while (!tunnel.over_) {
+  while (tunnel.socket_) {
     if (!co_await tunnel.socket_.readable()) break;
     const auto scratch = tunnel.loop_.scratch();
     const net::Io io = tunnel.socket_.try_read(scratch);
@@ -99,20 +112,24 @@ net::Task<> Tunnel::reading(std::shared_ptr<Tunnel> self) {
       tunnel.on_cut(io);
       break;
     }
-    tunnel.heard_ = net::Clock::now();
-    tunnel.session_.feed(scratch.first(io.bytes));
-    tunnel.read_plaintext();
-    tunnel.run_requests();
+    if (!tunnel.over_) {  // else the peer is still to read why
+      tunnel.session_.feed(scratch.first(io.bytes));
+      tunnel.read_plaintext();
+      tunnel.run_requests();
+    }
     if (io.bytes == scratch.size()) co_await tunnel.loop_.yield();
   }
+  tunnel.socket_.close();
 }
 
 void Tunnel::read_plaintext() {
-  engine_.set_now(heard_);
+  const auto now = net::Clock::now();
+  engine_->set_now(now);
   while (!over_) {
     const auto scratch = plaintext_scratch();
     const net::Io io = session_.read(scratch);
     if (io.ok()) {
+      heard_ = now;
       dispatch(scratch.first(io.bytes));
       continue;
     }
@@ -121,12 +138,17 @@ void Tunnel::read_plaintext() {
       lose({session_.state() == tls::Session::State::kFailed ? session_.error().text : io.text(), Reason::kTlsFailure});
     break;
   }
-  if (!over_) want_flush();
+  if (over_) return;
+  if (!greeted_ && engine_->greeted()) {
+    greeted_ = true;
+    if (!closing_) alarm_.arm(options_.ping_after, [this] { on_alarm(); });
+  }
+  want_flush();
 }
 
 void Tunnel::dispatch(std::span<const std::byte> plaintext) {
   while (!over_) {
-    Event event = engine_.next(plaintext);
+    Event event = engine_->next(plaintext);
     if (event.kind == Event::Kind::kData) {
       gather(event, event.stream == (gathering_ ? gathering_->id : 0) ? gathering_ : find(event.stream));
       continue;
@@ -192,6 +214,7 @@ void Tunnel::on_event(Event& event) {
       changed();
       break;
     case Event::Kind::kRoom: on_room(event.stream); break;
+    case Event::Kind::kDrained: changed(); break;
     case Event::Kind::kGoaway: on_goaway(event); break;
     case Event::Kind::kFailed:
       seal();
@@ -236,13 +259,15 @@ void Tunnel::on_cut(const net::Io& io) {
 
 void Tunnel::on_alarm() {
   if (closing_) return lose({"", Reason::kNone});
+  if (!greeted_) return lose({std::format("{} says nothing that is HTTP/2", peer_.text()), Reason::kHttp2Failure});
   const auto now = net::Clock::now();
+  if (role_ == Engine::Role::kServer && streams_.empty() && now - idle_since_ >= options_.idle_close) drain();
   if (pinged_ && heard_ < *pinged_)
     return lose({std::format("{} does not answer (PING, {})", peer_.text(), options_.ping_timeout), Reason::kTunnelLost});
   pinged_.reset();
   if (now - heard_ < options_.ping_after) return alarm_.arm(options_.ping_after - (now - heard_), [this] { on_alarm(); });
   pinged_ = now;
-  engine_.ping(0x63756c76657274);
+  engine_->ping();
   want_flush();
   alarm_.arm(options_.ping_timeout, [this] { on_alarm(); });
 }
@@ -266,7 +291,7 @@ net::Task<> Tunnel::writing(std::shared_ptr<Tunnel> self) {
 
 // What the engine has framed becomes ciphertext.
 bool Tunnel::seal() {
-  auto& frames = engine_.output();
+  auto& frames = engine_->output();
   if (closing_ || session_.state() == tls::Session::State::kClosed) frames.clear();  // nobody reads them any more
   if (frames.empty()) return true;
   const auto sealed = session_.write(frames);
@@ -300,11 +325,11 @@ void Tunnel::want_flush() {
 
 void Tunnel::send(StreamState& stream, std::span<const std::byte> bytes) {
   while (!bytes.empty() && !over_) {
-    const std::size_t limit = engine_.max_data() == kDefaultMaxFrame ? kRecord - kFrameHeader : engine_.max_data();
+    const std::size_t limit = engine_->max_data() == kDefaultMaxFrame ? kRecord - kFrameHeader : engine_->max_data();
     const auto part = bytes.first(std::min(bytes.size(), limit));
     bytes = bytes.subspan(part.size());
-    const auto header = engine_.data(stream.id, part.size(), false);
-    auto& frames = engine_.output();
+    const auto header = engine_->data(stream.id, part.size(), false);
+    auto& frames = engine_->output();
     if (part.size() < kGather) {
       frames.insert(frames.end(), header.begin(), header.end());
       frames.insert(frames.end(), part.begin(), part.end());
@@ -328,7 +353,7 @@ std::shared_ptr<StreamState> Tunnel::find(std::uint32_t id) const {
 
 std::shared_ptr<StreamState> Tunnel::open(std::span<const http::HeaderField> request) {
   if (over_) return nullptr;
-  const auto id = engine_.open(request);
+  const auto id = engine_->open(request);
   if (!id) return nullptr;
   auto stream = std::make_shared<StreamState>(loop_, shared_from_this(), *id);
   streams_.emplace(*id, stream);
@@ -340,7 +365,7 @@ void Tunnel::respond(StreamState& stream, std::span<const http::HeaderField> res
   if (over_ || stream.over) return;
   stream.answered = true;
   stream.local_end = end;
-  engine_.respond(stream.id, response, end);
+  engine_->respond(stream.id, response, end);
   want_flush();
   forget_if_done(stream);
 }
@@ -348,22 +373,22 @@ void Tunnel::respond(StreamState& stream, std::span<const http::HeaderField> res
 void Tunnel::finish(StreamState& stream) {
   if (over_ || stream.over || stream.local_end) return;
   stream.local_end = true;
-  const auto header = engine_.data(stream.id, 0, true);
-  engine_.output().insert(engine_.output().end(), header.begin(), header.end());
+  const auto header = engine_->data(stream.id, 0, true);
+  engine_->output().insert(engine_->output().end(), header.begin(), header.end());
   want_flush();
   forget_if_done(stream);
 }
 
 void Tunnel::consumed(StreamState& stream, std::size_t bytes) {
   if (over_) return;
-  engine_.consumed(stream.id, bytes);
+  engine_->consumed(stream.id, bytes, short_of_memory());
   want_flush();
 }
 
 void Tunnel::reset(StreamState& stream, ErrorCode code, Reason reason, std::string text) {
   const auto hold = stream.shared_from_this();
   if (!over_ && streams_.erase(stream.id) > 0) {
-    engine_.reset(stream.id, code);
+    engine_->reset(stream.id, code);
     want_flush();
   }
   stream.finish(reason, std::move(text));
@@ -371,11 +396,12 @@ void Tunnel::reset(StreamState& stream, ErrorCode code, Reason reason, std::stri
 }
 
 void Tunnel::forget_if_done(StreamState& stream) {
-  if (engine_.knows(stream.id)) return;
+  if (engine_->knows(stream.id)) return;
   if (streams_.erase(stream.id) > 0) changed();
 }
 
 void Tunnel::changed() {
+  if (streams_.empty()) idle_since_ = net::Clock::now();
   if (on_change_) on_change_();
   close_if_empty();
 }
@@ -385,14 +411,22 @@ void Tunnel::changed() {
 void Tunnel::drain() {
   if (over_) return;
   if (!started_) return lose({"draining", Reason::kDraining});
-  engine_.drain();
+  if (engine_->draining()) return;
+  engine_->drain();
+  if (!engine_->drained()) last_call_.emplace(loop_).arm(kLastPatience, [this] { last_call(); });
+  want_flush();
+  changed();
+}
+
+void Tunnel::last_call() {
+  engine_->last_call();
   want_flush();
   changed();
 }
 
 void Tunnel::close_if_empty() {
-  if (over_ || closing_ || !engine_.draining() || !streams_.empty() || !requests_.empty()) return;
-  engine_.drain();  // our own GOAWAY, if only the peer has said it
+  if (over_ || closing_ || !engine_->drained() || !streams_.empty() || !requests_.empty()) return;
+  engine_->last_call();  // our own GOAWAY, if only the peer has said it
   if (!seal()) return;
   session_.close();
   closing_ = true;
@@ -402,9 +436,9 @@ void Tunnel::close_if_empty() {
 
 void Tunnel::close(Reason reason, std::string text) {
   if (over_) return;
-  for (const auto& [id, stream] : streams_) engine_.reset(id, ErrorCode::kInternalError);
+  for (const auto& [id, stream] : streams_) engine_->reset(id, ErrorCode::kInternalError);
   if (started_) {
-    engine_.drain();
+    engine_->last_call();
     if (!seal()) return;
   }
   lose({std::move(text), reason});
@@ -415,18 +449,27 @@ void Tunnel::lose(Error error) {
   const auto hold = shared_from_this();
   over_ = true;
   alarm_.cancel();
+  last_call_.reset();
   if (error.text.empty() && !error_.text.empty()) error.text = error_.text;
   error_ = std::move(error);
   // Before the peer's SETTINGS the handshake's failure is the reason (a refused certificate arrives that late); afterwards
   // applications care about one thing: the tunnel is gone under them.
   const bool ours = !started_ || error_.reason == Reason::kPodRemoved || error_.reason == Reason::kPolicyChanged ||
                     error_.reason == Reason::kDraining;
-  const Reason reason = ours || !engine_.greeted() ? error_.reason : Reason::kTunnelLost;
+  const Reason reason = ours || !greeted_ ? error_.reason : Reason::kTunnelLost;
   for (const auto& [id, stream] : std::exchange(streams_, {})) stream->finish(reason, error_.text);
   requests_.clear();
   bool blocked = false;
   if (socket_) send_some(blocked);  // GOAWAY or an alert, if it can go now
-  socket_.close();
+  // Whoever is told why must be able to read it before a reset overtakes it.
+  const bool told =
+      started_ && !blocked && (ours || error_.reason == Reason::kTlsFailure || error_.reason == Reason::kHttp2Failure);
+  if (told) {
+    socket_.shutdown_write();
+    alarm_.arm(kParting, [this] { socket_.close(); });
+  } else {
+    socket_.close();
+  }
   wanted_.notify_all();
   output_room_.notify_all();
   ended_.set();

@@ -8,7 +8,7 @@
 // Ends: a lost TCP connection, a TLS truncation, a broken peer or a missed PING end every stream with kTunnelLost, and their
 // application sockets are reset: a cut is never taken for a clean end.
 // Memory: an idle stream holds no buffer. Bytes for an application that does not read wait in the stream, never more than its
-// receive window (EngineOptions). Bytes for the peer are read from applications only while the tunnel's output is below a mark.
+// receive window (EngineOptions), and over all tunnels that share a Backlog never more than its limit. Bytes for the peer are read from applications only while the tunnel's output is below a mark.
 
 #include <chrono>
 #include <cstddef>
@@ -28,12 +28,23 @@
 
 namespace culvert::hbone {
 
+// What waits on one worker for applications that do not read, over all of its tunnels. Past half of the limit the windows of streams
+// shrink as their bytes are taken; past the limit, a stream that would have to wait as well is reset.
+struct Backlog {
+  std::size_t limit = 0;
+  std::size_t held = 0;
+
+  bool tight() const { return held > limit / 2; }
+};
+
 struct TunnelOptions {
   EngineOptions engine = {};
-  std::chrono::milliseconds handshake_timeout{10'000};  // TLS, and the peer's first SETTINGS for a client
+  std::chrono::milliseconds handshake_timeout{10'000};  // TLS and the peer's first SETTINGS
   std::chrono::milliseconds ping_after{10'000};         // of silence from the peer
   std::chrono::milliseconds ping_timeout{20'000};       // then the tunnel is lost
-  std::size_t output_mark = 256 * 1024;                 // applications are read while less than this waits for the socket
+  std::chrono::milliseconds idle_close{900'000};        // a server's tunnel without streams is drained; clients go earlier (Pool)
+  std::size_t output_mark = 192 * 1024;                 // applications are read while less than this waits for the socket
+  std::shared_ptr<Backlog> backlog = {};                // none: no limit
 };
 
 class Tunnel;

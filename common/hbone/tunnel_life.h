@@ -6,6 +6,7 @@
 //              produced leaves in one send
 // Both are coroutines that hold the tunnel; it is over when its socket is, and then they end.
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -19,7 +20,8 @@
 
 namespace culvert::hbone {
 
-// One read from an application: full TLS records, frame headers included. With others on the tunnel, all get their turn soon.
+// One read from an application: full TLS records, frame headers included. With others on the tunnel, all get their turn soon; alone, it is as
+// much as makes 256 KiB with what waits already, which is the size that output is kept in (tls/output.cc).
 inline constexpr std::size_t kQuantum = 64 * 1024 - kFrameHeader;
 inline constexpr std::size_t kQuantumAlone = 256 * 1024 - kFrameHeader;
 
@@ -33,17 +35,31 @@ class Receiver {
   ~Receiver() = default;
 };
 
-// Bytes that arrived and were not taken yet. Holds no memory when empty.
+// Bytes that arrived and were not taken yet, in pieces, so that nothing is moved as they come and go. Holds no memory when empty.
 class Inbox {
  public:
-  bool empty() const { return begin_ == bytes_.size(); }
-  std::span<const std::byte> bytes() const { return std::span(bytes_).subspan(begin_); }
+  explicit Inbox(Backlog* backlog) : backlog_(backlog) {}
+  ~Inbox() { drop(size_); }
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
+
+  bool empty() const { return size_ == 0; }
+  std::size_t size() const { return size_; }
+  bool has_room(std::size_t more) const { return backlog_ == nullptr || backlog_->held + more <= backlog_->limit; }
+  std::span<const std::byte> front() const;  // what came first, as far as it lies in one piece
   void append(std::span<const std::byte> more);
   void drop(std::size_t count);
 
  private:
-  std::vector<std::byte> bytes_;
-  std::size_t begin_ = 0;
+  struct Piece {
+    std::unique_ptr<std::byte[]> memory;
+    std::size_t capacity = 0, begin = 0, end = 0;
+    std::unique_ptr<Piece> next;
+  };
+  std::unique_ptr<Piece> first_;
+  Piece* last_ = nullptr;
+  std::size_t size_ = 0;
+  Backlog* const backlog_;  // the tunnel's
 };
 
 struct StreamState : std::enable_shared_from_this<StreamState> {
@@ -75,7 +91,7 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
 
   Tunnel(net::Loop& loop, net::Stream socket, tls::Session session, Engine::Role role, const TunnelOptions& options);
 
-  // TLS, bounded by the handshake timeout; then start() serves until over().
+  // TLS; then start() serves until over(). Both have to be done, the peer's SETTINGS included, within the handshake timeout.
   net::Task<Status> shake_hands();
   void start();
 
@@ -85,14 +101,14 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
 
   std::shared_ptr<StreamState> open(std::span<const http::HeaderField> request);  // client; nothing when there is no room
   void respond(StreamState& stream, std::span<const http::HeaderField> response, bool end);
-  std::size_t window(const StreamState& stream) const { return engine_.sendable(stream.id); }
+  std::size_t window(const StreamState& stream) const { return engine_->sendable(stream.id); }
   bool output_full() const { return queued() >= options_.output_mark; }
   void send(StreamState& stream, std::span<const std::byte> bytes);  // at most window()
   void finish(StreamState& stream);                                  // END_STREAM
   void consumed(StreamState& stream, std::size_t bytes);
   void reset(StreamState& stream, ErrorCode code, Reason reason, std::string text);
 
-  void drain();                                 // GOAWAY; closes when the streams are done
+  void drain();  // GOAWAY; closes when the streams are done, those included that the peer sent before it heard of it
   void close(Reason reason, std::string text);  // at once; both ends see resets
   net::Event& output_room() { return output_room_; }
   net::Event& ended() { return ended_; }  // set when over
@@ -101,10 +117,12 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   const TunnelOptions& options() const { return options_; }
   bool over() const { return over_; }
   const Error& error() const { return error_; }  // why it is over; kNone for a clean end
-  bool draining() const { return over_ || engine_.draining(); }
-  std::uint32_t open_room() const { return over_ ? 0 : engine_.open_room(); }
+  bool draining() const { return over_ || engine_->draining(); }
+  std::uint32_t open_room() const { return over_ ? 0 : engine_->open_room(); }
   std::size_t stream_count() const { return streams_.size(); }
-  std::size_t quantum() const { return streams_.size() > 1 ? kQuantum : kQuantumAlone; }
+  std::size_t quantum() const {
+    return streams_.size() > 1 ? kQuantum : std::max(kQuantumAlone - std::min(kQuantumAlone, queued()), kQuantum);
+  }
   std::size_t queued() const { return engine_output_size() + session_.output().size(); }
   const std::optional<Identity>& peer_identity() const { return peer_identity_; }
   const Endpoint& peer() const { return peer_; }
@@ -123,6 +141,8 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   void run_requests();
   void on_cut(const net::Io& io);
   void on_alarm();
+  void last_call();
+  static net::Task<> part(net::Stream socket);
   void forget_if_done(StreamState& stream);
   void close_if_empty();
   void want_flush();
@@ -130,7 +150,8 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   bool send_some(bool& blocked);
   void lose(Error error);
   void changed();
-  std::size_t engine_output_size() const { return const_cast<Engine&>(engine_).output().size(); }
+  std::size_t engine_output_size() const { return engine_ ? const_cast<Engine&>(*engine_).output().size() : 0; }
+  bool short_of_memory() const { return options_.backlog && options_.backlog->tight(); }
   std::shared_ptr<StreamState> find(std::uint32_t id) const;
 
   net::Loop& loop_;
@@ -138,7 +159,7 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   const Engine::Role role_;
   net::Stream socket_;
   tls::Session session_;
-  Engine engine_;
+  std::optional<Engine> engine_;  // once the peer has proven who it is
   const Endpoint peer_;
   const Endpoint local_;
   std::optional<Identity> peer_identity_;
@@ -151,10 +172,14 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   net::Event wanted_;       // something waits to be sent
   net::Event output_room_;  // less than the mark waits
   net::Event ended_;
-  net::Timer alarm_;  // silence of the peer; the last patience while closing
-  net::Clock::time_point heard_{};
+  net::Timer alarm_;                     // the handshake's end; silence of the peer; the last patience while closing
+  std::optional<net::Timer> last_call_;  // server, draining: the peer does not answer the first GOAWAY
+  net::Clock::time_point greet_by_{};
+  net::Clock::time_point heard_{};  // something that could be decrypted
+  net::Clock::time_point idle_since_{};
   std::optional<net::Clock::time_point> pinged_;
-  bool started_ = false;  // the handshake is over, streams may live
+  bool started_ = false;  // TLS is established, streams may live
+  bool greeted_ = false;  // the peer's SETTINGS are there
   bool closing_ = false;  // close_notify is said; what remains is the peer's
   bool over_ = false;
   Error error_{.text = "", .reason = Reason::kNone};

@@ -1,6 +1,7 @@
 #include "common/hbone/tunnel.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <random>
 
@@ -306,6 +307,31 @@ TEST(Tunnel, HoldsNoMoreThanTheWindowForASlowReader) {
   }(mesh, unread));
 }
 
+// The limit of what waits on a worker is worth more than the stream that would go past it.
+TEST(Tunnel, ResetsTheStreamThatGoesPastTheBacklog) {
+  const auto backlog = std::make_shared<Backlog>(150'000);
+  TestMesh mesh({.server = {.engine = {.stream_window = 100'000, .stream_window_cap = 100'000}, .backlog = backlog}});
+  std::vector<TunnelStream> unread;
+  mesh.handler = [&](Incoming incoming) -> net::Task<> {
+    unread.push_back(incoming.accept({}));
+    co_return;
+  };
+  mesh.run([](TestMesh& m, std::vector<TunnelStream>& readers, Backlog& held) -> net::Task<> {
+    const std::vector<std::byte> block(100'000);
+    auto first = need(co_await m.pool().open(m.key(), m.request()));
+    auto second = need(co_await m.pool().open(m.key(), m.request()));
+    EXPECT_TRUE((co_await first.write_all(block)).ok());
+    EXPECT_TRUE((co_await second.write_all(block)).ok());
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return second.ended() == Reason::kPeerReset; }));
+    EXPECT_EQ(readers.at(1).ended(), Reason::kInternal);
+    EXPECT_LE(held.held, 150'000u);
+    EXPECT_EQ(first.ended(), Reason::kNone);
+    readers.clear();
+    EXPECT_EQ(held.held, 0u);
+  }(mesh, unread, *backlog));
+}
+
 TEST(Tunnel, EndsAStreamFromOutsideWithItsReason) {
   TestMesh mesh;
   mesh.run([](TestMesh& m) -> net::Task<> {
@@ -354,6 +380,106 @@ TEST(Tunnel, PingsOnlyASilentPeerAndLosesOneThatDoesNotAnswer) {
 
     EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->client_end.reason == Reason::kTunnelLost; }));
     EXPECT_EQ((co_await hear(connection->client)).end, Io::kReset);
+  }(mesh));
+}
+
+// A client that does TLS as it should, and from there on what the test wants.
+struct RawClient {
+  net::Stream socket;
+  std::optional<tls::Session> session;
+
+  net::Task<bool> flush() {
+    const auto out = session->output();
+    const Io io = co_await socket.write_all(out);
+    session->sent(out.size());
+    co_return io.ok();
+  }
+  net::Task<bool> shake_hands(TestMesh& mesh) {
+    auto dialled = co_await net::dial(mesh.loop(), {.to = mesh.server_address()});
+    socket = need(std::move(dialled));
+    session.emplace(mesh.context("client").mesh_client(mesh.expect));
+    std::vector<std::byte> buffer(16 * 1024);
+    while (true) {
+      if (!co_await flush()) co_return false;
+      if (session->state() != tls::Session::State::kHandshake) co_return session->established();
+      const Io io = co_await socket.read(buffer);
+      if (!io.ok()) co_return false;
+      session->feed(std::span(buffer).first(io.bytes));
+      session->keep();
+    }
+  }
+  // The client's preface and SETTINGS.
+  net::Task<bool> say_hello() {
+    Engine engine(Engine::Role::kClient, {});
+    EXPECT_TRUE(session->write(engine.output()));
+    co_return co_await flush();
+  }
+};
+
+TEST(Tunnel, EndsAPeerThatIsSilentAfterTls) {
+  TestMesh mesh({.server = {.handshake_timeout = 100ms}});
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    RawClient client;
+    EXPECT_TRUE(co_await client.shake_hands(m));
+    const auto began = net::Clock::now();
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return m.served.size() == 1; }));
+
+    EXPECT_LT(net::Clock::now() - began, 1s);
+    EXPECT_EQ(m.served.at(0).error().reason, Reason::kHttp2Failure) << m.served.at(0).error().text;
+  }(mesh));
+}
+
+TEST(Tunnel, LosesAPeerThatSendsBytesAndNeverARecord) {
+  TestMesh mesh({.server = {.ping_after = 30ms, .ping_timeout = 60ms}});
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    RawClient client;
+    EXPECT_TRUE(co_await client.shake_hands(m));
+    EXPECT_TRUE(co_await client.say_hello());
+    const std::array record = {std::byte{23}, std::byte{3}, std::byte{3}, std::byte{0x40},
+                               std::byte{0}};  // 16 KiB, to come slowly
+    std::ignore = co_await client.socket.write_all(record);
+
+    const std::array<std::byte, 1> one{};
+    for (int i = 0; i < 200 && m.served.empty(); ++i) {
+      std::ignore = co_await client.socket.write_all(one);
+      co_await net::sleep_for(m.loop(), 5ms);
+    }
+
+    EXPECT_EQ(m.served.size(), 1u);
+  }(mesh));
+}
+
+TEST(Tunnel, DrainsOneThatNobodyUses) {
+  TestMesh mesh({.server = {.ping_after = 20ms, .idle_close = 60ms}});
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+    co_await net::sleep_for(m.loop(), 150ms);
+    EXPECT_TRUE(co_await answers(*connection)) << "it was used";
+    connection->client.shutdown_write();
+    connection->server.shutdown_write();
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return m.served.size() == 1; }));
+
+    EXPECT_TRUE(m.served.at(0)) << m.served.at(0).error().text;
+    EXPECT_EQ(m.pool().counts().tunnels, 0u);
+  }(mesh));
+}
+
+TEST(Tunnel, PassesAResetOnAfterUrgentData) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    auto connection = co_await m.connect();
+    EXPECT_TRUE(co_await answers(*connection));
+    EXPECT_EQ(::send(connection->client.fd(), "!", 1, MSG_OOB), 1);
+    connection->client.shutdown_write();
+    EXPECT_EQ((co_await hear(connection->server)).end, Io::kEof);
+    co_await net::sleep_for(m.loop(), 50ms);
+
+    connection->client.reset();
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return connection->done == 2; }));
+    EXPECT_EQ(connection->client_end.reason, Reason::kPeerReset);
   }(mesh));
 }
 
