@@ -131,7 +131,7 @@ Result<Target> target_of(const Mesh& mesh, const Workload& own, const Authority&
 
 }  // namespace
 
-bool is_illegal_port(std::uint16_t port) { return port == 15001 || port == 15006 || port == kHbonePort; }
+bool is_illegal_port(std::uint16_t port) { return port == 15001 || port == 15006 || port == kHbonePort || port == 15053; }
 
 Result<Authority> Authority::parse(std::string_view text) {
   const auto bad = [&] {

@@ -15,7 +15,7 @@ namespace culvert::model {
 
 inline constexpr std::uint16_t kHbonePort = 15008;
 
-// Ports of ztunnel itself: 15001, 15006, 15008. Going there from within would loop.
+// Ports of ztunnel itself: 15001, 15006, 15008, and 15053 for DNS. Nobody goes there through it: what it dials would come back to it.
 bool is_illegal_port(std::uint16_t port);
 
 // What a CONNECT asks for: an address, or a hostname, and a port.

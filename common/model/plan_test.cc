@@ -107,7 +107,7 @@ TEST(PlanOutbound, AnUnknownDestinationIsPassedThrough) {
 
 TEST(PlanOutbound, RefusesZtunnelsPortsOnLoopbackOnly) {
   World world;
-  for (const char* destination : {"127.0.0.1:15001", "127.1.2.3:15006", "[::1]:15008"}) {
+  for (const char* destination : {"127.0.0.1:15001", "127.1.2.3:15006", "[::1]:15008", "[::1]:15053"}) {
     EXPECT_EQ(world.out(destination).error().reason, Reason::kIllegalPort) << destination;
   }
   EXPECT_TRUE(world.out("127.0.0.1:15020"));
@@ -265,7 +265,7 @@ TEST(PlanInbound, AHostnamesPortIsTheServices) {
 
 TEST(PlanInbound, RefusesZtunnelsOwnPorts) {
   World world;
-  for (const char* authority : {"10.0.0.2:15001", "10.0.0.2:15006", "10.0.0.2:15008"}) {
+  for (const char* authority : {"10.0.0.2:15001", "10.0.0.2:15006", "10.0.0.2:15008", "10.0.0.2:15053"}) {
     EXPECT_EQ(world.in(authority).error().reason, Reason::kIllegalPort);
   }
 }

@@ -253,6 +253,22 @@ std::vector<std::byte> encode(const Query& query, const Answer& answer, std::siz
   return out.take();
 }
 
+std::vector<std::byte> encode_truncated(const Query& query, std::span<const std::byte> reply) {
+  Reader header{reply};
+  header.u16();  // the id
+  const unsigned flags = header.u16();
+  Writer out(kHeader + query.question.size() + kOptRecord);
+  out.u16(query.id);
+  out.u16(flags | kResponse | kTruncated);
+  out.u16(1);
+  out.u16(0);
+  out.u16(0);
+  out.u16(query.edns_payload ? 1 : 0);
+  out.bytes(query.question);
+  if (query.edns_payload) write_opt(out);
+  return out.take();
+}
+
 std::vector<std::byte> encode_failure(std::uint16_t id, Rcode rcode) {
   Writer out(kHeader);
   out.u16(id);

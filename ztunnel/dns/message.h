@@ -50,6 +50,9 @@ struct Answer {
 // Prints the answer. Records that do not fit into `limit` bytes are left out and TC is set, so that the client asks again over TCP.
 std::vector<std::byte> encode(const Query& query, const Answer& answer, std::size_t limit);
 
+// What a client is told over UDP when the resolver's `reply` does not fit: its header, the question, no records, and TC.
+std::vector<std::byte> encode_truncated(const Query& query, std::span<const std::byte> reply);
+
 // An answer without question and records, for a query that could not be parsed.
 std::vector<std::byte> encode_failure(std::uint16_t id, Rcode rcode);
 

@@ -109,6 +109,13 @@ TEST(DnsMessage, SetsTruncatedWhenAddressesDoNotFit) {
   EXPECT_EQ(std::to_integer<unsigned>(out[7]), (512u - 12 - kQuestionA.size()) / 16);
 }
 
+TEST(DnsMessage, TellsThatAReplyDoesNotFit) {
+  const auto query = *parse_query(query_a());
+  const auto reply = wire({0x1234, 0x8583, 1, 9, 2, 1}, std::string(kQuestionA) + std::string(600, 'x'));
+
+  EXPECT_EQ(encode_truncated(query, reply), wire({0x1234, 0x8783, 1, 0, 0, 0}, std::string(kQuestionA)));
+}
+
 TEST(DnsMessage, AnswersEdnsWithEdns) {
   const auto query = *parse_query(wire({1, 0, 1, 0, 0, 1}, std::string(kQuestionA) + std::string(kOpt)));
 

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "common/base/log.h"
-#include "common/net/dial.h"
 #include "common/net/relay.h"
 #include "common/net/timer.h"
 #include "ztunnel/dns/answer.h"
@@ -57,13 +56,14 @@ using StateRef = std::shared_ptr<Proxy::State>;
 // Closes a stream that has done nothing for a while.
 class Idle {
  public:
-  Idle(net::Stream& stream, std::chrono::milliseconds limit) : timer_(stream.loop()), limit_(limit) {
-    timer_.arm(limit_, [&stream] { stream.close(); });
+  Idle(net::Stream& stream, std::chrono::milliseconds limit) : stream_(stream), timer_(stream.loop()), limit_(limit) { watch(); }
+  void watch() {
+    timer_.arm(limit_, [this] { stream_.close(); });
   }
-  void touched() { timer_.push(limit_); }
-  void forget() { timer_.cancel(); }
+  void forget() { timer_.cancel(); }  // while it waits for us
 
  private:
+  net::Stream& stream_;
   net::Timer timer_;
   std::chrono::milliseconds limit_;
 };
@@ -87,7 +87,7 @@ net::Task<Judged> judge(StateRef state, std::span<const std::byte> message) {
 }
 
 // Sends the query from a port of its own, and waits for the answer of the very resolver it went to.
-net::Task<std::optional<Bytes>> ask_udp(StateRef state, const Bytes& query, Endpoint resolver, std::size_t limit) {
+net::Task<std::optional<Bytes>> ask_udp(StateRef state, const Bytes& query, Endpoint resolver) {
   const ProxyOptions& options = state->options;
   net::DatagramOptions socket_options;
   socket_options.at = {resolver.address.is_v4() ? IpAddress::v4(0) : IpAddress::v6(std::array<std::uint8_t, 16>{}), 0, 0};
@@ -99,14 +99,13 @@ net::Task<std::optional<Bytes>> ask_udp(StateRef state, const Bytes& query, Endp
 
   net::Timer patience(state->loop());
   patience.arm(options.resolver_timeout, [&socket] { socket->close(); });
-  Bytes reply(limit);
+  const auto reply = state->loop().scratch().first(kMaxMessage);  // filled after the wait, and taken out before the next
   for (;;) {
     const auto received = co_await socket->receive(reply);
     if (!received.io.ok()) co_return std::nullopt;
     const bool same_id = received.io.bytes >= 2 && reply[0] == query[0] && reply[1] == query[1];
     if (received.from.address != resolver.address || received.from.port != resolver.port || !same_id) continue;
-    reply.resize(received.io.bytes);
-    co_return reply;
+    co_return Bytes(reply.begin(), reply.begin() + static_cast<std::ptrdiff_t>(received.io.bytes));
   }
 }
 
@@ -135,8 +134,9 @@ net::Task<> serve_query(StateRef state, Bytes query, Endpoint client, Endpoint a
     co_return;
   }
   const auto begun = std::chrono::steady_clock::now();
-  auto reply = co_await ask_udp(state, query, asked, judged.query ? udp_limit(*judged.query) : kMaxMessage);
+  auto reply = co_await ask_udp(state, query, asked);
   const bool ok = reply.has_value();
+  if (ok && judged.query && reply->size() > udp_limit(*judged.query)) reply = encode_truncated(*judged.query, *reply);
   if (!ok && judged.query)
     reply = encode(*judged.query, {.rcode = Rcode::kServerFailure, .authoritative = false}, kPlainUdpPayload);
   if (reply) send_udp(state, *reply, asked, client);
@@ -157,7 +157,7 @@ net::Task<> serve_udp(StateRef state) {
     if (received.io.error == ECANCELED || !state->udp) co_return;
     if (!received.io.ok()) continue;
     const auto bytes = std::span(buffer).first(received.io.bytes);
-    if (!query_id(bytes) || state->under_way >= state->options.most_under_way) continue;
+    if (received.to.port != kPort || !query_id(bytes) || state->under_way >= state->options.most_under_way) continue;
     state->loop().spawn(count(state, serve_query(state, Bytes(bytes.begin(), bytes.end()), received.from, received.to)));
   }
 }
@@ -191,19 +191,10 @@ net::Task<bool> write_message(net::Stream& stream, const Bytes& message) {
   co_return io.ok();
 }
 
-net::Task<Result<net::Stream>> dial_resolver(StateRef state, Endpoint resolver) {
-  net::DialOptions dial;
-  dial.to = resolver;
-  dial.mark = state->options.mark;
-  dial.netns = state->options.netns->get();
-  dial.timeout = state->options.resolver_timeout;
-  co_return co_await net::dial(state->loop(), std::move(dial));
-}
-
 // Asks over `resolver`, which is dialled when it is first needed.
-net::Task<std::optional<Bytes>> ask_tcp(StateRef state, net::Stream& resolver, const Bytes& query, Endpoint to) {
+net::Task<std::optional<Bytes>> ask_tcp(StateRef state, net::Stream& resolver, const Bytes& query, const net::Stream& client) {
   if (!resolver) {
-    auto dialled = co_await dial_resolver(state, to);
+    auto dialled = state->options.dial(client.peer(), client.local());
     if (!dialled) co_return std::nullopt;
     resolver = std::move(*dialled);
   }
@@ -215,7 +206,7 @@ net::Task<std::optional<Bytes>> ask_tcp(StateRef state, net::Stream& resolver, c
 
 // A transfer of a zone, or what we cannot read: everything from here on goes to the resolver as it is.
 net::Task<> pass(StateRef state, net::Stream& client, const Bytes& first) {
-  auto resolver = co_await dial_resolver(state, client.local());
+  auto resolver = state->options.dial(client.peer(), client.local());
   if (!resolver) {
     client.reset();
     co_return;
@@ -227,16 +218,15 @@ net::Task<> pass(StateRef state, net::Stream& client, const Bytes& first) {
 }
 
 net::Task<> serve_stream(StateRef state, net::Stream client) {
-  const Endpoint asked = client.local();
+  if (client.local().port != kPort) co_return client.reset();
   net::Stream resolver;
   Idle idle(client, state->options.tcp_idle);
   for (;;) {
     const auto message = co_await read_message(client);
     if (!message) co_return;
-    idle.touched();
+    idle.forget();
     const Judged judged = co_await judge(state, *message);
     if (!judged.query || judged.query->type == kTypeAxfr || judged.query->type == kTypeIxfr) {
-      idle.forget();
       state->seen(judged, {.outcome = Seen::Outcome::kForwarded, .tcp = true});
       co_await pass(state, client, *message);
       co_return;
@@ -249,14 +239,14 @@ net::Task<> serve_stream(StateRef state, net::Stream client) {
                            .addresses = judged.answer->addresses.size()});
     } else {
       const auto begun = std::chrono::steady_clock::now();
-      auto answered = co_await ask_tcp(state, resolver, *message, asked);
+      auto answered = co_await ask_tcp(state, resolver, *message, client);
       const auto outcome = answered ? Seen::Outcome::kForwarded : Seen::Outcome::kFailed;
       if (!answered) resolver = net::Stream();
       reply = answered ? std::move(*answered)
                        : encode(*judged.query, {.rcode = Rcode::kServerFailure, .authoritative = false}, kMaxMessage);
       state->seen(judged, {.outcome = outcome, .tcp = true, .took = std::chrono::steady_clock::now() - begun});
     }
-    idle.touched();
+    idle.watch();
     const bool written = co_await write_message(client, reply);
     if (!written) co_return;
   }

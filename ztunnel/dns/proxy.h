@@ -1,7 +1,9 @@
 #pragma once
 // The DNS proxy of one pod on one worker: takes the queries that the kernel turned to us (UDP and TCP, whatever resolver they were
-// addressed to), answers those for services of the mesh, and hands all others to the very resolver that the pod asked, from the pod's
-// network namespace and byte for byte. Answers carry the resolver's address as source: the application notices nothing.
+// addressed to), answers those for services of the mesh, and hands all others to the very resolver that the pod asked, byte for byte: over
+// UDP from the pod's network namespace, over TCP by the way that any connection of the pod to that resolver takes. Answers carry the
+// resolver's address as source: the application notices nothing. What was addressed to our own port has nobody to go on to, and
+// did not come from the pod: it is not answered.
 // One Loop; nothing here outlives `run`. Limits: queries under way, message sizes, idle time of a TCP connection.
 
 #include <chrono>
@@ -15,9 +17,12 @@
 #include "common/model/mesh.h"
 #include "common/net/datagram.h"
 #include "common/net/listener.h"
+#include "common/net/stream.h"
 #include "ztunnel/dns/message.h"
 
 namespace culvert::ztunnel::dns {
+
+inline constexpr std::uint16_t kPort = 53;
 
 // One query that was dealt with.
 struct Seen {
@@ -39,6 +44,8 @@ struct ProxyOptions {
   std::chrono::milliseconds tcp_idle{5000};
   std::size_t most_under_way = 512;  // queries; further ones are dropped, as a full socket would do
   std::function<std::shared_ptr<const model::Mesh>()> mesh;
+  // A connection for `client` to the resolver that it asked; ends at once when there is no way.
+  std::function<Result<net::Stream>(const Endpoint& client, const Endpoint& resolver)> dial;
   std::function<net::Task<model::WorkloadRef>()> client;  // the pod's own workload; null when it does not appear in time
   std::function<void(const model::Workload* client, const Seen&)> seen;
 };

@@ -19,6 +19,7 @@ void report_dry_runs(const model::Verdict& verdict, const model::Peer& peer, con
 net::Task<Status> admit(Worker& worker, std::shared_ptr<Pod> pod, model::Peer peer, Endpoint destination) {
   const auto deadline = net::Clock::now() + kPolicyPatience;
   for (;;) {
+    if (pod->gone) co_return std::unexpected(left_the_mesh(*pod));
     const auto own = worker.own_workload(*pod);
     if (!own) co_return std::unexpected(unknown_workload(*pod));
     const auto verdict = model::admit(*worker.mesh(), *own, peer, destination);

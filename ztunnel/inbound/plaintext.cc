@@ -13,14 +13,20 @@ net::Task<> carry_plaintext_in(Worker& worker, std::shared_ptr<Pod> pod, net::St
   const Endpoint source = client.peer();
   const Endpoint destination = client.local();
   Record record(worker.counters(), Reporter::kDestination, source, destination);
-  const auto refuse = [&client, &record](const Error& error) {
+  LiveSet::Entry entry(
+      pod->live,
+      {.way = Connection::Way::kInbound, .tunnel = false, .source = source, .actual = destination, .original = {}, .peer = {}},
+      [&client](Reason) { client.reset(); });
+  const auto stopped = [&entry] { return entry.stopped() != Reason::kNone; };
+  const auto refuse = [&](const Error& error) {
     client.reset();
-    record.failed(error);
+    record.failed(stopped() ? Error{"the connection was ended before it was carried", entry.stopped()} : error);
   };
   if (model::is_illegal_port(destination.port)) {
     co_return refuse({"the destination " + destination.text() + " is a port of ztunnel itself", Reason::kIllegalPort});
   }
   const auto own = co_await worker.await_workload(pod, kWorkloadPatience);
+  if (pod->gone) co_return refuse(left_the_mesh(*pod));
   if (!own) co_return refuse(unknown_workload(*pod));
   const std::string network = worker.settings().network;
   record.facts.source_workload = worker.mesh()->by_address({network, source.address});
@@ -30,18 +36,14 @@ net::Task<> carry_plaintext_in(Worker& worker, std::shared_ptr<Pod> pod, net::St
 
   const model::Peer peer{std::nullopt, source.address};
   const auto admitted = co_await admit(worker, pod, peer, destination);
-  if (!admitted) co_return refuse(admitted.error());
-  LiveSet::Entry entry(
-      pod->live,
-      {.way = Connection::Way::kInbound, .tunnel = false, .source = source, .actual = destination, .original = {}, .peer = peer},
-      [&client](Reason) { client.reset(); });
+  if (stopped() || !admitted) co_return refuse(admitted ? Error() : admitted.error());
+  Connection shown = entry.connection();
+  shown.peer = peer;  // from here on every change of the configuration checks it again
+  entry.set(std::move(shown));
 
   auto application = co_await net::dial(worker.loop(), dial_application(*pod, source, destination));
-  if (!application) co_return refuse(application.error());
-  if (entry.stopped() != Reason::kNone || pod->gone) {
-    application->reset();
-    co_return refuse({"the connection was ended while the application was dialled", pod->gone ? pod->why_gone : entry.stopped()});
-  }
+  if (stopped() && application) application->reset();
+  if (stopped() || !application) co_return refuse(application ? Error() : application.error());
   entry.on_stop([&client, app = &*application](Reason) {
     client.reset();
     app->reset();

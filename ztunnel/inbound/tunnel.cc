@@ -39,7 +39,7 @@ net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, hbone::Incoming inco
     record.failed(error);
   };
   const auto own = worker.own_workload(*pod);
-  if (!own) co_return refuse(unknown_workload(*pod));
+  if (pod->gone || !own) co_return refuse(pod->gone ? left_the_mesh(*pod) : unknown_workload(*pod));
   const auto& request = incoming.request();
   const model::Authority authority{request.authority.host, request.authority.ip, request.authority.port};
   const auto plan = model::plan_inbound(*worker.mesh(), *own, incoming.local().address, authority, request.forwarded.host);
@@ -88,7 +88,7 @@ net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, hbone::Incoming inco
 
 net::Task<Result<tls::Context>> await_certificate(Worker& worker, std::shared_ptr<Pod> pod) {
   const auto own = co_await worker.await_workload(pod, kWorkloadPatience);
-  if (!own) co_return std::unexpected(unknown_workload(*pod));
+  if (pod->gone || !own) co_return std::unexpected(pod->gone ? left_the_mesh(*pod) : unknown_workload(*pod));
   co_return co_await worker.identities().get(own->identity());
 }
 
@@ -101,16 +101,20 @@ net::Task<> serve_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream s
     Record record(worker.counters(), Reporter::kDestination, peer, local);
     record.failed(error);
   };
-  auto tls = co_await await_certificate(worker, pod);
-  if (!tls || pod->gone) {
-    socket.reset();
-    co_return report(tls ? Error{"the pod left the mesh", pod->why_gone} : tls.error());
-  }
   const auto control = std::make_shared<hbone::ServerControl>();
+  control->on_early_close([&socket] { socket.reset(); });
+  Handshake handshake(worker.handshakes(), *pod, [control] { control->close(Reason::kInternal); });
   pod->tunnels.insert(control);
+  auto tls = co_await await_certificate(worker, pod);
+  if (!tls || control->closed()) {
+    pod->tunnels.erase(control);
+    socket.reset();
+    co_return report(control->closed() ? Error{"the connection was ended before its handshake", *control->closed()}
+                                       : tls.error());
+  }
   Worker* here = &worker;
   const hbone::Handler handler = [here, pod](hbone::Incoming incoming) { return carry(*here, pod, std::move(incoming)); };
-  hbone::ServeOptions options{worker.tunnel_options(), control};
+  hbone::ServeOptions options{worker.tunnel_options(), control, [&handshake] { handshake.done(); }};
   const auto served = co_await hbone::serve(worker.loop(), std::move(socket), std::move(*tls), std::move(options), handler);
   pod->tunnels.erase(control);
   // A tunnel that was lost under its connections is told by each of them.

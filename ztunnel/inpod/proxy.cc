@@ -42,9 +42,13 @@ net::Task<> accept_all(Worker& worker, std::shared_ptr<Pod> pod, std::shared_ptr
                        net::Task<> (*carry)(Worker&, std::shared_ptr<Pod>, net::Stream)) {
   while (!listener->closed()) {
     auto accepted = co_await listener->accept();
-    if (accepted) worker.loop().spawn(carry(worker, pod, std::move(*accepted)));
-    else if (!listener->closed())
-      log::warn("proxy", "accepting for " + pod->name.name_space + "/" + pod->name.name + ": " + accepted.error().text);
+    if (accepted) {
+      if (carry == serve_tunnel) co_await worker.handshakes().room(pod);
+      worker.loop().spawn(carry(worker, pod, std::move(*accepted)));
+    } else if (!listener->closed() && worker.may_complain()) {
+      log::warn("proxy", "accepting for " + pod->name.name_space + "/" + pod->name.name + ": " + accepted.error().text +
+                             " (more of this is told once in a while only)");
+    }
   }
 }
 
@@ -130,6 +134,13 @@ Status Proxy::listen_dns(const IpAddress& any) {
   options.cluster_domain = worker_.settings().cluster_domain;
   Worker* worker = &worker_;
   options.mesh = [worker] { return worker->mesh(); };
+  // Our end of a pair; the other is carried as if the application had dialled the resolver itself.
+  options.dial = [worker, pod = pod_](const Endpoint& client, const Endpoint& resolver) -> Result<net::Stream> {
+    auto pair = net::Stream::pair(worker->loop());
+    if (!pair) return std::unexpected(std::move(pair).error());
+    worker->loop().spawn(carry_outbound_for(*worker, pod, std::move(pair->second), client, resolver));
+    return std::move(pair->first);
+  };
   options.client = [worker, pod = pod_] { return worker->await_workload(pod, kDnsPatience); };
   options.seen = [worker, pod = pod_](const model::Workload* client, const dns::Seen& seen) {
     count_dns(worker->counters(), *pod, client, seen);

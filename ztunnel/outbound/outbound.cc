@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/model/plan.h"
+#include "common/net/datagram.h"
 #include "common/net/dial.h"
 #include "common/net/relay.h"
 #include "ztunnel/inpod/marks.h"
@@ -56,17 +57,35 @@ void refuse(net::Stream& app, Record& record, const Error& error) {
   record.failed(error);
 }
 
-net::Task<> carry_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app, const model::Plan& plan,
+// The connection was stopped from outside, or the pod has left: its socket is reset already, or is now.
+bool ended(net::Stream& app, Record& record, const Pod& pod, const LiveSet::Entry& entry) {
+  const Reason reason = entry.stopped() != Reason::kNone ? entry.stopped() : pod.gone ? pod.why_gone : Reason::kNone;
+  if (reason == Reason::kNone) return false;
+  refuse(app, record, {"the connection was ended before it was carried", reason});
+  return true;
+}
+
+// One of our ports, at an address of the pod itself: what we dialled there would be accepted by us again, without end. The kernel knows
+// all of its addresses, those included that no configuration tells of.
+bool leads_to_ourselves(Worker& worker, const Pod& pod, const Endpoint& to) {
+  if (!model::is_illegal_port(to.port)) return false;
+  if (to.address.is_loopback()) return true;
+  net::DatagramOptions options;
+  options.at = {to.address, 0, to.scope};
+  options.netns = pod.netns.fd->get();
+  return net::Datagram::open(worker.loop(), options).has_value();
+}
+
+net::Task<> carry_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream& app, const model::Plan& plan,
                          model::WorkloadRef own, Record& record, LiveSet::Entry& entry) {
   const Endpoint source = record.facts.source;
-  entry.on_stop([&app](Reason) { app.reset(); });
   const auto certificate = co_await worker.identities().get(own->identity());
+  if (ended(app, record, *pod, entry)) co_return;
   if (!certificate) co_return refuse(app, record, certificate.error());
   hbone::PoolKey key{own->identity(), plan.expect, plan.dial, source.address, pod->netns.cookie};
   auto opened = co_await worker.pool().open(std::move(key), request_for(plan, *own, source));
+  if (ended(app, record, *pod, entry)) co_return;
   if (!opened) co_return refuse(app, record, opened.error());
-  if (entry.stopped() != Reason::kNone)
-    co_return record.failed({"the connection was ended while its tunnel was opened", entry.stopped()});
 
   record.facts.destination_identity = opened->peer_identity();
   entry.on_stop([stopper = opened->stopper()](Reason reason) { stopper.stop(reason); });
@@ -77,18 +96,19 @@ net::Task<> carry_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream a
   record.ended(relayed.reason, std::move(relayed.text));
 }
 
-net::Task<> carry_plaintext(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app, const model::Plan& plan, Record& record,
+net::Task<> carry_plaintext(Worker& worker, std::shared_ptr<Pod> pod, net::Stream& app, const model::Plan& plan, Record& record,
                             LiveSet::Entry& entry) {
-  entry.on_stop([&app](Reason) { app.reset(); });
   net::DialOptions options;
   options.to = plan.dial;
   options.mark = kMarkEgress;
   options.netns = pod->netns.fd->get();
   options.keepalive = net::Keepalive{};
   auto upstream = co_await net::dial(worker.loop(), std::move(options));
+  if (ended(app, record, *pod, entry)) {
+    if (upstream) upstream->reset();
+    co_return;
+  }
   if (!upstream) co_return refuse(app, record, upstream.error());
-  if (entry.stopped() != Reason::kNone)
-    co_return record.failed({"the connection was ended while it was opened", entry.stopped()});
 
   entry.on_stop([&app, far = &*upstream](Reason) {
     app.reset();
@@ -107,15 +127,21 @@ net::Task<> carry_plaintext(Worker& worker, std::shared_ptr<Pod> pod, net::Strea
 net::Task<> carry_outbound(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app) {
   const Endpoint source = app.peer();
   const Endpoint original = app.local();
+  return carry_outbound_for(worker, std::move(pod), std::move(app), source, original);
+}
+
+net::Task<> carry_outbound_for(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app, Endpoint source, Endpoint original) {
   Record record(worker.counters(), Reporter::kSource, source, original);
   LiveSet::Entry entry(
       pod->live,
-      {.way = Connection::Way::kOutbound, .tunnel = false, .source = source, .actual = original, .original = {}, .peer = {}}, {});
+      {.way = Connection::Way::kOutbound, .tunnel = false, .source = source, .actual = original, .original = {}, .peer = {}},
+      [&app](Reason) { app.reset(); });
 
-  if (original.address.is_loopback() && model::is_illegal_port(original.port)) {
+  if (leads_to_ourselves(worker, *pod, original)) {
     co_return refuse(app, record, {"the destination " + original.text() + " is a port of ztunnel itself", Reason::kIllegalPort});
   }
   auto own = co_await worker.await_workload(pod, kWorkloadPatience);
+  if (ended(app, record, *pod, entry)) co_return;
   if (!own) co_return refuse(app, record, unknown_workload(*pod));
   const auto plan = model::plan_outbound(*worker.mesh(), *own, original, worker.random());
   if (!plan) {
@@ -127,9 +153,9 @@ net::Task<> carry_outbound(Worker& worker, std::shared_ptr<Pod> pod, net::Stream
   entry.set(shown(*plan, source, original));
   record.opened();
   if (plan->via == model::Plan::Via::kTunnel) {
-    co_await carry_tunnel(worker, pod, std::move(app), *plan, std::move(own), record, entry);
+    co_await carry_tunnel(worker, pod, app, *plan, std::move(own), record, entry);
   } else {
-    co_await carry_plaintext(worker, pod, std::move(app), *plan, record, entry);
+    co_await carry_plaintext(worker, pod, app, *plan, record, entry);
   }
 }
 

@@ -13,4 +13,7 @@ namespace culvert::ztunnel {
 // `app` is the accepted socket; its local address is the destination that the application asked for.
 net::Task<> carry_outbound(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app);
 
+// The same for one who is not the application's socket, but speaks for it: what `source` wants of `original`.
+net::Task<> carry_outbound_for(Worker& worker, std::shared_ptr<Pod> pod, net::Stream app, Endpoint source, Endpoint original);
+
 }  // namespace culvert::ztunnel

@@ -26,6 +26,7 @@ struct Pod {
   net::PortRange source_ports;  // this worker's part, for connections to the application
   LiveSet live;
   std::set<std::shared_ptr<hbone::ServerControl>> tunnels;  // that came in
+  std::size_t handshakes = 0;                               // of those, under way (handshakes.h)
   bool gone = false;                                        // left the mesh, or we are ending: nothing new is begun
   Reason why_gone = Reason::kPodRemoved;
 };

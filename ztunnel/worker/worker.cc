@@ -1,5 +1,6 @@
 #include "ztunnel/worker/worker.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/base/check.h"
@@ -15,15 +16,33 @@ Error unknown_workload(const Pod& pod) {
           Reason::kUnknownSource};
 }
 
+Error left_the_mesh(const Pod& pod) {
+  return {"the pod " + pod.name.name_space + "/" + pod.name.name + " takes no new connections", pod.why_gone};
+}
+
+namespace {
+
+// What may wait in the whole process for applications that do not read; each worker has its part, and enough.
+constexpr std::size_t kBacklog = std::size_t{512} << 20;
+constexpr std::size_t kLeastBacklog = std::size_t{64} << 20;
+constexpr std::chrono::seconds kQuiet{10};
+constexpr std::uint32_t kClientHeaderList = 16 * 1024;  // of answers (protocols.md §1.3)
+
+}  // namespace
+
 Worker::Worker(Parts parts)
     : parts_(std::move(parts)),
+      handshakes_(*parts_.loop),
       identities_(*parts_.loop, parts_.ask_certificate),
       mesh_changed_(*parts_.loop),
       idle_(*parts_.loop),
       random_(std::random_device{}()),
       policy_epoch_(parts_.mesh->get()->policy_epoch()) {
+  tunnel_options_.backlog = std::make_shared<hbone::Backlog>(std::max(kBacklog / std::max(parts_.count, 1U), kLeastBacklog));
   hbone::PoolOptions options;
-  options.tunnel = tunnel_options();
+  options.tunnel = tunnel_options_;
+  options.tunnel.engine.pool_streams = settings().pool_max_streams;
+  options.tunnel.engine.max_header_list = kClientHeaderList;
   options.idle_close = parts_.settings->pool_unused_release;
   pool_ = std::make_unique<hbone::Pool>(*parts_.loop, options, [this](const hbone::PoolKey& key) { return plan_dial(key); });
   parts_.mesh->on_change([this] {
@@ -35,10 +54,11 @@ Worker::Worker(Parts parts)
 
 Worker::~Worker() { parts_.mesh->on_change({}); }
 
-hbone::TunnelOptions Worker::tunnel_options() const {
-  hbone::TunnelOptions options;
-  options.engine.pool_streams = settings().pool_max_streams;
-  return options;
+bool Worker::may_complain() {
+  const auto now = net::Clock::now();
+  if (now < complain_again_) return false;
+  complain_again_ = now + kQuiet;
+  return true;
 }
 
 std::shared_ptr<Pod> Worker::add_pod(zds::Pod name, Netns netns, net::PortRange source_ports) {
@@ -61,6 +81,7 @@ void Worker::remove_pod(const std::shared_ptr<Pod>& pod, Reason reason) {
   for (const auto& tunnel : pod->tunnels) tunnel->close(reason);
   pool_->close_if([&pod](const hbone::PoolKey& key) { return key.netns == pod->netns.cookie; }, reason);
   pod->live.on_empty = {};
+  mesh_changed_.notify_all();  // who waits for this pod's workload or policies waits no longer
 }
 
 model::WorkloadRef own_workload(const model::Mesh& mesh, const zds::Pod& pod, const std::string& node) {

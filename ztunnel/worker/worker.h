@@ -17,6 +17,7 @@
 #include "ztunnel/identity/identities.h"
 #include "ztunnel/record/counters.h"
 #include "ztunnel/settings.h"
+#include "ztunnel/worker/handshakes.h"
 #include "ztunnel/worker/pod.h"
 
 namespace culvert::ztunnel {
@@ -24,6 +25,7 @@ namespace culvert::ztunnel {
 // How long a new pod's connections wait for its workload to appear in the mesh.
 inline constexpr std::chrono::seconds kWorkloadPatience{5};
 Error unknown_workload(const Pod& pod);
+Error left_the_mesh(const Pod& pod);  // once it has
 
 // The workload that a pod of this node is. Null when the mesh does not know it, or knows it on another node.
 model::WorkloadRef own_workload(const model::Mesh& mesh, const zds::Pod& pod, const std::string& node);
@@ -51,11 +53,14 @@ class Worker {
   const std::shared_ptr<const model::Mesh>& mesh() const { return parts_.mesh->get(); }
   net::Event& mesh_changed() { return mesh_changed_; }  // notified after each switch to a new mesh
   hbone::Pool& pool() { return *pool_; }
-  hbone::TunnelOptions tunnel_options() const;
+  const hbone::TunnelOptions& tunnel_options() const { return tunnel_options_; }  // of tunnels that come in
+  Handshakes& handshakes() { return handshakes_; }
   Identities& identities() { return identities_; }
   Counters& counters() { return counters_; }
   Counts counts();  // with those of the pool
   std::uint64_t random() { return random_(); }
+  // True once in ten seconds, for a warning about what would otherwise be warned of fifty times a second.
+  bool may_complain();
 
   // Pods. removing one ends all of its connections with `reason`, and its tunnels.
   std::shared_ptr<Pod> add_pod(zds::Pod name, Netns netns, net::PortRange source_ports);
@@ -81,6 +86,8 @@ class Worker {
   void check_again();
 
   Parts parts_;
+  hbone::TunnelOptions tunnel_options_;
+  Handshakes handshakes_;
   Counters counters_;
   Identities identities_;
   net::Event mesh_changed_;
@@ -88,6 +95,7 @@ class Worker {
   std::map<std::uint64_t, std::shared_ptr<Pod>> pods_;
   std::mt19937_64 random_;
   std::uint64_t policy_epoch_ = 0;
+  net::Clock::time_point complain_again_{};
   std::unique_ptr<hbone::Pool> pool_;
 };
 

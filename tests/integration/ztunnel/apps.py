@@ -86,10 +86,11 @@ def serve_first(port):
 
 
 def serve_dns(port):
-    """Answers every A query with 192.0.2.1, over UDP and TCP."""
+    """Answers every A query with 192.0.2.1, over UDP and TCP; for a name that begins with "big", a hundred times."""
     def reply(query):
-        end = query.index(b"\0", 12) + 5
-        return query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + query[12:end] + b"\xc0\x0c\0\1\0\1\0\0\0\x05\0\x04\xc0\0\2\1"
+        end, count = query.index(b"\0", 12) + 5, 100 if query[12:16] == b"\3big" else 1
+        record = b"\xc0\x0c\0\1\0\1\0\0\0\x05\0\x04\xc0\0\2\1"
+        return query[:2] + b"\x81\x80\0\1" + struct.pack("!H", count) + b"\0\0\0\0" + query[12:end] + record * count
 
     def tcp():
         listener = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -195,7 +196,7 @@ def hold(address, port, seconds):
 
 
 def dns_query(name, kind, server, tcp=False):
-    """The addresses in the answer, in the order they came."""
+    """The addresses in the answer, in the order they came; "truncated" instead of them when the answer says so."""
     query = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0" + b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0" + struct.pack("!HH", kind, 1)
     family = socket.AF_INET6 if ":" in server else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM) as s:
@@ -208,6 +209,8 @@ def dns_query(name, kind, server, tcp=False):
             s.send(query)
             reply = s.recv(4096)
     assert reply[:2] == b"\x12\x34", reply
+    if reply[2] & 2:
+        return [reply[3] & 15, "truncated"]
     answers, at, out = struct.unpack("!H", reply[6:8])[0], len(query), []
     for _ in range(answers):
         at = at + 2 if reply[at] >= 0xc0 else reply.index(b"\0", at) + 1

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import socket
 import sys
 import time
 
@@ -139,6 +140,65 @@ def dns(world, n1, n2):
         assert world.run("a", apps.dns_query, "web.shop.svc.cluster.local", 28, world.address("c", "IPv6"), tcp) == [0, ["fd96::10"]], tcp
         assert world.run("a", apps.dns_query, "example.com", 1, resolver, tcp) == [0, ["192.0.2.1"]], tcp
         assert world.run("a", apps.dns_query, "example.com", 1, world.address("c", "IPv6"), tcp) == [0, ["192.0.2.1"]], tcp
+    # What does not fit is asked for again over TCP.
+    assert world.run("a", apps.dns_query, "big.example.com", 1, resolver) == [0, "truncated"]
+    assert world.run("a", apps.dns_query, "big.example.com", 1, resolver, True) == [0, ["192.0.2.1"] * 100]
+
+    # Over TCP a resolver is reached as everything is: through a tunnel when it has one, and with an access line.
+    world.spawn("b", apps.serve_dns, 53)
+    for family, address in (("IPv4", f'{world.address("b")}:53'), ("IPv6", f'[{world.address("b", "IPv6")}]:53')):
+        eventually("a resolver in the mesh", lambda: world.run("a", apps.dns_query, "example.com", 1, world.address("b", family), True) == [0, ["192.0.2.1"]])
+        assert eventually("its line", lambda: n1.access(f'dst.hbone_addr="{address}"', 'direction="outbound"')), family
+        assert eventually("and there", lambda: n2.access(f'dst.hbone_addr="{address}"', 'direction="inbound"', "sa-a")), family
+
+
+class Wire:
+    """What a pod sends into the network."""
+    def __init__(self, pod):
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.socket.bind((f"v{pod}", 0))
+        self.socket.setblocking(False)
+
+    def connections(self):
+        """SYNs since the last look, as (address, port) of their destination."""
+        seen = []
+        try:
+            while frame := self.socket.recv(2048):
+                if frame[12:14] == b"\x08\0" and frame[23] == 6 and frame[47] & 0x12 == 2:
+                    seen.append((socket.inet_ntoa(frame[30:34]), int.from_bytes(frame[36:38], "big")))
+        except BlockingIOError:
+            return seen
+
+
+def not_yet(world, n1, n2):
+    """Behind a waypoint, or in another network: refused with a reason, and nothing of it on the wire."""
+    wire = Wire("a")
+
+    def refused(address, port, *words):
+        before = len(n1.log())
+        eventually("refused", lambda: world.run("a", apps.who, address, port)[1] == "ECONNRESET")
+        wire.connections()
+        assert world.run("a", apps.who, address, port) == ["", "ECONNRESET"]
+        eventually("its line", lambda: n1.access('reason="not_yet"', *words, after=before))
+        assert not wire.connections()
+
+    waypoint = {"destination": "shop/waypoint.shop.svc.cluster.local"}
+    world.workloads["b"]["waypoint"] = waypoint
+    world.publish()
+    refused(world.address("b"), 8080, "waypoint")
+    assert world.run("a", apps.dns_query, "example.com", 1, world.address("b"), True)[0] == 2  # SERVFAIL
+    assert not wire.connections()
+    del world.workloads["b"]["waypoint"]
+    world.services[0]["waypoint"] = waypoint
+    world.publish()
+    refused("10.96.0.10", 80, "waypoint")
+    del world.services[0]["waypoint"]
+    world.workloads["b"]["network"] = "elsewhere"
+    world.publish()
+    refused("10.96.0.10", 80, "network")
+    world.workloads["b"]["network"] = ""
+    world.publish()
+    eventually("open again", lambda: world.run("a", apps.who, "10.96.0.10", 80)[1] == "end")
 
 
 def pages(world, n1, n2):
@@ -208,7 +268,7 @@ def many(world, n1, n2):
 
 def story(world):
     n1, n2 = build(world)
-    for step in (connections, access_lines, endings, bytes_arrive, dns, policies, pages, deaths, many, removal):
+    for step in (connections, access_lines, endings, bytes_arrive, dns, not_yet, policies, pages, deaths, many, removal):
         begun = time.monotonic()
         step(world, n1, n2)
         print(f"{step.__name__}: ok, {time.monotonic() - begun:.1f} s", flush=True)
