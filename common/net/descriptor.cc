@@ -75,8 +75,8 @@ Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
   return *this;
 }
 
-Result<Descriptor> Descriptor::adopt(Loop& loop, Fd fd) {
-  const int flags = ::fcntl(fd.get(), F_GETFL);
+Result<Descriptor> Descriptor::adopt(Loop& loop, Fd fd, bool non_blocking) {
+  const int flags = non_blocking ? O_NONBLOCK : ::fcntl(fd.get(), F_GETFL);
   if (flags < 0 || ((flags & O_NONBLOCK) == 0 && ::fcntl(fd.get(), F_SETFL, flags | O_NONBLOCK) < 0))
     return failure_errno("making a descriptor non-blocking");
   Descriptor descriptor;

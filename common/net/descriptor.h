@@ -21,8 +21,8 @@ class Descriptor {
   Descriptor(Descriptor&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
   Descriptor& operator=(Descriptor&& other) noexcept;
 
-  // Makes `fd` non-blocking and adds it to the loop.
-  static Result<Descriptor> adopt(Loop& loop, Fd fd);
+  // Makes `fd` non-blocking, unless it is known to be so, and adds it to the loop.
+  static Result<Descriptor> adopt(Loop& loop, Fd fd, bool non_blocking = false);
 
   explicit operator bool() const;  // neither none nor closed
   int fd() const;                  // -1 when closed

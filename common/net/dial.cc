@@ -29,6 +29,7 @@ class Dialler {
 
  private:
   static std::expected<Fd, Failed> prepare(const DialOptions& options, std::uint16_t port);
+  static Task<int> finish(Descriptor& descriptor, Clock::duration limit);
 };
 
 namespace {
@@ -96,31 +97,38 @@ std::expected<Fd, Dialler::Failed> Dialler::prepare(const DialOptions& options, 
                                 .text = std::format("binding to {}: {}", from.text(), errno_text(number))});
 }
 
+// Waits for the handshake's end; 0, or how it failed.
+Task<int> Dialler::finish(Descriptor& descriptor, Clock::duration limit) {
+  bool late = false;
+  Timer timer(descriptor.loop());
+  timer.arm(limit, [&] {
+    late = true;
+    descriptor.close();
+  });
+  std::ignore = co_await descriptor.writable();
+  if (late) co_return ETIMEDOUT;
+  int number = 0;
+  socklen_t size = sizeof number;
+  if (::getsockopt(descriptor.fd(), SOL_SOCKET, SO_ERROR, &number, &size) != 0) number = errno;
+  co_return number;
+}
+
 Task<Dialler::Attempted> Dialler::attempt(Loop& loop, const DialOptions& options, std::uint16_t port, Clock::duration limit) {
   auto socket = prepare(options, port);
   if (!socket) co_return std::unexpected(std::move(socket.error()));
   const SockAddress to = to_sockaddr(options.to, family_of(options.to.address));
-  const int connected = ::connect(socket->get(), to.get(), to.size);
-  int number = connected == 0 ? 0 : errno;
-  if (number != 0 && number != EINPROGRESS)
+  // On the same machine the handshake is over by the time that connect() is back; asked once more, it says so.
+  int number = ::connect(socket->get(), to.get(), to.size) == 0 ? 0 : errno;
+  if (number == EINPROGRESS) number = ::connect(socket->get(), to.get(), to.size) == 0 ? 0 : errno;
+  if (number != 0 && number != EALREADY)
     co_return std::unexpected(
         Failed{.number = number, .port_taken = number == EADDRNOTAVAIL || number == EADDRINUSE, .text = errno_text(number)});
 
-  auto descriptor = Descriptor::adopt(loop, std::move(*socket));
+  auto descriptor = Descriptor::adopt(loop, std::move(*socket), /*non_blocking=*/true);
   if (!descriptor) co_return std::unexpected(failed(std::move(descriptor.error().text), EMFILE));
-  if (number == EINPROGRESS) {
-    bool late = false;
-    Timer timer(loop);
-    timer.arm(limit, [&] {
-      late = true;
-      descriptor->close();
-    });
-    std::ignore = co_await descriptor->writable();
-    if (late) co_return std::unexpected(failed("timed out after " + seconds_text(limit), ETIMEDOUT));
-    socklen_t size = sizeof number;
-    if (::getsockopt(descriptor->fd(), SOL_SOCKET, SO_ERROR, &number, &size) != 0) number = errno;
-    if (number != 0) co_return std::unexpected(failed(errno_text(number), number));
-  }
+  if (number == EALREADY) number = co_await finish(*descriptor, limit);
+  if (number == ETIMEDOUT) co_return std::unexpected(failed("timed out after " + seconds_text(limit), number));
+  if (number != 0) co_return std::unexpected(failed(errno_text(number), number));
   co_return Stream(std::move(*descriptor), options.to);
 }
 

@@ -113,7 +113,7 @@ Task<Result<Stream>> Listener::accept() {
         state->at_once = 0;
         co_await state->descriptor.loop().yield();
       }
-      auto descriptor = Descriptor::adopt(state->descriptor.loop(), std::move(socket));
+      auto descriptor = Descriptor::adopt(state->descriptor.loop(), std::move(socket), /*non_blocking=*/true);
       if (!descriptor) co_return std::unexpected(descriptor.error());
       co_return Stream(std::move(*descriptor), from_sockaddr(peer));
     }

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <format>
+#include <functional>
 
 #include "common/net/netns.h"
 
@@ -54,11 +55,12 @@ Endpoint from_sockaddr(const SockAddress& address) { return from_sockaddr(addres
 
 Result<Fd> make_socket(int family, int type, int netns) {
   Fd socket;
-  auto made = in_netns(netns, [&]() -> Status {
+  const auto make = [&]() -> Status {
     socket = Fd(::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!socket) return failure_errno("making a socket");
     return {};
-  });
+  };
+  auto made = in_netns(netns, std::ref(make));  // by reference: no allocation
   if (!made) return std::unexpected(std::move(made.error()));
   return socket;
 }

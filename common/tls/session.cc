@@ -37,6 +37,8 @@ struct Session::Core {
   Core(std::shared_ptr<Context::Core> its_context, SSL* its_ssl);
 
   void advance();  // the handshake
+  // Everything that was fed is read: asking OpenSSL would only make it say so, by way of its queue of errors.
+  bool dry() const { return in.empty() && SSL_has_pending(ssl.get()) == 0; }
   void fail(std::string text);
   net::Io result_of(int returned);
   void write_records(std::span<const std::byte> bytes);
@@ -184,9 +186,10 @@ net::Io Session::read(std::span<std::byte> plaintext) {
   if (core.state == State::kHandshake) return {.state = net::Io::kWouldBlock};
   if (core.state == State::kFailed) return {.state = net::Io::kError, .error = EPROTO};
   if (core.state == State::kClosed) return {.state = net::Io::kEof};
+  if (core.dry()) return {.state = net::Io::kWouldBlock};
   ERR_clear_error();
   std::size_t total = 0;
-  while (total < plaintext.size()) {
+  while (total < plaintext.size() && !core.dry()) {
     std::size_t got = 0;
     const int returned = SSL_read_ex(core.ssl.get(), plaintext.data() + total, plaintext.size() - total, &got);
     if (returned == 1) {
@@ -200,6 +203,7 @@ net::Io Session::read(std::span<std::byte> plaintext) {
     }
     break;  // what failed fails again at the next call, after these bytes
   }
+  if (core.in.empty()) core.kept = {};
   return {.bytes = total};
 }
 
