@@ -56,7 +56,8 @@ class Spread:
         return Spread(statistics.median(values), min(values), max(values))
 
     def text(self, digits=2):
-        return f"{self.median:.{digits}f} ({self.low:.{digits}f}–{self.high:.{digits}f})"
+        median = f"{self.median:.{digits}f}"
+        return median if self.low == self.high else f"{median} ({self.low:.{digits}f}–{self.high:.{digits}f})"
 
 
 def pairs(count, bare, mesh):
