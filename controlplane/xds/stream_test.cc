@@ -215,9 +215,10 @@ TEST_F(StreamTest, ARefusedPolicyDoesNotHoldUpTheWorkloads) {
 }
 
 TEST_F(StreamTest, ManyNamesOnDemandAreCheap) {
+  constexpr int kMany = 200'000;
   xds::Request request = ask(Type::kAddress);
   request.unsubscribe = {"*"};
-  for (int i = 0; i < 50'000; ++i) {
+  for (int i = 0; i < kMany; ++i) {
     request.subscribe.push_back("n" + std::to_string(i));
     request.initial_versions["n" + std::to_string(i)] = "1";
   }
@@ -227,8 +228,8 @@ TEST_F(StreamTest, ManyNamesOnDemandAreCheap) {
   const auto pushes = stream.poll(snapshot);
 
   ASSERT_EQ(pushes.size(), 1U);
-  EXPECT_EQ(pushes[0].removed.size(), 50'000U);
-  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));  // a linear search in each took minutes
+  EXPECT_EQ(pushes[0].removed.size(), std::size_t{kMany});
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
 }
 
 TEST_F(StreamTest, OnDemandSendsOnlyWhatIsAskedForAndSaysWhatIsNotThere) {
