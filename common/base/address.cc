@@ -99,7 +99,15 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
 }
 
 std::string Endpoint::text() const {
-  return address.is_v6() ? std::format("[{}]:{}", address.text(), port) : std::format("{}:{}", address.text(), port);
+  char buffer[INET6_ADDRSTRLEN + sizeof "[]:65535"];
+  char* end = buffer;
+  if (address.is_none()) return std::format("none:{}", port);
+  if (address.is_v6()) *end++ = '[';
+  inet_ntop(address.is_v4() ? AF_INET : AF_INET6, address.bytes().data(), end, INET6_ADDRSTRLEN);
+  end += std::strlen(end);
+  if (address.is_v6()) *end++ = ']';
+  *end++ = ':';
+  return {buffer, std::to_chars(end, std::end(buffer), port).ptr};
 }
 
 Result<Cidr> Cidr::parse(std::string_view text) {

@@ -24,8 +24,17 @@ Result<Identity> Identity::parse(std::string_view uri) {
   return Identity{std::string(parts[0]), std::string(parts[2]), std::string(parts[4])};
 }
 
-std::string Identity::uri() const { return "spiffe://" + principal(); }
+// Asked for at every connection: one allocation.
+std::string Identity::uri() const {
+  std::string out;
+  out.reserve(24 + trust_domain.size() + name_space.size() + service_account.size());
+  return out.append("spiffe://").append(trust_domain).append("/ns/").append(name_space).append("/sa/").append(service_account);
+}
 
-std::string Identity::principal() const { return std::format("{}/ns/{}/sa/{}", trust_domain, name_space, service_account); }
+std::string Identity::principal() const {
+  std::string out;
+  out.reserve(8 + trust_domain.size() + name_space.size() + service_account.size());
+  return out.append(trust_domain).append("/ns/").append(name_space).append("/sa/").append(service_account);
+}
 
 }  // namespace culvert

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <charconv>
 #include <chrono>
 #include <ctime>
 #include <memory>
@@ -80,29 +81,41 @@ Level level_of(std::string_view scope) {
   return best == nullptr ? Level::kInfo : best->level;
 }
 
-std::string now_text() {
+// "2026-11-20T10:00:00.000000Z". A second's text is made once.
+void append_now(std::string& out) {
+  thread_local std::time_t second = -1;
+  thread_local char text[sizeof "2026-11-20T10:00:00"];
   const auto now = std::chrono::system_clock::now();
   const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
-  const std::time_t seconds = micros / 1'000'000;
-  std::tm utc{};
-  gmtime_r(&seconds, &utc);
-  char text[40];
-  const auto length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
-  return std::string(text, length) + std::format(".{:06}Z", micros % 1'000'000);
+  if (const std::time_t seconds = micros / 1'000'000; seconds != second) {
+    std::tm utc{};
+    gmtime_r(&seconds, &utc);
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &utc);
+    second = seconds;
+  }
+  char fraction[] = ".000000Z";
+  auto rest = micros % 1'000'000;
+  for (char* digit = fraction + 6; rest != 0; rest /= 10) *digit-- = static_cast<char>('0' + rest % 10);
+  out.append(text).append(fraction);
+}
+
+void append_escaped(std::string& out, std::string_view text) {
+  std::size_t done = 0;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    const bool control = static_cast<unsigned char>(c) < 0x20;
+    if (!control && c != '"' && c != '\\') continue;
+    out.append(text.substr(done, at - done));
+    if (control) out += std::format("\\u{:04x}", static_cast<unsigned char>(c));
+    else out.append(1, '\\').append(1, c);
+    done = at + 1;
+  }
+  out.append(text.substr(done));
 }
 
 void append_quoted(std::string& out, std::string_view text) {
   out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += std::format("\\u{:04x}", static_cast<unsigned char>(c));
-    } else {
-      out += c;
-    }
-  }
+  append_escaped(out, text);
   out += '"';
 }
 
@@ -111,35 +124,10 @@ void append_plain(std::string& out, std::string_view text) {
   for (const char c : text) out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
 }
 
-std::string plain_line(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields) {
-  std::string line = now_text();
-  line.append("\t").append(kNames[static_cast<int>(level)]).append("\t").append(scope).append("\t");
-  append_plain(line, message);
-  char separator = '\t';
-  for (const Field& field : fields) {
-    line += std::exchange(separator, ' ');
-    line.append(field.key).append("=");
-    if (field.quoted) append_quoted(line, field.value);
-    else line += field.value;
-  }
-  return line;
-}
-
-std::string json_line(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields) {
-  std::string line = "{\"level\":";
-  append_quoted(line, kNames[static_cast<int>(level)]);
-  line.append(",\"time\":\"").append(now_text()).append("\",\"scope\":");
-  append_quoted(line, scope);
-  line.append(",\"message\":");
-  append_quoted(line, message);
-  for (const Field& field : fields) {
-    line += ',';
-    append_quoted(line, field.key);
-    line += ':';
-    if (field.quoted) append_quoted(line, field.value);
-    else line += field.value;
-  }
-  return line + '}';
+std::string& buffer_of_thread() {
+  thread_local std::string buffer;
+  buffer.clear();
+  return buffer;
 }
 
 }  // namespace
@@ -188,10 +176,57 @@ std::uint64_t dropped() {
 
 bool enabled(Level level, std::string_view scope) { return level >= level_of(scope) && level != Level::kOff; }
 
+Line::Line(Level level, std::string_view scope, std::string_view message)
+    : text_(buffer_of_thread()), json_(json_format.load(std::memory_order_relaxed)), separator_(json_ ? ',' : '\t') {
+  const std::string_view word = kNames[static_cast<int>(level)];
+  if (json_) {
+    text_.append("{\"level\":\"").append(word).append("\",\"time\":\"");
+    append_now(text_);
+    text_.append("\",\"scope\":");
+    append_quoted(text_, scope);
+    text_.append(",\"message\":");
+    append_quoted(text_, message);
+  } else {
+    append_now(text_);
+    text_.append("\t").append(word).append("\t").append(scope).append("\t");
+    append_plain(text_, message);
+  }
+}
+
+void Line::add(std::string_view key, std::initializer_list<std::string_view> pieces, Field::Kind kind) {
+  text_ += separator_;
+  if (json_) {
+    append_quoted(text_, key);
+    text_ += ':';
+  } else {
+    text_.append(key).append("=");
+    separator_ = ' ';
+  }
+  const bool quoted = kind == Field::Kind::kText || (json_ && kind == Field::Kind::kBare);
+  if (quoted) text_ += '"';
+  for (const std::string_view piece : pieces) {
+    if (quoted) append_escaped(text_, piece);
+    else text_ += piece;
+  }
+  if (quoted) text_ += '"';
+}
+
+void Line::add(std::string_view key, std::uint64_t number) {
+  char digits[20];
+  const auto [end, unused] = std::to_chars(digits, digits + sizeof digits, number);
+  add(key, std::string_view(digits, end), Field::Kind::kNumber);
+}
+
+void Line::write() {
+  if (json_) text_ += '}';
+  if (Writer* const now = writer.load(std::memory_order_acquire)) now->add(text_);
+}
+
 void write(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields) {
-  Writer* const now = writer.load(std::memory_order_acquire);
-  if (now == nullptr) return;
-  now->add(json_format ? json_line(level, scope, message, fields) : plain_line(level, scope, message, fields));
+  if (writer.load(std::memory_order_acquire) == nullptr) return;
+  Line line(level, scope, message);
+  for (const Field& field : fields) line.add(field.key, field.value, field.kind);
+  line.write();
 }
 
 }  // namespace culvert::log

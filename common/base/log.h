@@ -19,17 +19,19 @@ namespace culvert::log {
 
 enum class Level : std::uint8_t { kTrace, kDebug, kInfo, kWarn, kError, kOff };
 
-// One key=value of a line. String values are quoted in the plain format; numbers are not.
+// One key=value of a line. Texts are quoted, numbers are not; an address is bare in the plain format, and a text in JSON.
 struct Field {
+  enum class Kind : std::uint8_t { kText, kBare, kNumber };
   std::string_view key;
   std::string value;
-  bool quoted = true;
+  Kind kind = Kind::kText;
 };
-inline Field field(std::string_view key, std::string value) { return {key, std::move(value), true}; }
+inline Field field(std::string_view key, std::string value) { return {key, std::move(value), Field::Kind::kText}; }
+inline Field bare(std::string_view key, std::string value) { return {key, std::move(value), Field::Kind::kBare}; }
 template <class Number>
   requires std::is_arithmetic_v<Number>
 Field field(std::string_view key, Number value) {
-  return {key, std::format("{}", value), false};
+  return {key, std::format("{}", value), Field::Kind::kNumber};
 }
 
 // Starts the writer thread. `directive` as RUST_LOG: "info", "info,access=debug,proxy::inbound=trace". Call once, from main.
@@ -45,6 +47,27 @@ std::string levels();
 std::uint64_t dropped();
 
 bool enabled(Level level, std::string_view scope);
+
+// A line that is put together in a buffer which the thread keeps: for what is written at every connection. One at a time on a thread.
+class Line {
+ public:
+  Line(Level level, std::string_view scope, std::string_view message);
+  Line(const Line&) = delete;
+
+  void add(std::string_view key, std::string_view value, Field::Kind kind = Field::Kind::kText) {
+    add(key, std::initializer_list<std::string_view>{value}, kind);
+  }
+  // A value in pieces.
+  void add(std::string_view key, std::initializer_list<std::string_view> pieces, Field::Kind kind = Field::Kind::kText);
+  void add(std::string_view key, std::uint64_t number);
+  void write();
+
+ private:
+  std::string& text_;
+  bool json_;
+  char separator_;
+};
+
 void write(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields);
 inline void write(Level level, std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {}) {
   write(level, scope, message, std::span(fields.begin(), fields.size()));

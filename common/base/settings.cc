@@ -160,10 +160,16 @@ void Table::add_row(const Row& row, std::string_view unit, bool is_bool, std::fu
   entry.doc = row.doc;
   entry.required = row.required;
   entry.secret = row.secret;
+  entry.may_be_empty = row.may_be_empty;
   entry.is_bool = is_bool;
   entry.fallback = print();
   entry.parse = std::move(parse);
   entry.print = std::move(print);
+}
+
+std::optional<std::string> of_process(std::string_view env) {
+  const char* value = std::getenv(std::string(env).c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
 void Table::arguments(std::vector<std::string>& words, std::string_view name) {
@@ -189,7 +195,7 @@ Status Table::parse_environment(const Lookup& environment) {
   for (auto& entry : entries_) {
     if (entry.env.empty()) continue;
     const auto value = environment(entry.env);
-    if (!value || value->empty()) continue;
+    if (!value || (value->empty() && !entry.may_be_empty)) continue;
     if (auto parsed = entry.parse(*value); !parsed) return refused(entry.env, *value, entry.secret, parsed.error());
     entry.source = Source::kEnvironment;
   }
@@ -242,10 +248,7 @@ std::optional<int> Table::read(int argc, const char* const* argv) {
     if (word == "--version") return std::puts(std::format("{} {}", program_, kVersion).c_str()), 0;
     if (word == "--settings-markdown") return std::fputs(markdown().c_str(), stdout), 0;
   }
-  const auto parsed = parse(words, [](std::string_view env) -> std::optional<std::string> {
-    const char* value = std::getenv(std::string(env).c_str());
-    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-  });
+  const auto parsed = parse(words, of_process);
   if (parsed) return std::nullopt;
   std::fputs(std::format("{}: {}\n", program_, parsed.error().text).c_str(), stderr);
   return 1;

@@ -67,6 +67,7 @@ struct Row {
   std::string_view doc = {};   // one sentence, no full stop at the end
   bool required = false;       // unset or empty is an error
   bool secret = false;         // its value is never printed
+  bool may_be_empty = false;   // an empty variable is a value; elsewhere it counts as unset
 };
 
 enum class Source : std::uint8_t { kDefault, kEnvironment, kFlag };
@@ -82,6 +83,9 @@ struct Shown {
   std::string doc;
   Source source = Source::kDefault;
 };
+
+// The environment of this process, for Table::parse and the like.
+std::optional<std::string> of_process(std::string_view env);
 
 class Table {
  public:
@@ -141,7 +145,7 @@ class Table {
  private:
   struct Entry {
     std::string env, flag, unit, doc, fallback;
-    bool required = false, secret = false, is_bool = false;
+    bool required = false, secret = false, may_be_empty = false, is_bool = false;
     Source source = Source::kDefault;
     std::function<Status(std::string_view)> parse;
     std::function<std::string()> print;
