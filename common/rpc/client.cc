@@ -21,6 +21,8 @@ namespace {
 
 constexpr int kMaxMessage = 200 << 20;
 constexpr int kConnectTimeout = 5'000;
+constexpr int kFirstPause = 200;      // after a failed attempt to connect; gRPC's own pauses grow to two minutes,
+constexpr int kLongestPause = 1'000;  // in which every call would fail although the server is back
 constexpr int kPingInterval = 30'000;
 constexpr int kPingTimeout = 10'000;
 
@@ -32,9 +34,11 @@ grpc::ChannelArguments arguments(const Server& server) {
   out.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeout);
   out.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   out.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeout);  // is also the limit of one attempt to connect
-  out.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);               // a new channel is a new connection, with the roots of now
-  out.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);                       // the environment's proxy is for web clients
-  out.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);       // no policy from DNS records
+  out.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstPause);
+  out.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestPause);
+  out.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);          // a new channel is a new connection, with the roots of now
+  out.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);                  // the environment's proxy is for web clients
+  out.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);  // no policy from DNS records
   out.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   if (!server.name.empty()) out.SetSslTargetNameOverride(server.name);
   return out;

@@ -19,7 +19,7 @@ namespace culvert::rpc {
 struct Server {
   std::string address{};    // "host:port", "1.2.3.4:15012", "[fd00::1]:15012"
   std::string roots_pem{};  // trust anchors; empty trusts nobody
-  std::string name{};       // the name that its certificate must carry, when not the host of `address`
+  std::string name{};       // the name that its certificate must carry, instead of the host of `address`
 };
 
 // Reads "https://host:port" or "host:port" as a server's address. http:// is refused: there is no plaintext.

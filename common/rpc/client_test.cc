@@ -266,7 +266,7 @@ struct CaWorld : World {
     return {.address = "https://localhost:" + std::to_string(server->port()),
             .name = "",
             .credentials = {
-                .token_file = token, .roots = certificates().certificate("ca"), .cluster_id = "c1", .extra = {{"x-extra", "1"}}}};
+                .token = token, .roots = certificates().certificate("ca"), .cluster_id = "c1", .extra = {{"x-extra", "1"}}}};
   }
   // Tries again as its callers do (see connected()).
   Result<SignedChain> sign(CaClient& client, const SigningRequest& request) {
@@ -331,7 +331,7 @@ TEST_F(CaWorld, SaysWhyThereIsNoCertificate) {
   on_call = [](CallRef call) { call->finish({16, "no pod of that service account on the node"}); };
   EXPECT_THAT(why(options()), HasSubstr("UNAUTHENTICATED: no pod of that service account on the node"));
   auto missing = options();
-  missing.credentials.token_file = "/nonexistent";
+  missing.credentials.token = "/nonexistent";
   EXPECT_THAT(why(missing), HasSubstr("reading the token: opening /nonexistent: No such file or directory"));
   auto plain = options();
   plain.address = "http://localhost:1";
@@ -364,8 +364,35 @@ TEST_F(CaWorld, ReadsTokenAndRootsAnewForEveryCall) {
   EXPECT_THAT(tokens, ElementsAre("Bearer secret", "Bearer fresh"));
 }
 
+TEST_F(CaWorld, AServerIsFoundAgainSoonAfterItWasAway) {
+  answer_with({"leaf", "roots"});
+  const auto how = options();
+  const auto address = "127.0.0.1:" + std::to_string(server->port());
+  CaClient client(loop, how);
+  ASSERT_TRUE(sign(client, {.csr_pem = "CSR"}));
+
+  server.reset();
+  const auto try_for = [&](net::Clock::duration time) {
+    const auto end = net::Clock::now() + time;
+    bool signed_once = false;
+    while (!signed_once && net::Clock::now() < end) {
+      signed_once = loop.run(client.sign({.csr_pem = "CSR"})).has_value();
+      loop.run([](net::Loop* on) -> net::Task<> { co_await net::sleep_for(*on, 20ms); }(&loop));
+    }
+    return signed_once;
+  };
+  EXPECT_FALSE(try_for(3s));
+  server =
+      CallServer::start(
+          loop, {.address = address, .certificate_file = certificates().certificate("ca"), .key_file = certificates().key("ca")},
+          [this](CallRef call) { calls.push_back(call), on_call(call); })
+          .value();
+
+  EXPECT_TRUE(try_for(1800ms));
+}
+
 TEST(Credentials, WithoutATokenSayNothingOfThemselves) {
-  const Credentials none{.token_file = "", .roots = "", .cluster_id = "c1", .extra = {{"a", "b"}}};
+  const Credentials none{.token = "", .roots = "", .cluster_id = "c1", .extra = {{"a", "b"}}};
 
   EXPECT_THAT(none.metadata().value(), ElementsAre(std::pair<std::string, std::string>("a", "b")));
 }
@@ -373,20 +400,31 @@ TEST(Credentials, WithoutATokenSayNothingOfThemselves) {
 TEST(Credentials, RefuseATokenThatNoHeaderCanCarry) {
   const std::string path = certificates().folder + "/bad-token";
   spit(path, "two words");
-  EXPECT_THAT((Credentials{.token_file = path, .roots = "", .cluster_id = ""}).metadata().error().text,
+  EXPECT_THAT((Credentials{.token = path, .roots = "", .cluster_id = ""}).metadata().error().text,
               HasSubstr("holds a character"));
   spit(path, "\n");
-  EXPECT_THAT((Credentials{.token_file = path, .roots = "", .cluster_id = ""}).metadata().error().text, HasSubstr("is empty"));
+  EXPECT_THAT((Credentials{.token = path, .roots = "", .cluster_id = ""}).metadata().error().text, HasSubstr("is empty"));
+}
+
+TEST(Credentials, TheTokenIsAFileOrTheTextItself) {
+  EXPECT_THAT((Credentials{.token = "abc.def", .roots = "", .cluster_id = ""}).metadata().value(),
+              ElementsAre(std::pair<std::string, std::string>("authorization", "Bearer abc.def")));
+
+  const std::string path = certificates().folder + "/late";
+  const Credentials late{.token = path, .roots = "", .cluster_id = "", .extra = {}, .token_may_be_missing = true};
+  EXPECT_TRUE(late.metadata().value().empty());
+  spit(path, "now\n");
+  EXPECT_THAT(late.metadata().value(), ElementsAre(std::pair<std::string, std::string>("authorization", "Bearer now")));
 }
 
 TEST(Credentials, RootsAreAFileOrTheTextItself) {
   const std::string pem = slurp(certificates().certificate("ca"));
-  EXPECT_EQ((Credentials{.token_file = "", .roots = pem}).roots_pem().value(), pem);
-  EXPECT_EQ((Credentials{.token_file = "", .roots = certificates().certificate("ca")}).roots_pem().value(), pem);
-  EXPECT_FALSE((Credentials{.token_file = "", .roots = "/nonexistent"}).roots_pem());
-  EXPECT_THAT((Credentials{.token_file = "", .roots = certificates().key("ca")}).roots_pem().error().text,
+  EXPECT_EQ((Credentials{.token = "", .roots = pem}).roots_pem().value(), pem);
+  EXPECT_EQ((Credentials{.token = "", .roots = certificates().certificate("ca")}).roots_pem().value(), pem);
+  EXPECT_FALSE((Credentials{.token = "", .roots = "/nonexistent"}).roots_pem());
+  EXPECT_THAT((Credentials{.token = "", .roots = certificates().key("ca")}).roots_pem().error().text,
               HasSubstr("no certificate in"));
-  EXPECT_TRUE((Credentials{.token_file = "", .roots = "SYSTEM"}).roots_pem());
+  EXPECT_TRUE((Credentials{.token = "", .roots = "SYSTEM"}).roots_pem());
 }
 
 TEST(Address, TakesHttpsAndBareOnesOnly) {

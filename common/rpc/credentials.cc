@@ -1,6 +1,7 @@
 #include "common/rpc/credentials.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 
@@ -22,15 +23,18 @@ Result<std::string> read(const std::string& path) {
 
 Result<Metadata> Credentials::metadata() const {
   Metadata out = extra;
-  if (token_file.empty()) return out;
-  auto token = read(token_file);
-  if (!token) return std::unexpected(token.error().during("reading the token"));
-  token->erase(token->find_last_not_of(" \t\r\n") + 1);
-  if (token->empty()) return failure("the token in " + token_file + " is empty");
-  if (!std::ranges::all_of(*token, [](unsigned char c) { return c > ' ' && c < 0x7f; })) {
-    return failure("the token in " + token_file + " holds a character that no header may (is it a token?)");
+  const bool file = token.find('/') != token.npos;
+  std::error_code ignored;
+  if (token.empty() || (file && token_may_be_missing && !std::filesystem::exists(token, ignored))) return out;
+  auto text = file ? read(token) : Result<std::string>(token);
+  if (!text) return std::unexpected(text.error().during("reading the token"));
+  const std::string which = file ? "the token in " + token : "the token";
+  text->erase(text->find_last_not_of(" \t\r\n") + 1);
+  if (text->empty()) return failure(which + " is empty");
+  if (!std::ranges::all_of(*text, [](unsigned char c) { return c > ' ' && c < 0x7f; })) {
+    return failure(which + " holds a character that no header may (is it a token?)");
   }
-  out.emplace_back("authorization", "Bearer " + *token);
+  out.emplace_back("authorization", "Bearer " + *text);
   if (!cluster_id.empty()) out.emplace_back("clusterid", cluster_id);
   return out;
 }

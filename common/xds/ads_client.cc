@@ -73,8 +73,8 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     }
   }
 
-  // Tries again after a while. The delay grows until a stream has been answered; it is spread, so that the nodes of a cluster do not
-  // come all at one time.
+  // Tries again after a while. The delay grows until a stream has worked, which is one that was answered and did not end with an error; it is
+  // spread, so that the nodes of a cluster do not come all at one time.
   void again(std::string why) {
     if (problem != why || delay >= 1s) log::warn("xds", "no configuration stream", {log::field("error", why)});
     problem = std::move(why);
@@ -89,6 +89,7 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     else if (!answered && how.code == kUnavailable) ++counters.connection_errors;
     else if (answered && ends_normally(how.code)) ++counters.reconnects;
     else ++counters.errors;
+    if (answered && (how.ok() || ends_normally(how.code))) delay = kFirstDelay;
     again((answered ? "the stream to " : "connecting to ") + options.address + " ended: " + how.describe());
   }
 
@@ -103,7 +104,6 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     if (!std::exchange(answered, true)) {
       log::info("xds", "configuration stream is up", {log::field("server", options.address)});
       problem.clear();
-      delay = kFirstDelay;
     }
     if (response->type_url == kAddressType) take(addresses, std::move(*response));
     else if (response->type_url == kAuthorizationType) take(policies, std::move(*response));
@@ -126,7 +126,7 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
   AdsOptions options;
   OnUpdate on_update;
   Subscription<Address> addresses{kAddressType, decode_address};
-  Subscription<model::Policy> policies{kAuthorizationType, decode_policy};
+  Subscription<model::Policy> policies{kAuthorizationType, decode_policy, unreadable_policy};
   AdsCounters counters;
   net::Timer retry;
   net::Clock::duration delay = kFirstDelay;

@@ -81,7 +81,7 @@ struct World : testing::Test {
     client.emplace(loop,
                    AdsOptions{.address = "https://127.0.0.1:" + std::to_string(port),
                               .name = "istiod.istio-system.svc",
-                              .credentials = {.token_file = folder + "/token", .roots = folder + "/ca.pem", .cluster_id = "c1"},
+                              .credentials = {.token = folder + "/token", .roots = folder + "/ca.pem", .cluster_id = "c1"},
                               .node = {.id = "ztunnel~1.1.1.1~z.istio-system~istio-system.svc.cluster.local",
                                        .metadata = {{"NODE_NAME", "n1"}}}},
                    [this](Update update, AdsClient::Acknowledge acknowledge) {
@@ -197,6 +197,34 @@ TEST_F(World, ReconnectsWithWhatItHoldsAndAFreshToken) {
   until([&] { return asked.size() == 8; });
   EXPECT_FALSE(builder.current().workload("u1"));
   EXPECT_FALSE(builder.current().policy("ns/p"));
+}
+
+TEST_F(World, AServerThatAnswersAndFailsIsAskedEverMoreSlowly) {
+  start_client();
+  const auto start = net::Clock::now();
+  for (std::uint64_t round = 1; round <= 6; ++round) {
+    until([&] { return asked.size() == 2; });
+    answer(kAddressType, "a", {});
+    until([&] { return asked.size() == 3; });
+    asked.clear();
+    stream->finish({8, "too many"});
+    until([&] { return client->counters().errors == round; });
+  }
+  until([&] { return asked.size() == 2; });
+
+  EXPECT_GT(net::Clock::now() - start, 500ms);  // 10 + 20 + ... + 320 ms, less a fifth
+}
+
+TEST_F(World, APolicyThatNeverWasReadableDenies) {
+  start_client();
+  until([&] { return asked.size() == 2; });
+  const model::Policy broken{.name = "p", .name_space = "ns", .scope = model::Policy::Scope::kNamespace};
+  answer(kAuthorizationType, "p1", {{"ns/p", "v1", "", encode(broken) + "\x20\x07"}});  // field 4, action, is 7
+  until([&] { return asked.size() == 3; });
+
+  EXPECT_EQ(asked[2].error, "ns/p: action 7 is unknown");
+  ASSERT_TRUE(builder.current().policy("ns/p"));
+  EXPECT_EQ(builder.current().policy("ns/p")->invalid, "action 7 is unknown");
 }
 
 TEST_F(World, SurvivesARestartOfTheServer) {

@@ -2,6 +2,7 @@
 
 #include <format>
 #include <span>
+#include <tuple>
 
 #include "common/xds/serialise.h"
 #include "proto/workload.pb.h"
@@ -172,7 +173,7 @@ Status decode_ports(const wire::Service& in, Service& out) {
     auto to = decode_port(port.target_port(), "target port");
     if (!from || !to) return std::unexpected((from ? to : from).error());
     auto& added = out.ports.emplace_back(model::ServicePort{*from, *to});
-    if (auto done = decode_enum(port.app_protocol(), 6, "application protocol", added.app_protocol); !done) return done;
+    std::ignore = decode_enum(port.app_protocol(), 6, "application protocol", added.app_protocol);
   }
   return {};
 }
@@ -220,7 +221,7 @@ Result<Address> decode(const wire::Service& in) {
   if (auto done = decode_ports(in, out); !done) return std::unexpected(done.error());
   if (auto done = decode_balancing(in, out); !done) return std::unexpected(done.error());
   if (auto done = decode_waypoints(in, out); !done) return std::unexpected(done.error());
-  if (auto done = decode_enum(in.ip_families(), 4, "IP families", out.ip_families); !done) return std::unexpected(done.error());
+  std::ignore = decode_enum(in.ip_families(), 4, "IP families", out.ip_families);
   if (auto done = decode_enum(in.visibility(), 2, "visibility", out.visibility); !done) return std::unexpected(done.error());
   return Address(std::move(out));
 }

@@ -172,7 +172,6 @@ TEST(Codec, SaysWhatIsWrongWithAService) {
       {"prefix length 33 of 1.2.3.4 is longer than the address",
        [](auto& s) { s.add_addresses()->set_address("\1\2\3\4"), s.mutable_addresses(0)->set_length(33); }},
       {"service port 65536 is above 65535", [](auto& s) { s.add_ports()->set_service_port(65536); }},
-      {"application protocol 6 is unknown", [](auto& s) { s.add_ports()->set_app_protocol(static_cast<wire::AppProtocol>(6)); }},
       {"routing preference 7 is unknown",
        [](auto& s) { s.mutable_load_balancing()->add_routing_preference(static_cast<wire::LoadBalancing::Scope>(7)); }},
       {"load balancing mode 4 is unknown",
@@ -180,7 +179,6 @@ TEST(Codec, SaysWhatIsWrongWithAService) {
       {"health policy 2 is unknown",
        [](auto& s) { s.mutable_load_balancing()->set_health_policy(static_cast<wire::LoadBalancing::HealthPolicy>(2)); }},
       {"weighted waypoint has no destination", [](auto& s) { s.add_weighted_waypoints(); }},
-      {"IP families 4 is unknown", [](auto& s) { s.set_ip_families(static_cast<wire::IPFamilies>(4)); }},
       {"visibility 2 is unknown", [](auto& s) { s.set_visibility(static_cast<wire::Service::Visibility>(2)); }},
   };
   for (const auto& [error, spoil] : cases) {
@@ -192,6 +190,19 @@ TEST(Codec, SaysWhatIsWrongWithAService) {
     ASSERT_FALSE(read) << error;
     EXPECT_EQ(read.error().text, error);
   }
+}
+
+TEST(Codec, WhatIsOnlyAHintCostsNoService) {
+  wire::Address in;
+  in.mutable_service()->set_namespace_("ns");
+  in.mutable_service()->set_hostname("h");
+  in.mutable_service()->add_ports()->set_app_protocol(static_cast<wire::AppProtocol>(6));
+  in.mutable_service()->set_ip_families(static_cast<wire::IPFamilies>(4));
+
+  const auto read = decode_address(in.SerializeAsString());
+
+  ASSERT_TRUE(read) << read.error().text;
+  EXPECT_EQ(std::get<model::Service>(*read).ip_families, model::IpFamilies::kAutomatic);
 }
 
 TEST(Codec, RefusesWhatIsNoAddress) {
@@ -220,6 +231,22 @@ TEST(Codec, SaysWhatIsWrongWithAPolicy) {
   in.add_rules()->add_clauses()->add_matches()->add_principals();
   EXPECT_EQ(decode_policy(in.SerializeAsString()).error().text, "a string match of no known kind");
   EXPECT_EQ(decode_policy("\xff").error().text, "not an istio.security.Authorization");
+}
+
+TEST(Codec, AnUnreadablePolicyDeniesWhereItWouldHaveApplied) {
+  auto in = policy();
+  in.set_scope(security::NAMESPACE);
+  in.set_action(static_cast<security::Action>(2));
+
+  const auto instead = unreadable_policy(in.SerializeAsString(), "action 2 is unknown");
+
+  ASSERT_TRUE(instead);
+  EXPECT_EQ(instead->key(), "ns/p");
+  EXPECT_EQ(instead->scope, model::Policy::Scope::kNamespace);
+  EXPECT_EQ(instead->invalid, "action 2 is unknown");
+  in.set_scope(static_cast<security::Scope>(3));
+  EXPECT_FALSE(unreadable_policy(in.SerializeAsString(), "?"));
+  EXPECT_FALSE(unreadable_policy("\xff", "?"));
 }
 
 TEST(Codec, DropsMalformedPrefixesButNeverWidensARule) {

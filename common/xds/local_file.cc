@@ -1,5 +1,6 @@
 #include "common/xds/local_file.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -7,6 +8,7 @@
 #include <utility>
 
 #include "common/net/file_watch.h"
+#include "common/net/timer.h"
 
 namespace culvert::xds {
 namespace {
@@ -52,8 +54,20 @@ Update difference(const LocalConfig& before, const LocalConfig& after) {
   return update;
 }
 
+namespace {
+
+constexpr std::chrono::milliseconds kPause{200};  // between looks for a folder that is gone
+
+std::string folder_of(const std::string& path) {
+  const auto parent = std::filesystem::path(path).parent_path();
+  return parent.empty() ? "." : parent.string();
+}
+
+}  // namespace
+
 // The watch is on the folder: editors replace files.
 struct LocalFile::State {
+  net::Loop& loop;
   std::string path;
   OnUpdate on_update;
   OnProblem on_problem;
@@ -69,16 +83,34 @@ struct LocalFile::State {
     if (!update.empty()) on_update(std::move(update));
   }
 
+  // Our file by its name, or a Kubernetes volume's link beside it.
+  bool concerns_us(const net::FileChange& change, const std::string& name) const {
+    return change.name == name || change.name == "..data" || change.kind == net::FileChange::kLost;
+  }
+
   static net::Task<> follow(std::shared_ptr<State> state) {
     const std::string name = std::filesystem::path(state->path).filename();
     while (!state->closed) {
       const auto changes = co_await state->watch.next();
       if (state->closed || changes.empty()) co_return;
-      bool ours = false;
-      for (const net::FileChange& change : changes) ours = ours || change.name == name || change.kind == net::FileChange::kLost;
-      // A Kubernetes volume changes by a link beside the file.
-      for (const net::FileChange& change : changes) ours = ours || change.name == "..data";
-      if (ours) state->look();
+      const bool gone =
+          std::ranges::any_of(changes, [](const auto& change) { return change.kind == net::FileChange::kFolderGone; });
+      if (gone || std::ranges::any_of(changes, [&](const auto& change) { return state->concerns_us(change, name); }))
+        state->look();
+      if (gone) co_await find_folder(state);
+    }
+  }
+
+  // Until the folder, or another in its place, can be watched.
+  static net::Task<> find_folder(std::shared_ptr<State> state) {
+    state->watch.close();
+    while (!state->closed) {
+      if (auto watch = net::FileWatch::open(state->loop, folder_of(state->path))) {
+        state->watch = std::move(*watch);
+        state->look();
+        co_return;
+      }
+      co_await net::sleep_for(state->loop, kPause);
     }
   }
 };
@@ -93,13 +125,12 @@ LocalFile::~LocalFile() {
 }
 
 Result<LocalFile> LocalFile::open(net::Loop& loop, std::string path, OnUpdate on_update, OnProblem on_problem) {
-  const auto parent = std::filesystem::path(path).parent_path();
-  auto watch = net::FileWatch::open(loop, parent.empty() ? "." : parent.string());
+  auto watch = net::FileWatch::open(loop, folder_of(path));
   if (!watch) return std::unexpected(watch.error());
   auto first = load(path);
   if (!first) return std::unexpected(first.error());
   auto state = std::make_shared<State>(
-      State{std::move(path), std::move(on_update), std::move(on_problem), std::move(*watch), std::move(*first)});
+      State{loop, std::move(path), std::move(on_update), std::move(on_problem), std::move(*watch), std::move(*first)});
   state->on_update(difference({}, state->current));
   loop.spawn(State::follow(state));
   return LocalFile(state);

@@ -1,5 +1,5 @@
 #pragma once
-// The whole configuration from one YAML file: LOCAL_XDS_PATH, in the format of Istio's ztunnel (samples/local-xds.yaml).
+// The whole configuration from one YAML file: LOCAL_XDS_PATH, in the format of Istio's ztunnel (workloads, services, policies).
 // Read strictly: an unknown key, a wrong type or a bad value is an error with its line, and nothing of the file is used.
 
 #include <functional>
@@ -31,7 +31,8 @@ Result<LocalConfig> parse_local(std::string_view yaml, std::string_view origin);
 // What has to change to get from one to the other.
 Update difference(const LocalConfig& before, const LocalConfig& after);
 
-// Follows one file. A version that cannot be read is reported and the last good one stays in force; so does it when the file vanishes.
+// Follows one file. A version that cannot be read is reported and the last good one stays in force; so does it when the file vanishes, or
+// its whole folder: a folder that comes in its place is followed from then on.
 class LocalFile {
  public:
   using OnUpdate = std::function<void(Update)>;

@@ -219,42 +219,89 @@ struct Folder {
   }
 };
 
-TEST(LocalFile, FollowsTheFileAndKeepsTheLastGoodVersion) {
+// A file that is followed into a mesh.
+struct Followed : testing::Test {
   net::Loop loop;
   Folder folder;
-  folder.write("workloads: [{uid: a}]");
   model::MeshBuilder builder;
   int updates = 0;
   std::vector<std::string> problems;
-  auto file = LocalFile::open(
-      loop, folder.file(), [&](Update update) { ++updates, std::move(update).apply_to(builder); },
-      [&](const Error& error) { problems.push_back(error.text); });
-  ASSERT_TRUE(file) << file.error().text;
-  EXPECT_EQ(builder.current().workload_count(), 1u);
-  const auto until = [&](const std::function<bool()>& done) {
+  std::optional<LocalFile> file;
+
+  void follow(const std::string& path) {
+    auto opened = LocalFile::open(
+        loop, path, [&](Update update) { ++updates, std::move(update).apply_to(builder); },
+        [&](const Error& error) { problems.push_back(error.text); });
+    ASSERT_TRUE(opened) << opened.error().text;
+    file.emplace(std::move(*opened));
+  }
+  void until(const std::function<bool()>& done) {
     loop.run([](net::Loop* on, const std::function<bool()>* enough) -> net::Task<> {
       const auto end = net::Clock::now() + 5s;
       while (!(*enough)() && net::Clock::now() < end) co_await net::sleep_for(*on, 2ms);
     }(&loop, &done));
     EXPECT_TRUE(done());
-  };
+  }
+  std::size_t workloads() const { return builder.current().workload_count(); }
+};
+
+TEST_F(Followed, KeepsTheLastGoodVersion) {
+  folder.write("workloads: [{uid: a}]");
+  follow(folder.file());
+  EXPECT_EQ(workloads(), 1u);
 
   folder.write("workloads: [{uid: a}, {uid: b}]");
-  until([&] { return builder.current().workload_count() == 2; });
+  until([&] { return workloads() == 2; });
 
   folder.write("workloads: [{uid: a}, {uid: }]");
   until([&] { return problems.size() == 1; });
   EXPECT_THAT(problems[0], HasSubstr("xds.yaml:1: workloads[1]: \"uid\" is missing"));
-  EXPECT_EQ(builder.current().workload_count(), 2u);
+  EXPECT_EQ(workloads(), 2u);
 
   folder.replace("workloads: [{uid: c}]");
-  until([&] { return builder.current().workload_count() == 1; });
+  until([&] { return workloads() == 1; });
 
   const int before = updates;
   std::filesystem::remove(folder.file());
   until([&] { return problems.size() == 2; });
-  EXPECT_EQ(builder.current().workload_count(), 1u);
+  EXPECT_EQ(workloads(), 1u);
   EXPECT_EQ(updates, before);
+}
+
+TEST_F(Followed, AFolderThatIsReplacedIsFollowedOn) {
+  const std::string inner = folder.path + "/inner", path = inner + "/xds.yaml";
+  const auto make = [&](const std::string& at, std::string_view text) {
+    std::filesystem::create_directory(at);
+    std::ofstream(at + "/xds.yaml") << text;
+  };
+  make(inner, "workloads: [{uid: a}]");
+  follow(path);
+
+  std::filesystem::remove_all(inner);
+  until([&] { return !problems.empty(); });
+  EXPECT_EQ(workloads(), 1u);
+  make(folder.path + "/next", "workloads: [{uid: a}, {uid: b}]");
+  std::filesystem::rename(folder.path + "/next", inner);
+  until([&] { return workloads() == 2; });
+
+  std::ofstream(path) << "workloads: []";
+  until([&] { return workloads() == 0; });
+}
+
+TEST_F(Followed, AKubernetesVolumeChangesByALink) {
+  const auto version = [&](const std::string& name, std::string_view text) {
+    std::filesystem::create_directory(folder.path + "/" + name);
+    std::ofstream(folder.path + "/" + name + "/xds.yaml") << text;
+    std::filesystem::create_symlink(name, folder.path + "/..data_tmp");
+    std::filesystem::rename(folder.path + "/..data_tmp", folder.path + "/..data");
+  };
+  version("..1", "workloads: [{uid: a}]");
+  std::filesystem::create_symlink("..data/xds.yaml", folder.file());
+  follow(folder.file());
+  EXPECT_EQ(workloads(), 1u);
+
+  version("..2", "workloads: [{uid: a}, {uid: b}]");
+  until([&] { return workloads() == 2; });
 }
 
 TEST(LocalFile, FailsWhenTheFirstVersionIsBad) {

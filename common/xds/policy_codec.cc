@@ -173,6 +173,16 @@ Result<Policy> decode_policy(std::string_view bytes) {
   return out;
 }
 
+std::optional<Policy> unreadable_policy(std::string_view bytes, std::string_view why) {
+  wire::Authorization in;
+  if (!in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || in.name().empty() || !wire::Scope_IsValid(in.scope()))
+    return std::nullopt;
+  Policy out{.name = in.name(), .name_space = in.namespace_(), .dry_run = in.dry_run(), .invalid = std::string(why)};
+  out.scope = static_cast<Policy::Scope>(in.scope());
+  out.action = Policy::Action::kDeny;
+  return out;
+}
+
 std::string encode(const Policy& policy) {
   wire::Authorization out;
   out.set_name(policy.name);

@@ -5,11 +5,15 @@
 //   response arrives -> apply() gives what changed and the reply to send once it is in force
 //   stream breaks    -> nothing; open() of the next one says what is held, and the server sends the difference
 //
-// A resource that cannot be read is refused by name and its last good value stays in force: it is not in `removed`.
+// A resource that cannot be read is refused by name and its last good value stays in force: it is not in `removed`. When it never had one,
+// a stand-in may take its place: what would fail open by its absence.
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/result.h"
@@ -17,13 +21,37 @@
 
 namespace culvert::xds {
 
+// What is wrong with a response, "name: reason; name: reason": bounded, for it is sent back and logged.
+class Complaints {
+ public:
+  static constexpr std::size_t kMostText = 64 * 1024;
+
+  void add(std::string_view name, std::string_view why) {
+    if (text_.size() + name.size() + why.size() > kMostText) {
+      ++more_;
+      return;
+    }
+    text_.append(text_.empty() ? "" : "; ").append(name).append(": ").append(why);
+  }
+  std::string take() {
+    if (more_ != 0) text_.append(text_.empty() ? "" : "; ").append("and " + std::to_string(more_) + " more");
+    return std::move(text_);
+  }
+
+ private:
+  std::string text_;
+  std::size_t more_ = 0;
+};
+
 // T needs: std::string key(const T&).
 template <class T>
 class Subscription {
  public:
   using Decode = Result<T> (*)(std::string_view bytes);
+  using StandIn = std::optional<T> (*)(std::string_view bytes, std::string_view why);
 
-  Subscription(std::string_view type_url, Decode decode) : type_url_(type_url), decode_(decode) {}
+  Subscription(std::string_view type_url, Decode decode, StandIn stand_in = nullptr)
+      : type_url_(type_url), decode_(decode), stand_in_(stand_in) {}
 
   struct Applied {
     std::vector<T> changed;
@@ -43,12 +71,14 @@ class Subscription {
     applied.reply.type_url = type_url_;
     applied.reply.nonce = std::move(response.nonce);
     for (const std::string& name : response.removed) remove(name, applied);
+    Complaints complaints;
     for (Resource& resource : response.resources) {
       if (auto done = take(resource, applied); !done) {
-        applied.reply.error += (applied.reply.error.empty() ? "" : "; ") + resource.name + ": " + done.error().text;
+        complaints.add(resource.name, done.error().text);
         ++refused_;
       }
     }
+    applied.reply.error = complaints.take();
     answered_ = true;
     return applied;
   }
@@ -58,22 +88,35 @@ class Subscription {
   std::uint64_t refused() const { return refused_; }  // resources, ever
 
  private:
-  // The version is that of the last good value, so that a server which meanwhile sent a bad one sees that we do not have it.
+  // The version is that of the last good value, so that a server which meanwhile sent a bad one sees that we do not have it. A stand-in
+  // has none, and is named all the same: the server must say when the resource is gone.
   struct Held {
     std::string version;
     std::string key;
+    bool stand_in = false;
   };
 
   Status take(Resource& resource, Applied& applied) {
     if (resource.type_url != type_url_) return failure("is of type " + resource.type_url + ", not " + type_url_);
     auto value = decode_(resource.value);
-    if (!value) return std::unexpected(value.error());
-    Held& held = held_[resource.name];
-    std::string now = key(*value);
+    if (value) {
+      hold(resource.name, std::move(*value), std::move(resource.version), false, applied);
+      return {};
+    }
+    const auto known = held_.find(resource.name);
+    if (stand_in_ && (known == held_.end() || known->second.stand_in)) {
+      if (auto instead = stand_in_(resource.value, value.error().text))
+        hold(resource.name, std::move(*instead), "", true, applied);
+    }
+    return std::unexpected(value.error());
+  }
+
+  void hold(const std::string& name, T value, std::string version, bool stand_in, Applied& applied) {
+    Held& held = held_[name];
+    std::string now = key(value);
     if (!held.key.empty() && held.key != now) applied.removed.push_back(held.key);
-    held = {std::move(resource.version), std::move(now)};
-    applied.changed.push_back(std::move(*value));
-    return {};
+    held = {std::move(version), std::move(now), stand_in};
+    applied.changed.push_back(std::move(value));
   }
 
   void remove(const std::string& name, Applied& applied) {
@@ -85,6 +128,7 @@ class Subscription {
 
   std::string type_url_;
   Decode decode_;
+  StandIn stand_in_;
   std::map<std::string, Held> held_;
   bool answered_ = false;
   std::uint64_t refused_ = 0;

@@ -101,6 +101,37 @@ TEST(Subscription, AResourceRemovedAndSentInOneResponseIsThere) {
   EXPECT_EQ(ports.held(), 1u);
 }
 
+TEST(Subscription, AStandInTakesThePlaceOfWhatNeverWasGood) {
+  Subscription<Port> ports("ports", read, [](std::string_view text, std::string_view) -> std::optional<Port> {
+    return Port{std::string(text.substr(0, text.find('='))), -1};
+  });
+
+  const auto refused = ports.apply({"ports", "1", {resource("a", "v1", "a=")}, {}});
+
+  EXPECT_EQ(refused.reply.error, "a: empty port");
+  ASSERT_EQ(refused.changed.size(), 1u);
+  EXPECT_EQ(refused.changed[0].value, -1);
+  EXPECT_EQ(ports.open().initial_versions,
+            (std::map<std::string, std::string>{{"a", ""}}));  // sent again, or told that it is gone
+
+  EXPECT_EQ(ports.apply({"ports", "2", {resource("a", "v2", "a=80")}, {}}).changed.at(0).value, 80);
+  EXPECT_THAT(ports.apply({"ports", "3", {resource("a", "v3", "a=")}, {}}).changed, IsEmpty());  // the good one stays
+  EXPECT_THAT(ports.apply({"ports", "4", {}, {"a"}}).removed, ElementsAre("a"));
+}
+
+TEST(Subscription, ARefusalIsBounded) {
+  Ports ports;
+  Response response{"ports", "1", {}, {}};
+  for (int i = 0; i < 100'000; ++i) response.resources.push_back(resource("resource-" + std::to_string(i), "1", "x"));
+
+  const std::string error = ports.apply(std::move(response)).reply.error;
+
+  EXPECT_LT(error.size(), 65u * 1024);
+  EXPECT_TRUE(error.starts_with("resource-0: empty port; resource-1: empty port; "));
+  EXPECT_THAT(error, testing::ContainsRegex("; and [0-9]+ more$"));
+  EXPECT_EQ(ports.refused(), 100'000u);
+}
+
 TEST(Subscription, RefusesAResourceOfAnotherType) {
   Ports ports;
 

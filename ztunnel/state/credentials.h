@@ -1,7 +1,6 @@
 #pragma once
 // What we show to, and expect of, the control plane and the certificate authority.
 
-#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -10,14 +9,13 @@
 
 namespace culvert::ztunnel {
 
-// A token file that does not exist is left out: on a bare machine there may be none, and the server then says what it wants.
+// The token's file is looked for at every call: it may come later than we do. Unless somebody named it, it need not come at all.
 inline rpc::Credentials credentials_for(const Settings& settings, std::string roots, rpc::Metadata extra) {
-  std::error_code ignored;
-  const bool token = !settings.auth_token.empty() && std::filesystem::exists(settings.auth_token, ignored);
-  return {.token_file = token ? settings.auth_token : std::string(),
+  return {.token = settings.auth_token,
           .roots = std::move(roots),
           .cluster_id = settings.cluster_id,
-          .extra = std::move(extra)};
+          .extra = std::move(extra),
+          .token_may_be_missing = settings.auth_token == Settings().auth_token};
 }
 
 }  // namespace culvert::ztunnel

@@ -55,12 +55,12 @@ TEST_F(Ca, TheRealClientGetsAChainThatVerifies) {
   std::FILE* file = std::fopen((folder + "/client/token").c_str(), "w");
   std::fprintf(file, "%s\n", kToken1);
   std::fclose(file);
-  rpc::CaClient client(loop, {.address = server().address,
-                              .name = "",
-                              .credentials = {.token_file = folder + "/client/token",
-                                              .roots = folder + "/data/root-cert.pem",
-                                              .cluster_id = "Kubernetes",
-                                              .extra = {}}});
+  rpc::CaClient client(
+      loop,
+      {.address = server().address,
+       .name = "",
+       .credentials = {
+           .token = folder + "/client/token", .roots = folder + "/data/root-cert.pem", .cluster_id = "Kubernetes", .extra = {}}});
   const auto csr = tls::make_csr(*Identity::parse(kWeb));
 
   const auto chain = loop.run(client.sign({.csr_pem = csr->pem, .identity = kWeb}));
