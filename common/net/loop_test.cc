@@ -194,6 +194,26 @@ TEST(Drain, ForcesTheUnwilling) {
   EXPECT_FALSE(loop.run(drain.finish(5ms)));
 }
 
+TEST(Published, TheOwnerFreesWhatWasReplaced) {
+  LoopThread worker("worker");
+  Loop control;
+  std::atomic<std::thread::id> freed_by;
+  {
+    Published<int> number(control, std::shared_ptr<const int>(new int(1), [&](const int* gone) {
+                            freed_by = std::this_thread::get_id();
+                            delete gone;
+                          }));
+    const auto view = number.view(worker.loop());
+    control.run([](Loop& loop, Published<int>& published) -> Task<> {
+      Event switched(loop);
+      published.publish(std::make_shared<const int>(2), [&] { switched.set(); });
+      co_await switched.wait();
+    }(control, number));
+
+    EXPECT_EQ(freed_by.load(), std::this_thread::get_id());
+  }
+}
+
 TEST(Published, EveryViewHasTheValueBeforePublishSaysSo) {
   Loop control;
   LoopThread one("one");

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "common/net/loop.h"
@@ -46,20 +47,25 @@ class Published {
     return view;
   }
 
-  // On the owner's thread. `switched` is called there, after every view has the new value.
+  // On the owner's thread. `switched` is called there, after every view has the new value. The old value is kept until then, so that it is
+  // the owner who frees it, not a worker amid its connections.
   void publish(Value value, std::move_only_function<void()> switched = {}) {
-    value_ = std::move(value);
     struct Countdown {
       std::atomic<std::size_t> left;
       std::move_only_function<void()> done;
+      Value old;
     };
     auto countdown = std::make_shared<Countdown>();
     countdown->left = views_.size() + 1;
     countdown->done = std::move(switched);
+    countdown->old = std::exchange(value_, std::move(value));
     Loop* owner = &owner_;
     const auto arrived = [countdown, owner] {
-      if (countdown->left.fetch_sub(1, std::memory_order_acq_rel) != 1 || !countdown->done) return;
-      owner->post([countdown] { countdown->done(); });
+      if (countdown->left.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+      owner->post([countdown] {
+        countdown->old.reset();
+        if (countdown->done) countdown->done();
+      });
     };
     for (const Target& target : views_) {
       target.loop->post([weak = target.view, value = value_, arrived]() mutable {
@@ -67,6 +73,7 @@ class Published {
           std::swap(view->value_, value);
           if (view->changed_) view->changed_();
         }
+        value.reset();
         arrived();
       });
     }
