@@ -5,19 +5,15 @@
 namespace culvert::ztunnel {
 namespace {
 
-constexpr std::string_view kPrometheusText = "text/plain; version=0.0.4; charset=utf-8";
-
 http::Response readiness(const App& app) {
   const std::string pending = app.not_ready();
   return pending.empty() ? http::text_response(200, "ready\n")
                          : http::text_response(500, "not ready, pending: " + pending + "\n");
 }
 
-net::Task<http::Response> metrics(App* app, const telemetry::Registry* process) {
+net::Task<http::Response> metrics(App* app, const telemetry::Registry* process, http::Request request) {
   std::string text = co_await app->metrics();
-  auto response = http::text_response(200, std::move(text.append(process->text())));
-  response.headers.set("content-type", std::string(kPrometheusText));
-  co_return response;
+  co_return admin::metrics_response(request, text.append(process->text()));
 }
 
 net::Task<http::Response> dump(App* app) {
@@ -33,7 +29,7 @@ Pages::Pages(App& app, const Settings& settings) : settings_(settings), server_(
   const telemetry::Registry* const process = &process_;
   for (const char* path : {"/metrics", "/stats/prometheus"}) {
     server_.on_async(admin::Port::kMetrics, "GET", path, "metrics, for Prometheus",
-                     [shown, process](http::Request) { return metrics(shown, process); });
+                     [shown, process](http::Request request) { return metrics(shown, process, std::move(request)); });
   }
   server_.on_async(admin::Port::kAdmin, "GET", "/config_dump",
                    "everything in force: workloads, services, policies, certificates, connections",

@@ -38,7 +38,8 @@ class AdminTest : public testing::Test {
  protected:
   AdminTest() {
     add_metrics(server, registry);
-    add_readiness(server, readiness);
+    server.on(Port::kReadiness, "GET", "/healthz/ready", "ready?",
+              [](const http::Request&) { return http::text_response(200, "ready\n"); });
     add_logging(server);
     add_quit(server, [this] { quit = true; });
     server.on(Port::kAdmin, "GET", "/config_dump", "all", [](const http::Request&) { return http::json_response("{}"); });
@@ -61,7 +62,6 @@ class AdminTest : public testing::Test {
 
   net::Loop loop;
   telemetry::Registry registry;
-  Readiness readiness;
   Server server{loop, "ztunnel"};
   Endpoint admin, metrics, ready;
   bool quit = false;
@@ -83,17 +83,18 @@ TEST_F(AdminTest, EachPortShowsItsOwnPages) {
   EXPECT_EQ(get(admin, "/slow").body, "at last\n");
 }
 
-TEST_F(AdminTest, ReadinessNamesWhatIsPending) {
-  readiness.pending("state manager");
-  readiness.pending("proxy");
-  http::Response response = get(ready, "/healthz/ready");
-  EXPECT_EQ(response.status, 500);
-  EXPECT_EQ(response.body, "not ready, pending: state manager, proxy\n");
-  readiness.done("state manager");
-  readiness.done("proxy");
-  response = get(ready, "/readyz");
-  EXPECT_EQ(response.status, 200);
-  EXPECT_EQ(response.body, "ready\n");
+// Connects and says nothing.
+net::Task<> idle(net::Loop& loop, Endpoint to, std::vector<net::Stream>& into, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) into.push_back(*co_await net::dial(loop, {.to = to}));
+}
+
+TEST_F(AdminTest, WhoeverHoldsManyConnectionsKeepsNobodyElseOut) {
+  std::vector<net::Stream> held;
+  loop.run(idle(loop, metrics, held, 300));
+
+  EXPECT_EQ(get(ready, "/healthz/ready").body, "ready\n");
+  EXPECT_EQ(get(metrics, "/metrics").status, 200);  // in place of the one that has idled longest
+  EXPECT_EQ(get(admin, "/slow").body, "at last\n");
 }
 
 TEST_F(AdminTest, ChangesNeedPostAndNoBrowser) {
@@ -117,7 +118,8 @@ TEST_F(AdminTest, ServesSeveralRequestsOfOneConnectionAndRefusesGarbage) {
   const auto text = loop.run([](net::Loop& l, Endpoint to) -> net::Task<std::string> {
     auto stream = *co_await net::dial(l, {.to = to});
     const std::string_view requests =
-        "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\nHEAD /readyz HTTP/1.1\r\nHost: a\r\n\r\nGET /readyz HTTP/1.1\r\nBAD\r\n\r\n";
+        "GET /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\nHEAD /healthz/ready HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz/ready "
+        "HTTP/1.1\r\nBAD\r\n\r\n";
     std::ignore = co_await stream.write_all(bytes(requests));
     std::string all;
     for (;;) {

@@ -32,39 +32,24 @@ Status as_status(const Result<Endpoint>& result) {
 
 }  // namespace
 
-void Readiness::pending(std::string task) {
-  if (!std::ranges::contains(tasks_, task)) tasks_.push_back(std::move(task));
-}
-
-void Readiness::done(const std::string& task) { std::erase(tasks_, task); }
-
-std::string Readiness::text() const {
-  if (ready()) return "ready\n";
-  std::string text = "not ready, pending: ";
-  for (std::size_t i = 0; i < tasks_.size(); ++i) text.append(i > 0 ? ", " : "").append(tasks_[i]);
-  return text + "\n";
+http::Response metrics_response(const http::Request& request, std::string text) {
+  const bool open = request.headers.get("accept").value_or("").find("application/openmetrics-text") != std::string_view::npos;
+  http::Response response = http::text_response(200, open ? telemetry::to_open_metrics(text) : std::move(text));
+  response.headers.set("Content-Type", open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                                            : "text/plain; version=0.0.4; charset=utf-8");
+  return response;
 }
 
 void add_metrics(Server& server, const telemetry::Registry& registry) {
   for (const char* path : {"/metrics", "/stats/prometheus"})
-    server.on(Port::kMetrics, "GET", path, "metrics for Prometheus", [&registry](const http::Request&) {
-      http::Response response = http::text_response(200, registry.text());
-      response.headers.set("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-      return response;
-    });
+    server.on(Port::kMetrics, "GET", path, "metrics for Prometheus",
+              [&registry](const http::Request& request) { return metrics_response(request, registry.text()); });
 }
 
 void add_logging(Server& server) {
   server.on(Port::kAdmin, "GET", "/logging", "log levels in force", set_logging);
   server.on(Port::kAdmin, "POST", "/logging", "?level=info,access=debug changes levels, ?reset begins with the default",
             set_logging);
-}
-
-void add_readiness(Server& server, const Readiness& readiness) {
-  for (const char* path : {"/healthz/ready", "/readyz"})
-    server.on(Port::kReadiness, "GET", path, "200 when ready", [&readiness](const http::Request&) {
-      return http::text_response(readiness.ready() ? 200 : 500, readiness.text());
-    });
 }
 
 void add_quit(Server& server, std::function<void()> quit) {

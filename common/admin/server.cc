@@ -12,7 +12,7 @@
 namespace culvert::admin {
 namespace {
 
-constexpr std::size_t kMaxConnections = 256;
+constexpr std::size_t kMostConnections = 64;          // of one port: whoever holds many on one takes nothing from the others
 constexpr auto kIdle = std::chrono::seconds(60);      // between requests
 constexpr auto kPatience = std::chrono::seconds(15);  // within a request or a response
 
@@ -20,6 +20,14 @@ struct Page {
   Port port;
   std::string method, path, what;
   Server::AsyncHandler handler;
+};
+
+struct Visitor {
+  Port port;
+  net::Stream* stream;
+  bool answering = false;                            // else we wait for the visitor
+  net::Clock::time_point since = net::Clock::now();  // of that
+  bool gone = false;
 };
 
 // "localhost", or an address: not a name that somebody else's DNS answers for.
@@ -36,8 +44,9 @@ struct Server::State : std::enable_shared_from_this<State> {
   State(net::Loop& its_loop, std::string its_program) : loop(its_loop), program(std::move(its_program)) {}
 
   net::Task<> accept_all(Port port, net::Listener& listener);
+  bool make_room(Port port);
   net::Task<> serve(Port port, net::Stream stream);
-  net::Task<bool> exchange(Port port, net::Stream& stream, http::RequestReader& reader, std::vector<std::byte>& rest);
+  net::Task<bool> exchange(Visitor& visitor, http::RequestReader& reader, std::vector<std::byte>& rest);
   net::Task<http::Response> answer(Port port, http::Request request);
   http::Response index(Port port) const;
 
@@ -45,7 +54,7 @@ struct Server::State : std::enable_shared_from_this<State> {
   std::string program;
   std::vector<Page> pages;
   std::list<net::Listener> listeners;
-  std::list<net::Stream*> connections;
+  std::list<Visitor> visitors;
   bool closed = false;
 };
 
@@ -54,7 +63,7 @@ Server::Server(net::Loop& loop, std::string program) : state_(std::make_shared<S
 Server::~Server() {
   state_->closed = true;
   for (net::Listener& listener : state_->listeners) listener.close();
-  for (net::Stream* stream : state_->connections) stream->close();
+  for (const Visitor& visitor : state_->visitors) visitor.stream->close();
 }
 
 void Server::on(Port port, std::string method, std::string path, std::string what, Handler handler) {
@@ -85,25 +94,44 @@ net::Task<> Server::State::accept_all(Port port, net::Listener& listener) {
     if (closed) co_return;
     if (!stream) {
       log::warn("admin", stream.error().text);
-    } else if (connections.size() < kMaxConnections) {
+    } else if (make_room(port)) {
       loop.spawn([](std::shared_ptr<State> state, Port its_port, net::Stream its_stream) -> net::Task<> {
         co_await state->serve(its_port, std::move(its_stream));
       }(shared_from_this(), port, std::move(*stream)));
-    }  // else closed at once: whoever holds all the others is to blame
+    }  // else closed at once
   }
 }
 
+// A port that is full lets go of whoever has kept us waiting longest: a probe gets in however many others do nothing. False when all are
+// being answered.
+bool Server::State::make_room(Port port) {
+  std::size_t count = 0;
+  Visitor* longest = nullptr;
+  for (Visitor& visitor : visitors) {
+    if (visitor.port != port || visitor.gone) continue;
+    ++count;
+    if (!visitor.answering && (longest == nullptr || visitor.since < longest->since)) longest = &visitor;
+  }
+  if (count < kMostConnections) return true;
+  if (longest == nullptr) return false;
+  longest->gone = true;
+  longest->stream->close();
+  return true;
+}
+
 net::Task<> Server::State::serve(Port port, net::Stream stream) {
-  const auto place = connections.insert(connections.end(), &stream);
+  const auto place = visitors.insert(visitors.end(), Visitor{.port = port, .stream = &stream});
   http::RequestReader reader;
   std::vector<std::byte> rest;
-  while (!closed && co_await exchange(port, stream, reader, rest)) {}
-  connections.erase(place);
+  while (!closed && co_await exchange(*place, reader, rest)) {}
+  visitors.erase(place);
 }
 
 // One request and its answer. `rest` are bytes that came behind the request. False when the connection is done.
-net::Task<bool> Server::State::exchange(Port port, net::Stream& stream, http::RequestReader& reader,
-                                        std::vector<std::byte>& rest) {
+net::Task<bool> Server::State::exchange(Visitor& visitor, http::RequestReader& reader, std::vector<std::byte>& rest) {
+  net::Stream& stream = *visitor.stream;
+  visitor.answering = false;
+  visitor.since = net::Clock::now();
   net::Timer timer(loop);
   timer.arm(kIdle, [&stream] { stream.close(); });
   bool good = true;
@@ -120,13 +148,14 @@ net::Task<bool> Server::State::exchange(Port port, net::Stream& stream, http::Re
     if (reader.begun() && !reader.complete()) timer.arm(kPatience, [&stream] { stream.close(); });
   }
 
+  visitor.answering = true;
   std::string wire;
   bool keep = false;
   if (good) {
     http::Request request = reader.take();
     keep = reader.keep_alive();
     const bool head = request.method == "HEAD";
-    const http::Response response = co_await answer(port, std::move(request));
+    const http::Response response = co_await answer(visitor.port, std::move(request));
     wire = http::to_wire(response, keep, head);
   } else {
     wire = http::to_wire(http::text_response(reader.status(), std::format("{}\n", http::reason_phrase(reader.status()))), false);

@@ -4,13 +4,13 @@
 //   admin::Server admin(loop, "ztunnel");
 //   admin::add_metrics(admin, registry);                 // /metrics, /stats/prometheus
 //   admin::add_logging(admin);                           // /logging
-//   admin::add_readiness(admin, readiness);              // /healthz/ready, /readyz
 //   admin::add_quit(admin, [&] { drain.begin(); });      // /quitquitquit
 //   admin.on(admin::Port::kAdmin, "GET", "/config_dump", "what the workers use", [&](const http::Request&) { return http::json_response(dump()); });
 //   admin.listen(admin::Port::kAdmin, {.at = localhost 15000});
 //   admin.listen(admin::Port::kMetrics, {.at = wildcard 15020});
 //   admin.listen(admin::Port::kReadiness, {.at = wildcard 15021});
 //
+// A port serves 64 connections at a time; past that the one that has idled longest is closed for a new one.
 // A listener shows only the pages of its Port (kAdmin: all), so that what changes or tells much stays on localhost. On kAdmin a request
 // must name the host as localhost or by address: a page in somebody's browser cannot reach it through a name of its own.
 
@@ -50,24 +50,13 @@ class Server {
   std::shared_ptr<State> state_;
 };
 
-// What must be done before the program is ready. Used on the server's loop.
-class Readiness {
- public:
-  void pending(std::string task);  // "state manager"
-  void done(const std::string& task);
-  bool ready() const { return tasks_.empty(); }
-  // "ready\n", or "not ready, pending: state manager, proxy\n".
-  std::string text() const;
+// /metrics in the format that is asked for: OpenMetrics, or else Prometheus's text 0.0.4, which `text` is.
+http::Response metrics_response(const http::Request& request, std::string text);
 
- private:
-  std::vector<std::string> tasks_;
-};
-
-// `registry`, `readiness` and what `quit` uses must outlive the server.
+// `registry` and what `quit` uses must outlive the server.
 void add_metrics(Server& server, const telemetry::Registry& registry);
 // GET shows the levels; POST ?level=DIRECTIVE and ?reset change them.
 void add_logging(Server& server);
-void add_readiness(Server& server, const Readiness& readiness);
 // `quit` should begin the end, not be it: the answer is sent after it returns.
 void add_quit(Server& server, std::function<void()> quit);
 

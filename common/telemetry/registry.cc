@@ -1,5 +1,6 @@
 #include "common/telemetry/registry.h"
 
+#include <algorithm>
 #include <cmath>
 #include <format>
 #include <map>
@@ -135,6 +136,29 @@ std::string Registry::text() const {
   State::add(families, state_->gauges, Kind::kGauge);
   for (const auto& source : state_->sources) source(families);
   return to_text(std::move(families));
+}
+
+std::string to_open_metrics(std::string_view text) {
+  constexpr std::string_view kTotal = "_total", kCounter = " counter";
+  std::string out;
+  out.reserve(text.size() + 16);
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+    const bool help = line.starts_with("# HELP "), type = line.starts_with("# TYPE ");
+    if (help || type) {
+      const auto name_end = std::min(line.find(' ', 7), line.size());
+      const std::string_view name = line.substr(0, name_end), rest = line.substr(name_end);
+      const bool total = name.ends_with(kTotal);
+      out.append(name.substr(0, name.size() - (total ? kTotal.size() : 0)));
+      out.append(type && rest == kCounter && !total ? " unknown" : rest);
+    } else {
+      out.append(line);
+    }
+    out += '\n';
+  }
+  return out.append("# EOF\n");
 }
 
 }  // namespace culvert::telemetry

@@ -1,8 +1,7 @@
 #pragma once
 // What /metrics shows. One Registry per program; it outlives everything that counts in it.
 //
-// Three ways to count, by how hot the place is:
-// * a Shard's sets (shard.h): per worker, plain additions in the worker's own memory, merged at scrape: for connections;
+// Two ways to count, by how hot the place is (ztunnel counts connections per worker, and adds up at a scrape: ztunnel/record):
 // * Counter and Gauge: one atomic each, any thread: for events of the control thread;
 // * observe(): a function asked at scrape: for values that somebody keeps anyway.
 //
@@ -82,6 +81,9 @@ class Registry {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// The same text for who asks for OpenMetrics 1.0: a counter's family is named without _total, and the end is said.
+std::string to_open_metrics(std::string_view text);
 
 // The text of some families: names, HELP, TYPE, escaping. Families of one name are joined.
 std::string to_text(std::vector<Family> families);

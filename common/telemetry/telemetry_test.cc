@@ -1,17 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <thread>
-
 #include "common/telemetry/registry.h"
-#include "common/telemetry/shard.h"
 
 namespace culvert::telemetry {
 namespace {
-
-using namespace std::chrono_literals;
-using testing::HasSubstr;
-using testing::Not;
 
 TEST(Registry, WritesPrometheusText) {
   Registry registry;
@@ -44,6 +37,13 @@ TEST(Registry, FamiliesOfOneNameAreJoined) {
   EXPECT_EQ(text, "# HELP a A\n# TYPE a gauge\na{x=\"1\"} 1\na{x=\"2\"} 1e+300\n");
 }
 
+TEST(Registry, SpeaksOpenMetrics) {
+  EXPECT_EQ(
+      to_open_metrics("# HELP a_total A _total\n# TYPE a_total counter\na_total{x=\"1\"} 2\n# HELP b B\n# TYPE b gauge\nb 1\n"
+                      "# TYPE c counter\nc 3\n"),
+      "# HELP a A _total\n# TYPE a counter\na_total{x=\"1\"} 2\n# HELP b B\n# TYPE b gauge\nb 1\n# TYPE c unknown\nc 3\n# EOF\n");
+}
+
 TEST(Registry, ShowsTheProcess) {
   Registry registry;
   registry.add_process();
@@ -51,90 +51,6 @@ TEST(Registry, ShowsTheProcess) {
   for (const char* name : {"process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_cpu_seconds_total",
                            "process_threads", "process_start_time_seconds", "process_virtual_memory_bytes"})
     EXPECT_THAT(text, testing::ContainsRegex(std::string("\n") + name + " [0-9]"));
-}
-
-TEST(CounterSet, SumsTheShardsAndShowsOnlyWhatCounted) {
-  Registry registry;
-  CounterSet traffic(registry, {"reporter", "peer"}, {{"opened_total", "Opened"}, {"failed_total", "Failed"}});
-  CounterShard one(traffic);
-  CounterShard two(traffic);
-
-  one.at({"source", "a"}).add(0);
-  one.at({"source", "a"}).add(0, 2);
-  two.at({"source", "a"}).add(0, 4);
-  two.at({"source", ""}).add(1);
-
-  const std::string text = registry.text();
-  EXPECT_THAT(text, HasSubstr("opened_total{reporter=\"source\",peer=\"a\"} 7\n"));
-  EXPECT_THAT(text, HasSubstr("failed_total{reporter=\"source\"} 1\n"));  // an empty label is no label
-  EXPECT_THAT(text, Not(HasSubstr("failed_total{reporter=\"source\",peer=\"a\"}")));
-}
-
-TEST(CounterSet, CountsOfAThreadThatEndedStay) {
-  Registry registry;
-  CounterSet traffic(registry, {"x"}, {{"a_total", "A"}});
-  std::vector<std::jthread> threads;
-  for (int i = 0; i < 4; ++i)
-    threads.emplace_back([&] {
-      CounterShard shard(traffic);
-      for (int n = 0; n < 10'000; ++n) shard.at({"1"}).add(0);
-    });
-  std::ignore = registry.text();  // scrapes meanwhile
-  threads.clear();
-
-  EXPECT_THAT(registry.text(), HasSubstr("a_total{x=\"1\"} 40000\n"));
-}
-
-TEST(CounterSet, IsBounded) {
-  Registry registry;
-  CounterSet traffic(registry, {"x"}, {{"a_total", "A"}}, 2);
-  CounterShard shard(traffic);
-  for (const char* value : {"1", "2", "3", "4", "2"}) shard.at({value}).add(0);
-
-  const std::string text = registry.text();
-  EXPECT_THAT(text, HasSubstr("a_total{x=\"overflow\"} 2\n"));
-  EXPECT_THAT(text, HasSubstr("a_total{x=\"2\"} 2\n"));
-  EXPECT_THAT(text, HasSubstr("culvert_series_overflow_total{family=\"a_total\"} 2\n"));
-}
-
-TEST(CounterSet, StaleSeriesGoOnlyWhenNobodyHoldsThemAndSumsNeverShrink) {
-  Registry registry;
-  CounterSet traffic(registry, {"x"}, {{"a_total", "A"}});
-  CounterShard one(traffic);
-  CounterShard two(traffic);
-  one.at({"gone"}).add(0);
-  auto held = one.at({"held"});
-  held.add(0);
-  one.at({"shared"}).add(0, 10);
-  auto shared = two.at({"shared"});
-  shared.add(0, 5);
-
-  one.remove_stale(0s);
-
-  EXPECT_EQ(one.size(), 1U);
-  std::string text = registry.text();
-  EXPECT_THAT(text, Not(HasSubstr("gone")));
-  EXPECT_THAT(text, HasSubstr("a_total{x=\"held\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("a_total{x=\"shared\"} 15\n"));
-  shared = {};
-  two.remove_stale(0s);
-  text = registry.text();
-  EXPECT_THAT(text, Not(HasSubstr("shared")));
-}
-
-TEST(HistogramSet, CountsIntoInclusiveBuckets) {
-  Registry registry;
-  HistogramSet set(registry, "wait_seconds", "Waiting", {"kind"}, {0.5, 1});
-  HistogramShard shard(set);
-  auto waits = shard.at({"dns"});
-  for (const double value : {0.25, 0.5, 0.75, 2.0}) waits.observe(value);
-
-  EXPECT_THAT(registry.text(), HasSubstr("# TYPE wait_seconds histogram\n"
-                                         "wait_seconds_bucket{kind=\"dns\",le=\"0.5\"} 2\n"
-                                         "wait_seconds_bucket{kind=\"dns\",le=\"1\"} 3\n"
-                                         "wait_seconds_bucket{kind=\"dns\",le=\"+Inf\"} 4\n"
-                                         "wait_seconds_sum{kind=\"dns\"} 3.5\n"
-                                         "wait_seconds_count{kind=\"dns\"} 4\n"));
 }
 
 }  // namespace
