@@ -1,5 +1,7 @@
 #include "ztunnel/identity/authority.h"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "common/tls/authority.h"
@@ -9,10 +11,11 @@ namespace culvert::ztunnel {
 Result<CredentialsRef> read_answer(const rpc::SignedChain& answer, const tls::PrivateKey& key, const Identity& identity) {
   const auto bad = [](std::string text) { return failure("the authority's answer: " + std::move(text), Reason::kIdentityError); };
   std::vector<tls::Certificate> chain;
-  for (const auto& pem : answer.certificates) {
-    auto certificate = tls::Certificate::parse(pem);
-    if (!certificate) return bad(certificate.error().text);
-    chain.push_back(std::move(*certificate));
+  for (const auto& pem :
+       answer.certificates) {  // one each from istiod's own CA; with a plugged-in one the first may hold them all
+    auto certificates = tls::Certificate::parse_all(pem);
+    if (!certificates) return bad(certificates.error().text);
+    std::ranges::move(*certificates, std::back_inserter(chain));
   }
   if (chain.empty()) return bad("no certificate");
   const auto named = chain.front().identity();

@@ -126,9 +126,15 @@ void Certificates::accept(Entry& entry, Result<CredentialsRef> fetched) {
   }
   entry.credentials = std::move(*fetched);
   entry.error.clear();
-  entry.failures = 0;
   const auto& leaf = entry.credentials->own.leaf();
-  entry.due = std::max(renew_at(leaf.not_before(), leaf.not_after()), now + 1s);
+  const auto due = renew_at(leaf.not_before(), leaf.not_after());
+  if (due > now) {
+    entry.failures = 0;
+    entry.due = due;
+  } else {  // a clock is wrong, or the authority near its own end: it is used, and asked for again ever more slowly while it lasts
+    const auto pause = retry_pause(++entry.failures, random_bits());
+    entry.due = now + std::min<Clock::duration>(pause, std::max<Clock::duration>((leaf.not_after() - now) / 2, 1s));
+  }
   log::info(kScope, "certificate for " + entry.identity.uri(),
             {log::field("serial", leaf.serial()), log::field("expires", leaf.expires_at())});
   publish_(entry.identity, Result<CredentialsRef>(entry.credentials));
