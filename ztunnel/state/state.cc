@@ -51,25 +51,24 @@ Status State::start_ads() {
   return {};
 }
 
-void State::apply(xds::Update update, std::move_only_function<void()> in_force) {
-  const bool empty = update.empty();
+// An update that changes nothing takes the same way: it must not be in force before those that came earlier.
+void State::apply(xds::Update update, Done in_force) {
+  const bool empty = update.empty() && waiting_.empty();
   std::move(update).apply_to(builder_);
-  auto done = [this, in_force = std::move(in_force)]() mutable {
-    if (in_force) in_force();
-    changed_();
-  };
-  if (empty) {
-    done();
-    return;
+  if (in_force) waiting_.push_back(std::move(in_force));
+  if (ads_ && !ads_->ready()) return;
+  auto next = empty ? mesh_.get() : builder_.build();
+  if (!empty) {
+    log::info("state", "configuration changed",
+              {log::field("workloads", next->workload_count()), log::field("services", next->service_count()),
+               log::field("policies", next->policy_count())});
   }
-  auto next = builder_.build();
-  log::info("state", "configuration changed",
-            {log::field("workloads", next->workload_count()), log::field("services", next->service_count()),
-             log::field("policies", next->policy_count())});
-  mesh_.publish(std::move(next), std::move(done));
+  mesh_.publish(std::move(next), [this, told = std::exchange(waiting_, {})]() mutable {
+    in_force_ = true;
+    for (Done& each : told) each();
+    changed_();
+  });
 }
-
-bool State::ready() const { return file_.has_value() || (ads_ && ads_->ready()); }
 
 std::string State::problem() const { return ads_ ? ads_->problem() : file_problem_; }
 
