@@ -21,17 +21,14 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "ztunnel: %s\n", text.c_str());
     return 1;
   };
-  if (settings.fake_ca)
-    return fail(
-        "FAKE_CA is not supported: Culvert holds no test authority (point CA_ADDRESS at culvertd, or at any server of Istio's "
-        "CreateCertificate)");
-  if (settings.ca_address.empty())
-    return fail("CA_ADDRESS is empty: without certificates nothing can be carried (point it at culvertd)");
+  const auto ignored = ztunnel::unsupported(settings, settings::of_process);
+  if (!ignored) return fail(ignored.error().text);
   if (auto started = log::start(settings.log_directive, settings.log_format == "json"); !started)
     return fail("RUST_LOG: " + started.error().text);
 
   net::ignore_sigpipe();
   log::info("app", "ztunnel " + std::string(kVersion), {log::field("node", settings.node_name)});
+  for (const auto& line : *ignored) log::warn("app", line);
   auto* app = new ztunnel::App(settings, table);
   const auto ended = app->run();
   log::info("app", "ended");

@@ -42,30 +42,38 @@ void describe_place(Settings& s, settings::Table& table) {
   table.add(s.pod_name, {.env = "POD_NAME", .doc = "our own pod, told to the control plane"});
   table.add(s.pod_namespace, {.env = "POD_NAMESPACE", .doc = "namespace of our own pod, told to the control plane"});
   table.add(s.service_account, {.env = "SERVICE_ACCOUNT", .doc = "our own service account, told to the control plane"});
-  table.add(s.trust_domain, {.env = "TRUST_DOMAIN", .doc = "trust domain of our own identity"});
   table.add(s.instance_ip, {.env = "INSTANCE_IP", .doc = "address of our own pod, told to the control plane"});
   table.add(s.cluster_id, {.env = "CLUSTER_ID", .doc = "name of our cluster, told to the control plane and in metrics"});
+  table.add(s.cluster_id, {.env = "ISTIO_META_CLUSTER_ID", .doc = "the same; wins over CLUSTER_ID"});
   table.add(s.cluster_domain, {.env = "CLUSTER_DOMAIN", .doc = "DNS domain of the cluster"});
   table.add(s.network, {.env = "NETWORK", .doc = "network that this node is on"});
 }
 
 void describe_sources(Settings& s, settings::Table& table) {
-  table.add(s.xds_address, {.env = "XDS_ADDRESS", .doc = "control plane, as https://host:port"});
+  table.add(s.xds_address,
+            {.env = "XDS_ADDRESS", .doc = "control plane, as https://host:port; empty: none", .may_be_empty = true});
   table.add(s.xds_root_ca, {.env = "XDS_ROOT_CA",
                             .doc = "what the control plane's certificate must chain to: a PEM file, the PEM text, or SYSTEM"});
   table.add(s.alt_xds_hostname,
-            {.env = "ALT_XDS_HOSTNAME", .doc = "another name that the control plane's certificate may carry"});
+            {.env = "ALT_XDS_HOSTNAME",
+             .doc = "the name that the control plane's certificate must carry, instead of the address's host"});
   table.add(s.local_xds_path, {.env = "LOCAL_XDS_PATH",
                                .flag = "--config",
                                .doc = "take workloads, services and policies from this YAML file instead of a control plane; a "
                                       "change is picked up at once"});
-  table.add(s.ca_address, {.env = "CA_ADDRESS", .doc = "certificate authority, as https://host:port"});
+  table.add(s.ca_address, {.env = "CA_ADDRESS", .doc = "certificate authority, as https://host:port", .may_be_empty = true});
   table.add(s.ca_root_ca, {.env = "CA_ROOT_CA",
                            .doc = "what the authority's own certificate must chain to: a PEM file, the PEM text, or SYSTEM"});
-  table.add(s.alt_ca_hostname, {.env = "ALT_CA_HOSTNAME", .doc = "another name that the authority's certificate may carry"});
-  table.add(s.auth_token,
-            {.env = "AUTH_TOKEN",
-             .doc = "file with the bearer token for both, read again for every call; left out when it does not exist"});
+  table.add(s.alt_ca_hostname, {.env = "ALT_CA_HOSTNAME",
+                                .doc = "the name that the authority's certificate must carry, instead of the address's host"});
+  table.add(
+      s.auth_token,
+      {.env = "AUTH_TOKEN",
+       .doc =
+           "file with the bearer token for both (a name with a slash in it), read again for every call, or the token itself; the "
+           "default one may be missing",
+       .secret = true,
+       .may_be_empty = true});
   table.add<std::chrono::seconds>(s.secret_ttl, {.env = "SECRET_TTL", .doc = "lifetime asked for in certificates"},
                                   [](const std::chrono::seconds& value) -> Status {
                                     return value > std::chrono::seconds(0) ? Status{} : failure("must be more than nothing");
@@ -102,6 +110,8 @@ void describe_views(Settings& s, settings::Table& table) {
   table.add(s.stats_port, {.env = "CULVERT_STATS_PORT", .doc = "port of the metrics"});
   table.add(s.readiness_port, {.env = "CULVERT_READINESS_PORT", .doc = "port of the readiness probe"});
   table.add(s.log_directive, {.env = "RUST_LOG", .doc = "log levels: LEVEL or SCOPE=LEVEL, comma-separated"});
+  table.add(s.policy_info_logging, {.env = "AUTHZ_POLICY_INFO_LOGGING",
+                                    .doc = "log what dry-run policies would have done at level info instead of debug"});
   table.choice(s.log_format, {.env = "LOG_FORMAT", .doc = "form of a log line"},
                {{"plain", std::string("plain")}, {"json", std::string("json")}});
 }
@@ -114,6 +124,26 @@ void describe(Settings& settings, settings::Table& table) {
   describe_sources(settings, table);
   describe_data_path(settings, table);
   describe_views(settings, table);
+}
+
+Result<std::vector<std::string>> unsupported(const Settings& settings, const settings::Table::Lookup& environment) {
+  const auto value = [&](std::string_view name) { return environment(name).value_or(""); };
+  if (settings.fake_ca) {
+    return failure(
+        "FAKE_CA is not supported: Culvert holds no test authority (point CA_ADDRESS at culvertd, or at any server of Istio's "
+        "CreateCertificate)");
+  }
+  if (settings.ca_address.empty())
+    return failure("CA_ADDRESS is empty: without certificates nothing can be carried (point it at culvertd)");
+  if (!value("CRL_PATH").empty())
+    return failure(
+        "CRL_PATH is not supported: revoked certificates would be accepted (unset it to accept that, and keep SECRET_TTL short)");
+  if (const auto mode = value("PROXY_MODE"); !mode.empty() && mode != "shared")
+    return failure("PROXY_MODE=" + mode + " is not supported: one ztunnel serves all pods of its node (unset it)");
+  std::vector<std::string> warnings;
+  if (const auto on_demand = value("XDS_ON_DEMAND"); !on_demand.empty() && on_demand != "false")
+    warnings.emplace_back("XDS_ON_DEMAND is not supported: the whole configuration is subscribed to");
+  return warnings;
 }
 
 }  // namespace ztunnel

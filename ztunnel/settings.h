@@ -24,7 +24,7 @@ struct WorkerThreads {
 
 struct Settings {
   // who and where we are
-  std::string node_name, pod_name, pod_namespace, service_account, trust_domain, instance_ip;
+  std::string node_name, pod_name, pod_namespace, service_account, instance_ip;
   std::string cluster_id = "Kubernetes", cluster_domain = "cluster.local", network;
   // where configuration and certificates come from
   std::string xds_address = "https://istiod.istio-system.svc:15012", ca_address = "https://istiod.istio-system.svc:15012";
@@ -50,6 +50,7 @@ struct Settings {
   // what we show
   std::uint16_t admin_port = 15000, stats_port = 15020, readiness_port = 15021;
   std::string log_directive = "info", log_format = "plain";
+  bool policy_info_logging = false;
 
   // How long live connections may go on after SIGTERM (protocols.md §6.5).
   std::chrono::milliseconds drain_deadline() const;
@@ -57,6 +58,10 @@ struct Settings {
 
 // One row for every setting; the rows refer to `settings`.
 void describe(Settings& settings, settings::Table& table);
+
+// What Istio's ztunnel would do and we do not. Fails on what must not be left undone in silence: whoever asks for revocation lists means
+// them. The rest is returned, a line each, to be warned about.
+Result<std::vector<std::string>> unsupported(const Settings& settings, const settings::Table::Lookup& environment);
 
 }  // namespace culvert::ztunnel
 

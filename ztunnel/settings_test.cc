@@ -9,15 +9,19 @@ namespace {
 
 using namespace std::chrono_literals;
 
+settings::Table::Lookup lookup(std::map<std::string, std::string> environment) {
+  return [environment = std::move(environment)](std::string_view name) -> std::optional<std::string> {
+    const auto found = environment.find(std::string(name));
+    if (found == environment.end()) return std::nullopt;
+    return found->second;
+  };
+}
+
 Settings read(const std::map<std::string, std::string>& environment) {
   Settings values;
   settings::Table table("ztunnel", "test");
   describe(values, table);
-  const auto read = table.parse({}, [&](std::string_view name) -> std::optional<std::string> {
-    const auto found = environment.find(std::string(name));
-    if (found == environment.end()) return std::nullopt;
-    return found->second;
-  });
+  const auto read = table.parse({}, lookup(environment));
   EXPECT_TRUE(read) << read.error().text;
   return values;
 }
@@ -37,6 +41,35 @@ TEST(Settings, DrainDeadlineComesFromTheGracePeriodUnlessGiven) {
   EXPECT_EQ(read({{"TERMINATION_GRACE_PERIOD_SECONDS", "1"}}).drain_deadline(), 1s);
   EXPECT_EQ(read({{"TERMINATION_GRACE_PERIOD_SECONDS", "30"}, {"CONNECTION_TERMINATION_DEADLINE", "250ms"}}).drain_deadline(),
             250ms);
+}
+
+TEST(Settings, TheClustersNameOfIstioWins) {
+  EXPECT_EQ(read({{"CLUSTER_ID", "a"}}).cluster_id, "a");
+  EXPECT_EQ(read({{"CLUSTER_ID", "a"}, {"ISTIO_META_CLUSTER_ID", "b"}}).cluster_id, "b");
+}
+
+TEST(Settings, AnAddressThatIsSetToNothingIsNone) {
+  const auto values = read({{"XDS_ADDRESS", ""}, {"CA_ADDRESS", ""}, {"AUTH_TOKEN", ""}, {"NETWORK", ""}});
+
+  EXPECT_EQ(values.xds_address, "");
+  EXPECT_EQ(values.ca_address, "");
+  EXPECT_EQ(values.auth_token, "");
+  EXPECT_NE(read({}).xds_address, "");
+}
+
+TEST(Settings, RefuseWhatMustNotBeLeftUndoneInSilence) {
+  using Environment = std::map<std::string, std::string>;
+  const auto refused = [](const Environment& environment) {
+    const auto told = unsupported(read(environment), lookup(environment));
+    return told ? std::string() : told.error().text;
+  };
+  EXPECT_EQ(refused({}), "");
+  EXPECT_EQ(refused({{"PROXY_MODE", "shared"}, {"CRL_PATH", ""}}), "");
+  EXPECT_TRUE(refused({{"FAKE_CA", "true"}}).contains("CA_ADDRESS at culvertd"));
+  EXPECT_TRUE(refused({{"CA_ADDRESS", ""}}).contains("point it at culvertd"));
+  EXPECT_TRUE(refused({{"CRL_PATH", "/crl"}}).starts_with("CRL_PATH is not supported"));
+  EXPECT_TRUE(refused({{"PROXY_MODE", "dedicated"}}).starts_with("PROXY_MODE=dedicated is not supported"));
+  EXPECT_EQ(unsupported(read({}), lookup({{"XDS_ON_DEMAND", "true"}}))->size(), 1u);
 }
 
 }  // namespace
