@@ -73,18 +73,18 @@ Status App::run() {
 }
 
 Status App::start() {
+  auto headers = extra_headers("CA_HEADER_", environment());
+  if (!headers) return std::unexpected(std::move(headers).error());
   raise_descriptor_limit();
   state_ = std::make_unique<State>(control_, settings_, [this] {
     want_certificates();
     told();
   });
   start_lanes();
-  const auto ca_address = settings_.ca_address;
   ca_ = std::make_shared<rpc::CaClient>(
-      control_, rpc::CaOptions{
-                    .address = ca_address,
-                    .name = settings_.alt_ca_hostname,
-                    .credentials = credentials_for(settings_, settings_.ca_root_ca, extra_headers("CA_HEADER_", environment()))});
+      control_, rpc::CaOptions{.address = settings_.ca_address,
+                               .name = settings_.alt_ca_hostname,
+                               .credentials = credentials_for(settings_, settings_.ca_root_ca, *headers)});
   certificates_ = std::make_unique<Certificates>(
       control_, [this](const Identity& identity) { return fetch_certificate(ca_, identity, settings_.secret_ttl); },
       [this](const Identity& identity, Identities::Value value) {
@@ -174,11 +174,15 @@ net::Task<Status> App::start_pod(zds::Client::Start start) {
   if (!cookie) co_return std::unexpected(cookie.error());
   const Netns netns{start.netns, *cookie};
   const zds::Pod name = start.pod;
+  const std::uint64_t number = starting_[name.uid] = ++tries_;
   const auto outcomes = co_await gather<Status>([name, netns](Lane& lane) { return lane.proxies->start(name, netns); });
+  const auto here = starting_.find(name.uid);
+  if (here == starting_.end() || here->second != number) co_return failure("the pod left while its proxy was started");
+  starting_.erase(here);
   const auto failed = std::ranges::find_if(outcomes, [](const Status& status) { return !status; });
   if (failed != outcomes.end()) {
     on_each([uid = name.uid](Lane& lane) { lane.proxies->stop(uid, Reason::kPodRemoved); });
-    failing_.insert(name.uid);
+    failing_[name.uid] = name;
     co_return *failed;
   }
   ++started_;
@@ -190,6 +194,7 @@ net::Task<Status> App::start_pod(zds::Client::Start start) {
 
 void App::stop_pod(const std::string& uid) {
   on_each([uid](Lane& lane) { lane.proxies->stop(uid, Reason::kPodRemoved); });
+  starting_.erase(uid);
   failing_.erase(uid);
   if (pods_.erase(uid) == 0) return;
   ++stopped_;
@@ -225,9 +230,20 @@ void App::told() {
 }
 
 net::Task<std::string> App::metrics() {
+  auto mine = scrape_;
+  if (!mine) {
+    mine = scrape_ = std::make_shared<Scrape>(control_);
+    control_.spawn(scrape(mine));
+  }
+  co_await mine->done.wait();
+  co_return mine->text;
+}
+
+net::Task<> App::scrape(std::shared_ptr<Scrape> answer) {
   Figures figures;
   const auto counts = co_await gather<Counts>([](Lane& lane) { return lane.worker->counts(); });
   for (const Counts& each : counts) figures.counts += each;
+  retired_.settle(figures.counts);
   figures.xds = state_->counters();
   figures.proxies_active = pods_.size();
   figures.proxies_pending = failing_.size();
@@ -235,7 +251,9 @@ net::Task<std::string> App::metrics() {
   figures.proxies_stopped = stopped_;
   figures.log_lines_dropped = log::dropped();
   figures.workers = lanes_.size();
-  co_return metrics_text(figures);
+  answer->text = metrics_text(figures);
+  scrape_.reset();
+  answer->done.set();
 }
 
 net::Task<std::string> App::dump() {
@@ -251,6 +269,7 @@ net::Task<std::string> App::dump() {
   });
   Dump dump;
   dump.mesh = state_->mesh().get();
+  dump.from_file = !settings_.local_xds_path.empty();
   dump.settings = table_.shown();
   dump.certificates = certificates_->shown();
   for (const Pods& part : parts) {
@@ -260,6 +279,7 @@ net::Task<std::string> App::dump() {
       sum.connections.insert(sum.connections.end(), pod.connections.begin(), pod.connections.end());
     }
   }
+  for (const auto& [uid, pod] : failing_) dump.pods[uid] = {.name = pod, .pending = true, .connections = {}};
   co_return config_dump(dump);
 }
 

@@ -5,7 +5,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -49,6 +48,14 @@ class App {
 
   Status start();
   void start_lanes();
+  // One answer to /metrics, for all who asked while it was being made.
+  struct Scrape {
+    explicit Scrape(net::Loop& loop) : done(loop) {}
+    std::string text;
+    net::Event done;
+  };
+  net::Task<> scrape(std::shared_ptr<Scrape> answer);
+
   net::Task<> live(Status* outcome);
   net::Task<> drain();
   net::Task<Status> start_pod(zds::Client::Start start);
@@ -71,9 +78,12 @@ class App {
   std::unique_ptr<Certificates> certificates_;
   std::unique_ptr<Agent> agent_;
   std::unique_ptr<class Pages> pages_;
-  std::map<std::string, zds::Pod> pods_;  // whose proxies run, by uid
-  std::set<std::string> failing_;         // could not be started yet, tried again
-  std::uint64_t started_ = 0, stopped_ = 0;
+  std::map<std::string, zds::Pod> pods_;           // whose proxies run, by uid
+  std::map<std::string, zds::Pod> failing_;        // could not be started yet, tried again
+  std::map<std::string, std::uint64_t> starting_;  // being started, each by the number of its try
+  std::uint64_t tries_ = 0, started_ = 0, stopped_ = 0;
+  std::shared_ptr<Scrape> scrape_;
+  Retired retired_;
   bool draining_ = false;
   bool was_ready_ = false;
 };

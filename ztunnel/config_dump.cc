@@ -241,7 +241,7 @@ json::object pod(const PodState& from) {
   json::array inbound, outbound;
   for (const Connection& each : from.connections)
     (each.way == Connection::Way::kInbound ? inbound : outbound).emplace_back(connection(each));
-  return {{"state", "Up"},
+  return {{"state", from.pending ? "Pending" : "Up"},
           {"connections", json::object{{"inbound", std::move(inbound)}, {"outbound", std::move(outbound)}}},
           {"info",
            json::object{
@@ -268,12 +268,13 @@ std::string config_dump(const Dump& dump) {
   for (const auto& each : dump.certificates) certificates.emplace_back(certificate(each));
   for (const auto& each : dump.settings) settings[each.name] = each.value;
   for (const auto& [uid, each] : dump.pods) pods[uid] = pod(each);
-  const json::object none{{"workloads", json::array{}}, {"policies", json::array{}}, {"services", json::array{}}};
+  json::object file{{"workloads", json::array{}}, {"policies", json::array{}}, {"services", json::array{}}};
+  if (dump.from_file) file = {{"workloads", workloads}, {"policies", policies}, {"services", services}};
   return json::serialize(json::object{{"workloads", std::move(workloads)},
                                       {"services", std::move(services)},
                                       {"policies", std::move(policies)},
                                       {"stagedServices", std::move(staged)},
-                                      {"staticConfig", none},
+                                      {"staticConfig", std::move(file)},
                                       {"version", json::object{{"version", kVersion}}},
                                       {"config", std::move(settings)},
                                       {"certificates", std::move(certificates)},

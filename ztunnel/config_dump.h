@@ -16,11 +16,13 @@ namespace culvert::ztunnel {
 // One pod, its connections gathered from all workers.
 struct PodState {
   zds::Pod name;
+  bool pending = false;  // its proxy could not be started yet
   std::vector<Connection> connections;
 };
 
 struct Dump {
   std::shared_ptr<const model::Mesh> mesh;
+  bool from_file = false;  // the mesh is that of LOCAL_XDS_PATH
   std::vector<settings::Shown> settings;
   std::vector<Certificates::Shown> certificates;
   std::map<std::string, PodState> pods;  // by uid

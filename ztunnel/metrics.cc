@@ -104,7 +104,7 @@ void put_dns(Page& page, const Counts& counts) {
     std::uint64_t below = 0;
     for (std::size_t bucket = 0; bucket < each.took.size(); ++bucket) {
       below += each.took[bucket];
-      page.line(text + std::format(",le=\"{}\"", DnsCounts::kBuckets[bucket]), below, "_bucket");
+      page.line(text + std::format(",le=\"{:g}\"", DnsCounts::kBuckets[bucket]), below, "_bucket");
     }
     page.line(text + ",le=\"+Inf\"", each.forwarded, "_bucket");
     page.line(text, each.seconds, "_sum");

@@ -18,8 +18,9 @@ struct Attempt {
     outcome = std::move(with);
     news.set();
   }
-  net::Event news;  // it is over, or another tunnel of the key has room
-  Status outcome;   // once it is over
+  net::Event news;       // it is over, or another tunnel of the key has room
+  Status outcome;        // once it is over
+  bool retired = false;  // retire_if() came meanwhile
 };
 
 struct Entry;
@@ -140,8 +141,12 @@ net::Task<> Pool::State::connect(std::shared_ptr<State> self, PoolKey key, std::
   }
   Entry& own = self->entry_of(key);
   own.attempt = nullptr;
-  if (tunnel) self->keep(own, *std::move(tunnel));
-  else if (own.members.empty()) self->entries.erase(key);
+  if (tunnel && !attempt->retired) {
+    self->keep(own, *tunnel);
+  } else {
+    if (tunnel) (*tunnel)->close(Reason::kNone, "retired while connecting");  // who waited for it tries again
+    if (own.members.empty()) self->entries.erase(key);
+  }
   attempt->end(tunnel ? Status{} : std::unexpected(std::move(tunnel.error())));
 }
 
@@ -269,9 +274,11 @@ void Pool::close_if(const std::function<bool(const PoolKey&)>& matches, Reason r
 
 void Pool::retire_if(const std::function<bool(const PoolKey&)>& matches) {
   std::vector<std::shared_ptr<Tunnel>> tunnels;
-  for (auto& [key, entry] : state_->entries)
-    if (matches(key))
-      for (const auto& member : entry.members) tunnels.push_back(member->tunnel);
+  for (auto& [key, entry] : state_->entries) {
+    if (!matches(key)) continue;
+    for (const auto& member : entry.members) tunnels.push_back(member->tunnel);
+    if (entry.attempt) entry.attempt->retired = true;
+  }
   for (const auto& tunnel : tunnels) tunnel->drain();
 }
 

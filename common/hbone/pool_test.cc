@@ -21,7 +21,7 @@ net::Task<bool> soon(net::Loop& loop, Condition condition) {
 
 // A server that says back what it hears.
 net::Task<> echo(Incoming incoming) {
-  TunnelStream stream = incoming.accept({.cluster = "s"});
+  TunnelStream stream = incoming.accept("k8s.cluster.name=s");
   std::vector<std::byte> buffer(4096);
   while (true) {
     const net::Io io = co_await stream.read(buffer);
@@ -61,7 +61,7 @@ TEST(Pool, SharesOneTunnelAmongStreams) {
     for (auto& stream : many.streams) {
       EXPECT_TRUE(stream);
       EXPECT_TRUE(co_await answers(*stream));
-      EXPECT_EQ(stream->response().baggage.cluster, "s");
+      EXPECT_EQ(stream->response().baggage, "k8s.cluster.name=s");
       EXPECT_EQ(stream->peer_identity(), workload("server"));
     }
     EXPECT_EQ(m.pool().counts().tunnels, 1u);
@@ -341,6 +341,26 @@ TEST(Pool, RetiresTunnelsWithoutHarmToTheirStreams) {
     EXPECT_TRUE(co_await answers(old));
     EXPECT_TRUE(co_await answers(next));
     EXPECT_EQ(m.controls.size(), 2u);
+  }(mesh));
+}
+
+TEST(Pool, ATunnelThatIsRetiredWhileItIsDialledIsNotUsed) {
+  TestMesh mesh;
+  mesh.handler = echo;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    std::optional<Result<TunnelStream>> opened;
+    m.loop().spawn([](TestMesh& on, std::optional<Result<TunnelStream>>& out) -> net::Task<> {
+      out.emplace(co_await on.pool().open(on.key(), on.request()));
+    }(m, opened));
+    EXPECT_EQ(m.pool().counts().connects, 1u);
+
+    m.pool().retire_if([](const PoolKey&) { return true; });
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return opened.has_value(); }));
+    TunnelStream stream = need(std::move(*opened));
+    EXPECT_TRUE(co_await answers(stream));
+    EXPECT_EQ(m.pool().counts().connects, 2u);
+    EXPECT_EQ(m.pool().counts().tunnels, 1u);
   }(mesh));
 }
 

@@ -10,17 +10,6 @@
 namespace culvert::hbone {
 namespace {
 
-struct Member {
-  std::string_view key;
-  std::string Baggage::* value;
-};
-constexpr Member kMembers[] = {
-    {"k8s.cluster.name", &Baggage::cluster}, {"k8s.namespace.name", &Baggage::name_space},
-    {"service.name", &Baggage::service},     {"service.version", &Baggage::revision},
-    {"cloud.region", &Baggage::region},      {"cloud.availability_zone", &Baggage::zone},
-};
-constexpr std::string_view kWorkloadTypes[] = {"deployment", "cronjob", "pod", "job"};
-
 std::string_view trim(std::string_view text) {
   const auto begin = text.find_first_not_of(" \t");
   if (begin == text.npos) return {};
@@ -98,43 +87,10 @@ Result<Authority> Authority::parse(std::string_view text) {
 
 std::string Authority::text() const { return is_ip() ? Endpoint{ip, port}.text() : std::format("{}:{}", host, port); }
 
-std::string Baggage::text() const {
-  std::string out;
-  const auto add = [&](std::string_view key, std::string_view value) {
-    if (value.empty()) return;
-    if (!out.empty()) out += ',';
-    out.append(key).append("=").append(value);
-  };
-  add("k8s.cluster.name", cluster);
-  add("k8s.namespace.name", name_space);
-  if (!workload_type.empty()) add(std::format("k8s.{}.name", workload_type), workload_name);
-  add("service.name", service);
-  add("service.version", revision);
-  add("cloud.region", region);
-  add("cloud.availability_zone", zone);
-  return out;
-}
-
-Baggage Baggage::parse(std::string_view text) {
-  Baggage baggage;
-  for (const auto part : text | std::views::split(',')) {
-    const auto [key, value] = split(std::string_view(part));
-    if (value.empty()) continue;
-    for (const Member& member : kMembers)
-      if (member.key == key) baggage.*member.value = value;
-    for (const auto type : kWorkloadTypes) {
-      if (key != std::format("k8s.{}.name", type)) continue;
-      baggage.workload_type = type;
-      baggage.workload_name = value;
-    }
-  }
-  return baggage;
-}
-
 std::string Forwarded::text() const {
   std::string out;
-  if (source) out = std::format("for=\"{}\"", source->text());
-  if (!host.empty()) out += (out.empty() ? "host=" : ";host=") + host;
+  if (source) out.append("for=\"").append(source->text()).append("\"");
+  if (!host.empty()) out.append(out.empty() ? "host=" : ";host=").append(host);
   return out;
 }
 
@@ -152,7 +108,7 @@ Forwarded Forwarded::parse(std::string_view text) {
 
 http::HeaderList ConnectRequest::headers() const {
   http::HeaderList list = {{":method", "CONNECT"}, {":authority", authority.text()}};
-  if (auto text = baggage.text(); !text.empty()) list.push_back({"baggage", std::move(text)});
+  if (!baggage.empty()) list.push_back({"baggage", baggage});
   if (auto text = forwarded.text(); !text.empty()) list.push_back({"forwarded", std::move(text), false});
   if (!traceparent.empty()) list.push_back({"traceparent", traceparent, false});
   if (!forwarded_network.empty()) list.push_back({"x-forwarded-network", forwarded_network});
@@ -170,7 +126,7 @@ Result<ConnectRequest> ConnectRequest::parse(std::span<const http::HeaderField> 
   if (!authority) return std::unexpected(std::move(authority.error()));
 
   ConnectRequest request{.authority = *std::move(authority),
-                         .baggage = Baggage::parse(joined(headers, "baggage")),
+                         .baggage = joined(headers, "baggage"),
                          .forwarded = Forwarded::parse(joined(headers, "forwarded")),
                          .traceparent = std::string(first(headers, "traceparent")),
                          .forwarded_network = std::string(first(headers, "x-forwarded-network"))};
@@ -180,7 +136,7 @@ Result<ConnectRequest> ConnectRequest::parse(std::span<const http::HeaderField> 
 
 http::HeaderList ConnectResponse::headers() const {
   http::HeaderList list = {{":status", std::to_string(status)}};
-  if (auto text = baggage.text(); !text.empty()) list.push_back({"baggage", std::move(text)});
+  if (!baggage.empty()) list.push_back({"baggage", baggage});
   return list;
 }
 
@@ -190,14 +146,21 @@ Result<ConnectResponse> ConnectResponse::parse(std::span<const http::HeaderField
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), response.status);
   if (text.size() != 3 || error != std::errc{} || end != text.data() + text.size() || response.status < 100)
     return failure("a response without a status", Reason::kHttp2Failure);
-  response.baggage = Baggage::parse(joined(headers, "baggage"));
+  response.baggage = joined(headers, "baggage");
   return response;
 }
 
 std::string make_traceparent() {
   thread_local std::mt19937_64 random{std::random_device{}()};
-  const auto hex = [] { return std::format("{:016x}", random() | 1); };  // all zeroes are not allowed
-  return std::format("00-{}{}-{}-00", hex(), hex(), hex());
+  std::string out = "00-00000000000000000000000000000000-0000000000000000-00";
+  const auto put = [&out](std::size_t at) {
+    std::uint64_t bits = random() | 1;  // all zeroes are not allowed
+    for (std::size_t digit = 16; digit-- > 0; bits >>= 4) out[at + digit] = "0123456789abcdef"[bits & 15];
+  };
+  put(3);
+  put(19);
+  put(36);
+  return out;
 }
 
 }  // namespace culvert::hbone

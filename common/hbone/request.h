@@ -27,23 +27,6 @@ struct Authority {
   friend bool operator==(const Authority&, const Authority&) = default;
 };
 
-// Description of a workload that travels in the `baggage` header. Empty members are left out.
-struct Baggage {
-  std::string cluster = {};        // k8s.cluster.name
-  std::string name_space = {};     // k8s.namespace.name
-  std::string workload_type = {};  // deployment, cronjob, pod, job: the key is k8s.<type>.name
-  std::string workload_name = {};
-  std::string service = {};   // service.name: canonical name
-  std::string revision = {};  // service.version
-  std::string region = {};    // cloud.region
-  std::string zone = {};      // cloud.availability_zone
-
-  std::string text() const;                     // in Istio's order
-  static Baggage parse(std::string_view text);  // never fails: unknown keys are ignored, the last one wins
-
-  friend bool operator==(const Baggage&, const Baggage&) = default;
-};
-
 // The `forwarded` header: for="ip:port";host=name
 struct Forwarded {
   std::optional<Endpoint> source = {};
@@ -57,7 +40,7 @@ struct Forwarded {
 
 struct ConnectRequest {
   Authority authority = {};
-  Baggage baggage = {};
+  std::string baggage = {};  // describes the sender's workload; as it came (model/baggage.h reads it)
   Forwarded forwarded = {};
   std::string traceparent = {};        // W3C; empty when absent or malformed
   std::string forwarded_network = {};  // x-forwarded-network
@@ -69,7 +52,7 @@ struct ConnectRequest {
 
 struct ConnectResponse {
   int status = 0;
-  Baggage baggage = {};
+  std::string baggage = {};  // describes the answering workload
 
   http::HeaderList headers() const;
   static Result<ConnectResponse> parse(std::span<const http::HeaderField> headers);  // fails with kHttp2Failure

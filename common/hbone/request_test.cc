@@ -29,29 +29,6 @@ TEST(Authority, RefusesWhatIsNoTarget) {
   }
 }
 
-TEST(Baggage, IsWrittenInIstiosOrder) {
-  const Baggage baggage{.cluster = "c",
-                        .name_space = "n",
-                        .workload_type = "deployment",
-                        .workload_name = "w",
-                        .service = "s",
-                        .revision = "v1",
-                        .region = "r",
-                        .zone = "z"};
-
-  EXPECT_EQ(baggage.text(),
-            "k8s.cluster.name=c,k8s.namespace.name=n,k8s.deployment.name=w,service.name=s,service.version=v1,cloud.region=r,"
-            "cloud.availability_zone=z");
-  EXPECT_EQ(Baggage::parse(baggage.text()), baggage);
-}
-
-TEST(Baggage, IgnoresWhatItDoesNotKnow) {
-  const auto baggage = Baggage::parse(
-      " k8s.cluster.name = c ,app.name=x,=,,k8s.pod.name=p,service.name=,k8s.namespace.name=a,k8s.namespace.name=b");
-
-  EXPECT_EQ(baggage, (Baggage{.cluster = "c", .name_space = "b", .workload_type = "pod", .workload_name = "p"}));
-}
-
 TEST(Forwarded, NamesTheClientAndTheService) {
   const Forwarded v4{.source = *Endpoint::parse("10.0.0.1:3456"), .host = "server.default"};
   const Forwarded v6{.source = *Endpoint::parse("[fd00::1]:3456")};
@@ -65,7 +42,7 @@ TEST(Forwarded, NamesTheClientAndTheService) {
 
 TEST(ConnectRequest, SurvivesItsHeaders) {
   const ConnectRequest request{.authority = *Authority::parse("10.0.0.1:80"),
-                               .baggage = {.cluster = "c"},
+                               .baggage = "k8s.cluster.name=c",
                                .forwarded = {.source = *Endpoint::parse("10.0.0.2:1")},
                                .traceparent = make_traceparent(),
                                .forwarded_network = "n1"};
@@ -87,6 +64,16 @@ TEST(ConnectRequest, RefusesOtherMethodsAndBadTargets) {
   EXPECT_FALSE(ConnectRequest::parse(http::HeaderList{{":method", "CONNECT"}, {":authority", "a:1"}, {":path", "/"}}));
 }
 
+TEST(ConnectRequest, ATraceparentIsNewEachTime) {
+  const std::string trace = make_traceparent();
+
+  EXPECT_EQ(trace.size(), 55u);
+  EXPECT_EQ(trace.find_first_not_of("0123456789abcdef-"), trace.npos);
+  EXPECT_NE(trace, make_traceparent());
+  const http::HeaderList headers = {{":method", "CONNECT"}, {":authority", "a:1"}, {"traceparent", trace}};
+  EXPECT_EQ(ConnectRequest::parse(headers)->traceparent, trace);
+}
+
 TEST(ConnectRequest, DropsAMalformedTraceparent) {
   http::HeaderList headers = {{":method", "CONNECT"}, {":authority", "a:1"}, {"traceparent", "00-x"}};
 
@@ -97,7 +84,7 @@ TEST(ConnectRequest, JoinsRepeatedBaggage) {
   http::HeaderList headers = {
       {":method", "CONNECT"}, {":authority", "a:1"}, {"baggage", "k8s.cluster.name=c"}, {"baggage", "service.name=s"}};
 
-  EXPECT_EQ(ConnectRequest::parse(headers)->baggage, (Baggage{.cluster = "c", .service = "s"}));
+  EXPECT_EQ(ConnectRequest::parse(headers)->baggage, "k8s.cluster.name=c,service.name=s");
 }
 
 TEST(ConnectResponse, ReadsTheStatus) {

@@ -76,8 +76,8 @@ Stopper Incoming::stopper() const {
   return stopper;
 }
 
-TunnelStream Incoming::accept(const Baggage& baggage) {
-  state_->tunnel->respond(*state_, ConnectResponse{.status = 200, .baggage = baggage}.headers(), false);
+TunnelStream Incoming::accept(std::string baggage) {
+  state_->tunnel->respond(*state_, ConnectResponse{.status = 200, .baggage = std::move(baggage)}.headers(), false);
   return TunnelStream(std::exchange(state_, nullptr));
 }
 

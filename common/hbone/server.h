@@ -27,8 +27,8 @@ class Incoming {
   bool gone() const;                      // the peer gave up meanwhile
   Stopper stopper() const;
 
-  TunnelStream accept(const Baggage& baggage);  // 200
-  void refuse(int status);                      // 400, 401, 503: headers only
+  TunnelStream accept(std::string baggage = {});  // 200
+  void refuse(int status);                        // 400, 401, 503: headers only
 
  private:
   friend struct ServerEnd;

@@ -78,7 +78,7 @@ class TestMesh {
     return {.source = workload("client"), .expect = expect, .to = middle_.local(), .from = middle_.local().address};
   }
   static ConnectRequest request(std::string target = "10.0.0.1:80") {
-    return {.authority = need(Authority::parse(target)), .baggage = {.cluster = "c"}};
+    return {.authority = need(Authority::parse(target)), .baggage = "k8s.cluster.name=c"};
   }
 
   // What the server does with a CONNECT: a relay to a new server user (the default), or this.
@@ -163,7 +163,7 @@ class TestMesh {
   static net::Task<> take(TestMesh* self, Incoming incoming) {
     auto user = co_await tcp_pair(self);
     if (incoming.gone()) co_return;
-    self->accepted_.emplace_back(std::move(user), incoming.accept({.cluster = "s"}));
+    self->accepted_.emplace_back(std::move(user), incoming.accept("k8s.cluster.name=s"));
     self->changed_.notify_all();
   }
 

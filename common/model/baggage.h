@@ -22,8 +22,10 @@ struct Baggage {
   std::string region{};
   std::string zone{};
 
-  // Adds what one header line says; unknown keys and malformed members are skipped, the last value of a key wins.
-  void add(std::string_view header);
+  // Never fails: unknown keys, empty values and malformed members are skipped, the last value of a key wins. Values end up in label sets
+  // that we keep: what no name of Kubernetes can be as long as is cut.
+  static constexpr std::size_t kLongestValue = 253;
+  static Baggage parse(std::string_view header);
 
   friend bool operator==(const Baggage&, const Baggage&) = default;
 };

@@ -109,27 +109,25 @@ const ServiceEndpoint* guess(const ServiceState& state, const Question& question
   return nullptr;
 }
 
-// Looks at all: the nearest ones, by weight.
+// Looks at all: of the nearest ones each with the chance of its weight. One pass: whoever comes takes the place of the chosen one with the
+// chance of his weight in the sum so far.
 const ServiceEndpoint* search(const ServiceState& state, const Question& question, std::uint64_t random) {
-  unsigned nearest = 0;
+  std::optional<unsigned> nearest;
   std::uint64_t total = 0;
-  const auto each_usable = [&](auto&& visit) {
-    state.endpoints.for_each([&](const std::string&, const ServiceEndpoint& endpoint) {
-      if (check(endpoint, question) != Fault::kNone) return;
-      if (const auto near = rank(*endpoint.workload, question)) visit(endpoint, *near);
-    });
-  };
-  each_usable([&](const ServiceEndpoint& endpoint, unsigned near) {
-    if (near > nearest) nearest = near, total = 0;
-    if (near == nearest) total += endpoint.workload->capacity;
-  });
-  if (total == 0) return nullptr;
-  std::uint64_t left = below(random, total);
   const ServiceEndpoint* chosen = nullptr;
-  each_usable([&](const ServiceEndpoint& endpoint, unsigned near) {
-    if (chosen || near != nearest) return;
-    if (left < endpoint.workload->capacity) chosen = &endpoint;
-    else left -= endpoint.workload->capacity;
+  state.endpoints.for_each([&](const std::string&, const ServiceEndpoint& endpoint) {
+    if (check(endpoint, question) != Fault::kNone) return;
+    const auto near = rank(*endpoint.workload, question);
+    if (!near || (nearest && *near < *nearest)) return;
+    if (!nearest || *near > *nearest) {
+      nearest = near;
+      total = 0;
+      chosen = nullptr;
+    }
+    const std::uint64_t weight = endpoint.workload->capacity;
+    total += weight;
+    random = next(random);
+    if (weight != 0 && below(random, total) < weight) chosen = &endpoint;
   });
   return chosen;
 }

@@ -114,13 +114,17 @@ const WorkloadRef& Mesh::workload(std::string_view uid) const {
 
 const WorkloadRef& Mesh::by_address(const NetworkAddress& address) const { return first(by_address_.find(address)); }
 
-const WorkloadRef& Mesh::pod(std::string_view name_space, std::string_view name, std::string_view service_account) const {
+const WorkloadRef& Mesh::pod(std::string_view name_space, std::string_view name, std::string_view service_account,
+                             std::string_view node) const {
   const auto* found = by_pod_.find(std::string(name_space) + "/" + std::string(name));
   if (!found) return kNoWorkload;
+  const WorkloadRef* somewhere = &kNoWorkload;
   for (const WorkloadRef& candidate : *found) {
-    if (service_account.empty() || candidate->service_account == service_account) return candidate;
+    if (!service_account.empty() && candidate->service_account != service_account) continue;
+    if (node.empty() || candidate->node == node) return candidate;
+    if (candidate->node.empty() && !*somewhere) somewhere = &candidate;
   }
-  return kNoWorkload;
+  return *somewhere;
 }
 
 const WorkloadRef& Mesh::workload_by_hostname(std::string_view hostname) const { return first(by_hostname_.find(hostname)); }
@@ -205,6 +209,19 @@ const PolicySet* Mesh::namespace_policies(std::string_view name_space) const {
 }
 const PolicySet* Mesh::global_policies() const { return named_policy(""); }
 
+Mesh::PolicySets Mesh::policies_of(const Workload& workload) const {
+  PolicySets out;
+  out.reserve(2 + workload.policies.size());
+  const auto add = [&](std::string_view key) {
+    const auto* found = policy_sets_.find(key);
+    out.push_back(found ? *found : nullptr);
+  };
+  add("");
+  add(workload.name_space + "/");
+  for (const std::string& name : workload.policies) add(name);
+  return out;
+}
+
 void Mesh::each_workload(const std::function<void(const WorkloadRef&)>& visit) const {
   workloads_.for_each([&](const std::string&, const WorkloadRef& workload) { visit(workload); });
 }
@@ -241,10 +258,6 @@ void MeshBuilder::relink(const WorkloadRef& before, const WorkloadRef& after) {
   move_keys(mesh_.by_pod_, pod_of(before), pod_of(after), before, after, ByClaim());
   move_keys(mesh_.by_hostname_, hostname_of(before), hostname_of(after), before, after, ByClaim());
   relink_endpoints(before, after);
-  static const std::vector<std::string> kNone;
-  const bool other_policies = (before ? before->policies : kNone) != (after ? after->policies : kNone);
-  const bool moved = before && after && before->name_space != after->name_space;
-  if (other_policies || moved) ++mesh_.policy_epoch_;
 }
 
 void MeshBuilder::relink_endpoints(const WorkloadRef& before, const WorkloadRef& after) {
@@ -351,7 +364,6 @@ void MeshBuilder::relink(const PolicyRef& before, const PolicyRef& after) {
   };
   each_set(before, &PolicySet::remove);
   each_set(after, &PolicySet::add);
-  ++mesh_.policy_epoch_;
 }
 
 }  // namespace culvert::model

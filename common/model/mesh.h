@@ -66,8 +66,10 @@ class Mesh {
   const WorkloadRef& workload(std::string_view uid) const;
   // The workload that owns this address. Of several, the best by: pod with HBONE, pod, HBONE, other. HOST_NETWORK workloads own none.
   const WorkloadRef& by_address(const NetworkAddress& address) const;
-  // A pod as the node agent names it. An empty service account matches any.
-  const WorkloadRef& pod(std::string_view name_space, std::string_view name, std::string_view service_account = {}) const;
+  // A pod as the node agent of `node` names it: clusters of one mesh may have pods of the same name. One whose node is not known comes
+  // second. An empty service account matches any, an empty node too.
+  const WorkloadRef& pod(std::string_view name_space, std::string_view name, std::string_view service_account = {},
+                         std::string_view node = {}) const;
   const WorkloadRef& workload_by_hostname(std::string_view hostname) const;
 
   // Null when not even a workload names this service. Check `service` inside.
@@ -84,6 +86,9 @@ class Mesh {
   const PolicySet* namespace_policies(std::string_view name_space) const;  // null: none
   const PolicySet* global_policies() const;                                // null: none
   const PolicySet* named_policy(std::string_view key) const;               // that one alone, whatever its scope; null: unknown
+  // All that decides who may reach a workload. While it is equal, so is every verdict of admit().
+  using PolicySets = std::vector<std::shared_ptr<const PolicySet>>;
+  PolicySets policies_of(const Workload& workload) const;
 
   std::size_t workload_count() const { return workloads_.size(); }
   std::size_t service_count() const { return service_count_; }
@@ -92,9 +97,6 @@ class Mesh {
   void each_workload(const std::function<void(const WorkloadRef&)>& visit) const;
   void each_service(const std::function<void(std::string_view key, const ServiceState&)>& visit) const;
   void each_policy(const std::function<void(const PolicyRef&)>& visit) const;
-
-  // Grows with every change to a policy, or to which policies a workload names: live connections are checked again when it differs.
-  std::uint64_t policy_epoch() const { return policy_epoch_; }
 
  private:
   friend class MeshBuilder;
@@ -119,7 +121,6 @@ class Mesh {
       policy_sets_;  // "" the whole mesh, "ns/" a namespace, "ns/name" one policy
   std::string preferred_namespace_;
   std::size_t service_count_ = 0;
-  std::uint64_t policy_epoch_ = 0;
 };
 
 // Applies changes in any order: endpoints may arrive before their service, names before the policies they name. One thread.

@@ -246,35 +246,56 @@ TEST(Mesh, ASnapshotDoesNotSeeLaterChanges) {
   EXPECT_EQ(before->workload_count(), 1u);
 }
 
-TEST(Mesh, ThePolicyEpochMovesOnlyWithWhatDecidesAdmission) {
+TEST(Mesh, TwoClustersMayHaveAPodOfTheSameName) {
+  MeshBuilder builder;
+  auto here = pod("a", "10.0.0.1"), there = pod("a", "10.1.0.1"), somewhere = pod("a", "10.2.0.1");
+  here.node = "n1", there.node = "n2";
+  there.uid = "c2//Pod/ns/a", somewhere.uid = "c3//Pod/ns/a";
+  builder.upsert(here);
+  builder.upsert(there);  // the last one is the first choice where nothing is said
+
+  EXPECT_EQ(builder.current().pod("ns", "a", "", "n1")->uid, here.uid);
+  EXPECT_EQ(builder.current().pod("ns", "a", "", "n2")->uid, there.uid);
+  EXPECT_EQ(builder.current().pod("ns", "a")->uid, there.uid);
+  EXPECT_EQ(builder.current().pod("ns", "a", "", "n3"), nullptr);
+
+  builder.upsert(somewhere);
+  EXPECT_EQ(builder.current().pod("ns", "a", "", "n1")->uid, here.uid);
+  EXPECT_EQ(builder.current().pod("ns", "a", "", "n3")->uid, somewhere.uid);
+}
+
+TEST(Mesh, ThePoliciesOfAWorkloadChangeOnlyWithWhatDecidesAdmission) {
   MeshBuilder builder;
   auto workload = pod("a", "10.0.0.1");
+  const auto now = [&] { return builder.current().policies_of(workload); };
   builder.upsert(workload);
-  const auto start = builder.current().policy_epoch();
+  const auto start = now();
   builder.upsert(pod("b", "10.0.0.2"));
-  builder.remove_workload("c1//Pod/ns/b");
-
   workload.health = Health::kUnhealthy;
   builder.upsert(workload);
   builder.upsert(service("ns", "h"));
-  EXPECT_EQ(builder.current().policy_epoch(), start);
+  builder.upsert(Policy{.name = "p", .name_space = "elsewhere", .scope = Policy::Scope::kNamespace});
+  builder.upsert(Policy{.name = "q", .name_space = "ns", .scope = Policy::Scope::kWorkloadSelector});
+  EXPECT_EQ(now(), start);
 
   workload.policies = {"ns/p"};
-  builder.upsert(workload);
-  const auto named = builder.current().policy_epoch();
-  EXPECT_GT(named, start);
-
-  Policy policy{.name = "p", .name_space = "ns"};
+  const auto named = now();
+  EXPECT_NE(named, start);
+  Policy policy{.name = "p", .name_space = "ns", .scope = Policy::Scope::kWorkloadSelector};
   builder.upsert(policy);
-  const auto arrived = builder.current().policy_epoch();
-  EXPECT_GT(arrived, named);
+  const auto arrived = now();
+  EXPECT_NE(arrived, named);
   builder.upsert(policy);
-  EXPECT_EQ(builder.current().policy_epoch(), arrived);
+  EXPECT_EQ(now(), arrived);
   EXPECT_TRUE(builder.remove_policy("ns/p"));
-  const auto gone = builder.current().policy_epoch();
-  EXPECT_GT(gone, arrived);
-  builder.remove_workload(workload.uid);
-  EXPECT_GT(builder.current().policy_epoch(), gone);
+  EXPECT_EQ(now(), named);
+
+  for (const auto scope : {Policy::Scope::kGlobal, Policy::Scope::kNamespace}) {
+    builder.upsert(Policy{.name = "r", .name_space = "ns", .scope = scope});
+    EXPECT_NE(now(), named);
+    builder.remove_policy("ns/r");
+    EXPECT_EQ(now(), named);
+  }
 }
 
 TEST(Mesh, APolicyThatChangesItsScopeLeavesTheOldOne) {

@@ -95,7 +95,7 @@ Result<Plan> to_workload(const Mesh& mesh, const WorkloadRef& workload, const Wo
       return not_yet(std::format("workload {} is reached through the waypoint {}", workload->uid, workload->waypoint->text()));
     }
   }
-  return direct(workload, destination, guess_service(mesh, *workload, destination.port), false);
+  return direct(workload, destination, nullptr, false);
 }
 
 // Whether a CONNECT for `authority` may be for `own`: to an address that is served through this very workload.

@@ -40,7 +40,7 @@ struct Plan {
   Authority target{};              // kTunnel: what the far end is asked for
   std::vector<Identity> expect{};  // kTunnel: identities we accept there, never empty; sorted
   WorkloadRef workload{};          // the far end; null when it is not in the mesh
-  ServiceRef service{};            // the service that was addressed (or, by pod address, is guessed); null when none
+  ServiceRef service{};            // the service that was addressed; null when none
   bool service_addressed = false;
 };
 

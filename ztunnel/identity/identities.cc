@@ -22,11 +22,6 @@ void Identities::set(const Identity& identity, Value value) {
   changed_.notify_all();
 }
 
-bool Identities::has(const Identity& identity) const {
-  const auto found = known_.find(identity);
-  return found != known_.end() && found->second.has_value();
-}
-
 Result<tls::Context> Identities::now(const Identity& identity) const {
   const auto found = known_.find(identity);
   if (found != known_.end()) return found->second;

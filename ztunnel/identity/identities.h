@@ -25,7 +25,6 @@ class Identities {
   Identities(net::Loop& loop, std::function<void(const Identity&)> ask) : changed_(loop), ask_(std::move(ask)) {}
 
   void set(const Identity& identity, Value value);
-  bool has(const Identity& identity) const;
 
   // Fails with kIdentityError; there is no way round a certificate.
   Result<tls::Context> now(const Identity& identity) const;

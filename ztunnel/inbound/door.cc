@@ -6,11 +6,14 @@
 namespace culvert::ztunnel {
 namespace {
 
-void report_dry_runs(const model::Verdict& verdict, const model::Peer& peer, const Endpoint& destination) {
+void report_dry_runs(const Settings& settings, const model::Verdict& verdict, const model::Peer& peer,
+                     const Endpoint& destination) {
+  const auto level = settings.policy_info_logging ? log::Level::kInfo : log::Level::kDebug;
+  if (verdict.dry_runs.empty() || !log::enabled(level, "rbac")) return;
   for (const model::DryRun& run : verdict.dry_runs) {
-    log::debug(
-        "rbac", "dry-run policy " + run.policy->key() + " matches",
-        {log::field("src.addr", peer.source.text()), log::field("dst.addr", destination.text()), log::field("rule", run.rule)});
+    log::write(
+        level, "rbac", "dry-run policy " + run.policy->key() + " matches",
+        {log::bare("src.addr", peer.source.text()), log::bare("dst.addr", destination.text()), log::field("rule", run.rule)});
   }
 }
 
@@ -25,7 +28,7 @@ net::Task<Status> admit(Worker& worker, std::shared_ptr<Pod> pod, model::Peer pe
     const auto verdict = model::admit(*worker.mesh(), *own, peer, destination);
     const auto left = deadline - net::Clock::now();
     if (verdict.allowed || verdict.reason != Reason::kPolicyUnknown || left <= net::Clock::duration::zero()) {
-      report_dry_runs(verdict, peer, destination);
+      report_dry_runs(worker.settings(), verdict, peer, destination);
       if (verdict.allowed) co_return Status{};
       co_return failure(verdict.text(), verdict.reason);
     }

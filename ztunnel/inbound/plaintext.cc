@@ -28,8 +28,7 @@ net::Task<> carry_plaintext_in(Worker& worker, std::shared_ptr<Pod> pod, net::St
   const auto own = co_await worker.await_workload(pod, kWorkloadPatience);
   if (pod->gone) co_return refuse(left_the_mesh(*pod));
   if (!own) co_return refuse(unknown_workload(*pod));
-  const std::string network = worker.settings().network;
-  record.facts.source_workload = worker.mesh()->by_address({network, source.address});
+  record.facts.source_workload = worker.mesh()->by_address({own->network, source.address});
   record.facts.destination_workload = own;
   record.facts.service = model::guess_service(*worker.mesh(), *own, destination.port);
   record.opened();

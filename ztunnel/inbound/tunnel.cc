@@ -7,7 +7,6 @@
 #include "ztunnel/inbound/door.h"
 #include "ztunnel/inbound/inbound.h"
 #include "ztunnel/record/record.h"
-#include "ztunnel/worker/baggage.h"
 
 namespace culvert::ztunnel {
 namespace {
@@ -24,12 +23,13 @@ int status_of(Reason reason) {
   }
 }
 
-// Who sent it: the workload that owns the tunnel's source address, if it is the one that the certificate names; else what it says itself.
-void fill_source(Facts& facts, const Worker& worker, const hbone::Incoming& incoming) {
+// Who sent it: the workload that owns the tunnel's source address, if it is the one that the certificate names; else what it says itself,
+// once it has been admitted: names that a stranger chooses are not worth a label set.
+void fill_source(Facts& facts, const Worker& worker, const model::Workload& own, const hbone::Incoming& incoming, bool admitted) {
   facts.source_identity = incoming.peer_identity();
-  auto workload = worker.mesh()->by_address({worker.settings().network, incoming.peer().address});
+  auto workload = worker.mesh()->by_address({own.network, incoming.peer().address});
   if (workload && workload->identity() == incoming.peer_identity()) facts.source_workload = std::move(workload);
-  else facts.source_baggage = said(incoming.request().baggage);
+  else if (admitted) facts.source_baggage = model::Baggage::parse(incoming.request().baggage);
 }
 
 net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, hbone::Incoming incoming) {
@@ -43,18 +43,18 @@ net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, hbone::Incoming inco
   const auto& request = incoming.request();
   const model::Authority authority{request.authority.host, request.authority.ip, request.authority.port};
   const auto plan = model::plan_inbound(*worker.mesh(), *own, incoming.local().address, authority, request.forwarded.host);
-  fill_source(record.facts, worker, incoming);
   record.facts.destination_workload = own;
   record.facts.destination_identity = own->identity();
   if (plan) {
     record.facts.tunnelled = plan->upstream;
     record.facts.service = plan->service;
   }
-  record.opened();
-  if (!plan) co_return refuse(plan.error());
-
   const model::Peer peer{incoming.peer_identity(), incoming.peer().address};
-  const auto admitted = co_await admit(worker, pod, peer, plan->upstream);
+  Status admitted;
+  if (plan) admitted = co_await admit(worker, pod, peer, plan->upstream);
+  else admitted = std::unexpected(plan.error());
+  fill_source(record.facts, worker, *own, incoming, admitted.has_value());
+  record.opened();
   if (!admitted) co_return refuse(admitted.error());
   LiveSet::Entry entry(pod->live,
                        {.way = Connection::Way::kInbound,
@@ -76,8 +76,7 @@ net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, hbone::Incoming inco
     co_return record.failed({"the peer gave up while the application was dialled", Reason::kPeerReset});
   }
 
-  const auto description = worker.settings().response_baggage ? baggage_of(*own) : hbone::Baggage{};
-  auto stream = incoming.accept(description);
+  auto stream = incoming.accept(worker.settings().response_baggage ? pod->baggage_of(own) : std::string());
   entry.on_stop([stopper = stream.stopper()](Reason reason) { stopper.stop(reason); });
   hbone::Relayed relayed;
   const Meter meter(record, relayed.received, relayed.sent);

@@ -9,7 +9,6 @@
 #include "common/net/relay.h"
 #include "ztunnel/inpod/marks.h"
 #include "ztunnel/record/record.h"
-#include "ztunnel/worker/baggage.h"
 
 namespace culvert::ztunnel {
 namespace {
@@ -18,10 +17,10 @@ using namespace std::chrono_literals;
 
 hbone::Authority authority_of(const model::Authority& target) { return {target.address, target.hostname, target.port}; }
 
-hbone::ConnectRequest request_for(const model::Plan& plan, const model::Workload& own, const Endpoint& source) {
+hbone::ConnectRequest request_for(const model::Plan& plan, Pod& pod, const model::WorkloadRef& own, const Endpoint& source) {
   hbone::ConnectRequest request;
   request.authority = authority_of(plan.target);
-  request.baggage = baggage_of(own);
+  request.baggage = pod.baggage_of(own);
   request.forwarded.source = source;
   if (plan.service && plan.service_addressed) request.forwarded.host = plan.service->hostname;
   request.traceparent = hbone::make_traceparent();
@@ -40,15 +39,12 @@ void fill(Facts& facts, const model::Plan& plan, const model::WorkloadRef& own) 
 }
 
 Connection shown(const model::Plan& plan, const Endpoint& source, const Endpoint& original) {
-  Connection out{.way = Connection::Way::kOutbound,
-                 .tunnel = plan.via == model::Plan::Via::kTunnel,
-                 .source = source,
-                 .actual = plan.dial,
-                 .original = {},
-                 .peer = {}};
-  if (plan.service && plan.service_addressed) out.original = plan.service->hostname;
-  else if (original != plan.upstream) out.original = original.text();
-  return out;
+  return {.way = Connection::Way::kOutbound,
+          .tunnel = plan.via == model::Plan::Via::kTunnel,
+          .source = source,
+          .actual = plan.dial,
+          .original = original.text(),
+          .peer = {}};
 }
 
 // The application must see that its connection came to nothing: never a clean end.
@@ -83,7 +79,7 @@ net::Task<> carry_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream& 
   if (ended(app, record, *pod, entry)) co_return;
   if (!certificate) co_return refuse(app, record, certificate.error());
   hbone::PoolKey key{own->identity(), plan.expect, plan.dial, source.address, pod->netns.cookie};
-  auto opened = co_await worker.pool().open(std::move(key), request_for(plan, *own, source));
+  auto opened = co_await worker.pool().open(std::move(key), request_for(plan, *pod, own, source));
   if (ended(app, record, *pod, entry)) co_return;
   if (!opened) co_return refuse(app, record, opened.error());
 

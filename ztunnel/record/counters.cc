@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
+#include <utility>
 
 #include "ztunnel/record/record.h"
 
@@ -31,11 +33,17 @@ DnsCounts& DnsCounts::operator+=(const DnsCounts& other) {
   return *this;
 }
 
+namespace {
+
+void add(Counts::TrafficByLabels& to, const Counts::TrafficByLabels& from) {
+  for (const auto& [text, entry] : from) to.try_emplace(text, entry.first, Traffic{}).first->second.second += entry.second;
+}
+
+}  // namespace
+
 Counts& Counts::operator+=(const Counts& other) {
-  for (const auto& [text, entry] : other.traffic) {
-    auto& mine = traffic.try_emplace(text, entry.first, Traffic{}).first->second;
-    mine.second += entry.second;
-  }
+  add(traffic, other.traffic);
+  add(retired, other.retired);
   for (const auto& [text, entry] : other.dns) dns[text] += entry;
   for (std::size_t side = 0; side < ended.size(); ++side) {
     for (std::size_t reason = 0; reason < kReasons; ++reason) ended[side][reason] += other.ended[side][reason];
@@ -48,28 +56,63 @@ Counts& Counts::operator+=(const Counts& other) {
   return *this;
 }
 
-std::size_t Counters::KeyHash::operator()(const Key& key) const {
-  const std::hash<const void*> pointer;
-  const std::hash<Identity> identity;
-  std::size_t hash = pointer(key.source) * 31 + pointer(key.destination);
-  hash = hash * 31 + pointer(key.service) + static_cast<std::size_t>(key.reporter);
-  if (key.source_identity) hash = hash * 31 + identity(*key.source_identity);
-  if (key.destination_identity) hash = hash * 31 + identity(*key.destination_identity);
+void Retired::settle(Counts& sum) {
+  add(kept_, sum.retired);
+  sum.retired.clear();
+  std::erase_if(kept_, [&](const auto& each) {
+    const auto live = sum.traffic.find(each.first);
+    if (live == sum.traffic.end()) return true;
+    live->second.second += each.second.second;
+    return false;
+  });
+}
+
+namespace {
+
+std::size_t hash_of(Reporter reporter, std::initializer_list<const void*> objects,
+                    std::initializer_list<const std::optional<Identity>*> identities) {
+  auto hash = static_cast<std::size_t>(reporter);
+  for (const void* object : objects) hash = hash * 31 + std::hash<const void*>{}(object);
+  for (const auto* identity : identities) hash = hash * 31 + (*identity ? std::hash<Identity>{}(**identity) : 0);
   return hash;
 }
 
-Traffic& Counters::traffic(const Facts& facts) {
-  if (!facts.source_workload && facts.source_baggage != model::Baggage{}) return by_labels(facts);
-  Key key{facts.reporter,      facts.source_workload.get(), facts.destination_workload.get(),
-          facts.service.get(), facts.source_identity,       facts.destination_identity};
-  if (const auto found = recent_.find(key); found != recent_.end()) return *found->second.traffic;
-  Traffic& traffic = by_labels(facts);
-  if (recent_.size() >= kMostRecent) recent_.clear();
-  recent_.emplace(std::move(key), Recent{facts.source_workload, facts.destination_workload, facts.service, &traffic});
-  return traffic;
+}  // namespace
+
+std::size_t Counters::KeyHash::operator()(const Key& key) const {
+  return hash_of(key.reporter, {key.source, key.destination, key.service}, {&key.source_identity, &key.destination_identity});
 }
 
-Traffic& Counters::by_labels(const Facts& facts) {
+std::size_t Counters::KeyHash::operator()(const Facts& facts) const {
+  return hash_of(facts.reporter, {facts.source_workload.get(), facts.destination_workload.get(), facts.service.get()},
+                 {&facts.source_identity, &facts.destination_identity});
+}
+
+bool Counters::KeyEqual::operator()(const Key& key, const Facts& facts) const {
+  return key.reporter == facts.reporter && key.source == facts.source_workload.get() &&
+         key.destination == facts.destination_workload.get() && key.service == facts.service.get() &&
+         key.source_identity == facts.source_identity && key.destination_identity == facts.destination_identity;
+}
+
+TrafficSet& Counters::traffic(const Facts& facts) {
+  if (!facts.source_workload && facts.source_baggage != model::Baggage{}) return by_labels(facts);
+  if (const auto found = recent_.find(facts); found != recent_.end()) return *found->second.traffic;
+  if (recent_.size() >= kMostRecent) turn_over();
+  if (const auto found = older_.find(facts); found != older_.end())
+    return *recent_.insert(older_.extract(found)).position->second.traffic;
+  TrafficSet& set = by_labels(facts);
+  Key key{facts.reporter,      facts.source_workload.get(), facts.destination_workload.get(),
+          facts.service.get(), facts.source_identity,       facts.destination_identity};
+  recent_.emplace(std::move(key), Recent{facts.source_workload, facts.destination_workload, facts.service, &set});
+  return set;
+}
+
+void Counters::turn_over() {
+  older_ = std::move(recent_);
+  recent_.clear();
+}
+
+TrafficSet& Counters::by_labels(const Facts& facts) {
   auto labels = traffic_labels(facts);
   auto text = labels.with("");
   auto found = traffic_.find(text);
@@ -80,9 +123,32 @@ Traffic& Counters::by_labels(const Facts& facts) {
     text = labels.with("");
     found = traffic_.find(text);
   }
-  if (found == traffic_.end())
-    found = traffic_.try_emplace(std::move(text), std::move(labels), std::make_unique<Traffic>()).first;
-  return *found->second.second;
+  if (found == traffic_.end()) {
+    auto set = std::make_unique<TrafficSet>();
+    set->labels = std::move(labels);
+    set->since = Clock::now();
+    found = traffic_.try_emplace(std::move(text), std::move(set)).first;
+  }
+  return *found->second;
+}
+
+// Called at scrapes alone: connections do not pay for it.
+Counts::TrafficByLabels Counters::let_go(Clock::time_point now) {
+  Counts::TrafficByLabels gone;
+  std::erase_if(traffic_, [&](auto& each) {
+    TrafficSet& set = *each.second;
+    const std::uint64_t seen = std::accumulate(set.traffic.closed.begin(), set.traffic.closed.end(), set.traffic.opened);
+    const bool moved = std::exchange(set.seen, seen) != seen;
+    if (moved || set.holders != 0) set.since = now;
+    if (now - set.since < kIdle) return false;
+    gone.emplace(each.first, std::pair(std::move(set.labels), set.traffic));
+    return true;
+  });
+  if (!gone.empty()) {  // they may be remembered
+    recent_.clear();
+    older_.clear();
+  }
+  return gone;
 }
 
 DnsCounts& Counters::dns(const model::Workload* client, std::string_view type, bool tcp) {
@@ -97,10 +163,12 @@ DnsCounts& Counters::dns(const model::Workload* client, std::string_view type, b
   return dns_[std::move(labels)];
 }
 
-Counts Counters::counts() {
+Counts Counters::counts(Clock::time_point now) {
   for (Meter* meter = first_meter_; meter != nullptr; meter = meter->next_) meter->read();
   Counts out;
-  for (const auto& [text, entry] : traffic_) out.traffic.emplace(text, std::pair(entry.first, *entry.second));
+  out.retired = let_go(now);
+  turn_over();
+  for (const auto& [text, set] : traffic_) out.traffic.emplace(text, std::pair(set->labels, set->traffic));
   out.dns = dns_;
   out.ended = ended_;
   out.open = open_;

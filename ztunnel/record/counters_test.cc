@@ -5,6 +5,8 @@
 namespace culvert::ztunnel {
 namespace {
 
+using namespace std::chrono_literals;
+
 model::WorkloadRef workload(std::string name) {
   model::Workload out;
   out.name = name + "-1";
@@ -62,16 +64,16 @@ TEST(TrafficLabels, EscapeWhatAPeerSays) {
 
 TEST(Counters, EqualFactsShareAnEntryThoughTheirObjectsDiffer) {
   Counters counters;
-  Traffic& first = counters.traffic(facts());
-  Traffic& again = counters.traffic(facts());
+  TrafficSet& first = counters.traffic(facts());
+  TrafficSet& again = counters.traffic(facts());
 
   EXPECT_EQ(&first, &again);
 }
 
 TEST(Counters, SumOverWorkers) {
   Counters one, two;
-  one.traffic(facts()).opened = 2;
-  two.traffic(facts()).opened = 3;
+  one.traffic(facts()).traffic.opened = 2;
+  two.traffic(facts()).traffic.opened = 3;
   one.ended(Reporter::kSource, Reason::kPolicyDenied);
   two.ended(Reporter::kSource, Reason::kPolicyDenied);
   one.dns(nullptr, "a", false).requests = 1;
@@ -91,10 +93,55 @@ TEST(Counters, NoPeerFillsMemoryWithNamesOfHisChoice) {
   Facts told;
   for (int i = 0; i < 21'000; ++i) {
     told.source_baggage.workload_name = "w" + std::to_string(i);
-    ++counters.traffic(told).opened;
+    ++counters.traffic(told).traffic.opened;
   }
 
   EXPECT_LE(counters.counts().traffic.size(), 20'001u);
+}
+
+TEST(Counters, LetGoOfLabelSetsWithoutConnections) {
+  Counters counters;
+  const auto start = Counters::Clock::now();
+  const auto told = facts();
+  counters.traffic(told).traffic.opened = 3;
+  Facts other = told;
+  other.source_identity->service_account = "held";
+  TrafficSet& held = counters.traffic(other);
+  held.holders = 1;
+
+  EXPECT_EQ(counters.counts(start + 1min).traffic.size(), 2u);
+  EXPECT_EQ(counters.counts(start + 15min).traffic.size(), 2u);  // it was busy a minute after the start
+  const auto after = counters.counts(start + 16min);
+  EXPECT_EQ(after.traffic.size(), 1u);
+  ASSERT_EQ(after.retired.size(), 1u);
+  EXPECT_EQ(after.retired.begin()->second.second.opened, 3u);
+  EXPECT_TRUE(counters.counts(start + 17min).retired.empty());
+  EXPECT_EQ(&counters.traffic(other), &held);
+  EXPECT_EQ(counters.traffic(told).traffic.opened, 0u);
+}
+
+TEST(Counters, ASumNeverGoesDownWhileAnybodyHoldsTheSet) {
+  Counters one, two;
+  Retired retired;
+  const auto start = Counters::Clock::now();
+  one.traffic(facts()).traffic.opened = 2;
+  two.traffic(facts()).traffic.opened = 3;
+  two.traffic(facts()).holders = 1;
+  const auto opened = [&](auto when) {
+    auto sum = one.counts(when);
+    sum += two.counts(when);
+    retired.settle(sum);
+    return sum.traffic.empty() ? 0 : sum.traffic.begin()->second.second.opened;
+  };
+  EXPECT_EQ(opened(start), 5u);
+  EXPECT_EQ(opened(start + 20min), 5u);
+  EXPECT_EQ(opened(start + 40min), 5u);  // `one` has let go
+  EXPECT_TRUE(one.counts(start + 40min).traffic.empty());
+
+  two.traffic(facts()).holders = 0;
+  EXPECT_EQ(opened(start + 60min), 0u);
+  one.traffic(facts()).traffic.opened = 1;
+  EXPECT_EQ(opened(start + 61min), 1u);
 }
 
 TEST(Counters, EveryReasonHasAFlagOfIstios) {

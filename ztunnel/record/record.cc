@@ -1,8 +1,8 @@
 #include "ztunnel/record/record.h"
 
-#include <array>
+#include <string_view>
+#include <tuple>
 #include <utility>
-#include <vector>
 
 #include "common/base/log.h"
 
@@ -13,47 +13,41 @@ constexpr std::string_view kScope = "access";
 
 std::string_view direction(Reporter reporter) { return reporter == Reporter::kSource ? "outbound" : "inbound"; }
 
-// The fields of a line, in Istio's order; what is not known is left out.
-class Fields {
- public:
-  Fields() { fields_.reserve(20); }
-  void add(std::string_view key, std::string value) {
-    if (!value.empty()) fields_.push_back(log::field(key, std::move(value)));
-  }
-  void number(std::string_view key, std::uint64_t value) { fields_.push_back(log::field(key, value)); }
-  std::span<const log::Field> all() const { return fields_; }
+// The fields of a line, in Istio's order; what is not known is left out. Nothing is copied on the way to the line.
+void put(log::Line& line, std::string_view key, std::string_view value) {
+  if (!value.empty()) line.add(key, value);
+}
 
- private:
-  std::vector<log::Field> fields_;
-};
+void put_address(log::Line& line, std::string_view key, const Endpoint& endpoint) {
+  line.add(key, endpoint.text(), log::Field::Kind::kBare);
+}
 
-std::string workload_name(const model::WorkloadRef& workload) {
+void put_identity(log::Line& line, std::string_view key, const std::optional<Identity>& identity) {
+  if (identity)
+    line.add(key, {"spiffe://", identity->trust_domain, "/ns/", identity->name_space, "/sa/", identity->service_account});
+}
+
+const std::string& workload_name(const model::WorkloadRef& workload) {
   return workload->name.empty() ? workload->canonical_name : workload->name;
 }
 
-void add_source(Fields& fields, const Facts& facts) {
-  fields.add("src.addr", facts.source.text());
-  if (facts.source_workload) {
-    fields.add("src.workload", workload_name(facts.source_workload));
-    fields.add("src.namespace", facts.source_workload->name_space);
-  } else {
-    fields.add("src.workload", facts.source_baggage.canonical_name);
-    fields.add("src.namespace", facts.source_baggage.name_space);
+void put_ends(log::Line& line, const Facts& facts) {
+  const auto& [source, destination] = std::tie(facts.source_workload, facts.destination_workload);
+  put_address(line, "src.addr", facts.source);
+  put(line, "src.workload", source ? workload_name(source) : facts.source_baggage.canonical_name);
+  put(line, "src.namespace", source ? source->name_space : facts.source_baggage.name_space);
+  put_identity(line, "src.identity", facts.source_identity);
+  put(line, "src.cluster", source ? source->cluster_id : facts.source_baggage.cluster_id);
+  put_address(line, "dst.addr", facts.destination);
+  if (facts.tunnelled) put_address(line, "dst.hbone_addr", *facts.tunnelled);
+  if (facts.service) put(line, "dst.service", facts.service->hostname);
+  if (destination) {
+    put(line, "dst.workload", workload_name(destination));
+    put(line, "dst.namespace", destination->name_space);
   }
-  if (facts.source_identity) fields.add("src.identity", facts.source_identity->uri());
-  fields.add("src.cluster", facts.source_workload ? facts.source_workload->cluster_id : facts.source_baggage.cluster_id);
-}
-
-void add_destination(Fields& fields, const Facts& facts) {
-  fields.add("dst.addr", facts.destination.text());
-  if (facts.tunnelled) fields.add("dst.hbone_addr", facts.tunnelled->text());
-  if (facts.service) fields.add("dst.service", facts.service->hostname);
-  if (facts.destination_workload) {
-    fields.add("dst.workload", workload_name(facts.destination_workload));
-    fields.add("dst.namespace", facts.destination_workload->name_space);
-  }
-  if (facts.destination_identity) fields.add("dst.identity", facts.destination_identity->uri());
-  if (facts.destination_workload) fields.add("dst.cluster", facts.destination_workload->cluster_id);
+  put_identity(line, "dst.identity", facts.destination_identity);
+  if (destination) put(line, "dst.cluster", destination->cluster_id);
+  put(line, "direction", direction(facts.reporter));
 }
 
 }  // namespace
@@ -72,27 +66,27 @@ Record::~Record() {
   }
   counters_.open(facts.reporter, -1);
   const std::size_t flag = flag_index(reason_);
-  ++traffic_->closed[flag];
+  ++traffic_->traffic.closed[flag];
   count_bytes(flag);
+  --traffic_->holders;
   log_end();
 }
 
 void Record::opened() {
   if (traffic_ != nullptr) return;
   traffic_ = &counters_.traffic(facts);
-  ++traffic_->opened;
+  ++traffic_->traffic.opened;
+  ++traffic_->holders;
   counters_.open(facts.reporter, +1);
   if (!log::enabled(log::Level::kDebug, kScope)) return;
-  Fields fields;
-  add_source(fields, facts);
-  add_destination(fields, facts);
-  fields.add("direction", std::string(direction(facts.reporter)));
-  log::write(log::Level::kDebug, kScope, "connection opened", fields.all());
+  log::Line line(log::Level::kDebug, kScope, "connection opened");
+  put_ends(line, facts);
+  line.write();
 }
 
 void Record::count_bytes(std::size_t flag) {
-  traffic_->received[flag] += to_server_ - std::exchange(counted_to_server_, to_server_);
-  traffic_->sent[flag] += to_client_ - std::exchange(counted_to_client_, to_client_);
+  traffic_->traffic.received[flag] += to_server_ - std::exchange(counted_to_server_, to_server_);
+  traffic_->traffic.sent[flag] += to_client_ - std::exchange(counted_to_client_, to_client_);
 }
 
 void Record::ended(Reason reason, std::string text) {
@@ -105,18 +99,16 @@ void Record::log_end() const {
   if (!log::enabled(level, kScope)) return;
   const bool outbound = facts.reporter == Reporter::kSource;
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun_);
-  Fields fields;
-  add_source(fields, facts);
-  add_destination(fields, facts);
-  fields.add("direction", std::string(direction(facts.reporter)));
-  fields.number("bytes_sent", outbound ? to_server_ : to_client_);
-  fields.number("bytes_recv", outbound ? to_client_ : to_server_);
-  fields.add("duration", std::to_string(duration.count()) + "ms");
+  log::Line line(level, kScope, "connection complete");
+  put_ends(line, facts);
+  line.add("bytes_sent", outbound ? to_server_ : to_client_);
+  line.add("bytes_recv", outbound ? to_client_ : to_server_);
+  line.add("duration", {std::to_string(duration.count()), "ms"});
   if (reason_ != Reason::kNone) {
-    fields.add("error", text_.empty() ? std::string(name(reason_)) : text_);
-    fields.add("reason", std::string(name(reason_)));
+    line.add("error", text_.empty() ? name(reason_) : std::string_view(text_));
+    line.add("reason", name(reason_));
   }
-  log::write(level, kScope, "connection complete", fields.all());
+  line.write();
 }
 
 Meter::Meter(Record& record, const std::uint64_t& to_server, const std::uint64_t& to_client)
@@ -139,13 +131,13 @@ void Meter::read() {
 
 void Record::log_early() const {
   if (!log::enabled(log::Level::kWarn, kScope)) return;
-  Fields fields;
-  fields.add("src.addr", facts.source.text());
-  fields.add("dst.addr", facts.destination.text());
-  fields.add("direction", std::string(direction(facts.reporter)));
-  fields.add("error", text_);
-  fields.add("reason", std::string(name(reason_)));
-  log::write(log::Level::kWarn, kScope, "connection failed", fields.all());
+  log::Line line(log::Level::kWarn, kScope, "connection failed");
+  put_address(line, "src.addr", facts.source);
+  put_address(line, "dst.addr", facts.destination);
+  put(line, "direction", direction(facts.reporter));
+  put(line, "error", text_);
+  put(line, "reason", name(reason_));
+  line.write();
 }
 
 }  // namespace culvert::ztunnel

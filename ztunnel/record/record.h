@@ -34,7 +34,7 @@ class Record {
   void log_early() const;
 
   Counters& counters_;
-  Traffic* traffic_ = nullptr;  // once opened
+  TrafficSet* traffic_ = nullptr;  // held once opened
   std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
   std::uint64_t to_server_ = 0, to_client_ = 0;
   std::uint64_t counted_to_server_ = 0, counted_to_client_ = 0;  // of those, in the metrics already

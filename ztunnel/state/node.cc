@@ -37,13 +37,31 @@ xds::Node node_of(const Settings& settings, const std::map<std::string, std::str
   return node;
 }
 
-rpc::Metadata extra_headers(std::string_view prefix, const std::map<std::string, std::string>& environment) {
+namespace {
+
+// gRPC ends the process over a name or value that is not legal.
+bool is_name(std::string_view text) {
+  return !text.empty() && !text.starts_with("grpc-") && !text.ends_with("-bin") && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+  });
+}
+
+bool is_value(std::string_view text) {
+  return std::ranges::all_of(text, [](unsigned char c) { return c >= ' ' && c < 0x7f; });
+}
+
+}  // namespace
+
+Result<rpc::Metadata> extra_headers(std::string_view prefix, const std::map<std::string, std::string>& environment) {
   rpc::Metadata out;
   for (const auto& [name, value] : environment) {
     if (!name.starts_with(prefix) || name.size() == prefix.size()) continue;
     std::string header = name.substr(prefix.size());
     std::ranges::transform(header, header.begin(),
                            [](unsigned char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c); });
+    if (!is_name(header)) return failure(name + ": \"" + header + "\" cannot be the name of a header");
+    if (!is_value(value))
+      return failure(name + ": its value holds a character that no header may (is it one line of plain text?)");
     out.emplace_back(std::move(header), value);
   }
   return out;

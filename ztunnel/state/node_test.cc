@@ -22,8 +22,21 @@ TEST(Node, TellsWhoWeAre) {
 }
 
 TEST(Node, TakesHeadersFromTheEnvironment) {
-  EXPECT_EQ(extra_headers("XDS_HEADER_", {{"XDS_HEADER_X-Tenant", "a"}, {"CA_HEADER_x", "b"}}),
+  EXPECT_EQ(*extra_headers("XDS_HEADER_", {{"XDS_HEADER_X-Tenant", "a"}, {"CA_HEADER_x", "b"}}),
             (rpc::Metadata{{"x-tenant", "a"}}));
+}
+
+TEST(Node, RefusesWhatNoHeaderCanBe) {
+  for (const auto& [name, value] : std::map<std::string, std::string>{{"CA_HEADER_a b", "x"},
+                                                                      {"CA_HEADER_:path", "x"},
+                                                                      {"CA_HEADER_grpc-x", "x"},
+                                                                      {"CA_HEADER_x-bin", "x"},
+                                                                      {"CA_HEADER_a", "x\n"},
+                                                                      {"CA_HEADER_b", "\xc3\xa9"}}) {
+    const auto headers = extra_headers("CA_HEADER_", {{name, value}});
+    ASSERT_FALSE(headers) << name;
+    EXPECT_TRUE(headers.error().text.starts_with(name)) << headers.error().text;
+  }
 }
 
 }  // namespace

@@ -40,10 +40,12 @@ Status State::start_ads() {
   if (settings_.xds_address.empty())
     return failure("neither XDS_ADDRESS nor LOCAL_XDS_PATH is set: nothing says what the mesh is");
   const auto variables = environment();
+  auto headers = extra_headers("XDS_HEADER_", variables);
+  if (!headers) return std::unexpected(std::move(headers).error());
   xds::AdsOptions options;
   options.address = settings_.xds_address;
   options.name = settings_.alt_xds_hostname;
-  options.credentials = credentials_for(settings_, settings_.xds_root_ca, extra_headers("XDS_HEADER_", variables));
+  options.credentials = credentials_for(settings_, settings_.xds_root_ca, std::move(*headers));
   options.node = node_of(settings_, variables);
   ads_ = std::make_unique<xds::AdsClient>(
       loop_, std::move(options),

@@ -3,10 +3,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 
 #include "common/base/fd.h"
 #include "common/hbone/server.h"
+#include "common/model/baggage.h"
+#include "common/model/mesh.h"
 #include "common/net/dial.h"
 #include "common/zds/messages.h"
 #include "ztunnel/worker/live.h"
@@ -24,11 +27,24 @@ struct Pod {
   zds::Pod name;
   Netns netns;
   net::PortRange source_ports;  // this worker's part, for connections to the application
+  model::WorkloadRef own;       // in the worker's present mesh; null when it is not known there
+  std::string baggage;          // of `described`
+  model::WorkloadRef described;
   LiveSet live;
   std::set<std::shared_ptr<hbone::ServerControl>> tunnels;  // that came in
   std::size_t handshakes = 0;                               // of those, under way (handshakes.h)
+  std::optional<model::Mesh::PolicySets> checked;           // the policies that all of `live` passed; nothing: not known
   bool gone = false;                                        // left the mesh, or we are ending: nothing new is begun
   Reason why_gone = Reason::kPodRemoved;
+
+  // What a tunnel says of the pod's own workload: made once for each version of it.
+  const std::string& baggage_of(const model::WorkloadRef& workload) {
+    if (described != workload) {
+      baggage = model::baggage(*workload);
+      described = workload;
+    }
+    return baggage;
+  }
 };
 
 }  // namespace culvert::ztunnel

@@ -36,8 +36,7 @@ Worker::Worker(Parts parts)
       identities_(*parts_.loop, parts_.ask_certificate),
       mesh_changed_(*parts_.loop),
       idle_(*parts_.loop),
-      random_(std::random_device{}()),
-      policy_epoch_(parts_.mesh->get()->policy_epoch()) {
+      random_(std::random_device{}()) {
   tunnel_options_.backlog = std::make_shared<hbone::Backlog>(std::max(kBacklog / std::max(parts_.count, 1U), kLeastBacklog));
   hbone::PoolOptions options;
   options.tunnel = tunnel_options_;
@@ -46,8 +45,7 @@ Worker::Worker(Parts parts)
   options.idle_close = parts_.settings->pool_unused_release;
   pool_ = std::make_unique<hbone::Pool>(*parts_.loop, options, [this](const hbone::PoolKey& key) { return plan_dial(key); });
   parts_.mesh->on_change([this] {
-    if (const auto epoch = mesh()->policy_epoch(); std::exchange(policy_epoch_, epoch) != epoch) check_again();
-    counters_.forget_facts();
+    check_again();
     mesh_changed_.notify_all();
   });
 }
@@ -69,6 +67,7 @@ std::shared_ptr<Pod> Worker::add_pod(zds::Pod name, Netns netns, net::PortRange 
   pod->live.on_empty = [this] {
     if (live() == 0) idle_.notify_all();
   };
+  pod->own = ztunnel::own_workload(*mesh(), pod->name, settings().node_name);
   pods_[pod->netns.cookie] = pod;
   return pod;
 }
@@ -85,13 +84,7 @@ void Worker::remove_pod(const std::shared_ptr<Pod>& pod, Reason reason) {
 }
 
 model::WorkloadRef own_workload(const model::Mesh& mesh, const zds::Pod& pod, const std::string& node) {
-  const auto& workload = mesh.pod(pod.name_space, pod.name, pod.service_account);
-  const bool here = workload && (node.empty() || workload->node.empty() || workload->node == node);
-  return here ? workload : nullptr;
-}
-
-model::WorkloadRef Worker::own_workload(const Pod& pod) const {
-  return ztunnel::own_workload(*mesh(), pod.name, settings().node_name);
+  return mesh.pod(pod.name_space, pod.name, pod.service_account, node);
 }
 
 Counts Worker::counts() {
@@ -107,7 +100,7 @@ Counts Worker::counts() {
 net::Task<model::WorkloadRef> Worker::await_workload(std::shared_ptr<Pod> pod, net::Clock::duration patience) {
   const auto deadline = net::Clock::now() + patience;
   for (;;) {
-    auto workload = own_workload(*pod);
+    auto workload = pod->own;
     const auto left = deadline - net::Clock::now();
     if (workload || pod->gone || left <= net::Clock::duration::zero()) co_return workload;
     co_await mesh_changed_.wait_for(left);
@@ -115,10 +108,10 @@ net::Task<model::WorkloadRef> Worker::await_workload(std::shared_ptr<Pod> pod, n
 }
 
 void Worker::set_identity(const Identity& identity, Identities::Value value) {
-  const bool renewed = value && *value && identities_.has(identity);
+  const bool good = value && *value;
   identities_.set(identity, std::move(value));
-  // Connections keep the certificate they were opened with; new ones must not join a tunnel of the old one.
-  if (renewed) pool_->retire_if([&identity](const hbone::PoolKey& key) { return key.source == identity; });
+  // Connections keep the certificate they were opened with; new ones must not join a tunnel of an old one, be it renewed or expired.
+  if (good) pool_->retire_if([&identity](const hbone::PoolKey& key) { return key.source == identity; });
 }
 
 std::size_t Worker::live() const {
@@ -152,12 +145,19 @@ Result<hbone::DialPlan> Worker::plan_dial(const hbone::PoolKey& key) {
 }
 
 // Every inbound connection must be one that today's policies allow. A policy that is named and has not arrived cuts nothing: what lives
-// was allowed by all that were known.
+// was allowed by all that were known. A pod whose workload is gone for now keeps what it was checked by until it returns.
 void Worker::check_again() {
   for (const auto& [cookie, pod] : pods_) {
-    if (pod->live.size() == 0) continue;
-    const auto own = own_workload(*pod);
+    pod->own = ztunnel::own_workload(*mesh(), pod->name, settings().node_name);
+    if (pod->live.size() == 0) {
+      pod->checked.reset();
+      continue;
+    }
+    const auto own = pod->own;
     if (!own) continue;
+    auto policies = mesh()->policies_of(*own);
+    if (pod->checked == policies) continue;
+    pod->checked = std::move(policies);
     pod->live.each([&](LiveSet::Entry& entry) {
       const Connection& connection = entry.connection();
       if (!connection.peer) return;

@@ -68,7 +68,7 @@ class Worker {
   const std::map<std::uint64_t, std::shared_ptr<Pod>>& pods() const { return pods_; }  // by the cookie of their namespace
 
   // The pod's own workload in today's mesh, if it is known.
-  model::WorkloadRef own_workload(const Pod& pod) const;
+  static const model::WorkloadRef& own_workload(const Pod& pod) { return pod.own; }
   // The same, waiting for it to appear.
   net::Task<model::WorkloadRef> await_workload(std::shared_ptr<Pod> pod, net::Clock::duration patience);
 
@@ -94,7 +94,6 @@ class Worker {
   net::Event idle_;
   std::map<std::uint64_t, std::shared_ptr<Pod>> pods_;
   std::mt19937_64 random_;
-  std::uint64_t policy_epoch_ = 0;
   net::Clock::time_point complain_again_{};
   std::unique_ptr<hbone::Pool> pool_;
 };
