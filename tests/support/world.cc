@@ -84,8 +84,8 @@ PeerOutcome Pod::peer(const std::string& what, const std::string& host, long byt
   const auto& object = value.as_object();
   if (const auto* ok = object.if_contains("ok")) outcome.ok = ok->as_bool();
   if (const auto* ms = object.if_contains("ms")) outcome.ms = ms->as_int64();
-  outcome.bytes = object.at("bytes").as_int64();
-  outcome.end = object.at("end").as_string();
+  if (const auto* count = object.if_contains("bytes")) outcome.bytes = count->as_int64();  // "last" may have nothing to tell yet
+  if (const auto* end = object.if_contains("end")) outcome.end = end->as_string();
   return outcome;
 }
 
