@@ -35,6 +35,7 @@ class Dialler {
 namespace {
 
 constexpr int kMaxTakenPorts = 64;
+constexpr int kMostOfOwnPorts = 8;  // taken ones, before `more_ports` are tried
 // A taken port's neighbours are taken as well when they belong to connections that were opened one after the other and live on. So each further
 // try goes twice as far, up to a prime that leads 64 tries once around a worker's range.
 constexpr std::uint32_t kLongestStep = 251;
@@ -140,7 +141,7 @@ Task<Result<Stream>> dial(Loop& loop, DialOptions options) {
     std::uint16_t port = options.from ? options.from->port : 0;
     Clock::duration limit = left;
     if (ours) {
-      port = next_port(*options.ports, taken);
+      port = next_port(taken < kMostOfOwnPorts || !options.more_ports ? *options.ports : *options.more_ports, taken);
       limit = std::min<Clock::duration>(left, options.port_patience);
     }
     auto attempted = co_await Dialler::attempt(loop, options, port, limit);

@@ -21,6 +21,7 @@ struct DialOptions {
   std::optional<Endpoint> from = {};
   // With `from`: we choose the port; one that is taken, or gets no answer within `port_patience`, is replaced.
   std::optional<PortRange> ports = {};
+  std::optional<PortRange> more_ports = {};  // where to go on once some of `ports` were taken; may be shared
   std::chrono::milliseconds port_patience{1000};
   std::uint32_t mark = 0;    // SO_MARK
   std::string device = {};   // SO_BINDTODEVICE

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -201,6 +202,26 @@ TEST(Dial, ALongRunOfTakenPortsIsPassedQuickly) {
     ASSERT_TRUE(brief) << i << ": " << brief.error().text;
     brief->reset();
   }
+}
+
+TEST(Dial, GoesOnInMorePortsWhenItsOwnAreTaken) {
+  Loop loop;
+  Listener listener = *Listener::open(loop, {.at = *Endpoint::parse("127.0.0.1:0"), .backlog = 4096});
+  const DialOptions options = {.to = listener.local(),
+                               .from = *Endpoint::parse("127.1.2.3:0"),
+                               .ports = PortRange{22000, 22015},
+                               .more_ports = PortRange{22100, 22499}};
+  std::vector<Stream> live;
+
+  for (int i = 0; i < 200; ++i) {
+    auto dialled = loop.run(dial(loop, options));
+    ASSERT_TRUE(dialled) << i << ": " << dialled.error().text;
+    live.push_back(*std::move(dialled));
+  }
+
+  const auto own = std::ranges::count_if(live, [](const Stream& each) { return each.local().port <= 22015; });
+  EXPECT_GE(own, 12);
+  EXPECT_LE(own, 16);
 }
 
 TEST(Listener, DualStackSeesIpv4PeersAsIpv4) {

@@ -46,7 +46,8 @@ net::DialOptions dial_application(const Pod& pod, const Endpoint& client, const 
       client.address != to.address && client.address.is_v4() == to.address.is_v4() && !client.address.is_link_local();
   if (!keep_source) return options;
   options.from = Endpoint{client.address, 0, 0};
-  options.ports = pod.source_ports;
+  options.ports = pod.source_ports.own;
+  options.more_ports = pod.source_ports.more;
   options.transparent = true;
   options.device = "lo";
   return options;

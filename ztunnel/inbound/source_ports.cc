@@ -15,12 +15,16 @@ unsigned size(unsigned first, unsigned last) { return last >= first ? last - fir
 
 }  // namespace
 
-net::PortRange source_ports_outside(net::PortRange ephemeral) {
-  const unsigned below = size(kLowest, ephemeral.first == 0 ? 0U : ephemeral.first - 1U);
-  const unsigned above = ephemeral.last == kHighest ? 0 : size(std::max(ephemeral.last + 1U, kLowest), kHighest);
-  if (std::max(below, above) < kEnough) return {kLowest, kHighest};  // no room outside: share, a taken port is replaced
-  if (below >= above) return {kLowest, static_cast<std::uint16_t>(ephemeral.first - 1)};
-  return {static_cast<std::uint16_t>(std::max(ephemeral.last + 1U, kLowest)), kHighest};
+SourcePorts source_ports(net::PortRange ephemeral, unsigned index, unsigned count) {
+  const auto range = [](unsigned first, unsigned last) {
+    return net::PortRange{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(last)};
+  };
+  const unsigned under = ephemeral.first == 0 ? 0U : ephemeral.first - 1U, over = std::max(ephemeral.last + 1U, kLowest);
+  const auto below = range(kLowest, under), above = range(over, kHighest), all = range(kLowest, kHighest);
+  const bool room_below = size(kLowest, under) >= kEnough, room_above = size(over, kHighest) >= kEnough;
+  if (room_above) return {part_of(above, index, count), room_below ? below : above};
+  if (room_below) return {part_of(below, index, count), below};
+  return {part_of(all, index, count), all};  // no room outside: share, a taken port is replaced
 }
 
 net::PortRange part_of(net::PortRange all, unsigned index, unsigned count) {

@@ -11,15 +11,27 @@ namespace {
 
 using net::PortRange;
 
-TEST(SourcePorts, LieOutsideTheEphemeralRange) {
-  EXPECT_EQ(source_ports_outside({32768, 60999}), (PortRange{16384, 32767}));
-  EXPECT_EQ(source_ports_outside({1024, 40000}), (PortRange{40001, 65535}));
-  EXPECT_EQ(source_ports_outside({49152, 65535}), (PortRange{16384, 49151}));
+TEST(SourcePorts, LieAboveTheEphemeralRangeAndGoOnBelow) {
+  const auto [own, more] = source_ports({32768, 60999}, 0, 1);
+
+  EXPECT_EQ(own, (PortRange{61000, 65535}));
+  EXPECT_EQ(more, (PortRange{16384, 32767}));
+}
+
+TEST(SourcePorts, AreOnTheSideThatHasRoom) {
+  EXPECT_EQ(source_ports({1024, 40000}, 0, 1).own, (PortRange{40001, 65535}));
+  EXPECT_EQ(source_ports({1024, 40000}, 0, 1).more, (PortRange{40001, 65535}));
+  EXPECT_EQ(source_ports({49152, 65535}, 0, 1).own, (PortRange{16384, 49151}));
+  EXPECT_EQ(source_ports({49152, 65535}, 0, 1).more, (PortRange{16384, 49151}));
 }
 
 TEST(SourcePorts, ShareWhenTheEphemeralRangeTakesAll) {
-  EXPECT_EQ(source_ports_outside({1024, 65535}), (PortRange{16384, 65535}));
-  EXPECT_EQ(source_ports_outside({1, 65535}), (PortRange{16384, 65535}));
+  EXPECT_EQ(source_ports({1024, 65535}, 0, 1).own, (PortRange{16384, 65535}));
+  EXPECT_EQ(source_ports({1, 65535}, 0, 1).more, (PortRange{16384, 65535}));
+}
+
+TEST(SourcePorts, OfOneClientAreAsManyWhateverTheNumberOfWorkers) {
+  for (const unsigned index : {0U, 15U}) EXPECT_EQ(source_ports({32768, 60999}, index, 16).more, (PortRange{16384, 32767}));
 }
 
 TEST(SourcePorts, PartsOfWorkersCoverTheRangeWithoutOverlap) {

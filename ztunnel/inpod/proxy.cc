@@ -57,7 +57,7 @@ net::Task<> accept_all(Worker& worker, std::shared_ptr<Pod> pod, std::shared_ptr
 Result<std::unique_ptr<Proxy>> Proxy::start(Worker& worker, zds::Pod name, Netns netns) {
   const auto around = look_around(netns);
   if (!around) return std::unexpected(around.error());
-  const auto ports = part_of(source_ports_outside(around->ephemeral), worker.index(), worker.count());
+  const auto ports = source_ports(around->ephemeral, worker.index(), worker.count());
   std::unique_ptr<Proxy> proxy(new Proxy(worker, worker.add_pod(std::move(name), std::move(netns), ports)));
   if (auto done = proxy->listen(IpAddress::v4(0)); !done) return std::unexpected(std::move(done).error());
   if (worker.settings().ipv6_enabled && around->ipv6) {

@@ -22,13 +22,19 @@ struct Netns {
   std::uint64_t cookie = 0;
 };
 
+// Source ports of one worker's connections to applications (inbound/source_ports.h).
+struct SourcePorts {
+  net::PortRange own;   // this worker's alone
+  net::PortRange more;  // every worker's, once those do not do
+};
+
 // Shared by the listeners and the connections of the pod; outlives its place in the worker's table for as long as those do.
 struct Pod {
   zds::Pod name;
   Netns netns;
-  net::PortRange source_ports;  // this worker's part, for connections to the application
-  model::WorkloadRef own;       // in the worker's present mesh; null when it is not known there
-  std::string baggage;          // of `described`
+  SourcePorts source_ports;
+  model::WorkloadRef own;  // in the worker's present mesh; null when it is not known there
+  std::string baggage;     // of `described`
   model::WorkloadRef described;
   LiveSet live;
   std::set<std::shared_ptr<hbone::ServerControl>> tunnels;  // that came in

@@ -59,7 +59,7 @@ bool Worker::may_complain() {
   return true;
 }
 
-std::shared_ptr<Pod> Worker::add_pod(zds::Pod name, Netns netns, net::PortRange source_ports) {
+std::shared_ptr<Pod> Worker::add_pod(zds::Pod name, Netns netns, SourcePorts source_ports) {
   auto pod = std::make_shared<Pod>();
   pod->name = std::move(name);
   pod->netns = std::move(netns);

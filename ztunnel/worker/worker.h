@@ -63,7 +63,7 @@ class Worker {
   bool may_complain();
 
   // Pods. removing one ends all of its connections with `reason`, and its tunnels.
-  std::shared_ptr<Pod> add_pod(zds::Pod name, Netns netns, net::PortRange source_ports);
+  std::shared_ptr<Pod> add_pod(zds::Pod name, Netns netns, SourcePorts source_ports);
   void remove_pod(const std::shared_ptr<Pod>& pod, Reason reason);
   const std::map<std::uint64_t, std::shared_ptr<Pod>>& pods() const { return pods_; }  // by the cookie of their namespace
 
