@@ -58,7 +58,7 @@ TEST_P(Traffic, IsCarriedBothWaysUnderBothIdentities) {
   EXPECT_TRUE(client->peer("echo", server(), 3'000'000).ok);
 
   const auto& node = world->node(GetParam().across ? "node2" : "node1");
-  const std::string to = std::format("dst.hbone_addr=\"{}", GetParam().v6 ? "[" + server() + "]" : server());
+  const std::string to = std::format("dst.hbone_addr={}", GetParam().v6 ? "[" + server() + "]" : server());
   EXPECT_TRUE(eventually([&] {
     return std::ranges::any_of(std::views::split(node.ztunnel_logs(), '\n'), [&](const auto& part) {
       const std::string_view line(part);
