@@ -119,11 +119,12 @@ struct Owner {
         engine.reset(stream, ErrorCode::kConnectError);
         streams.erase(stream);
         break;
-      case 3: engine.consumed(stream, input.ConsumeIntegralInRange<std::size_t>(0, 1000)); break;
+      case 3: engine.consumed(stream, input.ConsumeIntegralInRange<std::size_t>(0, 1000), input.ConsumeBool()); break;
       case 4:
         if (input.ConsumeIntegralInRange(0, 9) == 0) engine.drain();
+        else if (input.ConsumeIntegralInRange(0, 9) == 0) engine.last_call();
         break;
-      default: engine.ping(1);
+      default: engine.ping();
     }
   }
 };
