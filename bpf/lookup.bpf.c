@@ -80,6 +80,8 @@ int culvert_lookup(struct bpf_sk_lookup* ctx) {
       return give_to(ctx, &packet, CULVERT_PORT_DNS, CULVERT_LOOKUP_DNS_TCP);
     return give_to(ctx, &packet, CULVERT_PORT_OUTBOUND, CULVERT_LOOKUP_OUTBOUND);
   }
+  /* Marked, or it would not be here; from an address that is not known as the pod's (yet): whoever listens in the pod must not have it. */
+  if (packet.on_lo && !to_own) return drop(CULVERT_LOOKUP_STRAY);
   if (packet.on_lo) return pass(CULVERT_LOOKUP_IN_POD);
   if (is_probe(&packet)) return pass(CULVERT_LOOKUP_PROBE);
   if (packet.destination_port == CULVERT_PORT_HBONE) return pass(CULVERT_LOOKUP_HBONE);

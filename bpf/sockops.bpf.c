@@ -54,6 +54,10 @@ static __always_inline int listening(struct bpf_sock_ops* ctx) {
   if (!tcp || !is_exempt_cgroup(BPF_CORE_READ((struct sock*)tcp, sk_cgrp_data.cgroup))) return done(CULVERT_SOCKOPS_OTHER);
   struct culvert_listener_key key = listener_key(bpf_get_netns_cookie(ctx), ctx->local_port, ctx->family, IPPROTO_TCP);
   if (bpf_sock_hash_update(ctx, &listeners, &key, BPF_ANY)) return done(CULVERT_SOCKOPS_LISTENER_LOST);
+  if (key.family == AF_INET6 && is_dual_stack((struct sock*)tcp)) {
+    key.family = AF_INET;
+    if (bpf_sock_hash_update(ctx, &listeners, &key, BPF_ANY)) return done(CULVERT_SOCKOPS_LISTENER_LOST);
+  }
   return done(CULVERT_SOCKOPS_LISTENER);
 }
 

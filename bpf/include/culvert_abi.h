@@ -12,7 +12,7 @@
 #include <linux/types.h>
 
 #ifndef CULVERT_ABI_VERSION /* tests build everything a second time as another version */
-#define CULVERT_ABI_VERSION 1
+#define CULVERT_ABI_VERSION 2
 #endif
 
 #ifdef __cplusplus
@@ -69,7 +69,7 @@ CULVERT_LAYOUT(struct culvert_own_key, 32);
 
 /* listeners: which of ztunnel's sockets takes a pod's connection (SOCKHASH, value: socket cookie when user space reads). Written by
  * sockops at listen() and by the iterator, read by sk_lookup and the connect hooks, emptied by the kernel when the socket closes.
- * A dual-stack socket stands under AF_INET6 alone; readers look there when AF_INET is empty. */
+ * A dual-stack socket stands under both families. */
 struct culvert_listener_key {
   __u64 netns_cookie;
   __be16 port;
@@ -127,6 +127,7 @@ CULVERT_LAYOUT(struct culvert_present, 4);
   X(LOOKUP_DNS_TCP, "lookup", "dns_tcp", "a DNS connection, given to ztunnel")                                                \
   X(LOOKUP_OUTBOUND, "lookup", "outbound", "an outbound connection, given to ztunnel")                                        \
   X(LOOKUP_IN_POD, "lookup", "in_pod", "ztunnel's connection to the application")                                             \
+  X(LOOKUP_STRAY, "lookup", "stray", "dropped: came over lo and neither end is a known address of the pod")                   \
   X(LOOKUP_PROBE, "lookup", "probe", "a registered probe of the kubelet, passed to the application")                          \
   X(LOOKUP_HBONE, "lookup", "hbone", "a tunnel, passed to ztunnel's own port")                                                \
   X(LOOKUP_INBOUND, "lookup", "inbound", "an inbound plaintext connection, given to ztunnel")                                 \

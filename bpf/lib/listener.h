@@ -15,13 +15,15 @@ static __always_inline struct culvert_listener_key listener_key(__u64 netns_cook
       .netns_cookie = netns_cookie, .port = bpf_htons(port), .family = family, .protocol = protocol};
 }
 
-/* The pod's listener, or NULL. Release it. A dual-stack socket stands under AF_INET6. */
+/* The pod's listener, or NULL. Release it. */
 static __always_inline struct bpf_sock* find_listener(__u64 netns_cookie, __u16 port, __u8 family, __u8 protocol) {
   struct culvert_listener_key key = listener_key(netns_cookie, port, family, protocol);
-  struct bpf_sock* sk = bpf_map_lookup_elem(&listeners, &key);
-  if (sk || family == AF_INET6) return sk;
-  key.family = AF_INET6;
   return bpf_map_lookup_elem(&listeners, &key);
+}
+
+/* Whether an AF_INET6 socket takes IPv4 as well: then it stands in the slots of both. */
+static __always_inline bool is_dual_stack(struct sock* sk) {
+  return !BPF_CORE_READ_BITFIELD_PROBED(sk, __sk_common.skc_ipv6only);
 }
 
 static __always_inline bool is_slot(__u16 port, __u8 protocol) {

@@ -49,6 +49,7 @@ struct sock_common {
   __u16 skc_num; /* local port, host order */
   unsigned short skc_family;
   volatile unsigned char skc_state;
+  unsigned char skc_ipv6only : 1; /* IPV6_V6ONLY */
   possible_net_t skc_net;
 };
 

@@ -1,9 +1,14 @@
 #include "bpf/loader/cgroup.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <format>
 #include <fstream>
 #include <iterator>
@@ -11,6 +16,8 @@
 #include <ranges>
 #include <string>
 #include <vector>
+
+#include "common/base/fd.h"
 
 namespace culvert::bpf {
 namespace {
@@ -78,6 +85,26 @@ Result<std::uint64_t> cgroup_id(const std::filesystem::path& folder) {
   if (::stat(folder.c_str(), &info) != 0) return failure_errno(std::format("reading the id of cgroup {}", folder.string()));
   if (!S_ISDIR(info.st_mode)) return failure(std::format("reading the id of cgroup {}: it is not a folder", folder.string()));
   return info.st_ino;
+}
+
+// The folder is found by its id alone: a file handle of kernfs is that number.
+bool cgroup_populated(const std::filesystem::path& root, std::uint64_t id) {
+  constexpr int kKernfs = 0xfe;  // FILEID_KERNFS
+  const Fd mount(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!mount) return true;
+  alignas(file_handle) std::array<std::byte, sizeof(file_handle) + sizeof(id)> bytes{};
+  auto* const handle = reinterpret_cast<file_handle*>(bytes.data());
+  handle->handle_bytes = sizeof(id);
+  handle->handle_type = kKernfs;
+  std::memcpy(bytes.data() + sizeof(file_handle), &id, sizeof(id));
+  const Fd folder(::open_by_handle_at(mount.get(), handle, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) return errno != ESTALE && errno != ENOENT;
+  const Fd events(::openat(folder.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
+  if (!events) return errno != ENODEV && errno != ENOENT;
+  std::array<char, 256> text{};
+  const auto size = ::read(events.get(), text.data(), text.size());
+  if (size < 0) return errno != ENODEV;
+  return !std::string_view(text.data(), static_cast<std::size_t>(size)).contains("populated 0");
 }
 
 Result<std::filesystem::path> cgroup_of(pid_t process, const std::filesystem::path& root) {

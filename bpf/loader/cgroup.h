@@ -20,6 +20,9 @@ Result<std::filesystem::path> cgroup2_root();
 // The id of the cgroup whose folder this is.
 Result<std::uint64_t> cgroup_id(const std::filesystem::path& folder);
 
+// Whether processes live in the cgroup of this id, or below it. True also when that cannot be told.
+bool cgroup_populated(const std::filesystem::path& root, std::uint64_t id);
+
 // The folder of the cgroup2 that a process lives in: ztunnel's, from its ZDS peer.
 Result<std::filesystem::path> cgroup_of(pid_t process, const std::filesystem::path& root);
 

@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <csignal>
+#include <format>
+#include <fstream>
 
 namespace culvert::bpf {
 namespace {
@@ -49,6 +54,35 @@ TEST(CgroupOf, NamesTheFolderOfAProcess) {
   ASSERT_TRUE(folder) << folder.error().text;
   EXPECT_TRUE(std::filesystem::exists(*folder / "cgroup.procs")) << *folder;
   EXPECT_EQ(cgroup_of(1 << 30, *root).has_value(), false);
+}
+
+TEST(CgroupPopulated, TellsWhetherProcessesLiveThere) {
+  const auto root = cgroup2_root();
+  if (!root || ::geteuid() != 0) GTEST_SKIP() << "needs root and cgroup2";
+  const auto folder = *root / std::format("culvert-cgroup-test-{}", ::getpid());
+  ASSERT_EQ(::mkdir(folder.c_str(), 0755), 0);
+  const auto id = cgroup_id(folder);
+  ASSERT_TRUE(id);
+
+  EXPECT_FALSE(cgroup_populated(*root, *id));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::ofstream(folder / "cgroup.procs") << "0" << std::flush;
+    ::pause();
+    ::_exit(0);
+  }
+  bool populated = false;
+  for (int round = 0; round < 500 && !populated; round++) {
+    populated = cgroup_populated(*root, *id);
+    if (!populated) ::usleep(10'000);
+  }
+  EXPECT_TRUE(populated);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  for (int round = 0; round < 500 && cgroup_populated(*root, *id); round++) ::usleep(10'000);
+  EXPECT_FALSE(cgroup_populated(*root, *id));
+  ASSERT_EQ(::rmdir(folder.c_str()), 0);
+  EXPECT_FALSE(cgroup_populated(*root, *id));
 }
 
 TEST(CgroupId, IsTheInodeOfTheFolder) {

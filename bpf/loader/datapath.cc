@@ -5,9 +5,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
-#include <set>
 
 #include "bpf/loader/cgroup.h"
 #include "bpf/loader/links.h"
@@ -33,6 +33,8 @@ Result<std::uint64_t> own_netns_cookie() {
     return failure_errno("reading the cookie of our network namespace");
   return cookie;
 }
+
+constexpr std::string_view kHooks[] = {"sockops", "connect4", "connect6"};
 
 bool is_ours(const bpf_map* map) { return !bpf_map__is_internal(map); }
 
@@ -63,6 +65,17 @@ std::vector<std::string> names_in(const std::filesystem::path& folder) {
   return names;
 }
 
+// Whether the hooks of this version are in force, and no others: an upgrade that was interrupted is done again.
+bool in_force(const std::filesystem::path& links) {
+  std::size_t ours = 0;
+  for (const auto& name : names_in(links)) {
+    if (name.starts_with("pod-")) continue;
+    if (!std::ranges::any_of(kHooks, [&](const auto hook) { return name == hook_name(hook); })) return false;
+    ours++;
+  }
+  return ours == std::size(kHooks);
+}
+
 bool is_version_folder(std::string_view name) {
   return name.size() > 1 && name[0] == 'v' && name.find_first_not_of("0123456789", 1) == name.npos;
 }
@@ -71,6 +84,22 @@ Status remove_tree(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
   if (error) return failure(std::format("removing {}: {}", path.string(), error.message()));
+  return {};
+}
+
+// Hooks and maps of other versions. Its connect hooks go first: they mark what its sockops need not know any more.
+Status remove_predecessor(const std::filesystem::path& pin_dir) {
+  auto links = names_in(pin_dir / "links");
+  std::ranges::sort(links);
+  for (const auto& name : links) {
+    if (name.starts_with("pod-") || std::ranges::any_of(kHooks, [&](const auto hook) { return name == hook_name(hook); }))
+      continue;
+    if (auto done = drop_link(pin_dir / "links" / name); !done) return done;
+  }
+  for (const auto& name : names_in(pin_dir)) {
+    if (!is_version_folder(name) || name == version_folder(CULVERT_ABI_VERSION)) continue;
+    if (auto done = remove_tree(pin_dir / name); !done) return done;
+  }
   return {};
 }
 
@@ -83,6 +112,7 @@ Datapath::~Datapath() = default;
 
 bool Datapath::fresh() const { return state_->fresh; }
 const std::filesystem::path& Datapath::cgroup_root() const { return state_->cgroup_root; }
+std::uint64_t Datapath::host_netns_cookie() const { return state_->host_netns_cookie; }
 
 Result<Datapath> Datapath::load(const Options& options) {
   log_libbpf();
@@ -95,6 +125,7 @@ Result<Datapath> Datapath::load(const Options& options) {
   auto state = std::make_unique<State>();
   state->pin_dir = options.pin_dir;
   state->cgroup_root = std::move(*root);
+  state->host_netns_cookie = *host;
   const auto maps = options.pin_dir / version_folder(CULVERT_ABI_VERSION);
   for (const auto& folder : {maps, options.pin_dir / "links"}) {
     if (auto made = make_pin_folder(folder); !made) return std::unexpected(made.error());
@@ -102,7 +133,7 @@ Result<Datapath> Datapath::load(const Options& options) {
 
   state->node.reset(culvert_node_bpf::open());
   if (!state->node) return libbpf_failure("opening the BPF object", -errno);
-  state->fresh = !all_pinned(state->node->obj, maps);
+  state->fresh = !all_pinned(state->node->obj, maps) || !in_force(options.pin_dir / "links");
   if (auto pinned = pin_maps(state->node->obj, maps); !pinned) return std::unexpected(pinned.error());
   state->node->rodata->host_netns_cookie = *host;
   state->node->rodata->has_set_retval =
@@ -112,38 +143,41 @@ Result<Datapath> Datapath::load(const Options& options) {
   return Datapath(std::move(state));
 }
 
+// Ours are attached beside a predecessor's, which goes last: at every moment each connection and each probe of the kubelet meets one
+// whole set of hooks and a sk_lookup that knows what that set has noted. Everything is loaded before anything is attached.
 Status Datapath::activate() {
   const Fd root(::open(state_->cgroup_root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) return failure_errno(std::format("opening the cgroup root {}", state_->cgroup_root.string()));
-  const auto attach = [&](std::string_view name, const bpf_program* program) {
+  const auto root_id = cgroup_id(state_->cgroup_root);
+  if (!root_id) return std::unexpected(root_id.error());
+  const auto attach = [&](std::string_view hook, const bpf_program* program) {
     const int fd = bpf_program__fd(program);
-    return put_link(state_->link(name), fd,
+    return put_link(state_->hook_link(hook), fd, *root_id,
                     [&] { return bpf_link_create(fd, root.get(), bpf_program__expected_attach_type(program), nullptr); });
   };
 
+  if (state_->fresh) {
+    if (auto done = prepare_captured(); !done) return done;
+  }
   // Sockops first, so that no listener is missed between the walk and the swap; the connect hooks read what both have filled.
   const auto& programs = state_->node->progs;
   if (auto done = attach("sockops", programs.culvert_sockops); !done) return done;
   if (auto done = refill_listeners(); !done) return done;
   if (auto done = attach("connect4", programs.culvert_connect4); !done) return done;
   if (auto done = attach("connect6", programs.culvert_connect6); !done) return done;
-
-  // What a predecessor has left: links that we do not know, maps of other versions.
-  for (const auto& name : names_in(state_->pin_dir / "links")) {
-    if (name == "sockops" || name == "connect4" || name == "connect6" || name.starts_with("pod-")) continue;
-    if (auto done = drop_link(state_->link(name)); !done) return done;
+  for (const auto& [cookie, lookup] : state_->prepared) {
+    if (auto done = swap_link(state_->lookup_link(cookie), bpf_program__fd(lookup->progs.culvert_lookup)); !done) return done;
   }
-  for (const auto& name : names_in(state_->pin_dir)) {
-    if (!is_version_folder(name) || name == version_folder(CULVERT_ABI_VERSION)) continue;
-    if (auto done = remove_tree(state_->pin_dir / name); !done) return done;
-  }
+  if (auto done = remove_predecessor(state_->pin_dir); !done) return done;
+  state_->prepared.clear();
+  state_->fresh = false;
   return {};
 }
 
 Status Datapath::unload(const std::filesystem::path& pin_dir) {
   // The connect hooks go first: a socket that nobody marks any more needs no steering.
-  std::vector<std::string> links{"connect4", "connect6"};
-  for (auto& name : names_in(pin_dir / "links")) links.push_back(std::move(name));
+  auto links = names_in(pin_dir / "links");
+  std::ranges::sort(links);
   for (const auto& name : links) {
     if (auto done = drop_link(pin_dir / "links" / name); !done) return done;
   }

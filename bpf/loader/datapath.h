@@ -5,13 +5,14 @@
 // Everything in force is pinned below `pin_dir`, so that an agent can end and start again, in this version or in another, without
 // interrupting one connection:
 //   PIN_DIR/vN/MAP       the maps of ABI version N; an agent of version N takes them over as they are
-//   PIN_DIR/links/NAME   connect4, connect6, sockops, pod-COOKIE: never detached, only given a new program
+//   PIN_DIR/links/NAME   connect4-vN, connect6-vN, sockops-vN: one set for the node; pod-COOKIE: one for each captured pod, given
+//                        a new program and not detached before the pod leaves
 // Destroying a Datapath closes descriptors and nothing else.
 //
-// Use: load(); exempt and kubelet cgroups; for each pod set_own_addresses(); refill_listeners(); for each pod attach_lookup() and
-// enrol(); activate(); then forget the pods of known_pods() that are gone. On a fresh node, after an agent restart and
-// for an upgrade to another ABI version it is the same order, and each step may be repeated. Until activate() has returned, the
-// programs of a predecessor stay in force with their own maps.
+// Use: load(); exempt and kubelet cgroups; activate(). Unless fresh(): then for each pod that known_pods() names first set_own_addresses(),
+// refill_listeners(), attach_lookup() and enrol(), so that activate() puts whole pods in force. After it pods come and go, and those of
+// known_pods() whose namespace has ended are forgotten. Each step may be repeated. Until activate() has returned, the programs of a
+// predecessor stay in force with their own maps, those of each pod as well.
 //
 // One thread at a time. Every call is a few system calls and does not wait for anything, but loading verifies programs (~10 ms each).
 
@@ -42,7 +43,20 @@ struct Pod {
   bool dns_capture = false;
 };
 
-// Which of ztunnel's listeners the kernel holds for a pod. `v4` is also true for a dual-stack socket.
+// A pod that a map or a link of ours names.
+struct Captured {
+  std::uint64_t netns_cookie = 0;
+  std::uint64_t netns_inode =
+      0;  // its network namespace, as stat() of /proc/PID/ns/net tells; 0: that has ended, or nothing is attached
+};
+
+// Which slots a walk over ztunnel's sockets fills.
+enum class Refill : std::uint8_t {
+  kEmpty,    // those that are empty
+  kReplace,  // all: the process that is walked over gets them from others
+};
+
+// Which of ztunnel's listeners the kernel holds for a pod, by the family that they take. A dual-stack socket stands under both.
 struct Slots {
   struct Slot {
     bool v4 = false, v6 = false;
@@ -65,9 +79,10 @@ class Datapath {
   Datapath& operator=(Datapath&&) noexcept;
   ~Datapath();
 
-  // True when no maps of this ABI version were pinned: this is a new node, or an upgrade.
+  // True when the programs in force, if any, are not those that use our maps: this is a new node, or an upgrade.
   bool fresh() const;
   const std::filesystem::path& cgroup_root() const;
+  std::uint64_t host_netns_cookie() const;
 
   // ztunnel's cgroups, all of them: what is not named here is not exempt. Processes in and below them are never captured, their
   // listeners become slots. Refuses the root cgroup, which would exempt everybody. Each must be ztunnel's alone.
@@ -79,7 +94,8 @@ class Datapath {
 
   // All addresses of the pod's namespace (redirect::own_addresses). Additions take effect before removals.
   Status set_own_addresses(std::uint64_t netns_cookie, std::span<const IpAddress> addresses);
-  // Attaches sk_lookup to the pod's namespace, or swaps its program: from now on ztunnel gets what others send to the pod.
+  // Attaches sk_lookup to the pod's namespace, or swaps its program: from now on ztunnel gets what others send to the pod. A
+  // predecessor's program of another version stays until activate().
   // Fails when another's sk_lookup program is attached there in a way that excludes ours.
   Status attach_lookup(int netns, const Pod& pod);
   // From now on what the pod's applications dial goes to ztunnel, or is refused when it does not listen. The last step.
@@ -91,23 +107,30 @@ class Datapath {
   Status forget(std::uint64_t netns_cookie);
 
   // Every pod that a map or a link of ours names.
-  Result<std::vector<std::uint64_t>> known_pods() const;
+  Result<std::vector<Captured>> known_pods() const;
+  // The inode of the namespace that a pod's sk_lookup is attached to; 0 exactly when that has ended, or nothing is attached.
+  Result<std::uint64_t> netns_inode(std::uint64_t netns_cookie) const;
 
   // Puts the listeners (TCP) and DNS sockets (UDP) that processes of exempt cgroups hold into their slots, for every pod at once.
   // `only` spares a walk over all processes when ztunnel's pid is known. Sockops fills TCP slots at listen(); call this for the rest:
   // after an agent start, after each ZDS acknowledgement, at each ZDS disconnect. Sees processes of our own PID namespace.
-  Status refill_listeners(pid_t only = 0);
+  Status refill_listeners(pid_t only = 0, Refill which = Refill::kEmpty);
   Result<Slots> slots(std::uint64_t netns_cookie) const;
 
-  // Puts connect and sockops in force, or swaps the predecessor's programs for ours, then deletes its maps.
+  // Puts connect, sockops and the pods' sk_lookup in force, then takes the predecessor's away. What it captured stays captured: a pod
+  // that nobody has enrolled with us is refused what it dials and what is sent to it.
   Status activate();
 
   Result<std::vector<Counter>> counters() const;
 
   // Detaches everything that is pinned there, of any version, and removes it. Succeeds when there is nothing.
   static Status unload(const std::filesystem::path& pin_dir);
+  // The pods that a link there names; none when it does not exist.
+  static Result<std::vector<Captured>> pinned_pods(const std::filesystem::path& pin_dir);
 
  private:
+  Result<int> load_lookup(const Pod& pod);
+  Status prepare_captured();
   struct State;
   explicit Datapath(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

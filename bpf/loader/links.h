@@ -1,6 +1,7 @@
 #pragma once
 // Pinned BPF links: an attachment that outlives us. Internal to the loader.
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -10,8 +11,15 @@
 namespace culvert::bpf {
 
 // Puts `program` in force at `pin`. Swaps the program of the link that is pinned there, without a moment in which none is
-// attached; makes and pins one by `attach` (a descriptor, or -1 and errno) when there is none or what it was attached to is gone.
-Status put_link(const std::filesystem::path& pin, int program, const std::function<int()>& attach);
+// attached; makes and pins one by `attach` (a descriptor, or -1 and errno) when there is none, what it was attached to is gone, or it
+// is attached to another cgroup than `cgroup` (an id; 0: does not matter).
+Status put_link(const std::filesystem::path& pin, int program, std::uint64_t cgroup, const std::function<int()>& attach);
+
+// Only swaps. Succeeds when nothing is pinned or what it was attached to is gone.
+Status swap_link(const std::filesystem::path& pin, int program);
+
+// The inode of the network namespace that a link is attached to; 0 when that has ended, or nothing is pinned.
+Result<std::uint64_t> netns_of_link(const std::filesystem::path& pin);
 
 // Detaches and unpins. Succeeds when nothing is pinned.
 Status drop_link(const std::filesystem::path& pin);

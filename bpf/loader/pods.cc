@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <map>
 #include <ranges>
-#include <set>
 
 #include "bpf/loader/cgroup.h"
 #include "bpf/loader/links.h"
@@ -101,24 +101,40 @@ Status Datapath::set_kubelet_cgroups(std::span<const std::uint64_t> ids) { retur
 
 Status Datapath::set_own_addresses(std::uint64_t netns_cookie, std::span<const IpAddress> addresses) {
   const auto map = state_->own_addresses();
+  if (!state_->owned) {
+    const auto present = map.keys();
+    if (!present) return std::unexpected(present.error());
+    state_->owned.emplace();
+    for (const auto& key : *present) (*state_->owned)[key.netns_cookie].push_back(key);
+  }
   std::vector<culvert_own_key> wanted;
   for (const auto& address : addresses) {
-    if (address.is_none()) continue;
-    wanted.push_back(own_key(netns_cookie, address));
-    if (auto done = map.put(wanted.back(), kPresent); !done) return done;
+    if (!address.is_none()) wanted.push_back(own_key(netns_cookie, address));
   }
-  const auto present = map.keys();
-  if (!present) return std::unexpected(present.error());
-  for (const auto& key : *present) {
-    if (key.netns_cookie != netns_cookie || std::ranges::any_of(wanted, [&](const auto& other) { return same(key, other); }))
-      continue;
-    if (auto done = map.remove(key); !done) return done;
+  const auto change = [&]() -> Status {
+    for (const auto& key : wanted) {
+      if (auto done = map.put(key, kPresent); !done) return done;
+    }
+    for (const auto& key : (*state_->owned)[netns_cookie]) {
+      if (std::ranges::any_of(wanted, [&](const auto& other) { return same(key, other); })) continue;
+      if (auto done = map.remove(key); !done) return done;
+    }
+    return {};
+  };
+  auto changed = change();
+  if (!changed) {
+    state_->owned.reset();  // half done: to be listed again
+  } else if (wanted.empty()) {
+    state_->owned->erase(netns_cookie);
+  } else {
+    (*state_->owned)[netns_cookie] = std::move(wanted);
   }
-  return {};
+  return changed;
 }
 
-Status Datapath::attach_lookup(int netns, const Pod& pod) {
-  const std::unique_ptr<culvert_lookup_bpf, DestroyLookup> lookup(culvert_lookup_bpf::open());
+// Loads the pod's sk_lookup into `prepared`; returns its program.
+Result<int> Datapath::load_lookup(const Pod& pod) {
+  std::unique_ptr<culvert_lookup_bpf, DestroyLookup> lookup(culvert_lookup_bpf::open());
   if (!lookup) return libbpf_failure("opening the sk_lookup object", -errno);
   lookup->rodata->netns_cookie = pod.netns_cookie;
   lookup->rodata->dns_capture = pod.dns_capture;
@@ -132,8 +148,36 @@ Status Datapath::attach_lookup(int netns, const Pod& pod) {
   }
   if (const int error = culvert_lookup_bpf::load(lookup.get()); error != 0) return libbpf_failure("loading sk_lookup", error);
   const int program = bpf_program__fd(lookup->progs.culvert_lookup);
-  return put_link(state_->lookup_link(pod.netns_cookie), program,
-                  [&] { return bpf_link_create(program, netns, BPF_SK_LOOKUP, nullptr); });
+  state_->prepared[pod.netns_cookie] = std::move(lookup);
+  return program;
+}
+
+Status Datapath::attach_lookup(int netns, const Pod& pod) {
+  const auto program = load_lookup(pod);
+  if (!program) return std::unexpected(program.error());
+  const auto link = state_->lookup_link(pod.netns_cookie);
+  if (state_->fresh && ::access(link.c_str(), F_OK) == 0) return {};  // a predecessor's
+  auto attached = put_link(link, *program, 0, [&] { return bpf_link_create(*program, netns, BPF_SK_LOOKUP, nullptr); });
+  state_->prepared.erase(pod.netns_cookie);
+  return attached;
+}
+
+// Every pod that a predecessor captures and that lives has a program of ours and is in our map, whole or not.
+Status Datapath::prepare_captured() {
+  const auto captured = pinned_pods(state_->pin_dir);
+  if (!captured) return std::unexpected(captured.error());
+  for (const auto& [cookie, inode] : *captured) {
+    if (inode == 0) continue;
+    const auto known = state_->pods().find({.netns_cookie = cookie});
+    if (!known) return std::unexpected(known.error());
+    const Pod pod{.netns_cookie = cookie, .dns_capture = *known && ((*known)->flags & CULVERT_POD_DNS) != 0};
+    if (!*known) {
+      if (auto done = enrol(pod); !done) return done;
+    }
+    if (state_->prepared.contains(cookie)) continue;
+    if (auto loaded = load_lookup(pod); !loaded) return std::unexpected(loaded.error());
+  }
+  return {};
 }
 
 Status Datapath::enrol(const Pod& pod) {
@@ -143,7 +187,10 @@ Status Datapath::enrol(const Pod& pod) {
 
 Status Datapath::withdraw(std::uint64_t netns_cookie) { return state_->pods().remove({.netns_cookie = netns_cookie}); }
 
-Status Datapath::detach_lookup(std::uint64_t netns_cookie) { return drop_link(state_->lookup_link(netns_cookie)); }
+Status Datapath::detach_lookup(std::uint64_t netns_cookie) {
+  state_->prepared.erase(netns_cookie);
+  return drop_link(state_->lookup_link(netns_cookie));
+}
 
 Status Datapath::forget(std::uint64_t netns_cookie) {
   for (const auto& slot : kSlots) {
@@ -155,30 +202,48 @@ Status Datapath::forget(std::uint64_t netns_cookie) {
   return set_own_addresses(netns_cookie, {});
 }
 
-Result<std::vector<std::uint64_t>> Datapath::known_pods() const {
-  std::set<std::uint64_t> cookies;
-  const auto pods = state_->pods().keys();
-  if (!pods) return std::unexpected(pods.error());
-  for (const auto& key : *pods) cookies.insert(key.netns_cookie);
-  const auto addresses = state_->own_addresses().keys();
-  if (!addresses) return std::unexpected(addresses.error());
-  for (const auto& key : *addresses) cookies.insert(key.netns_cookie);
-
+Result<std::vector<Captured>> Datapath::pinned_pods(const std::filesystem::path& pin_dir) {
+  std::vector<Captured> pods;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(state_->pin_dir / "links", error)) {
+  for (const auto& entry : std::filesystem::directory_iterator(pin_dir / "links", error)) {
     const std::string name = entry.path().filename();
     std::uint64_t cookie = 0;
-    if (name.starts_with("pod-") && std::from_chars(name.data() + 4, name.data() + name.size(), cookie).ec == std::errc{})
-      cookies.insert(cookie);
+    if (!name.starts_with("pod-") || std::from_chars(name.data() + 4, name.data() + name.size(), cookie).ec != std::errc{})
+      continue;
+    const auto inode = netns_of_link(entry.path());
+    if (!inode) return std::unexpected(inode.error());
+    pods.push_back({.netns_cookie = cookie, .netns_inode = *inode});
   }
-  if (error) return failure(std::format("listing {}: {}", (state_->pin_dir / "links").string(), error.message()));
-  return std::vector(cookies.begin(), cookies.end());
+  if (error && error != std::errc::no_such_file_or_directory)
+    return failure(std::format("listing {}: {}", (pin_dir / "links").string(), error.message()));
+  return pods;
 }
 
-Status Datapath::refill_listeners(pid_t only) {
-  const int program = bpf_program__fd(state_->node->progs.culvert_refill);
-  auto walk = open_walk(program, only);
-  if (!walk && only != 0) walk = open_walk(program, 0);  // before Linux 6.1, or that process has ended
+Result<std::vector<Captured>> Datapath::known_pods() const {
+  std::map<std::uint64_t, std::uint64_t> found;
+  const auto pods = state_->pods().keys();
+  if (!pods) return std::unexpected(pods.error());
+  for (const auto& key : *pods) found[key.netns_cookie] = 0;
+  const auto addresses = state_->own_addresses().keys();
+  if (!addresses) return std::unexpected(addresses.error());
+  for (const auto& key : *addresses) found[key.netns_cookie] = 0;
+  const auto pinned = pinned_pods(state_->pin_dir);
+  if (!pinned) return std::unexpected(pinned.error());
+  for (const auto& [cookie, inode] : *pinned) found[cookie] = inode;
+  std::vector<Captured> out;
+  for (const auto& [cookie, inode] : found) out.push_back({.netns_cookie = cookie, .netns_inode = inode});
+  return out;
+}
+
+Result<std::uint64_t> Datapath::netns_inode(std::uint64_t netns_cookie) const {
+  return netns_of_link(state_->lookup_link(netns_cookie));
+}
+
+Status Datapath::refill_listeners(pid_t only, Refill which) {
+  const auto& programs = state_->node->progs;
+  auto walk = open_walk(bpf_program__fd(which == Refill::kReplace ? programs.culvert_replace : programs.culvert_refill), only);
+  // Before Linux 6.1, or that process has ended. Then nobody's sockets are to be preferred.
+  if (!walk && only != 0) walk = open_walk(bpf_program__fd(programs.culvert_refill), 0);
   if (!walk) return std::unexpected(walk.error());
   char nothing[64];  // the program prints nothing: reading drives it
   ssize_t size = 0;
@@ -197,7 +262,7 @@ Result<Slots> Datapath::slots(std::uint64_t netns_cookie) const {
     if (!v4) return std::unexpected(v4.error());
     const auto v6 = state_->listeners().find(listener_key(netns_cookie, kSlots[i].port, AF_INET6, kSlots[i].protocol));
     if (!v6) return std::unexpected(v6.error());
-    *out[i] = {.v4 = v4->has_value() || v6->has_value(), .v6 = v6->has_value()};
+    *out[i] = {.v4 = v4->has_value(), .v6 = v6->has_value()};
   }
   return slots;
 }

@@ -5,8 +5,11 @@
 
 #include <filesystem>
 #include <format>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "bpf/include/culvert_abi.h"
 #include "bpf/loader/datapath.h"
@@ -15,6 +18,12 @@
 #include "culvert_node_bpf.skel.h"
 
 namespace culvert::bpf {
+
+// The folder of one ABI version's maps below PIN_DIR.
+inline std::string version_folder(unsigned version) { return std::format("v{}", version); }
+
+// The name of a cgroup hook's link: each version has its own, so that two may be attached at once.
+inline std::string hook_name(std::string_view hook) { return std::format("{}-{}", hook, version_folder(CULVERT_ABI_VERSION)); }
 
 struct DestroyNode {
   void operator()(culvert_node_bpf* node) const { culvert_node_bpf::destroy(node); }
@@ -26,10 +35,16 @@ struct DestroyLookup {
 struct Datapath::State {
   std::filesystem::path pin_dir;
   std::filesystem::path cgroup_root;
+  std::uint64_t host_netns_cookie = 0;
   bool fresh = false;
+  std::map<std::uint64_t, std::unique_ptr<culvert_lookup_bpf, DestroyLookup>>
+      prepared;  // sk_lookup of captured pods, until activate()
+  // What is in own_addresses, once it was asked for: an event of one pod does not list those of all.
+  std::optional<std::map<std::uint64_t, std::vector<culvert_own_key>>> owned;
   std::unique_ptr<culvert_node_bpf, DestroyNode> node;
 
   std::filesystem::path link(std::string_view name) const { return pin_dir / "links" / name; }
+  std::filesystem::path hook_link(std::string_view hook) const { return link(hook_name(hook)); }
   std::filesystem::path lookup_link(std::uint64_t cookie) const { return link(std::format("pod-{}", cookie)); }
 
   Map<culvert_pod_key, culvert_pod> pods() const { return {bpf_map__fd(node->maps.pods), "pods"}; }
@@ -40,9 +55,6 @@ struct Datapath::State {
     return {bpf_map__fd(node->maps.kubelet_cgroups), "kubelet_cgroups"};
   }
 };
-
-// The folder of one ABI version's maps below PIN_DIR.
-inline std::string version_folder(unsigned version) { return std::format("v{}", version); }
 
 // An error of libbpf's: `code` is negative errno.
 std::unexpected<Error> libbpf_failure(std::string_view what, int code);

@@ -11,7 +11,7 @@ constexpr std::string_view kDnsCapture = "ambient.istio.io/dns-capture";
 constexpr std::string_view kBypassInbound = "ambient.istio.io/bypass-inbound-capture";
 constexpr std::string_view kReroute = "istio.io/reroute-virtual-interfaces";
 
-Verdict judge(const config::Pod& pod, const config::Namespace* name_space, const Rules& rules) {
+Verdict judge(const config::Pod& pod, const config::Namespace* name_space, bool captured, const Rules& rules) {
   const auto& meta = pod.metadata;
   if (pod.spec.host_network) return Verdict::kHostNetwork;
   if (pod.is_terminal()) return Verdict::kTerminated;
@@ -20,7 +20,8 @@ Verdict judge(const config::Pod& pod, const config::Namespace* name_space, const
   const auto own = config::value_of(meta.labels, kModeLabel);
   if (own == "ambient") return Verdict::kEnrolled;
   if (own == "none") return Verdict::kOptedOut;
-  if (name_space == nullptr) return Verdict::kUnknownNamespace;
+  // A file that cannot be read, or is being written, says nothing: least of all that a pod's traffic is to go in the clear.
+  if (name_space == nullptr) return captured ? Verdict::kHeld : Verdict::kUnknownNamespace;
   const bool asked = config::value_of(name_space->metadata.labels, kModeLabel) == "ambient";
   return asked ? Verdict::kEnrolled : Verdict::kNotLabelled;
 }
@@ -44,6 +45,7 @@ std::string_view name(Verdict verdict) {
     case Verdict::kNotLabelled: return "not_labelled";
     case Verdict::kOptedOut: return "opted_out";
     case Verdict::kUnknownNamespace: return "unknown_namespace";
+    case Verdict::kHeld: return "held";
     case Verdict::kHostNetwork: return "host_network";
     case Verdict::kTerminated: return "terminated";
     case Verdict::kExcludedNamespace: return "excluded_namespace";
@@ -58,6 +60,7 @@ std::string_view text(Verdict verdict) {
     case Verdict::kNotLabelled: return "neither the pod nor its namespace has the label istio.io/dataplane-mode=ambient";
     case Verdict::kOptedOut: return "the pod's label istio.io/dataplane-mode=none keeps it out";
     case Verdict::kUnknownNamespace: return "its namespace object is not known";
+    case Verdict::kHeld: return "its namespace object is not known: it stays in the mesh";
     case Verdict::kHostNetwork: return "hostNetwork pods share the node's network and cannot be captured";
     case Verdict::kTerminated: return "the pod has ended";
     case Verdict::kExcludedNamespace: return "its namespace is excluded by the node agent's settings";
@@ -66,8 +69,8 @@ std::string_view text(Verdict verdict) {
   return "";
 }
 
-Decision decide(const config::Pod& pod, const config::Namespace* name_space, const Rules& rules) {
-  Decision decision{.verdict = judge(pod, name_space, rules), .dns_capture = false, .notes = {}};
+Decision decide(const config::Pod& pod, const config::Namespace* name_space, bool captured, const Rules& rules) {
+  Decision decision{.verdict = judge(pod, name_space, captured, rules), .dns_capture = false, .notes = {}};
   if (!decision.enrolled()) return decision;
   const auto& annotations = pod.metadata.annotations;
   decision.dns_capture = rules.dns_capture;

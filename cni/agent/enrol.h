@@ -19,6 +19,7 @@ enum class Verdict : std::uint8_t {
   kNotLabelled,        // neither the pod nor its namespace asks for it
   kOptedOut,           // the pod's own label says none
   kUnknownNamespace,   // the pod's namespace object is not known (yet), and the pod does not ask by itself
+  kHeld,               // the same, but the pod is in the mesh: it stays, until somebody says otherwise
   kHostNetwork,        // shares the node's network namespace: cannot be captured without capturing the node
   kTerminated,         // has ended, nothing runs in it
   kExcludedNamespace,  // the settings leave this namespace alone
@@ -37,11 +38,12 @@ struct Decision {
   bool dns_capture = false;        // only when enrolled
   std::vector<std::string> notes;  // what the pod asks for and does not get, one sentence each
 
-  bool enrolled() const { return verdict == Verdict::kEnrolled; }
+  bool enrolled() const { return verdict == Verdict::kEnrolled || verdict == Verdict::kHeld; }
   friend bool operator==(const Decision&, const Decision&) = default;
 };
 
-// `name_space` is null while the object is not known. Says nothing about nodes: the caller asks for the pods of its own.
-Decision decide(const config::Pod& pod, const config::Namespace* name_space, const Rules& rules);
+// `name_space` is null while the object is not known; `captured`: the kernel captures the pod now. Says nothing about nodes: the caller
+// asks for the pods of its own.
+Decision decide(const config::Pod& pod, const config::Namespace* name_space, bool captured, const Rules& rules);
 
 }  // namespace culvert::agent

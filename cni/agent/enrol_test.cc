@@ -35,13 +35,21 @@ TEST(Enrol, FollowsTheLabelOfThePodBeforeThatOfTheNamespace) {
   };
   for (const auto& [of_pod, of_namespace, expect] : cases) {
     const auto space = name_space(of_namespace);
-    EXPECT_EQ(decide(pod(of_pod), &space, {}).verdict, expect) << "pod=" << of_pod << " namespace=" << of_namespace;
+    EXPECT_EQ(decide(pod(of_pod), &space, false, {}).verdict, expect) << "pod=" << of_pod << " namespace=" << of_namespace;
   }
 }
 
 TEST(Enrol, WaitsForANamespaceThatIsNotKnownYet) {
-  EXPECT_EQ(decide(pod(""), nullptr, {}).verdict, Verdict::kUnknownNamespace);
-  EXPECT_EQ(decide(pod("ambient"), nullptr, {}).verdict, Verdict::kEnrolled);
+  EXPECT_EQ(decide(pod(""), nullptr, false, {}).verdict, Verdict::kUnknownNamespace);
+  EXPECT_EQ(decide(pod("ambient"), nullptr, false, {}).verdict, Verdict::kEnrolled);
+}
+
+TEST(Enrol, HoldsACapturedPodWhoseNamespaceIsNotKnown) {
+  EXPECT_EQ(decide(pod(""), nullptr, true, {}).verdict, Verdict::kHeld);
+  EXPECT_TRUE(decide(pod(""), nullptr, true, {}).enrolled());
+  EXPECT_EQ(decide(pod("none"), nullptr, true, {}).verdict, Verdict::kOptedOut);
+  const auto space = name_space("none");
+  EXPECT_EQ(decide(pod(""), &space, true, {}).verdict, Verdict::kNotLabelled);
 }
 
 TEST(Enrol, NeverTakesWhatCannotOrMustNotBeCaptured) {
@@ -49,29 +57,29 @@ TEST(Enrol, NeverTakesWhatCannotOrMustNotBeCaptured) {
 
   auto host = pod("ambient");
   host.spec.host_network = true;
-  EXPECT_EQ(decide(host, &space, {}).verdict, Verdict::kHostNetwork);
+  EXPECT_EQ(decide(host, &space, false, {}).verdict, Verdict::kHostNetwork);
 
   auto ended = pod("ambient");
   ended.phase = config::PodPhase::kSucceeded;
-  EXPECT_EQ(decide(ended, &space, {}).verdict, Verdict::kTerminated);
+  EXPECT_EQ(decide(ended, &space, false, {}).verdict, Verdict::kTerminated);
 
   auto sidecar = pod("ambient");
   sidecar.metadata.annotations["sidecar.istio.io/status"] = "{}";
-  EXPECT_EQ(decide(sidecar, &space, {}).verdict, Verdict::kSidecar);
+  EXPECT_EQ(decide(sidecar, &space, false, {}).verdict, Verdict::kSidecar);
 
-  EXPECT_EQ(decide(pod("ambient"), &space, {.excluded_namespaces = {"shop"}}).verdict, Verdict::kExcludedNamespace);
+  EXPECT_EQ(decide(pod("ambient"), &space, false, {.excluded_namespaces = {"shop"}}).verdict, Verdict::kExcludedNamespace);
 }
 
 TEST(Enrol, LetsThePodSayWhetherItsDnsIsCaptured) {
   auto with = pod("ambient");
-  EXPECT_TRUE(decide(with, nullptr, {.dns_capture = true}).dns_capture);
-  EXPECT_FALSE(decide(with, nullptr, {.dns_capture = false}).dns_capture);
+  EXPECT_TRUE(decide(with, nullptr, false, {.dns_capture = true}).dns_capture);
+  EXPECT_FALSE(decide(with, nullptr, false, {.dns_capture = false}).dns_capture);
 
   with.metadata.annotations["ambient.istio.io/dns-capture"] = "false";
-  EXPECT_FALSE(decide(with, nullptr, {.dns_capture = true}).dns_capture);
+  EXPECT_FALSE(decide(with, nullptr, false, {.dns_capture = true}).dns_capture);
 
   with.metadata.annotations["ambient.istio.io/dns-capture"] = "maybe";
-  const auto decision = decide(with, nullptr, {.dns_capture = true});
+  const auto decision = decide(with, nullptr, false, {.dns_capture = true});
   EXPECT_TRUE(decision.dns_capture);
   EXPECT_THAT(decision.notes, testing::ElementsAre(testing::HasSubstr("neither true nor false")));
 }
@@ -81,7 +89,7 @@ TEST(Enrol, SaysWhatAPodAsksForInVain) {
   gateway.metadata.annotations["ambient.istio.io/bypass-inbound-capture"] = "true";
   gateway.metadata.annotations["istio.io/reroute-virtual-interfaces"] = "tap0";
 
-  EXPECT_EQ(decide(gateway, nullptr, {}).notes.size(), 2u);
+  EXPECT_EQ(decide(gateway, nullptr, false, {}).notes.size(), 2u);
 }
 
 }  // namespace

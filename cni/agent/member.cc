@@ -25,6 +25,7 @@ constexpr net::Clock::duration kFirstRetry = 500ms;
 constexpr net::Clock::duration kLastRetry = 15s;
 constexpr net::Clock::duration kSocketPoll = 50ms;
 constexpr net::Clock::duration kNetnsPoll = 1s;
+constexpr std::size_t kMostAddresses = 256;  // of one pod: the kernel's map is the whole node's
 
 // The inode of the namespace that a path leads to, 0 when it leads to none.
 std::uint64_t inode_at(const std::string& path) {
@@ -43,8 +44,12 @@ redirect::PodAddresses primary(const std::vector<IpAddress>& addresses) {
 
 }  // namespace
 
-Member::Member(Surroundings& surroundings, std::string uid, bool captured)
-    : around_(surroundings), uid_(std::move(uid)), captured_(captured), changed_(surroundings.loop) {}
+Member::Member(Surroundings& surroundings, std::string uid, std::optional<bpf::Captured> captured)
+    : around_(surroundings), uid_(std::move(uid)), captured_(captured.has_value()), changed_(surroundings.loop) {
+  if (!captured) return;
+  cookie_ = captured->netns_cookie;
+  inode_ = captured->netns_inode;
+}
 
 void Member::wish(std::shared_ptr<const config::Pod> pod, Decision decision) {
   const auto concerns_us = [](const config::Pod& p) {
@@ -67,6 +72,13 @@ void Member::pod_deleted() {
   change();
 }
 
+void Member::hand_over() {
+  release_netns();
+  cookie_ = inode_ = 0;
+  captured_ = false;
+  changed_.notify_all();
+}
+
 void Member::change() {
   ++version_;
   changed_.notify_all();
@@ -74,7 +86,7 @@ void Member::change() {
 
 void Member::look() {
   if (state_ == State::kGone || !pod_exists_) return;
-  if (inode_at(netns_path()) != inode_) return change();
+  if (inode_at(netns_path()) != path_inode_) return change();
   if (settled() && around_.zds.has_ztunnel() && !slots_filled()) change();
 }
 
@@ -132,20 +144,25 @@ void Member::succeed() {
   error_.clear();
   around_.health.recovered("pod " + name_);
   if (state_ == State::kLeaving && pod_exists_ && decision_.enrolled()) {
-    error_ = std::format("its network namespace {} is not there", netns_path());
-    around_.health.failing("pod " + name_, "netns", error_);
+    note_missing_netns();
   } else if (state_ == State::kLeaving) {
     state_ = State::kGone;
   }
   around_.settled();
 }
 
+void Member::note_missing_netns() {
+  error_ = std::format("its network namespace {} is not there", netns_path());
+  if (cookie_ != 0) error_ += ", and still lives: it stays captured until it ends";
+  around_.health.failing("pod " + name_, "netns", error_);
+}
+
 net::Task<Status> Member::walk(std::uint64_t version) {
   step_ = Step::kPrepare;
   if (auto opened = open_netns(); !opened) co_return opened;
   const Situation situation{.wanted = decision_.enrolled(),
-                            .pod_exists = pod_exists_,
-                            .netns_alive = netns_ != nullptr || (!pod_exists_ && inode_ != 0 && inode_at(netns_path()) == inode_),
+                            .captured = captured_,
+                            .enterable = pod_exists_ && netns_ != nullptr,
                             .dns_capture = decision_.dns_capture};
   const auto steps = plan(situation);
   const bool in = steps.back() == Step::kPublish;
@@ -162,7 +179,7 @@ net::Task<Status> Member::walk(std::uint64_t version) {
   if (in && state_ != State::kEnrolled)
     log::info(kScope, "enrolled", {log::field("pod", name_), log::field("netns_cookie", cookie_)});
   if (in) state_ = State::kEnrolled;
-  if (!in) log::info(kScope, "left the mesh", {log::field("pod", name_)});
+  if (!in && !(pod_exists_ && decision_.enrolled())) log::info(kScope, "left the mesh", {log::field("pod", name_)});
   co_return Status{};
 }
 
@@ -205,39 +222,48 @@ net::Task<Status> Member::run(Step step, std::uint64_t version) {
   co_return Status{};
 }
 
-// Holds the namespace that the pod's annotation names, or none when it is gone. A namespace that replaced another: the other is left.
+// Holds the namespace that the pod's annotation names. A path that leads nowhere does not say that a namespace has ended; one that
+// leads to another says that this one is the pod's from now on.
 Status Member::open_netns() {
   if (!pod_exists_) return {};
   const auto path = netns_path();
   if (path.empty() && decision_.enrolled()) {
     return failure(std::format("no annotation {} says where its network namespace is", kNetnsAnnotation));
   }
-  const auto inode = inode_at(path);
-  if (inode == inode_ && (netns_ != nullptr || inode == 0)) return {};
-  if (inode_ != 0 && inode != inode_ && inode != 0) {
-    if (auto left = leave_old_netns(); !left) return left;
+  path_inode_ = inode_at(path);
+  if (path_inode_ == inode_ && netns_ != nullptr) return {};
+  if (path_inode_ == 0) {
+    release_netns();
+    return {};
   }
-  release_netns();
-  if (inode == 0) return {};
   auto opened = redirect::open_netns(path.c_str());
   if (!opened) return std::unexpected(std::move(opened).error());
   const auto cookie = redirect::netns_cookie(opened->get());
   if (!cookie) return std::unexpected(cookie.error());
+  if (cookie_ != 0 && cookie_ != *cookie) abandon_netns();
+  const auto captured = around_.claim(*this, *cookie);
+  if (!captured) return std::unexpected(captured.error());
+  release_netns();
   netns_ = std::make_shared<const Fd>(*std::move(opened));
-  inode_ = inode;
+  inode_ = path_inode_;
   cookie_ = *cookie;
+  captured_ = captured_ || *captured;
   return {};
 }
 
-Status Member::leave_old_netns() {
+void Member::abandon_netns() {
   log::warn(kScope, "its network namespace was replaced", {log::field("pod", name_)});
-  auto& datapath = around_.datapath;
-  for (const auto step : {&bpf::Datapath::withdraw, &bpf::Datapath::detach_lookup, &bpf::Datapath::forget}) {
-    if (auto done = (datapath.*step)(cookie_); !done) return done;
-  }
-  cookie_ = inode_ = 0;
+  release_netns();
+  around_.abandon(std::exchange(cookie_, 0));
+  inode_ = 0;
   captured_ = false;
-  return {};
+}
+
+// Not being able to ask is no sign of its end.
+bool Member::netns_alive() const {
+  if (cookie_ == 0) return false;
+  const auto inode = around_.datapath.netns_inode(cookie_);
+  return !inode || *inode != 0;
 }
 
 Status Member::prepare() {
@@ -259,9 +285,24 @@ Status Member::set_addresses() {
   if (addresses_ == nullptr) {
     if (auto watched = watch_addresses(); !watched) return watched;
   }
-  const auto addresses = redirect::own_addresses(netns_->get());
+  auto addresses = redirect::own_addresses(netns_->get());
   if (!addresses) return std::unexpected(addresses.error());
+  const bool too_many = addresses->size() > kMostAddresses;
+  if (too_many && !std::exchange(too_many_addresses_, too_many))
+    log::warn(kScope, "more addresses than the kernel is told of: what the pod dials from the others is dropped",
+              {log::field("pod", name_), log::field("addresses", addresses->size()), log::field("most", kMostAddresses)});
+  if (too_many) {  // the pod's own stay
+    std::ranges::stable_partition(*addresses, [&](const auto& one) { return std::ranges::contains(pod_->addresses, one); });
+    addresses->resize(kMostAddresses);
+  }
   return around_.datapath.set_own_addresses(cookie_, *addresses);
+}
+
+// After an event in the namespace: its addresses into the kernel's map, and what capture needs there as it should be.
+Status Member::refresh() {
+  if (auto set = set_addresses(); !set || state_ == State::kLeaving) return set;
+  if (auto prepared = prepare(); !prepared || !settled() || !decision_.dns_capture) return prepared;
+  return redirect::capture_dns(netns_->get(), true);
 }
 
 Status Member::watch_addresses() {
@@ -280,8 +321,7 @@ net::Task<> Member::follow_addresses(std::shared_ptr<Member> self, std::shared_p
     const auto changed = events->watch.changed();
     if (changed && !*changed) continue;
     if (!changed) self->addresses_.reset();  // opened anew by the walk
-    // The pod's routes follow its addresses only where Kubernetes does not name them.
-    if (!changed || self->pod_->addresses.empty() || !self->set_addresses()) self->change();
+    if (!changed || !self->refresh()) self->change();
     if (!changed) co_return;
   }
 }
@@ -328,19 +368,24 @@ Status Member::fill_slots() {
                   decision_.dns_capture ? ", 15053" : ""));
 }
 
+// Where the kernel cannot list sockets (no inet_diag), patience is all there is.
 net::Task<Status> Member::await_sockets(net::Clock::duration patience, std::uint64_t version) {
   const auto end = net::Clock::now() + patience;
+  bool told = false;
   while (version_ == version) {
     const auto left = redirect::marked_sockets(netns_->get());
-    if (!left) co_return std::unexpected(left.error());
-    if (*left == 0 || net::Clock::now() >= end) break;
+    if (!left && !std::exchange(told, true))
+      log::warn(kScope, "its captured sockets are not counted",
+                {log::field("pod", name_), log::field("error", left.error().text)});
+    if ((left && *left == 0) || net::Clock::now() >= end) break;
     co_await changed_.wait_for(kSocketPoll);
   }
   co_return Status{};
 }
 
 net::Task<Status> Member::await_netns(std::uint64_t version) {
-  while (version_ == version && inode_ != 0 && inode_at(netns_path()) == inode_) co_await changed_.wait_for(kNetnsPoll);
+  if (pod_exists_ && netns_alive()) note_missing_netns();
+  while (version_ == version && netns_alive()) co_await changed_.wait_for(kNetnsPoll);
   co_return Status{};
 }
 

@@ -25,6 +25,8 @@
 
 namespace culvert::agent {
 
+class Member;
+
 // What every member of a node shares. Outlives them.
 struct Surroundings {
   net::Loop& loop;
@@ -36,18 +38,23 @@ struct Surroundings {
   std::function<bool()> active;          // whether the programs of this version are in force
   std::function<void()> settled;         // a member has got as far as it can without them, or is gone
   std::function<Status()> refill_slots;  // puts the listeners of every connected ztunnel into their slots
+  // A member has a network namespace from now on. Tells whether the kernel captures that already; an error refuses it.
+  std::function<Result<bool>(Member&, std::uint64_t cookie)> claim;
+  std::function<void(std::uint64_t cookie)> abandon;  // it has it no longer, and processes may live in it
 };
 
 class Member : public std::enable_shared_from_this<Member> {
  public:
   enum class State : std::uint8_t { kJoining, kEnrolled, kLeaving, kGone };
 
-  // `captured`: the kernel captures this pod already, for an agent before us.
-  Member(Surroundings& surroundings, std::string uid, bool captured);
+  // `captured`: what the kernel captures of this pod already, for an agent before us.
+  Member(Surroundings& surroundings, std::string uid, std::optional<bpf::Captured> captured);
 
   // What is wanted of it now. The first call begins its life.
   void wish(std::shared_ptr<const config::Pod> pod, Decision decision);
   void pod_deleted();
+  // Another member has its network namespace now: what the kernel holds is that one's. Only when the pod is deleted.
+  void hand_over();
   // Its namespace may have come, gone or changed, its slots may have emptied: looks, and acts when that is so.
   void look();
   void wake() { changed_.notify_all(); }
@@ -59,8 +66,10 @@ class Member : public std::enable_shared_from_this<Member> {
   State state() const { return state_; }
   // Nothing that an upgrade of the kernel programs has to wait for.
   bool ready_for_activation() const {
-    return step_ == Step::kAwaitActive || state_ == State::kEnrolled || state_ == State::kGone;
+    return step_ == Step::kAwaitActive || step_ == Step::kAwaitNetns || state_ == State::kEnrolled || state_ == State::kGone;
   }
+  bool captured() const { return captured_; }
+  bool pod_exists() const { return pod_exists_; }
   std::uint64_t netns_cookie() const { return cookie_; }
   const std::string& uid() const { return uid_; }
   const std::string& pod_name() const { return name_; }  // "shop/web-0"
@@ -84,10 +93,13 @@ class Member : public std::enable_shared_from_this<Member> {
 
   void fail(const Error& error);
   void succeed();
+  void note_missing_netns();
   Status open_netns();
-  Status leave_old_netns();
+  void abandon_netns();
+  bool netns_alive() const;
   Status prepare();
   Status set_addresses();
+  Status refresh();
   Status fill_slots();
   bool slots_filled() const;
   Status publish(Redirection redirection);
@@ -104,8 +116,10 @@ class Member : public std::enable_shared_from_this<Member> {
   bool pod_exists_ = true;
 
   std::shared_ptr<const Fd> netns_;
-  std::uint64_t inode_ = 0;
-  std::uint64_t cookie_ = 0;
+  std::uint64_t path_inode_ = 0;  // what the pod's path led to when it was last followed; 0: nowhere
+  std::uint64_t inode_ = 0;       // of the namespace that is the pod's
+  std::uint64_t cookie_ = 0;      // its other name; 0: there is nothing of it in the kernel
+  bool too_many_addresses_ = false;
   std::shared_ptr<AddressEvents> addresses_;
 
   State state_ = State::kJoining;

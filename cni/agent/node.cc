@@ -1,5 +1,7 @@
 #include "cni/agent/node.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <format>
@@ -16,11 +18,16 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view kScope = "node";
 constexpr auto kTick = 1s;
-constexpr auto kZtunnelsReturn = 30s;  // twice the longest pause between their attempts to connect
 
 std::string uid_of(const config::Pod& pod) {
   const auto& meta = pod.metadata;
   return meta.uid.empty() ? meta.name_space + "/" + meta.name : meta.uid;
+}
+
+// The inode of the namespace that a path leads to, 0 when it leads to none. Asks for no descriptor: they may have run out.
+std::uint64_t inode_at(std::string_view path) {
+  struct stat status{};
+  return !path.empty() && ::stat(std::string(path).c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
 template <class T>
@@ -48,9 +55,12 @@ Result<std::unique_ptr<Node>> Node::open(net::Loop& loop, const Settings& settin
   std::unique_ptr<Node> node(new Node(loop, settings, *std::move(datapath), *std::move(status)));
   const auto captured = node->datapath_.known_pods();
   if (!captured) return std::unexpected(captured.error().during("reading what an earlier agent captured"));
-  node->captured_before_.insert(captured->begin(), captured->end());
-  node->exempt_before_ = node->datapath_.exempt_cgroups().value_or(std::vector<std::uint64_t>());
-  node->exempt_before_until_ = net::Clock::now() + kZtunnelsReturn;
+  for (const auto& [cookie, inode] : *captured) node->strangers_[cookie] = inode;
+  for (const auto id : node->datapath_.exempt_cgroups().value_or(std::vector<std::uint64_t>())) node->exempt_.insert(id);
+  node->patience_ = net::Clock::now() + settings.upgrade_patience;
+  node->node_cookies_.insert(node->datapath_.host_netns_cookie());
+  if (const auto first = redirect::open_netns("/proc/1/ns/net"); first)
+    node->node_cookies_.insert(redirect::netns_cookie(first->get()).value_or(0));
   if (auto listening = node->listen(); !listening) return std::unexpected(std::move(listening).error());
   node->find_kubelet();
   return node;
@@ -66,33 +76,30 @@ Status Node::listen() {
   auto zds =
       ZdsEndpoint::open(loop_, settings_.ztunnel_socket,
                         {.arrived = [this](pid_t pid) { return ztunnel_arrived(pid); },
-                         .synchronised =
-                             [this](pid_t pid) {
-                               log::info(kScope, "ztunnel has all pods", {log::field("pid", pid)});
-                               if (auto filled = refill_slots(); !filled)
-                                 health_.failing("slots", "fill_slots", filled.error().text);
-                             },
-                         .left = [this](pid_t pid) { ztunnel_left(pid); },
+                         .synchronised = [this](pid_t pid) { ztunnel_synchronised(pid); },
+                         .left = [this](pid_t) { ztunnel_left(); },
                          .added = [of_pod](auto uid, auto error) { of_pod(uid, [&](Member& m) { m.acknowledged(error); }); },
                          .removed = [of_pod](auto uid) { of_pod(uid, [](Member& m) { m.taken(); }); }});
   if (!zds) return std::unexpected(std::move(zds).error());
   zds_ = *std::move(zds);
-  around_ = std::make_unique<Surroundings>(Surroundings{.loop = loop_,
-                                                        .settings = settings_,
-                                                        .datapath = datapath_,
-                                                        .zds = *zds_,
-                                                        .status = status_,
-                                                        .health = health_,
-                                                        .active = [this] { return active_; },
-                                                        .settled = [this] { activate(); },
-                                                        .refill_slots = [this] { return refill_slots(); }});
+  around_ = std::make_unique<Surroundings>(
+      Surroundings{.loop = loop_,
+                   .settings = settings_,
+                   .datapath = datapath_,
+                   .zds = *zds_,
+                   .status = status_,
+                   .health = health_,
+                   .active = [this] { return active_; },
+                   .settled = [this] { activate(); },
+                   .refill_slots = [this] { return refill_slots(); },
+                   .claim = [this](Member& m, std::uint64_t c) { return claim(m, c); },
+                   .abandon = [this](std::uint64_t c) { strangers_[c] = datapath_.netns_inode(c).value_or(0); }});
   return {};
 }
 
 // --- configuration -------------------------------------------------------------------------------------------------
 
 void Node::apply(const config::Diff& diff) {
-  if (!begun_ && !diff.problems.empty()) trustworthy_ = false;
   for (const auto& change : diff.changes) health_.recovered("configuration " + change.place.file);
   for (const auto& problem : diff.problems) {
     log::error(kScope, "configuration", {log::field("problem", problem.text())});
@@ -137,19 +144,21 @@ void Node::pod_gone(const config::Key& key) {
 
 void Node::reconcile(Known& known) {
   const auto space = namespaces_.find(known.pod->metadata.name_space);
-  auto decision = decide(*known.pod, space == namespaces_.end() ? nullptr : space->second.get(), settings_.rules);
+  auto found = member(known.uid);
+  const auto stranger = found ? std::nullopt : stranger_of(*known.pod);
+  const bool captured = found ? found->captured() : stranger.has_value();
+  auto decision = decide(*known.pod, space == namespaces_.end() ? nullptr : space->second.get(), captured, settings_.rules);
   if (decision != known.decision) {
     const auto name = known.pod->metadata.name_space + "/" + known.pod->metadata.name;
     for (const auto& note : decision.notes) log::warn(kScope, note, {log::field("pod", name)});
     log::info(kScope, text(decision.verdict), {log::field("pod", name)});
   }
   known.decision = decision;
-  auto found = member(known.uid);
   if (found == nullptr) {
-    const bool captured = captured_before(*known.pod);
     if (!decision.enrolled() && !captured) return;
-    found = std::make_shared<Member>(*around_, known.uid, captured);
+    found = std::make_shared<Member>(*around_, known.uid, stranger);
     members_[known.uid] = found;
+    if (stranger) strangers_.erase(stranger->netns_cookie);
   }
   found->wish(known.pod, std::move(decision));
 }
@@ -159,13 +168,26 @@ std::shared_ptr<Member> Node::member(const std::string& uid) const {
   return found == members_.end() || found->second->state() == Member::State::kGone ? nullptr : found->second;
 }
 
-bool Node::captured_before(const config::Pod& pod) const {
-  if (captured_before_.empty()) return false;
-  const std::string path(config::value_of(pod.metadata.annotations, kNetnsAnnotation));
-  const auto netns = redirect::open_netns(path.c_str());
-  if (!netns) return false;
-  const auto cookie = redirect::netns_cookie(netns->get());
-  return cookie && captured_before_.contains(*cookie);
+// What the kernel captures of a pod that has no member yet.
+std::optional<bpf::Captured> Node::stranger_of(const config::Pod& pod) const {
+  const auto inode = inode_at(config::value_of(pod.metadata.annotations, kNetnsAnnotation));
+  if (inode == 0) return std::nullopt;
+  const auto found = std::ranges::find_if(strangers_, [&](const auto& one) { return one.second == inode; });
+  if (found == strangers_.end()) return std::nullopt;
+  return bpf::Captured{.netns_cookie = found->first, .netns_inode = found->second};
+}
+
+Result<bool> Node::claim(Member& member, std::uint64_t cookie) {
+  if (node_cookies_.contains(cookie))
+    return failure("its network namespace is the node's own: capturing it would capture the node");
+  for (const auto& [uid, other] : members_) {
+    if (other.get() == &member || other->netns_cookie() != cookie || other->state() == Member::State::kGone) continue;
+    if (other->pod_exists()) return failure(std::format("its network namespace is that of pod {} already", other->pod_name()));
+    const bool captured = other->captured();
+    other->hand_over();
+    return captured;
+  }
+  return strangers_.erase(cookie) != 0;
 }
 
 // --- the kernel programs -------------------------------------------------------------------------------------------
@@ -178,33 +200,41 @@ void Node::begin() {
   }
   if (auto pruned = status_.prune(enrolled); !pruned) health_.failing("status folder", "unpublish", pruned.error().text);
   forget_strangers();
+  for (const auto& [cookie, inode] : strangers_)
+    log::warn(kScope, "a captured network namespace is no pod's: it stays captured, and refused, until it ends",
+              {log::field("netns_cookie", cookie), log::field("inode", inode)});
   activate();
   tick();
 }
 
-// Pods that an earlier agent captured and that are no pods any more. Where the configuration could not be read whole, they may
-// be pods still: then they stay captured, and refused while no ztunnel serves them.
 void Node::forget_strangers() {
-  if (!trustworthy_) return;
-  std::set<std::uint64_t> ours;
-  for (const auto& [uid, found] : members_) ours.insert(found->netns_cookie());
-  for (const auto cookie : captured_before_) {
-    if (ours.contains(cookie)) continue;
-    log::info(kScope, "a captured pod is gone", {log::field("netns_cookie", cookie)});
+  std::erase_if(strangers_, [this](const auto& stranger) {
+    const auto cookie = stranger.first;
+    if (const auto inode = datapath_.netns_inode(cookie); !inode || *inode != 0) return false;
     for (const auto step : {&bpf::Datapath::withdraw, &bpf::Datapath::detach_lookup, &bpf::Datapath::forget}) {
-      if (auto done = (datapath_.*step)(cookie); !done)
-        health_.failing(std::format("captured pod {}", cookie), "forget", done.error().text);
+      if (auto done = (datapath_.*step)(cookie); !done) {
+        health_.failing(std::format("captured namespace {}", cookie), "forget", done.error().text);
+        return false;
+      }
     }
-  }
+    health_.recovered(std::format("captured namespace {}", cookie));
+    log::info(kScope, "a captured network namespace has ended", {log::field("netns_cookie", cookie)});
+    return true;
+  });
 }
 
-// Ours replace an earlier agent's programs only when every pod that those capture is whole with ours: never swap to empty maps.
+bool Node::whole() const {
+  return std::ranges::all_of(members_,
+                             [](const auto& entry) { return !entry.second->captured() || entry.second->ready_for_activation(); });
+}
+
+// Programs that are in force already, with the maps that we have, are only loaded anew. Another version's are replaced when every pod that
+// they capture is whole with ours; one that does not get there is refused after a while, and the others wait no longer.
 void Node::activate() {
   if (!begun_ || active_) return;
-  const bool all = std::ranges::all_of(members_, [&](const auto& entry) {
-    return !captured_before_.contains(entry.second->netns_cookie()) || entry.second->ready_for_activation();
-  });
-  if (!all) return;
+  const bool complete = !datapath_.fresh() || whole();
+  if (!complete && net::Clock::now() < patience_) return;
+  if (!complete) log::warn(kScope, "a captured pod is not ready: it is refused until it is");
   if (auto done = datapath_.activate(); !done) {
     log::error(kScope, "putting the kernel programs in force", {log::field("error", done.error().text)});
     health_.unready("kernel programs", done.error().text);
@@ -212,7 +242,6 @@ void Node::activate() {
   }
   log::info(kScope, "the kernel programs are in force");
   active_ = true;
-  captured_before_.clear();
   health_.unready("kernel programs", "");
   for (const auto& [uid, found] : members_) found->wake();
 }
@@ -220,13 +249,11 @@ void Node::activate() {
 void Node::tick() {
   for (const auto& [uid, found] : members_) found->look();
   std::erase_if(members_, [](const auto& entry) { return entry.second->state() == Member::State::kGone; });
+  forget_strangers();
   activate();
   find_kubelet();
   note_missing_ztunnel();
-  if (!exempt_before_.empty() && !ztunnel_cgroups_.empty() && net::Clock::now() > exempt_before_until_) {
-    exempt_before_.clear();
-    if (auto done = exempt(); !done) health_.failing("ztunnel", "zds", done.error().text);
-  }
+  expel_ended_ztunnels();
   timer_.arm(kTick, [this] { tick(); });
 }
 
@@ -267,12 +294,10 @@ Status Node::ztunnel_arrived(pid_t pid) {
   if (!folder) return std::unexpected(folder.error());
   const auto id = bpf::cgroup_id(*folder);
   if (!id) return std::unexpected(id.error());
-  const auto connected = zds_->ztunnels();
-  std::erase_if(ztunnel_cgroups_, [&](const auto& entry) { return !std::ranges::contains(connected, entry.first); });
-  ztunnel_cgroups_[pid] = *id;
+  const bool anew = exempt_.insert(*id).second;
   auto exempted = exempt();
   if (!exempted) {
-    ztunnel_cgroups_.erase(pid);
+    if (anew) exempt_.erase(*id);
     health_.failing("ztunnel", "zds", exempted.error().text);
     return exempted;
   }
@@ -280,27 +305,41 @@ Status Node::ztunnel_arrived(pid_t pid) {
   return {};
 }
 
-// The cgroup of the last one stays exempt: the next usually comes back to it.
-void Node::ztunnel_left(pid_t pid) {
-  if (ztunnel_cgroups_.size() > 1) {
-    ztunnel_cgroups_.erase(pid);
-    if (auto done = exempt(); !done) health_.failing("ztunnel", "zds", done.error().text);
-  }
-  if (auto filled = refill_slots(); !filled) health_.failing("slots", "fill_slots", filled.error().text);
+// It listens in every pod: what comes from now on is its own, also where one before it still holds a socket.
+void Node::ztunnel_synchronised(pid_t pid) {
+  log::info(kScope, "ztunnel has all pods", {log::field("pid", pid)});
+  give_slots_to(pid);
 }
 
-Status Node::exempt() {
-  std::set<std::uint64_t> ids(exempt_before_.begin(), exempt_before_.end());
-  for (const auto& [pid, id] : ztunnel_cgroups_) ids.insert(id);
-  return datapath_.set_exempt_cgroups(std::vector(ids.begin(), ids.end()));
+// The one that stays gets the slots at once, whether or not the other's sockets are closed yet.
+void Node::ztunnel_left() {
+  if (const auto connected = zds_->ztunnels(); !connected.empty()) give_slots_to(connected.back());
 }
 
+Status Node::exempt() { return datapath_.set_exempt_cgroups(std::vector(exempt_.begin(), exempt_.end())); }
+
+// One that has left may still drain, or be on its way back to us: it is exempt as long as a process of it lives.
+void Node::expel_ended_ztunnels() {
+  const auto& root = datapath_.cgroup_root();
+  if (std::erase_if(exempt_, [&](const auto id) { return !bpf::cgroup_populated(root, id); }) == 0) return;
+  if (auto done = exempt(); !done) health_.failing("ztunnel", "zds", done.error().text);
+}
+
+// The newest first: what stands empty is its to have.
 Status Node::refill_slots() {
-  for (const auto pid : zds_->ztunnels()) {
+  auto ztunnels = zds_->ztunnels();
+  std::ranges::reverse(ztunnels);
+  for (const auto pid : ztunnels) {
     if (auto filled = datapath_.refill_listeners(pid); !filled) return filled;
   }
   health_.recovered("slots");
   return {};
+}
+
+void Node::give_slots_to(pid_t ztunnel) {
+  auto filled = datapath_.refill_listeners(ztunnel, bpf::Refill::kReplace);
+  if (filled) filled = refill_slots();
+  if (!filled) health_.failing("slots", "fill_slots", filled.error().text);
 }
 
 // --- what is shown -------------------------------------------------------------------------------------------------

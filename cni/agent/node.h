@@ -3,13 +3,17 @@
 //
 //   auto node = Node::open(loop, settings);     loads the programs (of an agent before us: stay in force), opens the ZDS socket
 //   node->apply(diff)                           each change of the configuration; the first holds everything
-//   node->begin()                               after the first: forgets pods that are gone, puts our programs in force
+//   node->begin()                               after the first: puts our programs in force; of an earlier version's, when its pods are whole
+//
+// What the kernel captures stays captured until a pod's own object says otherwise or the kernel has ended the network namespace. A file that
+// cannot be read, a path that leads nowhere, an object that is gone: none of these releases a pod that may still run.
 
 #include <sys/types.h>
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -44,6 +48,7 @@ class Node {
   std::vector<PodView> pods() const;  // of this node, enrolled or not, by name
   std::vector<bpf::Counter> counters() const;
   std::size_t ztunnels() const { return zds_->ztunnels().size(); }
+  std::size_t strangers() const { return strangers_.size(); }
   bool active() const { return active_; }
   Health& health() { return health_; }
   const Health& health() const { return health_; }
@@ -62,17 +67,22 @@ class Node {
   void pod_gone(const config::Key& key);
   void reconcile(Known& known);
   std::shared_ptr<Member> member(const std::string& uid) const;
-  bool captured_before(const config::Pod& pod) const;
+  std::optional<bpf::Captured> stranger_of(const config::Pod& pod) const;
+  Result<bool> claim(Member& member, std::uint64_t cookie);
   void forget_strangers();
+  bool whole() const;
   void activate();
   void tick();
   void find_kubelet();
   void note_missing_ztunnel();
 
   Status ztunnel_arrived(pid_t pid);
-  void ztunnel_left(pid_t pid);
+  void ztunnel_synchronised(pid_t pid);
+  void ztunnel_left();
   Status exempt();
+  void expel_ended_ztunnels();
   Status refill_slots();
+  void give_slots_to(pid_t ztunnel);
 
   net::Loop& loop_;
   const Settings& settings_;
@@ -86,12 +96,11 @@ class Node {
   std::map<std::string, std::shared_ptr<const config::Namespace>> namespaces_;
   std::map<config::Key, Known> pods_;
   std::map<std::string, std::shared_ptr<Member>> members_;  // by uid
-  std::set<std::uint64_t> captured_before_;                 // cookies of pods that an agent before us captured
-  std::map<pid_t, std::uint64_t> ztunnel_cgroups_;
-  std::vector<std::uint64_t> exempt_before_;  // by an agent before us: its ztunnels may be on their way back to us
-  net::Clock::time_point exempt_before_until_;
+  std::map<std::uint64_t, std::uint64_t> strangers_;        // captured, and no member's: cookie -> inode of the namespace
+  std::set<std::uint64_t> node_cookies_;                    // network namespaces of the node itself
+  std::set<std::uint64_t> exempt_;                          // cgroups of ztunnels, until nobody lives in them
   std::vector<std::uint64_t> kubelet_;
-  bool trustworthy_ = true;  // the configuration at start was read without a problem
+  net::Clock::time_point patience_;  // when our programs come into force even if a captured pod is not whole
   bool ztunnel_missing_ = false;
   bool begun_ = false;
   bool active_ = false;

@@ -4,13 +4,14 @@ namespace culvert::agent {
 
 std::vector<Step> plan(const Situation& situation) {
   using enum Step;
-  if (!situation.netns_alive) return {kUnpublish, kTakeFromZtunnel, kWithdraw, kDetach, kForget};
-  if (!situation.pod_exists) return {kUnpublish, kTakeFromZtunnel, kReleaseNetns, kAwaitNetns, kWithdraw, kDetach, kForget};
+  if (!situation.enterable) return {kUnpublish, kTakeFromZtunnel, kReleaseNetns, kAwaitNetns, kWithdraw, kDetach, kForget};
   if (!situation.wanted) {
-    return {kUnpublish, kWithdraw, kReleaseDns, kDetach, kLetFinish, kTakeFromZtunnel, kAwaitSockets, kRestore, kForget};
+    return {kUnpublish, kAwaitActive,     kWithdraw,     kReleaseDns, kDetach,
+            kLetFinish, kTakeFromZtunnel, kAwaitSockets, kRestore,    kForget};
   }
   const auto dns = situation.dns_capture ? kCaptureDns : kReleaseDns;
-  return {kPrepare, kAddresses, kTellZtunnel, kFillSlots, kAttach, dns, kEnrol, kAwaitActive, kPublish};
+  if (situation.captured) return {kPrepare, kAddresses, kTellZtunnel, kFillSlots, kAttach, dns, kEnrol, kAwaitActive, kPublish};
+  return {kPrepare, kAddresses, kTellZtunnel, kFillSlots, kAwaitActive, kAttach, dns, kEnrol, kPublish};
 }
 
 std::string_view name(Step step) {

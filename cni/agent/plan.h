@@ -17,8 +17,8 @@ enum class Step : std::uint8_t {
   kAttach,       // what others send to the pod goes to ztunnel
   kCaptureDns,   // DNS queries of the pod go to ztunnel
   kEnrol,        // what the pod's applications dial goes to ztunnel
-  kAwaitActive,  // the programs of this agent's version are in force
-  kPublish,      // annotation: enabled
+  kAwaitActive,  // the programs of this agent's version are in force: they wait for what a predecessor captures, and come before what is new
+  kPublish,  // annotation: enabled
   // Out.
   kUnpublish,        // annotation away: the control plane sends others here in plaintext again
   kWithdraw,         // no new outbound capture
@@ -29,15 +29,15 @@ enum class Step : std::uint8_t {
   kAwaitSockets,     // until no marked socket is left, or patience is over
   kRestore,          // sysctls, rules and routes as they were
   kReleaseNetns,     // our descriptor of the namespace closed, so that it can end
-  kAwaitNetns,       // until the namespace is gone: whatever still runs inside stays captured, and refused
+  kAwaitNetns,       // until the kernel has ended the namespace: whatever still runs inside stays captured, and refused
   kForget,           // no trace in the kernel's maps
 };
 std::string_view name(Step step);  // "tell_ztunnel"
 
 struct Situation {
-  bool wanted = false;      // to be in the mesh
-  bool pod_exists = true;   // the object is there; when it is not, its processes may still be ending
-  bool netns_alive = true;  // the namespace can be entered
+  bool wanted = false;    // to be in the mesh
+  bool captured = false;  // the kernel captures it already
+  bool enterable = true;  // the pod's object is there and its namespace can be entered; processes may live in it although not
   bool dns_capture = false;
 };
 

@@ -18,21 +18,29 @@ void expect_order(const std::vector<Step>& steps, Step first, Step second) {
 }
 
 TEST(Plan, EnrolsWithTheCaptureLast) {
-  const auto steps = plan({.wanted = true, .dns_capture = true});
+  for (const bool captured : {false, true}) {
+    const auto steps = plan({.wanted = true, .captured = captured, .dns_capture = true});
 
-  expect_order(steps, kPrepare, kTellZtunnel);
-  expect_order(steps, kTellZtunnel, kFillSlots);  // slots are filled from listeners that exist
-  expect_order(steps, kFillSlots, kAttach);       // nothing is steered to an empty slot
-  expect_order(steps, kAttach, kCaptureDns);
-  expect_order(steps, kAttach, kEnrol);
-  expect_order(steps, kAwaitActive, kPublish);  // nobody tunnels to a pod that is not whole
-  EXPECT_EQ(steps.back(), kPublish);
+    expect_order(steps, kPrepare, kTellZtunnel);
+    expect_order(steps, kTellZtunnel, kFillSlots);  // slots are filled from listeners that exist
+    expect_order(steps, kFillSlots, kAttach);       // nothing is steered to an empty slot
+    expect_order(steps, kAttach, kCaptureDns);
+    expect_order(steps, kAttach, kEnrol);
+    expect_order(steps, kAwaitActive, kPublish);  // nobody tunnels to a pod that is not whole
+    EXPECT_EQ(steps.back(), kPublish);
+  }
+}
+
+TEST(Plan, HasACapturedPodWholeBeforeItsProgramsComeIntoForceAndANewOneAfter) {
+  expect_order(plan({.wanted = true, .captured = true}), kEnrol, kAwaitActive);
+  expect_order(plan({.wanted = true, .captured = false}), kAwaitActive, kAttach);
 }
 
 TEST(Plan, RemovesInTheOppositeOrder) {
-  const auto steps = plan({.wanted = false});
+  const auto steps = plan({.wanted = false, .captured = true});
 
-  expect_order(steps, kUnpublish, kWithdraw);
+  expect_order(steps, kUnpublish, kAwaitActive);
+  expect_order(steps, kAwaitActive, kWithdraw);  // before, a predecessor's programs would go on capturing
   expect_order(steps, kWithdraw, kDetach);
   expect_order(steps, kReleaseDns, kDetach);
   expect_order(steps, kDetach, kTakeFromZtunnel);  // no new connection meets closed listeners
@@ -41,19 +49,16 @@ TEST(Plan, RemovesInTheOppositeOrder) {
   EXPECT_EQ(steps.back(), kForget);
 }
 
-TEST(Plan, KeepsADeletedPodCapturedUntilItsNamespaceIsGone) {
-  const auto steps = plan({.wanted = true, .pod_exists = false});
+TEST(Plan, KeepsWhatCannotBeEnteredCapturedUntilItsNamespaceHasEnded) {
+  for (const bool wanted : {false, true}) {
+    const auto steps = plan({.wanted = wanted, .captured = true, .enterable = false});
 
-  expect_order(steps, kTakeFromZtunnel, kAwaitNetns);
-  expect_order(steps, kReleaseNetns, kAwaitNetns);
-  expect_order(steps, kAwaitNetns, kWithdraw);
-  EXPECT_FALSE(std::ranges::contains(steps, kRestore));
-}
-
-TEST(Plan, OnlyCleansUpAfterANamespaceThatIsGone) {
-  const auto steps = plan({.wanted = true, .netns_alive = false});
-
-  EXPECT_THAT(steps, testing::ElementsAre(kUnpublish, kTakeFromZtunnel, kWithdraw, kDetach, kForget));
+    expect_order(steps, kTakeFromZtunnel, kAwaitNetns);
+    expect_order(steps, kReleaseNetns, kAwaitNetns);
+    expect_order(steps, kAwaitNetns, kWithdraw);
+    EXPECT_FALSE(std::ranges::contains(steps, kRestore));
+    EXPECT_EQ(steps.back(), kForget);
+  }
 }
 
 TEST(Plan, LeavesTheDnsOfAPodAloneThatDoesNotWantItCaptured) {

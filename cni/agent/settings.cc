@@ -35,6 +35,9 @@ settings::Table Settings::table() {
                            .doc = "how long connections through ztunnel may end by themselves when a pod leaves the mesh"});
   table.add(socket_grace,
             {.env = "CULVERT_SOCKET_GRACE", .doc = "how long a leaving pod's routes wait for its last captured socket"});
+  table.add(upgrade_patience,
+            {.env = "CULVERT_UPGRADE_PATIENCE",
+             .doc = "how long an agent of another version waits for every captured pod to be ready before it takes over"});
   table.add(log_level, {.env = "LOG_LEVEL",
                         .flag = "--log-level",
                         .doc = "trace, debug, info, warn, error or off; scope=level,... for single scopes"});

@@ -25,6 +25,7 @@ struct Settings {
   std::uint16_t admin_port = 9876;      // localhost
   std::chrono::milliseconds finish_grace{1000};
   std::chrono::milliseconds socket_grace{30000};
+  std::chrono::milliseconds upgrade_patience{30000};  // twice the longest pause between a ztunnel's attempts to connect to us
   std::string log_level = "info";
   std::string log_format = "plain";
   bool unload = false;

@@ -212,6 +212,16 @@ TEST_F(Capture, ANewOwnAddressIsOwnOnceTheAgentSaysSo) {
   EXPECT_THAT(lab->dial("a", "10.77.0.22:8080"), StartsWith("outbound 10.77.0.22:8080"));
 }
 
+TEST_F(Capture, WhatComesOverLoFromAnUnknownAddressIsNobodys) {
+  auto& a = lab->pod("a");
+  add_address(a.netns.get(), "eth0", "10.77.0.55", 24);  // and the agent does not know yet
+
+  EXPECT_EQ(lab->dial(lab->place("a"), {.to = "10.77.0.4:8080", .bind = "10.77.0.55:0"}), "timeout");
+
+  EXPECT_GE(grown("lookup", "stray"), 1);
+  remove_address(a.netns.get(), "eth0", "10.77.0.55", 24);
+}
+
 TEST_F(Capture, WithoutZtunnelEverythingIsRefusedAndNothingLeaks) {
   ztunnels.clear();
 

@@ -70,6 +70,8 @@ std::string dial_here(const DialOptions& options);
 std::string query_here(const std::string& to);  // the same for one UDP datagram
 // Dials, up to 500 times a second, until stop_fd() says so, after one byte of report. Then reports nothing, or how often and how an answer was none of `roles`.
 void keep_dialling(const std::string& to, const std::vector<std::string>& roles, int report);
+// The same with query_here().
+void keep_asking(const std::string& to, const std::vector<std::string>& roles, int report);
 // Connects to itself over loopback with this mark on the dialling socket, reports a byte and stays.
 void hold_connection(std::uint32_t mark, int report);
 

@@ -1,11 +1,14 @@
 // Agents that end, start again and are replaced; pods that come and go: all of it under load, without one connection noticing.
 
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <gmock/gmock.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <format>
 
+#include "bpf/include/culvert_abi.h"
 #include "bpf/loader/cgroup.h"
 #include "cni/redirect/redirect.h"
 #include "tests/bpf/lab.h"
@@ -48,8 +51,8 @@ class Lifecycle : public testing::Test {
     must(redirect::restore(pod.netns.get()));
   }
 
-  // Runs the agent of the other version to its end.
-  int run_other_version() {
+  // Runs the agent of the other version to its end, for pods a and b or for a alone.
+  int run_other_version(bool both = true) {
     const auto self = std::filesystem::read_symlink("/proc/self/exe");
     const auto netns = [&](const char* name) { return std::format("/proc/{}/fd/{}", ::getpid(), lab_.pod(name).netns.get()); };
     std::vector<std::string> words{self.parent_path() / "bpf_other_version",
@@ -58,9 +61,8 @@ class Lifecycle : public testing::Test {
                                    std::to_string(must(bpf::cgroup_id(lab_.cgroup("ztunnel")))),
                                    std::to_string(must(bpf::cgroup_id(lab_.cgroup("kubelet")))),
                                    netns("a"),
-                                   "dns",
-                                   netns("b"),
-                                   "-"};
+                                   "dns"};
+    if (both) words.insert(words.end(), {netns("b"), "-"});
     std::vector<char*> argv;
     argv.reserve(words.size() + 1);
     for (auto& word : words) argv.push_back(word.data());
@@ -75,8 +77,17 @@ class Lifecycle : public testing::Test {
     return status;
   }
 
+  std::unique_ptr<Process> probes_of(const std::string& to) {
+    return std::make_unique<Process>(
+        lab_.place("node", "kubelet"), [=](int report) { keep_dialling(to, {"app"}, report); }, true);
+  }
+
+  // Whether the namespace that this pod had is still there, for the kernel.
+  static bool alive(const bpf::Datapath& datapath, std::uint64_t cookie) { return must(datapath.netns_inode(cookie)) != 0; }
+
   bool pinned(const std::string& name) { return std::filesystem::exists(lab_.pins() / name); }
 
+  const std::string ours = std::format("v{}", CULVERT_ABI_VERSION);
   Lab lab_;
   std::vector<std::unique_ptr<Process>> apps_;
   std::map<std::string, std::unique_ptr<Process>> ztunnels_;
@@ -121,12 +132,15 @@ TEST_F(Lifecycle, AnAgentOfAnotherAbiVersionTakesOverUnderLoad) {
   const auto outbound = load_on("a", "10.77.0.4:80", {"outbound"});
   const auto outbound_v6 = load_on("a", "[fd77::4]:80", {"outbound"});
   const auto inbound = load_on("c", "10.77.0.3:80", {"inbound"});
+  const auto probes = probes_of("10.77.0.3:80");
+  Process queries(lab_.place("a"), [](int report) { keep_asking("192.0.2.53:53", {"dns"}, report); }, true);
 
   EXPECT_EQ(run_other_version(), 0);
 
-  EXPECT_TRUE(pinned("v2/pods"));
-  EXPECT_FALSE(pinned("v1"));
-  EXPECT_TRUE(pinned("links/connect4"));
+  EXPECT_TRUE(pinned("v1000/pods"));
+  EXPECT_FALSE(pinned(ours));
+  EXPECT_TRUE(pinned("links/connect4-v1000"));
+  EXPECT_FALSE(pinned("links/connect4-" + ours));
   must(first.withdraw(lab_.pod("a").cookie));  // its maps are nobody's any more
   EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
 
@@ -134,7 +148,8 @@ TEST_F(Lifecycle, AnAgentOfAnotherAbiVersionTakesOverUnderLoad) {
     auto third = lab_.load();
     EXPECT_TRUE(third.fresh());
     enrol_all(third);
-    EXPECT_FALSE(pinned("v2"));
+    EXPECT_FALSE(third.fresh());
+    EXPECT_FALSE(pinned("v1000"));
     EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
     EXPECT_GT(lab_.count(third, "connect", "captured"), 0U);  // by this version's programs
   }
@@ -142,6 +157,61 @@ TEST_F(Lifecycle, AnAgentOfAnotherAbiVersionTakesOverUnderLoad) {
   EXPECT_EQ(verdict(*outbound), "");
   EXPECT_EQ(verdict(*outbound_v6), "");
   EXPECT_EQ(verdict(*inbound), "");
+  EXPECT_EQ(verdict(*probes), "");
+  EXPECT_EQ(verdict(queries), "");
+}
+
+TEST_F(Lifecycle, AnAgentOfAnotherAbiVersionHoldsThePodsThatItKnowsNothingOf) {
+  auto first = lab_.load();
+  enrol_all(first);
+
+  EXPECT_EQ(run_other_version(false), 0);
+
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
+  EXPECT_THAT(lab_.dial("b", "10.77.0.4:80"), testing::AnyOf("refused", "timeout"));
+  ztunnels_.erase("b");
+  EXPECT_EQ(lab_.dial("b", "10.77.0.4:80"), "refused");
+  EXPECT_EQ(lab_.dial("c", "10.77.0.3:80"), "refused");
+}
+
+TEST_F(Lifecycle, AnUpgradeThatWasInterruptedBeginsAgain) {
+  auto first = lab_.load();
+  EXPECT_TRUE(first.fresh());
+  { auto unfinished = lab_.load(); }
+
+  auto again = lab_.load();
+
+  EXPECT_TRUE(again.fresh());
+}
+
+TEST_F(Lifecycle, ANamespaceIsGoneWhenTheKernelSaysSoAndNotBefore) {
+  auto datapath = lab_.load();
+  enrol_all(datapath);
+  const auto cookie = lab_.pod("b").cookie;
+
+  lab_.pod("b").netns.reset();
+  EXPECT_TRUE(alive(datapath, cookie));  // its processes live
+  apps_.clear();
+  ztunnels_.clear();
+  for (int round = 0; round < 500 && alive(datapath, cookie); round++) ::usleep(10'000);
+
+  EXPECT_FALSE(alive(datapath, cookie));
+  EXPECT_TRUE(alive(datapath, lab_.pod("a").cookie));
+}
+
+TEST_F(Lifecycle, CapturesAtTheCgroupRootThatIsAskedFor) {
+  const auto load = [&](const std::filesystem::path& root) {
+    auto datapath =
+        must(bpf::Datapath::load({.pin_dir = lab_.pins(), .cgroup_root = root, .host_netns_cookie = lab_.pod("node").cookie}));
+    enrol_all(datapath);
+  };
+  load(lab_.cgroup("elsewhere"));
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("app"));
+
+  load(lab_.cgroup("app"));
+
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("refused"));  // no cgroup is ztunnel's here
+  EXPECT_THAT(lab_.dial(lab_.place("a", "elsewhere"), {.to = "10.77.0.4:80"}), StartsWith("app"));
 }
 
 TEST_F(Lifecycle, PodsComeAndGoUnderLoad) {
@@ -197,6 +267,40 @@ TEST_F(Lifecycle, ASlotEmptiedByASuccessorsDeathIsRefilledFromTheSiblings) {
   EXPECT_THAT(lab_.query(lab_.place("a"), "192.0.2.53:53"), StartsWith("dns"));
   const auto slots = must(datapath.slots(lab_.pod("a").cookie));
   EXPECT_TRUE(slots.outbound.v4 && slots.outbound.v6 && slots.inbound.v4 && slots.dns_tcp.v4 && slots.dns_udp.v6);
+}
+
+TEST_F(Lifecycle, AnEmptySlotOfOneFamilyIsSeenAndRefusesThatFamily) {
+  auto datapath = lab_.load();
+  enrol_all(datapath);
+  const Fd listeners(bpf_obj_get((lab_.pins() / ours / "listeners").c_str()));
+  culvert_listener_key key{};
+  key.netns_cookie = lab_.pod("a").cookie;
+  key.port = htons(15001);
+  key.family = AF_INET;
+  key.protocol = IPPROTO_TCP;
+  ASSERT_EQ(bpf_map_delete_elem(listeners.get(), &key), 0);
+
+  const auto slots = must(datapath.slots(lab_.pod("a").cookie));
+  EXPECT_FALSE(slots.outbound.v4);
+  EXPECT_TRUE(slots.outbound.v6);
+  EXPECT_EQ(lab_.dial("a", "10.77.0.4:80"), "refused");
+  EXPECT_THAT(lab_.dial("a", "[fd77::4]:80"), StartsWith("outbound"));
+
+  must(datapath.refill_listeners(ztunnels_["a"]->pid()));
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
+}
+
+TEST_F(Lifecycle, ASuccessorHasTheSlotsBeforeItsPredecessorEnds) {
+  auto datapath = lab_.load();
+  enrol_all(datapath);
+  const auto successor = lab_.ztunnel("a");
+  must(datapath.refill_listeners(successor->pid(), bpf::Refill::kReplace));
+
+  ztunnels_.erase("a");
+
+  EXPECT_THAT(lab_.query(lab_.place("a"), "192.0.2.53:53"), StartsWith("dns"));
+  EXPECT_THAT(lab_.query(lab_.place("a"), "[2001:db8::53]:53"), StartsWith("dns"));
+  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
 }
 
 TEST_F(Lifecycle, ListenersOfACgroupThatIsNoLongerExemptDoNotCount) {

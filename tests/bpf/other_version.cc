@@ -2,6 +2,8 @@
 // CULVERT_ABI_VERSION. Takes over what is pinned:
 //   bpf_other_version PIN_DIR HOST_COOKIE EXEMPT_CGROUP KUBELET_CGROUP (NETNS_PATH dns|-)...
 
+#include <unistd.h>
+
 #include <charconv>
 #include <cstdio>
 #include <cstring>
@@ -52,6 +54,7 @@ void take_over(int argc, char** argv) {
     must(datapath.attach_lookup(pod.netns.get(), pod.declared));
     must(datapath.enrol(pod.declared));
   }
+  ::usleep(300'000);  // an agent's pods take their time: meanwhile everything goes on as it was
   must(datapath.activate());
 }
 

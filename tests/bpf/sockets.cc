@@ -159,6 +159,22 @@ void answer_datagram(const Listening& listening) {
   }
 }
 
+void keep_on(const std::function<std::string()>& once, const std::vector<std::string>& roles, int report) {
+  std::string first;
+  int done = 0, failed = 0;
+  (void)!::nice(10);  // on one emulated processor the agent has to come forward as well
+  (void)!::write(report, "r", 1);
+  for (pollfd stop{.fd = stop_fd(), .events = POLLIN, .revents = 0}; ::poll(&stop, 1, 2) == 0; done++) {
+    const auto answer = once();
+    if (std::ranges::any_of(roles, [&](const auto& role) { return answer.starts_with(role); })) continue;
+    if (failed++ == 0) first = answer;
+  }
+  const auto verdict = done == 0    ? std::string("nothing was dialled")
+                       : failed > 0 ? std::format("{} of {} failed, the first with \"{}\"", failed, done, first)
+                                    : "";
+  (void)!::write(report, verdict.data(), verdict.size());
+}
+
 }  // namespace
 
 std::string dial_here(const DialOptions& options) {
@@ -198,19 +214,11 @@ std::string query_here(const std::string& text) {
 }
 
 void keep_dialling(const std::string& to, const std::vector<std::string>& roles, int report) {
-  std::string first;
-  int done = 0, failed = 0;
-  (void)!::nice(10);  // on one emulated processor the agent has to come forward as well
-  (void)!::write(report, "r", 1);
-  for (pollfd stop{.fd = stop_fd(), .events = POLLIN, .revents = 0}; ::poll(&stop, 1, 2) == 0; done++) {
-    const auto answer = dial_here({.to = to});
-    if (std::ranges::any_of(roles, [&](const auto& role) { return answer.starts_with(role); })) continue;
-    if (failed++ == 0) first = answer;
-  }
-  const auto verdict = done == 0    ? std::string("nothing was dialled")
-                       : failed > 0 ? std::format("{} of {} failed, the first with \"{}\"", failed, done, first)
-                                    : "";
-  (void)!::write(report, verdict.data(), verdict.size());
+  keep_on([&] { return dial_here({.to = to}); }, roles, report);
+}
+
+void keep_asking(const std::string& to, const std::vector<std::string>& roles, int report) {
+  keep_on([&] { return query_here(to); }, roles, report);
 }
 
 void hold_connection(std::uint32_t mark, int report) {

@@ -1,8 +1,9 @@
 """What stands around culvert-node in its test: a ztunnel that only answers, a server, and clients.
 
-  peers.py ztunnel SOCKET        speaks ZDS; in each pod its listeners answer "outbound ADDRESS" or "inbound ADDRESS"
-  peers.py server PORT           answers "plain"
+  peers.py ztunnel SOCKET UID    speaks ZDS; in each pod its listeners answer "outbound ADDRESS" or "inbound ADDRESS"; refuses pod UID
+  peers.py server PORT           answers "plain", TCP and UDP
   peers.py try ADDRESS PORT      one connection: prints the answer, or the errno's name
+  peers.py ask ADDRESS PORT      one datagram: prints the answer
   peers.py load ADDRESS PORT     100 connections a second until SIGTERM: prints how often each answer came
 """
 import array
@@ -16,7 +17,7 @@ import sys
 import threading
 import time
 
-IPV6_TRANSPARENT, SO_MARK, MARK_EGRESS = 75, 36, 0x715
+IPV6_TRANSPARENT, SO_MARK, MARK_EGRESS, MARK_IN_POD = 75, 36, 0x715, 0x717
 
 
 def say(*words):
@@ -58,7 +59,7 @@ def listeners(netns):
                 s = socket.socket(socket.AF_INET6, kind)
                 s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                s.setsockopt(socket.SOL_SOCKET, SO_MARK, MARK_EGRESS)
+                s.setsockopt(socket.SOL_SOCKET, SO_MARK, MARK_EGRESS if port == 15006 or kind == socket.SOCK_DGRAM else MARK_IN_POD)
                 s.setsockopt(socket.IPPROTO_IPV6, IPV6_TRANSPARENT, 1)
                 s.bind(("::", port))
                 if kind == socket.SOCK_STREAM:
@@ -83,10 +84,19 @@ def connect(path):
             time.sleep(0.01)
 
 
-def ztunnel(path):
+def drop(sockets):
+    for s in sockets:
+        try:
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        s.close()
+
+
+def ztunnel(path, refuse):
     pods, ack = {}, b"\x0a\x00"
     while True:
-        zds = connect(path)
+        zds, named = connect(path), set()
         try:
             zds.send(b"\x08\x01")
         except BrokenPipeError:
@@ -99,39 +109,59 @@ def ztunnel(path):
             if not packet:
                 say("disconnected")
                 break
-            request = fields(packet)
+            request, answer = fields(packet), ack
             if 1 in request:
                 uid = fields(request[1])[1].decode()
                 netns = array.array("i", rights[0][2])[0]
-                if uid not in pods:
+                named.add(uid)
+                if uid == refuse:
+                    answer = b"\x0a\x04\x0a\x02no"
+                elif uid not in pods:
                     pods[uid] = listeners(netns)
                 os.close(netns)
                 say("add", uid, fields(fields(request[1])[2])[1].decode())
             elif 2 in request:
                 uid = fields(request[2])[2].decode()
-                for s in pods.pop(uid, []):
-                    try:
-                        s.shutdown(socket.SHUT_RDWR)
-                    except OSError:
-                        pass
-                    s.close()
+                drop(pods.pop(uid, []))
                 say("del", uid)
             elif 3 in request:
+                for uid in set(pods) - named:
+                    drop(pods.pop(uid))
                 say("snapshot")
             elif 5 in request:
+                named.add(fields(request[5])[1].decode())
                 say("keep", fields(request[5])[1].decode())
-            zds.send(ack)
+            zds.send(answer)
 
 
 # --- applications ---
 
 def server(port):
     s = socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=512)
+    threading.Thread(target=answer_datagrams, args=(int(port),), daemon=True).start()
     say("listening")
     while True:
         connection, _ = s.accept()
         with connection:
             connection.sendall(b"plain\n")
+
+
+def answer_datagrams(port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("", port))
+        while True:
+            _, peer = s.recvfrom(512)
+            s.sendto(b"plain", peer)
+
+
+def ask(address, port):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(1)
+        try:
+            s.sendto(b"?", (address, int(port)))
+            return s.recv(512).decode()
+        except OSError as error:
+            return errno.errorcode.get(error.errno, str(error))
 
 
 def attempt(address, port):
@@ -160,7 +190,7 @@ def load(address, port):
 
 if __name__ == "__main__":
     command, words = sys.argv[1], sys.argv[2:]
-    if command == "try":
-        say(attempt(*words))
+    if command in ("try", "ask"):
+        say({"try": attempt, "ask": ask}[command](*words))
     else:
         {"ztunnel": ztunnel, "server": server, "load": load}[command](*words)
