@@ -1,5 +1,6 @@
 #pragma once
-// Tells when the addresses of a pod's namespace change: one netlink socket per namespace, for the agent's own event loop.
+// Tells when the addresses of a pod's namespace change, and when somebody deletes rules or routes in it: one netlink socket per
+// namespace, for the agent's own event loop.
 
 #include <utility>
 #include <vector>
@@ -18,8 +19,8 @@ class AddressWatch {
   // Readable when something changed. Non-blocking.
   int fd() const { return socket_.get(); }
 
-  // Reads what is there. True when addresses may have changed since the last call: then ask own_addresses() again.
-  // Messages lost to a full queue count as a change.
+  // Reads what is there. True when addresses or interfaces may have changed since the last call, or a rule or route is gone: then ask
+  // own_addresses() again, and prepare() again. What prepare() does itself is none of it. Messages lost to a full queue count as a change.
   Result<bool> changed();
 
  private:

@@ -167,6 +167,21 @@ TEST_F(Redirect, KnowsEveryAddressAndTellsWhenTheyChange) {
   EXPECT_EQ(must(redirect::primary_addresses(pod_.get())).v4, IpAddress::parse("10.77.1.2").value());
 }
 
+TEST_F(Redirect, TellsWhenSomebodyTakesItsRulesAway) {
+  add_address(pod_.get(), "eth0", "fd77:1::2", 64);
+  auto watch = must(redirect::AddressWatch::open(pod_.get()));
+  must(redirect::prepare(pod_.get(), addresses()));
+  must(redirect::prepare(pod_.get(), addresses()));
+  EXPECT_FALSE(must(watch.changed()));  // what we do ourselves is no news
+
+  must(redirect::in_netns(pod_.get(), []() -> Status {
+    auto netlink = must(Netlink::open(NETLINK_ROUTE));
+    return redirect::remove_capture_rules(netlink, AF_INET6);
+  }));
+
+  EXPECT_TRUE(must(watch.changed()));
+}
+
 TEST_F(Redirect, CountsSocketsThatStillCarryOurMarks) {
   EXPECT_EQ(must(redirect::marked_sockets(pod_.get())), 0U);
 
