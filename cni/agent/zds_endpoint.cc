@@ -40,7 +40,9 @@ void ZdsEndpoint::remove(std::string_view uid) { carry_out(server_.remove(uid, n
 
 std::vector<pid_t> ZdsEndpoint::ztunnels() const {
   std::vector<pid_t> pids;
-  for (const auto& [id, peer] : peers_) pids.push_back(peer->pid);
+  for (const auto& [id, peer] : peers_) {
+    if (peer->greeted) pids.push_back(peer->pid);
+  }
   return pids;
 }
 
@@ -59,13 +61,9 @@ net::Task<> ZdsEndpoint::accept_all() {
 void ZdsEndpoint::welcome(net::SeqPacket socket) {
   const auto credentials = socket.peer_credentials();
   if (!credentials) return log::error(kScope, std::format("a ztunnel's credentials: {}", credentials.error().text));
-  const auto pid = credentials->pid;
-  if (auto taken = listener_.arrived(pid); !taken) {
-    return log::error(kScope, "a ztunnel is sent away", {log::field("pid", pid), log::field("error", taken.error().text)});
-  }
-  log::info(kScope, "ztunnel connected", {log::field("pid", pid)});
+  log::info(kScope, "ztunnel connected", {log::field("pid", credentials->pid)});
   const auto id = server_.connected(net::Clock::now());
-  const auto peer = std::make_shared<Peer>(std::move(socket), pid);
+  const auto peer = std::make_shared<Peer>(std::move(socket), credentials->pid);
   peers_.emplace(id, peer);
   carry_out({});
   loop_.spawn(serve(id, peer));
@@ -81,8 +79,21 @@ net::Task<> ZdsEndpoint::serve(Server::Id id, PeerPtr peer) {
       co_return;
     }
     const std::string_view bytes(reinterpret_cast<const char*>(packet.bytes.data()), packet.bytes.size());
+    if (const auto greeted = peer->greeted ? Status() : greet(*peer, bytes); !greeted) {
+      close(id, greeted.error().text);
+      carry_out(server_.disconnected(id, net::Clock::now()));
+      co_return;
+    }
     carry_out(server_.received(id, bytes, net::Clock::now()));
   }
+}
+
+// Only who speaks our protocol is taken for a ztunnel.
+Status ZdsEndpoint::greet(Peer& peer, std::string_view packet) {
+  if (auto hello = zds::decode_hello(packet); !hello) return hello;
+  if (auto taken = listener_.arrived(peer.pid); !taken) return taken;
+  peer.greeted = true;
+  return {};
 }
 
 net::Task<> ZdsEndpoint::send(PeerPtr peer, Server::Send message) {
@@ -120,7 +131,7 @@ void ZdsEndpoint::close(Server::Id id, std::string_view why) {
   peers_.erase(found);
   peer->socket.close();
   log::warn(kScope, "ztunnel is gone", {log::field("pid", peer->pid), log::field("why", std::string(why))});
-  listener_.left(peer->pid);
+  if (peer->greeted) listener_.left(peer->pid);
 }
 
 }  // namespace culvert::agent

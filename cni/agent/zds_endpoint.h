@@ -24,7 +24,7 @@ class ZdsEndpoint {
  public:
   // Called on the loop. Must not destroy the endpoint.
   struct Listener {
-    std::function<Status(pid_t ztunnel)> arrived;  // before anything is sent to it; an error sends it away
+    std::function<Status(pid_t ztunnel)> arrived;  // it has said hello, nothing was sent to it yet; an error sends it away
     std::function<void(pid_t ztunnel)> synchronised;
     std::function<void(pid_t ztunnel)> left;  // after arrived() succeeded
     std::function<void(std::string_view uid, std::string_view error)> added;
@@ -39,13 +39,14 @@ class ZdsEndpoint {
   void add(zds::Pod pod, std::shared_ptr<const Fd> netns);  // listener.added follows
   void remove(std::string_view uid);                        // listener.removed follows, perhaps before this returns
 
-  std::vector<pid_t> ztunnels() const;  // connected, oldest first
+  std::vector<pid_t> ztunnels() const;  // those that have said hello, oldest first
   bool has_ztunnel() const { return server_.has_ztunnel(); }
 
  private:
   struct Peer {
     net::SeqPacket socket;
     pid_t pid = 0;
+    bool greeted = false;
   };
   using PeerPtr = std::shared_ptr<Peer>;
 
@@ -54,6 +55,7 @@ class ZdsEndpoint {
   net::Task<> serve(zds::Server::Id id, PeerPtr peer);
   net::Task<> send(PeerPtr peer, zds::Server::Send message);
   void welcome(net::SeqPacket socket);
+  Status greet(Peer& peer, std::string_view packet);
   void carry_out(zds::Server::Actions actions);
   void close(zds::Server::Id id, std::string_view why);
 
