@@ -9,9 +9,9 @@
 #include <memory>
 #include <string>
 
-#include "bpf/loader/datapath.h"
 #include "cni/agent/node.h"
 #include "cni/agent/pages.h"
+#include "cni/agent/unload.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/config/source/folder_source.h"
@@ -79,7 +79,7 @@ int run(const Settings& settings, const settings::Table& table) {
   raise_descriptor_limit();
   if (auto started = log::start(settings.log_level, settings.log_format == "json"); !started) return cannot(started.error());
   if (settings.unload) {
-    if (auto unloaded = bpf::Datapath::unload(settings.pin_dir); !unloaded) return cannot(unloaded.error());
+    if (auto unloaded = unload(settings); !unloaded) return cannot(unloaded.error());
     log::stop();
     return 0;
   }

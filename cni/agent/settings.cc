@@ -48,7 +48,7 @@ settings::Table Settings::table() {
                          });
   table.add(unload, {.env = {},
                      .flag = "--unload",
-                     .doc = "take everything that is pinned out of the kernel, then end: pods leave the mesh at once"});
+                     .doc = "take everything out of the kernel and the pods, then end: pods leave the mesh at once"});
   return table;
 }
 

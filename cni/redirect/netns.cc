@@ -3,8 +3,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
-#include <exception>
+#include <filesystem>
 #include <format>
 #include <thread>
 
@@ -33,6 +34,19 @@ Result<std::uint64_t> netns_cookie(int netns) {
   });
   if (!read) return std::unexpected(read.error());
   return cookie;
+}
+
+std::map<std::uint64_t, Fd> find_netns(const std::set<std::uint64_t>& inodes) {
+  std::map<std::uint64_t, Fd> found;
+  const auto look_at = [&](const std::string& path) {
+    struct stat status{};
+    if (::stat(path.c_str(), &status) != 0 || !inodes.contains(status.st_ino) || found.contains(status.st_ino)) return;
+    if (auto netns = open_netns(path.c_str()); netns) found.emplace(status.st_ino, *std::move(netns));
+  };
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/run/netns", ignored)) look_at(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) look_at(entry.path() / "ns" / "net");
+  return found;
 }
 
 Result<Fd> open_netns(const char* path) {

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <set>
 
 #include "common/base/fd.h"
 #include "common/base/result.h"
@@ -14,6 +16,9 @@ Status in_netns(int netns, const std::function<Status()>& work);
 
 // The kernel's identity of a namespace: unique until the next boot, never used again.
 Result<std::uint64_t> netns_cookie(int netns);
+
+// Opens the namespaces of these inodes, as far as a process or a file of /run/netns shows them.
+std::map<std::uint64_t, Fd> find_netns(const std::set<std::uint64_t>& inodes);
 
 // Opens the namespace of a path: /proc/PID/ns/net, /run/netns/NAME.
 Result<Fd> open_netns(const char* path);

@@ -1,0 +1,63 @@
+#include "cni/agent/unload.h"
+
+#include <chrono>
+#include <map>
+#include <set>
+#include <thread>
+
+#include "bpf/loader/datapath.h"
+#include "cni/redirect/netns.h"
+#include "cni/redirect/redirect.h"
+#include "common/base/log.h"
+
+namespace culvert::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view kScope = "unload";
+constexpr auto kPoll = 50ms;
+
+using Namespaces = std::map<std::uint64_t, Fd>;  // by inode
+
+void complain(std::uint64_t inode, const Status& done) {
+  if (!done) log::error(kScope, done.error().text, {log::field("netns", inode)});
+}
+
+// Restores those that no connection through ztunnel needs any more, and drops them from the map.
+void restore_idle(Namespaces& namespaces) {
+  std::erase_if(namespaces, [](const auto& entry) {
+    const auto& [inode, netns] = entry;
+    if (redirect::marked_sockets(netns.get()).value_or(0) != 0) return false;
+    complain(inode, redirect::restore(netns.get()));
+    return true;
+  });
+}
+
+}  // namespace
+
+Status unload(const Settings& settings) {
+  const auto pods = bpf::Datapath::pinned_pods(settings.pin_dir);
+  if (!pods) return std::unexpected(pods.error());
+  std::set<std::uint64_t> inodes;
+  for (const auto& pod : *pods) {
+    if (pod.netns_inode != 0) inodes.insert(pod.netns_inode);
+  }
+  auto namespaces = redirect::find_netns(inodes);
+  for (const auto inode : inodes) {
+    if (!namespaces.contains(inode))
+      log::warn(kScope, "a captured network namespace is not found: its rules stay", {log::field("netns", inode)});
+  }
+
+  // DNS first: its rule would send queries to a listener that nothing leads to any more.
+  for (const auto& [inode, netns] : namespaces) complain(inode, redirect::capture_dns(netns.get(), false));
+  if (auto done = bpf::Datapath::unload(settings.pin_dir); !done) return done;
+  const auto end = std::chrono::steady_clock::now() + settings.finish_grace;
+  for (restore_idle(namespaces); !namespaces.empty() && std::chrono::steady_clock::now() < end; restore_idle(namespaces))
+    std::this_thread::sleep_for(kPoll);
+  for (const auto& [inode, netns] : namespaces)
+    log::warn(kScope, "connections through ztunnel go on: the pod's routes stay", {log::field("netns", inode)});
+  return {};
+}
+
+}  // namespace culvert::agent
