@@ -24,6 +24,8 @@ constexpr std::string_view kScope = "pods";
 constexpr net::Clock::duration kFirstRetry = 500ms;
 constexpr net::Clock::duration kLastRetry = 15s;
 constexpr net::Clock::duration kSocketPoll = 50ms;
+// Other nodes hear a moment later that the pod left, and a tunnel that has come meanwhile is no socket with our mark until it has dialled.
+constexpr net::Clock::duration kQuiet = 250ms;
 constexpr net::Clock::duration kNetnsPoll = 1s;
 constexpr std::size_t kMostAddresses = 256;  // of one pod: the kernel's map is the whole node's
 
@@ -204,9 +206,9 @@ net::Task<Status> Member::run(Step step, std::uint64_t version) {
     case Step::kUnpublish: co_return publish(Redirection::kNone);
     case Step::kWithdraw: co_return known ? datapath.withdraw(cookie_) : Status{};
     case Step::kDetach: co_return known ? datapath.detach_lookup(cookie_) : Status{};
-    case Step::kLetFinish: co_return co_await await_sockets(around_.settings.finish_grace, version);
+    case Step::kLetFinish: co_return co_await await_sockets(around_.settings.finish_grace, kQuiet, version);
     case Step::kTakeFromZtunnel: co_return co_await take_from_ztunnel(version);
-    case Step::kAwaitSockets: co_return co_await await_sockets(around_.settings.socket_grace, version);
+    case Step::kAwaitSockets: co_return co_await await_sockets(around_.settings.socket_grace, 0ms, version);
     case Step::kRestore: co_return redirect::restore(netns_->get());
     case Step::kReleaseNetns: release_netns(); co_return Status{};
     case Step::kAwaitNetns: co_return co_await await_netns(version);
@@ -368,16 +370,19 @@ Status Member::fill_slots() {
                   decision_.dns_capture ? ", 15053" : ""));
 }
 
-// Where the kernel cannot list sockets (no inet_diag), patience is all there is.
-net::Task<Status> Member::await_sockets(net::Clock::duration patience, std::uint64_t version) {
+// Until there has been none for as long as `quiet`. Where the kernel cannot list sockets (no inet_diag), patience is all there is.
+net::Task<Status> Member::await_sockets(net::Clock::duration patience, net::Clock::duration quiet, std::uint64_t version) {
   const auto end = net::Clock::now() + patience;
+  auto last = net::Clock::now();
   bool told = false;
   while (version_ == version) {
     const auto left = redirect::marked_sockets(netns_->get());
     if (!left && !std::exchange(told, true))
       log::warn(kScope, "its captured sockets are not counted",
                 {log::field("pod", name_), log::field("error", left.error().text)});
-    if ((left && *left == 0) || net::Clock::now() >= end) break;
+    const auto now = net::Clock::now();
+    if (!left || *left != 0) last = now;
+    if (now >= end || (left && *left == 0 && now - last >= quiet)) break;
     co_await changed_.wait_for(kSocketPoll);
   }
   co_return Status{};

@@ -82,7 +82,7 @@ class Member : public std::enable_shared_from_this<Member> {
   net::Task<Status> run(Step step, std::uint64_t version);
   net::Task<Status> tell_ztunnel(std::uint64_t version);
   net::Task<Status> take_from_ztunnel(std::uint64_t version);
-  net::Task<Status> await_sockets(net::Clock::duration patience, std::uint64_t version);
+  net::Task<Status> await_sockets(net::Clock::duration patience, net::Clock::duration quiet, std::uint64_t version);
   net::Task<Status> await_netns(std::uint64_t version);
 
   // Changes of the namespace's addresses. Its socket keeps the namespace alive, so it ends before we let go of that.
