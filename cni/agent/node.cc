@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <format>
+#include <ranges>
 #include <utility>
 
 #include "bpf/loader/cgroup.h"
@@ -172,9 +173,15 @@ std::shared_ptr<Member> Node::member(const std::string& uid) const {
 std::optional<bpf::Captured> Node::stranger_of(const config::Pod& pod) const {
   const auto inode = inode_at(config::value_of(pod.metadata.annotations, kNetnsAnnotation));
   if (inode == 0) return std::nullopt;
-  const auto found = std::ranges::find_if(strangers_, [&](const auto& one) { return one.second == inode; });
-  if (found == strangers_.end()) return std::nullopt;
-  return bpf::Captured{.netns_cookie = found->first, .netns_inode = found->second};
+  if (const auto found = std::ranges::find(strangers_ | std::views::values, inode); found.base() != strangers_.end())
+    return bpf::Captured{.netns_cookie = found.base()->first, .netns_inode = inode};
+  // An agent that ended between taking a pod's sk_lookup away and restoring its namespace has left nothing but the cookie.
+  if (!std::ranges::contains(strangers_ | std::views::values, 0U)) return std::nullopt;
+  const auto netns = redirect::open_netns(std::string(config::value_of(pod.metadata.annotations, kNetnsAnnotation)).c_str());
+  if (!netns) return std::nullopt;
+  const auto cookie = redirect::netns_cookie(netns->get());
+  if (!cookie || !strangers_.contains(*cookie)) return std::nullopt;
+  return bpf::Captured{.netns_cookie = *cookie, .netns_inode = inode};
 }
 
 Result<bool> Node::claim(Member& member, std::uint64_t cookie) {

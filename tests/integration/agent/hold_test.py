@@ -102,6 +102,21 @@ def refused_namespaces(world):
     assert out_and_in(world) == IN_THE_MESH
 
 
+def killed_anywhere(world):
+    """On its way in and out the agent is killed, each time a little later: the next one ends up where it should."""
+    for round in range(12):
+        mode = ("none", "ambient")[round % 2]
+        world.write_namespace(mode)
+        time.sleep(0.012 * round)
+        world.restart_agent()
+        if mode == "ambient":
+            eventually("in the mesh", lambda: world.redirection("a") == "enabled" and out_and_in(world) == IN_THE_MESH)
+        else:
+            eventually("out of it", lambda: world.redirection("a") is None and not world.links())
+            eventually("restored", lambda: "100:" not in subprocess.check_output("ip -n a rule", shell=True, text=True))
+            assert out_and_in(world) == ["plain", "plain"]
+
+
 def path_gone(world):
     sh("ip netns del a")
     eventually("unpublished", lambda: world.redirection("a") is None)
@@ -141,8 +156,8 @@ def story(world):
     world.start_agent()
     world.start_ztunnel()
     eventually("enrolled", lambda: world.redirection("a") == "enabled")
-    for part in (namespace_file_broken, pod_file_gone, path_gone_for_a_while, slots_and_rules_emptied, refused_namespaces, path_gone,
-                 unloaded):
+    for part in (namespace_file_broken, pod_file_gone, path_gone_for_a_while, slots_and_rules_emptied, refused_namespaces,
+                 killed_anywhere, path_gone, unloaded):
         print(part.__name__, flush=True)
         part(world)
 

@@ -99,7 +99,7 @@ def ztunnel(path, refuse):
         zds, named = connect(path), set()
         try:
             zds.send(b"\x08\x01")
-        except BrokenPipeError:
+        except OSError:
             continue
         while True:
             try:
@@ -131,7 +131,10 @@ def ztunnel(path, refuse):
             elif 5 in request:
                 named.add(fields(request[5])[1].decode())
                 say("keep", fields(request[5])[1].decode())
-            zds.send(answer)
+            try:
+                zds.send(answer)
+            except OSError:  # the next recvmsg tells
+                pass
 
 
 # --- applications ---
