@@ -47,6 +47,7 @@ std::vector<pid_t> ZdsEndpoint::ztunnels() const {
 }
 
 net::Task<> ZdsEndpoint::accept_all() {
+  co_await loop_.yield();  // whoever waits already is not told of before our owner has us
   while (true) {
     auto socket = co_await socket_.accept();
     if (socket) {

@@ -188,6 +188,11 @@ void CulvertdTest::remove(const std::string& name) const { std::filesystem::remo
 
 std::string CulvertdTest::log() const { return read(folder + "/log"); }
 
+bool CulvertdTest::says(std::string_view text) {
+  until([&] { return log().contains(text); }, std::string(text).c_str());
+  return log().contains(text);
+}
+
 rpc::Server CulvertdTest::server() const {
   return {.address = "127.0.0.1:" + std::to_string(port), .roots_pem = read(folder + "/data/root-cert.pem"), .name = ""};
 }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/net/loop.h"
@@ -59,6 +60,8 @@ struct CulvertdTest : ::testing::Test {
   void write(const std::string& name, std::string_view text) const;  // into the configuration, at once as a whole
   void remove(const std::string& name) const;
   std::string log() const;
+  // Waits until the log says so: lines are written a moment after what they tell of.
+  bool says(std::string_view text);
   rpc::Server server() const;
   // GET of a page, its body.
   std::string metrics() const;
