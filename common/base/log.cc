@@ -27,7 +27,8 @@ std::atomic<const Rules*> current_rules{nullptr};
 std::mutex change_mutex;  // serialises start and set_levels, never taken by a log line
 std::vector<std::unique_ptr<const Rules>> all_rules;
 
-std::atomic<Writer*> writer{nullptr};  // never deleted: other threads may log while the program ends
+std::atomic<Writer*> writer{nullptr};              // never deleted: other threads may log while the program ends
+auto& former_writers = *new std::vector<Writer*>;  // of logs that were stopped before; somebody may still hold one
 std::atomic<bool> json_format{false};
 
 constexpr std::string_view kNames[] = {"trace", "debug", "info", "warn", "error", "off"};
@@ -138,7 +139,10 @@ Status start(std::string_view directive, bool json) {
   if (auto parsed = parse_into(rules, directive); !parsed) return parsed;
   publish(std::move(rules));
   json_format = json;
-  writer = new Writer(STDOUT_FILENO);
+  if (Writer* const former = writer.exchange(new Writer(STDOUT_FILENO))) {
+    former->finish();
+    former_writers.push_back(former);
+  }
   return {};
 }
 

@@ -11,9 +11,9 @@
 #include <array>
 #include <charconv>
 #include <deque>
-#include <mutex>
 #include <utility>
 
+#include "common/base/mutex.h"
 #include "common/rpc/bytes.h"
 
 namespace culvert::rpc {
@@ -55,17 +55,17 @@ class Door {
  public:
   explicit Door(net::Loop& loop) : loop_(&loop) {}
   void post(std::move_only_function<void()> function) {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     if (loop_) loop_->post(std::move(function));
   }
   void shut() {
-    const std::lock_guard lock(mutex_);
+    const Lock lock(mutex_);
     loop_ = nullptr;
   }
 
  private:
-  std::mutex mutex_;
-  net::Loop* loop_;
+  Mutex mutex_;
+  net::Loop* loop_ CULVERT_GUARDED_BY(mutex_);
 };
 
 }  // namespace

@@ -10,11 +10,11 @@
 #include <deque>
 #include <filesystem>
 #include <map>
-#include <mutex>
 #include <set>
 #include <utility>
 #include <vector>
 
+#include "common/base/mutex.h"
 #include "common/rpc/bytes.h"
 
 namespace culvert::rpc {
@@ -26,9 +26,9 @@ class Call;
 
 // The calls that live. Locked, because gRPC makes and ends calls on threads of its own.
 struct Registry {
-  std::mutex mutex;
-  std::set<Call*> live;
-  bool closing = false;
+  Mutex mutex;
+  std::set<Call*> live CULVERT_GUARDED_BY(mutex);
+  bool closing CULVERT_GUARDED_BY(mutex) = false;
   std::size_t max_calls = 0;
 };
 
@@ -92,7 +92,7 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
   }
   void OnDone() override {
     const std::shared_ptr<Call> last = std::move(self_);
-    const std::lock_guard lock(registry_.mutex);
+    const Lock lock(registry_.mutex);
     registry_.live.erase(this);
   }
 
@@ -157,7 +157,7 @@ class Service final : public grpc::CallbackGenericService {
     call->keep(call);
     bool full = false;
     {
-      const std::lock_guard lock(registry_.mutex);
+      const Lock lock(registry_.mutex);
       if (!registry_.closing && registry_.live.size() < registry_.max_calls) {
         registry_.live.insert(call.get());
         // Posted under the lock, so that close() finds either the call in the registry or the door shut.
@@ -178,7 +178,7 @@ class Service final : public grpc::CallbackGenericService {
   void close() {
     std::vector<std::shared_ptr<Call>> live;
     {
-      const std::lock_guard lock(registry_.mutex);
+      const Lock lock(registry_.mutex);
       registry_.closing = true;
       for (Call* call : registry_.live) live.push_back(call->shared_from_this());
     }
@@ -187,7 +187,7 @@ class Service final : public grpc::CallbackGenericService {
   }
 
   std::size_t size() {
-    const std::lock_guard lock(registry_.mutex);
+    const Lock lock(registry_.mutex);
     return registry_.live.size();
   }
 

@@ -5,6 +5,8 @@
 #include <format>
 #include <map>
 
+#include "common/base/mutex.h"
+
 namespace culvert::telemetry {
 namespace {
 
@@ -79,15 +81,14 @@ struct Registry::State {
     std::map<Labels, Value> series;  // addresses stay
   };
   // Cold: looked at once per series, and at scrapes.
-  mutable std::mutex mutex;
-  std::map<std::string, Kept<Counter>, std::less<>> counters;
-  std::map<std::string, Kept<Gauge>, std::less<>> gauges;
-  std::vector<std::function<void(std::vector<Family>&)>> sources;
+  mutable Mutex mutex;
+  std::map<std::string, Kept<Counter>, std::less<>> counters CULVERT_GUARDED_BY(mutex);
+  std::map<std::string, Kept<Gauge>, std::less<>> gauges CULVERT_GUARDED_BY(mutex);
+  std::vector<std::function<void(std::vector<Family>&)>> sources CULVERT_GUARDED_BY(mutex);
 
   template <class Value>
   Value& find(std::map<std::string, Kept<Value>, std::less<>>& all, std::string_view name, std::string_view help,
-              const Labels& labels) {
-    const std::scoped_lock lock(mutex);
+              const Labels& labels) CULVERT_REQUIRES(mutex) {
     auto& family = all[std::string(name)];
     if (family.help.empty()) family.help = help;
     return family.series[labels];
@@ -108,10 +109,12 @@ Registry::Registry() : state_(std::make_unique<State>()) {}
 Registry::~Registry() = default;
 
 Counter& Registry::counter(std::string_view name, std::string_view help, const Labels& labels) {
+  const Lock lock(state_->mutex);
   return state_->find(state_->counters, name, help, labels);
 }
 
 Gauge& Registry::gauge(std::string_view name, std::string_view help, const Labels& labels) {
+  const Lock lock(state_->mutex);
   return state_->find(state_->gauges, name, help, labels);
 }
 
@@ -125,13 +128,13 @@ void Registry::observe(std::string_view name, std::string_view help, Kind kind, 
 }
 
 void Registry::collect(std::function<void(std::vector<Family>&)> source) {
-  const std::scoped_lock lock(state_->mutex);
+  const Lock lock(state_->mutex);
   state_->sources.push_back(std::move(source));
 }
 
 std::string Registry::text() const {
   std::vector<Family> families;
-  const std::scoped_lock lock(state_->mutex);
+  const Lock lock(state_->mutex);
   State::add(families, state_->counters, Kind::kCounter);
   State::add(families, state_->gauges, Kind::kGauge);
   for (const auto& source : state_->sources) source(families);

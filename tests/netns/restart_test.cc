@@ -80,7 +80,9 @@ class Restart : public ::testing::TestWithParam<bool> {
   // Nothing but success, and enough of it to mean something.
   static void expect_only_successes(Process& dialer, const char* who, long at_least = 100) {
     const auto said = end(dialer);
-    EXPECT_THAT(said, ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << who;
+    EXPECT_THAT(said, ::testing::MatchesRegex("dialling\nok=[0-9]+\n")) << who << "\n"
+                                                                        << world->node("node1").ztunnel_errors() << "\n"
+                                                                        << world->node("node2").ztunnel_errors();
     const auto at = said.find("ok=");
     EXPECT_GE(at == said.npos ? 0 : std::atol(said.c_str() + at + 3), at_least) << who;
   }

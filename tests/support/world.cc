@@ -9,6 +9,7 @@
 #include <format>
 #include <fstream>
 #include <iostream>
+#include <ranges>
 #include <set>
 
 namespace culvert::testing {
@@ -136,6 +137,14 @@ Process Node::start(const std::vector<std::string>& command) {
 }
 
 std::string Node::address(bool v6) const { return world_->addresses_of("nodes", name_).at(v6 ? 1 : 0); }
+std::string Node::ztunnel_errors() const {
+  std::string errors;
+  for (const auto& part : std::views::split(ztunnel_logs(), '\n')) {
+    const std::string_view line(part);
+    if (line.contains("error=") || line.contains("\twarn\t") || line.contains("\terror\t")) errors.append(line).append("\n");
+  }
+  return errors.substr(errors.size() > 6000 ? errors.size() - 6000 : 0);
+}
 std::string Node::ztunnel_logs() const { return world_->logs(name_ + "/ztunnel"); }
 void Node::kill(const std::string& program) { world_->stop(name_ + "/" + program, SIGKILL); }
 void Node::start_program(const std::string& program) { world_->start_program(name_ + "/" + program); }
@@ -192,7 +201,7 @@ World::World(WorldOptions options) : options_(std::move(options)), name_(std::fo
 }
 
 World::~World() {
-  if (::testing::Test::HasFailure() && process_) {
+  if (::testing::UnitTest::GetInstance()->Failed() && process_) {  // a suite's world ends after its tests
     std::cout << culvert({"status"}).out;
     std::vector<std::string> targets = {"world"};
     if (options_.mesh) targets.push_back("culvertd");

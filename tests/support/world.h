@@ -96,6 +96,7 @@ class Node {
   Process start(const std::vector<std::string>& command);
   std::string address(bool v6) const;
   std::string ztunnel_logs() const;
+  std::string ztunnel_errors() const;  // the lines of it that complain, the last of them
   // "ztunnel", "culvert-node"
   void kill(const std::string& program);  // SIGKILL; stays down
   void start_program(const std::string& program);

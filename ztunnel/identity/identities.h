@@ -1,7 +1,8 @@
 #pragma once
 // The certificates of one worker: its own TLS context for each identity of a pod here. Filled by the control thread; whoever needs one
-// that is not there asks for it once and waits. One thread: the worker's.
+// that is not there asks for it, again after each failure, and waits. One thread: the worker's.
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -31,7 +32,12 @@ class Identities {
   net::Task<Result<tls::Context>> get(Identity identity, net::Clock::duration patience = kPatience);
 
  private:
-  std::unordered_map<Identity, Result<tls::Context>> known_;
+  struct Known {
+    Result<tls::Context> context;
+    std::uint64_t answer;  // which of all that set() brought
+  };
+  std::unordered_map<Identity, Known> known_;
+  std::uint64_t answers_ = 0;
   net::Event changed_;
   std::function<void(const Identity&)> ask_;
 };

@@ -1,5 +1,5 @@
 // A certificate authority for tests: signs whatever identity is asked for, while FOLDER/refuse does not exist.
-//   test-authority FOLDER PORT LIFETIME_SECONDS      writes FOLDER/root.pem, then says "listening"
+//   test-authority FOLDER PORT LIFETIME_SECONDS      writes FOLDER/root.pem and root.key unless they are there, then says "listening"
 
 #include "common/tls/authority.h"
 
@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include "common/net/loop.h"
@@ -18,6 +19,10 @@ namespace {
 using namespace culvert;
 using namespace std::chrono_literals;
 
+std::string read(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
 void write(const std::filesystem::path& path, const std::string& text) { std::ofstream(path) << text; }
 
 void sign(const tls::Authority& authority, std::chrono::seconds lifetime, const std::filesystem::path& refuse, rpc::CallRef call,
@@ -42,13 +47,16 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[1];
   const std::string port = argv[2];
   const std::chrono::seconds lifetime(std::atoi(argv[3]));
-  const auto authority = tls::Authority::make_root("cluster.local");
+  const auto authority = std::filesystem::exists(folder / "root.key")
+                             ? tls::Authority::load(read(folder / "root.pem"), read(folder / "root.key"))
+                             : tls::Authority::make_root("cluster.local");
   if (!authority) return 1;
   const std::string name = "localhost";
   const auto address = IpAddress::v4(0x7f000001);
   const auto server = authority->make_server({&name, 1}, {&address, 1}, 24h);
   if (!server) return 1;
   write(folder / "root.pem", authority->certificate().pem());
+  write(folder / "root.key", authority->key_pair().key().private_pem());
   write(folder / "server.pem", server->leaf().pem());
   write(folder / "server.key", server->key().private_pem());
 

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 FAMILIES = {"IPv4": ("10.9.0.", "/24"), "IPv6": ("fd09::", "/64")}
@@ -80,6 +81,12 @@ class Node:
     def ready(self):
         return self.page(15300, "/healthz/ready") == "ready\n"
 
+    def readiness(self):
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{15300 + self.number}/healthz/ready", timeout=3).read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.read().decode()
+
     def log(self):
         return self.ztunnel.log.read_text()
 
@@ -124,6 +131,7 @@ class World:
     def start_authority(self, lifetime=86400):
         authority = self.start("authority", [self.programs["test-authority"], self.folder, "15012", str(lifetime)], self.cgroup)
         eventually("authority", lambda: "listening" in authority.log.read_text())
+        self.authority = authority
         return authority
 
     def node(self, name):

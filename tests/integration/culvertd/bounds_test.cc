@@ -1,0 +1,194 @@
+// What a caller can cost the gRPC server: every bound that its header promises.
+#include <arpa/inet.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "common/base/fd.h"
+#include "common/net/timer.h"
+#include "common/rpc/server.h"
+#include "common/tls/authority.h"
+
+namespace culvert::test {
+namespace {
+
+using namespace std::chrono_literals;
+using namespace culvert::rpc;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+constexpr int kResourceExhausted = 8;
+
+struct Heard {
+  std::optional<Ended> ended;
+  Stream::Events events() {
+    return {.on_message = [](const std::string&) {}, .on_end = [this](Ended how) { ended = std::move(how); }};
+  }
+};
+
+struct Bounds : testing::Test {
+  Bounds() {
+    char pattern[] = "/tmp/culvert-server-XXXXXX";
+    folder = ::mkdtemp(pattern);
+    const std::vector<std::string> names = {"localhost"};
+    const auto pair = authority.make_server(names, {}, 1h);
+    std::ofstream(folder + "/cert.pem") << pair->leaf().pem();
+    std::ofstream(folder + "/key.pem") << pair->key().private_pem();
+  }
+  ~Bounds() override { std::filesystem::remove_all(folder); }
+
+  void start() {
+    options.address = "127.0.0.1:0";
+    options.certificate_file = folder + "/cert.pem";
+    options.key_file = folder + "/key.pem";
+    server = *CallServer::start(loop, options, [this](const CallRef& call) {
+      calls.push_back(call);
+      call->accept({});
+    });
+  }
+  Channel channel() {
+    return Channel({.address = "127.0.0.1:" + std::to_string(server->port()),
+                    .roots_pem = authority.certificate().pem(),
+                    .name = "localhost"});
+  }
+  // Runs the loop until `done`, for ten seconds at most.
+  bool until(const std::function<bool()>& done) {
+    loop.run([](net::Loop* on, const std::function<bool()>* enough) -> net::Task<> {
+      const auto end = net::Clock::now() + 10s;
+      while (!(*enough)() && net::Clock::now() < end) co_await net::sleep_for(*on, 2ms);
+    }(&loop, &done));
+    return done();
+  }
+  // A stream that the server has begun. One that gRPC could not connect is tried again.
+  std::unique_ptr<Stream> begun(const Channel& on, Heard& heard) {
+    for (int attempt = 0; attempt < 5; ++attempt) {
+      heard.ended.reset();
+      const std::size_t before = calls.size();
+      auto stream = std::make_unique<Stream>(loop, on, "/a.B/C", Metadata{}, heard.events());
+      if (until([&] { return calls.size() > before || heard.ended; }) && !heard.ended) return stream;
+    }
+    ADD_FAILURE() << "no stream: " << (heard.ended ? heard.ended->describe() : "silence");
+    return nullptr;
+  }
+  // What a client that speaks `text` and no TLS reads before the server hangs up; nothing when it does not within ten seconds.
+  std::optional<std::string> say_raw(std::string_view text) {
+    const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(server->port());
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&at), sizeof at), 0);
+    EXPECT_EQ(::send(fd.get(), text.data(), text.size(), MSG_NOSIGNAL), static_cast<ssize_t>(text.size()));
+    std::string answer;
+    for (pollfd ready{fd.get(), POLLIN, 0}; ::poll(&ready, 1, 10'000) == 1;) {
+      char buffer[1024];
+      const ssize_t count = ::recv(fd.get(), buffer, sizeof buffer, 0);
+      if (count <= 0) return answer;
+      answer.append(buffer, static_cast<std::size_t>(count));
+    }
+    return std::nullopt;
+  }
+
+  const tls::Authority authority = *tls::Authority::make_root("cluster.local");
+  std::string folder;
+  ServerOptions options;
+  net::Loop loop;
+  std::vector<CallRef> calls;
+  std::unique_ptr<CallServer> server;
+};
+
+TEST_F(Bounds, WhoDoesNotSpeakTlsIsLetGo) {
+  start();
+
+  const auto answer = say_raw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+  ASSERT_TRUE(answer);
+  EXPECT_THAT(*answer, testing::Not(HasSubstr("HTTP")));
+  EXPECT_THAT(calls, IsEmpty());
+}
+
+TEST_F(Bounds, AHandshakeHasAnEnd) {
+  options.handshake_timeout = 300ms;
+  start();
+  const auto before = std::chrono::steady_clock::now();
+
+  EXPECT_TRUE(say_raw(""));
+
+  EXPECT_GE(std::chrono::steady_clock::now() - before, 250ms);
+}
+
+TEST_F(Bounds, CallsAreBoundedInAll) {
+  options.max_calls = 2;
+  start();
+  const Channel one = channel();
+  Heard a, b, c, d;
+  const auto first = begun(one, a);
+  auto second = begun(one, b);
+
+  const Stream third(loop, one, "/a.B/C", {}, c.events());
+  ASSERT_TRUE(until([&] { return c.ended.has_value(); }));
+  EXPECT_EQ(c.ended->code, kResourceExhausted);
+  EXPECT_EQ(c.ended->text, "too many calls");
+
+  second.reset();
+  calls.clear();
+  ASSERT_TRUE(until([&] { return server->calls() == 1; }));
+  EXPECT_TRUE(begun(one, d)) << "once there is room";
+}
+
+TEST_F(Bounds, StreamsOfAConnectionAreBounded) {
+  options.max_streams_per_connection = 2;
+  start();
+  const Channel one = channel();
+  Heard a, b, c;
+  auto first = begun(one, a);
+  const auto second = begun(one, b);
+
+  const Stream third(loop, one, "/a.B/C", {}, c.events());
+  EXPECT_FALSE([&] {
+    const auto end = net::Clock::now() + 200ms;
+    return until([&] { return calls.size() > 2 || net::Clock::now() > end; }) && calls.size() > 2;
+  }()) << "it waits for its turn";
+  first.reset();
+
+  EXPECT_TRUE(until([&] { return calls.size() == 3; }));
+  EXPECT_FALSE(c.ended);
+}
+
+TEST_F(Bounds, AMessageOverTheLimitEndsItsCall) {
+  options.max_message_bytes = 1000;
+  start();
+  const Channel one = channel();
+  Heard heard, other;
+  const auto stream = begun(one, heard);
+  const auto beside = begun(one, other);
+
+  stream->send(std::string(2000, 'x'));
+
+  ASSERT_TRUE(until([&] { return heard.ended.has_value(); }));
+  EXPECT_EQ(heard.ended->code, kResourceExhausted) << heard.ended->describe();
+  EXPECT_FALSE(other.ended) << "nobody else's";
+}
+
+TEST_F(Bounds, MetadataOverTheLimitNeverReachesUs) {
+  start();
+  const Channel one = channel();
+  Heard good, heard;
+  const auto connected = begun(one, good);
+
+  const Stream stream(loop, one, "/a.B/C", {{"authorization", std::string(64 << 10, 'x')}}, heard.events());
+
+  ASSERT_TRUE(until([&] { return heard.ended.has_value(); }));
+  EXPECT_FALSE(heard.ended->ok());
+  EXPECT_THAT(calls, SizeIs(1));  // its connection may go with it
+}
+
+}  // namespace
+}  // namespace culvert::test
