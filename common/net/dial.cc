@@ -55,6 +55,7 @@ std::uint16_t next_port(const PortRange& range, int taken) {
 
 Status set_options(int fd, int family, const DialOptions& options, std::uint16_t port) {
   if (auto set = set_option(fd, SOL_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !set) return set;
+  if (auto set = set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE"); !set) return set;
   if (options.keepalive)
     if (auto set = apply_keepalive(fd, *options.keepalive); !set) return set;
   if (options.transparent)
@@ -71,10 +72,24 @@ std::string seconds_text(Clock::duration duration) {
   return std::format("{}s", std::chrono::duration_cast<std::chrono::milliseconds>(duration).count() / 1000.0);
 }
 
+// What this process or this node has run out of: nobody at the other end is to blame.
+bool is_our_limit(int number) {
+  switch (number) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case EADDRINUSE:
+    case EADDRNOTAVAIL: return true;
+    default: return false;
+  }
+}
+
 Error final_error(const DialOptions& options, Dialler::Failed failed) {
   Reason reason = Reason::kConnectFailed;
   if (failed.number == ECONNREFUSED) reason = Reason::kConnectRefused;
   if (failed.number == ETIMEDOUT) reason = Reason::kConnectTimeout;
+  if (is_our_limit(failed.number)) reason = Reason::kInternal;
   return Error{std::move(failed.text), reason}.during("dialling " + options.to.text());
 }
 

@@ -26,8 +26,9 @@ Status prepare(int fd, int family, const ListenOptions& options) {
     if (auto set = set_transparent(fd, family); !set) return set;
   if (options.keepalive)
     if (auto set = apply_keepalive(fd, *options.keepalive); !set) return set;
-  // Accepted sockets inherit it.
+  // Accepted sockets inherit both. Urgent data stays in its place: left out of band, it would be lost on the way.
   if (auto set = set_option(fd, SOL_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !set) return set;
+  if (auto set = set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE"); !set) return set;
   return set_mark_and_device(fd, options.mark, options.device);
 }
 

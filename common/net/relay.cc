@@ -9,6 +9,24 @@ namespace {
 constexpr std::uint64_t kTurn = 1024 * 1024;
 // How long a reset waits for the bytes before it to reach the other side.
 constexpr auto kResetPatience = std::chrono::seconds(2);
+// When this much waits on this thread for readers that take nothing, the others are read in small pieces: thousands of stalled readers cost
+// each their sockets' memory and next to none of ours.
+constexpr std::size_t kMostHeld = 16 * 1024 * 1024;
+constexpr std::size_t kSmallRead = 4 * 1024;
+thread_local std::size_t held_here = 0;
+
+// Bytes that wait for a reader, counted while they do.
+class Held {
+ public:
+  explicit Held(std::span<const std::byte> bytes) : bytes_(bytes.begin(), bytes.end()) { held_here += bytes_.size(); }
+  ~Held() { held_here -= bytes_.size(); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  const std::vector<std::byte> bytes_;
+};
 
 struct Pair {
   Relayed& out;
@@ -31,8 +49,8 @@ Task<Io> deliver(Stream& to, std::span<const std::byte> bytes) {
   const Io io = to.try_write(bytes);
   if (io.ok() && io.bytes == bytes.size()) co_return io;
   if (!io.ok() && io.state != Io::kWouldBlock) co_return io;
-  const std::vector<std::byte> rest(bytes.begin() + static_cast<std::ptrdiff_t>(io.bytes), bytes.end());
-  Io last = co_await to.write_all(rest);
+  const Held rest(bytes.subspan(io.bytes));
+  Io last = co_await to.write_all(rest.bytes());
   last.bytes += io.bytes;
   co_return last;
 }
@@ -46,7 +64,7 @@ Task<> watch(Stream& from, Stream& to, Pair& pair) {
 Task<> pump(Stream& from, Stream& to, std::uint64_t& count, Pair& pair) {
   Loop& loop = from.loop();
   for (std::uint64_t turn = 0;;) {
-    const auto scratch = loop.scratch();
+    const auto scratch = held_here < kMostHeld ? loop.scratch() : loop.scratch().first(kSmallRead);
     const Io read = from.try_read(scratch);
     if (read.ok()) {
       const Io written = co_await deliver(to, scratch.first(read.bytes));

@@ -1,7 +1,9 @@
 #include "common/net/stream.h"
 
 #include <gtest/gtest.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -190,6 +192,19 @@ TEST(Dial, PortsOfOurOwnRangeSkipWhatIsTaken) {
   EXPECT_TRUE(loop.run(dial(loop, elsewhere)));  // the ports are free towards anybody else
 }
 
+TEST(Dial, WhatWeHaveRunOutOfIsOurOwnReason) {
+  Loop loop;
+  Listener listener = *Listener::open(loop, {.at = *Endpoint::parse("127.0.0.1:0")});
+  const DialOptions options = {.to = listener.local(), .from = *Endpoint::parse("127.1.2.3:0"), .ports = PortRange{20010, 20010}};
+  const auto only = loop.run(dial(loop, options));
+  ASSERT_TRUE(only) << only.error().text;
+
+  const auto second = loop.run(dial(loop, options));
+
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().reason, Reason::kInternal) << second.error().text;
+}
+
 TEST(Dial, ALongRunOfTakenPortsIsPassedQuickly) {
   Loop loop;
   Listener listener = *Listener::open(loop, {.at = *Endpoint::parse("127.0.0.1:0"), .backlog = 4096});
@@ -236,6 +251,23 @@ TEST(Listener, DualStackSeesIpv4PeersAsIpv4) {
   ASSERT_TRUE(client && server);
   EXPECT_EQ(server->local(), to);
   EXPECT_EQ(server->peer(), client->local());
+}
+
+TEST_P(StreamTest, UrgentDataKeepsItsPlace) {
+  Listener listener = listen();
+
+  loop.run([](Loop& l, Listener& at) -> Task<> {
+    auto [client, server] = co_await connect(l, at);
+    EXPECT_EQ(::send(client.fd(), "12!", 3, MSG_OOB), 3);  // the last of them is the urgent one
+    EXPECT_EQ(::send(client.fd(), "34", 2, 0), 2);
+    client.shutdown_write();
+    const std::string up = co_await read_all(server);
+    EXPECT_EQ(up, "12!34");
+    EXPECT_EQ(::send(server.fd(), "ab!", 3, MSG_OOB), 3);
+    server.shutdown_write();
+    const std::string down = co_await read_all(client);
+    EXPECT_EQ(down, "ab!");
+  }(loop, listener));
 }
 
 TEST(Listener, ReusePortSharesAPort) {
@@ -353,6 +385,52 @@ TEST(Relay, MovesALotPastASlowReader) {
                     }(loop, relayed, many.size()))));
 
   EXPECT_EQ(relayed.relayed.a_to_b, many.size());
+}
+
+// What a relay holds is what it took from the writer and could not give to the reader.
+TEST(Relay, ManyStalledReadersCostLittleMemory) {
+  constexpr int kMany = 200;
+  constexpr std::size_t kSent = 200'000;
+  constexpr int kSmallBuffer = 4096, kLargeBuffer = 2 * kSent;
+  Loop loop;
+  struct One {
+    Stream writer, in, out, reader;
+    Relayed relayed;
+    Task<> task;
+  };
+  std::vector<One> all(kMany);
+  const std::vector<std::byte> much(kSent);
+  for (One& one : all) {
+    std::tie(one.writer, one.in) = *Stream::pair(loop);
+    std::tie(one.out, one.reader) = *Stream::pair(loop);
+    ::setsockopt(one.writer.fd(), SOL_SOCKET, SO_SNDBUF, &kLargeBuffer, sizeof kLargeBuffer);
+    ::setsockopt(one.out.fd(), SOL_SOCKET, SO_SNDBUF, &kSmallBuffer, sizeof kSmallBuffer);
+    EXPECT_GT(one.writer.try_write(much).bytes, 100'000U);
+    one.task = relay(one.in, one.out, one.relayed);
+    one.task.start();
+  }
+  loop.run(sleep_for(loop, 20ms));
+
+  std::size_t taken = 0;
+  for (One& one : all) {
+    int waiting = 0;
+    ASSERT_EQ(::ioctl(one.writer.fd(), SIOCOUTQ, &waiting), 0);
+    taken += waiting == 0 ? kSent : 0;
+  }
+  EXPECT_LT(taken, 24'000'000U) << "of " << kMany * kSent;
+  EXPECT_GT(taken, 10'000'000U);
+
+  loop.run([](std::vector<One>& each, Loop& l) -> Task<> {  // and nothing of it is lost
+    for (One& one : each) {
+      one.writer.shutdown_write();
+      Io end;
+      const auto text = co_await read_all(one.reader, &end);
+      EXPECT_GT(text.size(), 100'000U);
+      EXPECT_EQ(end.state, Io::kEof);
+      one.reader.close();
+    }
+    co_await sleep_for(l, 1ms);
+  }(all, loop));
 }
 
 TEST(Relay, EndsWhenAStreamIsClosedFromElsewhere) {

@@ -35,6 +35,8 @@ struct Seen {
 };
 
 [[noreturn]] void serve(std::uint16_t port);
+// Passes one connection after the other on, and does nothing else: what any proxy in its place costs at least.
+[[noreturn]] void relay(std::uint16_t port, const Target& target);
 
 Seen upload(const Target& target, double seconds);
 Seen download(const Target& target, std::uint64_t bytes);

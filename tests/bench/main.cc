@@ -1,4 +1,4 @@
-// load server PORT
+// load server PORT | relay PORT HOST PORT
 // load up HOST PORT SECONDS | down HOST PORT BYTES | rr HOST PORT CONNECTIONS SECONDS | churn HOST PORT CONCURRENCY SECONDS | hold HOST PORT CONNECTIONS [watch]
 // Prints one JSON object a run.
 
@@ -36,8 +36,10 @@ int main(int argc, char** argv) {
   const std::string_view mode = argc > 1 ? argv[1] : "";
   const auto number = [&](int index) { return std::atof(argv[index]); };
   if (mode == "server" && argc == 3) serve(static_cast<std::uint16_t>(number(2)));
+  if (mode == "relay" && argc == 5)
+    relay(static_cast<std::uint16_t>(number(2)), {argv[3], static_cast<std::uint16_t>(number(4))});
   if (argc < 5) {
-    std::fprintf(stderr, "usage: load server PORT | up|down|rr|churn|hold HOST PORT NUMBER…\n");
+    std::fprintf(stderr, "usage: load server PORT | relay PORT HOST PORT | up|down|rr|churn|hold HOST PORT NUMBER…\n");
     return 2;
   }
   const Target target{argv[2], static_cast<std::uint16_t>(number(3))};

@@ -53,6 +53,9 @@ class World:
         self.name, self.folder = name, folder
         status = json.loads(self.culvert("status", "--output", "json"))
         self.address = {f'{pod["namespace"]}/{pod["name"]}': pod["addresses"][0] for pod in status["pods"]}
+        for client in ("mesh/client", "bare/client"):
+            # Whoever closes first keeps the port for a minute. Many short connections would measure that, and nothing else.
+            self.culvert("exec", "--privileged", client, "--", "sysctl", "-qw", "net.ipv4.tcp_tw_reuse=1")
 
     def culvert(self, command, *words):
         return subprocess.run([CULVERT, "local", command, "--name", self.name, *words], check=True, text=True, capture_output=True).stdout
@@ -69,12 +72,28 @@ class World:
                     found.append(int(folder.name))
         return sorted(found)
 
-    def command(self, namespace, mode, *numbers):
-        """The load generator, from the namespace's client to its server."""
-        return self.within(f"{namespace}/client", LOAD, mode, self.address[f"{namespace}/server"], PORT, *map(str, numbers))
+    def command(self, namespace, mode, *numbers, to=None):
+        """The load generator, from the namespace's client to its server, or to something else that it reaches."""
+        host, port = to or (self.address[f"{namespace}/server"], PORT)
+        return self.within(f"{namespace}/client", LOAD, mode, host, port, *map(str, numbers))
 
-    def load(self, namespace, mode, *numbers):
-        words = self.command(namespace, mode, *numbers)
+    @contextlib.contextmanager
+    def relays(self):
+        """Two relays that do nothing but pass bytes on, where the mesh has its proxies, but outside it. Gives the way in."""
+        way_in, between = ("127.0.0.1", "7100"), (self.address["bare/server"], "7100")
+        words = [self.within("bare/client", LOAD, "relay", way_in[1], *between),
+                 self.within("bare/server", LOAD, "relay", between[1], "127.0.0.1", PORT)]
+        processes = [subprocess.Popen(each) for each in words]
+        try:
+            wait_for("the relays", lambda: subprocess.run(self.command("bare", "rr", 1, 0.01, to=way_in), capture_output=True).returncode == 0)
+            yield way_in
+        finally:
+            for process in processes:
+                process.terminate()
+                process.wait(10)
+
+    def load(self, namespace, mode, *numbers, to=None):
+        words = self.command(namespace, mode, *numbers, to=to)
         proxies = self.pids("ztunnel")
         machine, used = measure.machine_cpu(), measure.process_cpu(proxies)
         run = subprocess.run(words, text=True, capture_output=True)

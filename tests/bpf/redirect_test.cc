@@ -150,8 +150,14 @@ TEST_F(Redirect, SaysWhatIsWrongWithAnAddressThatThePodLacks) {
   EXPECT_THAT(done.error().text, testing::HasSubstr("192.0.2.7"));
 }
 
+// A new IPv6 address is told once more when the kernel has settled it, a moment later.
+void wait_until_quiet(redirect::AddressWatch& watch) {
+  for (pollfd poll{.fd = watch.fd(), .events = POLLIN, .revents = 0}; ::poll(&poll, 1, 300) == 1;) must(watch.changed());
+}
+
 TEST_F(Redirect, KnowsEveryAddressAndTellsWhenTheyChange) {
   auto watch = must(redirect::AddressWatch::open(pod_.get()));
+  wait_until_quiet(watch);
   EXPECT_FALSE(must(watch.changed()));
   const auto before = must(redirect::own_addresses(pod_.get()));
   EXPECT_EQ(before.size(), 2U);  // 10.77.1.2 and the link-local one
@@ -170,6 +176,7 @@ TEST_F(Redirect, KnowsEveryAddressAndTellsWhenTheyChange) {
 TEST_F(Redirect, TellsWhenSomebodyTakesItsRulesAway) {
   add_address(pod_.get(), "eth0", "fd77:1::2", 64);
   auto watch = must(redirect::AddressWatch::open(pod_.get()));
+  wait_until_quiet(watch);
   must(redirect::prepare(pod_.get(), addresses()));
   must(redirect::prepare(pod_.get(), addresses()));
   EXPECT_FALSE(must(watch.changed()));  // what we do ourselves is no news

@@ -90,6 +90,52 @@ TEST_P(Traffic, ARefusedPortIsAResetAfterTheConnect) {
   EXPECT_THAT(outcome.text, HasSubstr("open\n"));
 }
 
+TEST_P(Traffic, ASlowReaderCostsNoMemory) {  // before the tests that move a lot, whose memory it could hide in
+  const auto resident = [] {
+    const long one = world->node("node1").resident_kib("ztunnel"), two = world->node("node2").resident_kib("ztunnel");
+    EXPECT_TRUE(one > 0 && two > 0) << one << " " << two;
+    return one + two;
+  };
+  const long before = resident();
+
+  auto slow = client->start({World::program("peer"), "slow", server(), std::to_string(kPeerPort), "200000000"});
+  EXPECT_FALSE(slow.says("ok", 3s)) << "it reads at most 6.4 MB a second: " << slow.out();
+  EXPECT_TRUE(slow.running());
+
+  EXPECT_LT(resident() - before, 40'000) << "KiB";
+}
+
+TEST_P(Traffic, AGibibyteEachWayArrivesWhole) {
+  constexpr long kGibibyte = 1 << 30;
+
+  const auto up = client->peer("upload", server(), kGibibyte, kPeerPort, 120s);
+  EXPECT_TRUE(up.ok) << up.text;
+  const auto down = client->peer("download", server(), kGibibyte, kPeerPort, 120s);
+  EXPECT_TRUE(down.ok) << down.text;
+}
+
+TEST_P(Traffic, StalledReadersHoldUpNobodyElse) {
+  std::vector<Process> stalled;
+  for (int i = 0; i < 4; ++i) {
+    stalled.push_back(client->start({World::program("peer"), "stall", server(), std::to_string(kPeerPort)}));
+    ASSERT_TRUE(stalled.back().says("ready"));
+  }
+  // Until their windows are full: a lot waits in the client's sockets, and nothing more arrives.
+  long seen = 0;
+  EXPECT_TRUE(eventually([&] {
+    const auto now = std::atol(client->shell("ss -tn state established | awk '{ sum += $1 } END { print sum }'").out.c_str());
+    return std::exchange(seen, now) == now && now > 200'000;
+  })) << seen;
+
+  // Enough of them that some share their worker and its tunnel with the stalled ones.
+  std::vector<Process> live;
+  for (int i = 0; i < 8; ++i)
+    live.push_back(
+        client->start({World::program("peer"), "echo", server(), std::to_string(kPeerPort), "5000000"}));
+  for (auto& one : live) EXPECT_EQ(one.wait(30s).code, 0) << one.out();
+  for (auto& one : stalled) EXPECT_TRUE(one.running());
+}
+
 class Names : public ::testing::TestWithParam<bool> {};
 std::string family_of(const ::testing::TestParamInfo<bool>& info) { return info.param ? "V6" : "V4"; }
 INSTANTIATE_TEST_SUITE_P(, Names, ::testing::Bool(), family_of);
@@ -123,52 +169,6 @@ TEST_P(Names, LocalhostAndOwnAddressesAreUntouched) {
 TEST_P(Names, TheOutsideIsReachedInPlaintextAndReachesUs) {
   EXPECT_TRUE(client->peer("echo", outsider->address(GetParam()), 100'000).ok);
   EXPECT_TRUE(outsider->peer("echo", far->address(GetParam()), 100'000).ok) << "PERMISSIVE";
-}
-
-TEST_P(Names, ASlowReaderCostsNoMemory) {  // before the tests that move a lot, whose memory it could hide in
-  const auto resident = [] {
-    const long one = world->node("node1").resident_kib("ztunnel"), two = world->node("node2").resident_kib("ztunnel");
-    EXPECT_TRUE(one > 0 && two > 0) << one << " " << two;
-    return one + two;
-  };
-  const long before = resident();
-
-  auto slow = client->start({World::program("peer"), "slow", far->address(GetParam()), std::to_string(kPeerPort), "200000000"});
-  EXPECT_FALSE(slow.says("ok", 3s)) << "it reads at most 6.4 MB a second: " << slow.out();
-  EXPECT_TRUE(slow.running());
-
-  EXPECT_LT(resident() - before, 40'000) << "KiB";
-}
-
-TEST_P(Names, AGibibyteEachWayArrivesWhole) {
-  constexpr long kGibibyte = 1 << 30;
-
-  const auto up = client->peer("upload", far->address(GetParam()), kGibibyte, kPeerPort, 120s);
-  EXPECT_TRUE(up.ok) << up.text;
-  const auto down = client->peer("download", far->address(GetParam()), kGibibyte, kPeerPort, 120s);
-  EXPECT_TRUE(down.ok) << down.text;
-}
-
-TEST_P(Names, StalledReadersHoldUpNobodyElse) {
-  std::vector<Process> stalled;
-  for (int i = 0; i < 4; ++i) {
-    stalled.push_back(client->start({World::program("peer"), "stall", far->address(GetParam()), std::to_string(kPeerPort)}));
-    ASSERT_TRUE(stalled.back().says("ready"));
-  }
-  // Until their windows are full: a lot waits in the client's sockets, and nothing more arrives.
-  long seen = 0;
-  EXPECT_TRUE(eventually([&] {
-    const auto now = std::atol(client->shell("ss -tn state established | awk '{ sum += $1 } END { print sum }'").out.c_str());
-    return std::exchange(seen, now) == now && now > 200'000;
-  })) << seen;
-
-  // Enough of them that some share their worker and its tunnel with the stalled ones.
-  std::vector<Process> live;
-  for (int i = 0; i < 8; ++i)
-    live.push_back(
-        client->start({World::program("peer"), "echo", far->address(GetParam()), std::to_string(kPeerPort), "5000000"}));
-  for (auto& one : live) EXPECT_EQ(one.wait(30s).code, 0) << one.out();
-  for (auto& one : stalled) EXPECT_TRUE(one.running());
 }
 
 }  // namespace
