@@ -409,7 +409,7 @@ TEST(Relay, ManyStalledReadersCostLittleMemory) {
     one.task = relay(one.in, one.out, one.relayed);
     one.task.start();
   }
-  loop.run(sleep_for(loop, 20ms));
+  loop.run([](Loop& l) -> Task<> { co_await sleep_for(l, 20ms); }(loop));
 
   std::size_t taken = 0;
   for (One& one : all) {

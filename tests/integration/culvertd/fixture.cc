@@ -15,6 +15,7 @@
 #include <sstream>
 #include <thread>
 
+#include "common/base/fd.h"
 #include "common/net/timer.h"
 #include "common/tls/authority.h"
 #include "controlplane/ca/service.h"
