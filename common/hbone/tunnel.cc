@@ -14,6 +14,7 @@ constexpr std::size_t kRecord = 16 * 1024;
 constexpr std::size_t kMostParts = 64;
 constexpr std::size_t kMaxOutput = 8 * 1024 * 1024;        // answers to a peer that asks and does not read
 constexpr std::chrono::milliseconds kLastPatience{2'000};  // for the peer's close after ours, or its answer to the first GOAWAY
+constexpr std::chrono::microseconds kCompany{20};          // between sends that had better leave together
 constexpr std::chrono::milliseconds kParting{1'000};       // for the peer to read why we end
 
 // Plaintext of one session at a time; the loop's own scratch holds the ciphertext meanwhile.
@@ -281,11 +282,12 @@ net::Task<> Tunnel::writing(std::shared_ptr<Tunnel> self) {
       co_await tunnel.wanted_.wait();  // woken after whatever else is ready now, which goes out with it
       continue;
     }
-    bool blocked = false;
-    if (!tunnel.seal() || !tunnel.send_some(blocked)) co_return;
+    tunnel.lone_sender_ = std::exchange(tunnel.sends_, 0) == 1;
+    tunnel.blocked_ = false;
+    if (!tunnel.seal() || !tunnel.send_some(tunnel.blocked_)) co_return;
     if (!tunnel.output_full()) tunnel.output_room_.notify_all();
-    if (blocked && !co_await tunnel.socket_.writable()) co_return;
-    if (!blocked && tunnel.closing_) tunnel.socket_.shutdown_write();
+    if (tunnel.blocked_ && !co_await tunnel.socket_.writable()) co_return;
+    if (!tunnel.blocked_ && tunnel.closing_) tunnel.socket_.shutdown_write();
   }
 }
 
@@ -323,6 +325,17 @@ void Tunnel::want_flush() {
   if (queued() > 0) wanted_.notify_all();
 }
 
+// At once when nobody else would have gone with it: the turn of writing() costs a look at all sockets first. Who comes again this soon has company.
+void Tunnel::flush_sent() {
+  const auto now = net::Clock::now();
+  const bool alone = lone_sender_ && now - std::exchange(sent_, now) > kCompany;
+  ++sends_;
+  if (!alone || blocked_ || closing_) return want_flush();
+  sends_ = 0;
+  bool blocked = false;
+  if (seal() && send_some(blocked) && blocked) want_flush();
+}
+
 void Tunnel::send(StreamState& stream, std::span<const std::byte> bytes) {
   while (!bytes.empty() && !over_) {
     const std::size_t limit = engine_->max_data() == kDefaultMaxFrame ? kRecord - kFrameHeader : engine_->max_data();
@@ -341,7 +354,7 @@ void Tunnel::send(StreamState& stream, std::span<const std::byte> bytes) {
     frames.clear();
     if (!sealed) return lose(sealed.error());
   }
-  want_flush();
+  flush_sent();
 }
 
 // --- streams -----------------------------------------------------------------------------------------------------

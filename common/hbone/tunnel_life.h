@@ -3,7 +3,7 @@
 //
 //   reading()  recv -> tls::Session -> Engine -> StreamState::deliver -> Receiver (the relay writes to the application at once)
 //   writing()  woken by whoever queued something; goes after everything else that is ready, so that what one turn of the loop
-//              produced leaves in one send
+//              produced leaves in one send. Bytes of an application that has the tunnel to itself do not wait for it
 // Both are coroutines that hold the tunnel; it is over when its socket is, and then they end.
 
 #include <algorithm>
@@ -146,6 +146,7 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   void forget_if_done(StreamState& stream);
   void close_if_empty();
   void want_flush();
+  void flush_sent();
   bool seal();
   bool send_some(bool& blocked);
   void lose(Error error);
@@ -178,6 +179,10 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   net::Clock::time_point heard_{};  // something that could be decrypted
   net::Clock::time_point idle_since_{};
   std::optional<net::Clock::time_point> pinged_;
+  net::Clock::time_point sent_{};  // the last time that send() queued something
+  int sends_ = 0;                  // since writing() had its turn
+  bool lone_sender_ = false;       // what writing() sent last came from one send()
+  bool blocked_ = false;           // writing() waits for the socket
   bool started_ = false;  // TLS is established, streams may live
   bool greeted_ = false;  // the peer's SETTINGS are there
   bool closing_ = false;  // close_notify is said; what remains is the peer's
