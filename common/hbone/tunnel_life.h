@@ -183,9 +183,9 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   int sends_ = 0;                  // since writing() had its turn
   bool lone_sender_ = false;       // what writing() sent last came from one send()
   bool blocked_ = false;           // writing() waits for the socket
-  bool started_ = false;  // TLS is established, streams may live
-  bool greeted_ = false;  // the peer's SETTINGS are there
-  bool closing_ = false;  // close_notify is said; what remains is the peer's
+  bool started_ = false;           // TLS is established, streams may live
+  bool greeted_ = false;           // the peer's SETTINGS are there
+  bool closing_ = false;           // close_notify is said; what remains is the peer's
   bool over_ = false;
   Error error_{.text = "", .reason = Reason::kNone};
 };

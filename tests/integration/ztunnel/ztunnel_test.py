@@ -54,11 +54,12 @@ def connections(world, n1, n2):
 
 
 def access_lines(world, n1, n2):
-    line = eventually("source's line", lambda: n1.access('dst.workload="b"', 'src.workload="a"', "direction=\"outbound\""))
+    # Not the first attempts, from before the applications listened.
+    line = eventually("source's line", lambda: n1.access("\tinfo\t", 'dst.workload="b"', 'src.workload="a"', "direction=\"outbound\""))
     for field in ('src.identity="spiffe://cluster.local/ns/shop/sa/sa-a"', 'dst.identity="spiffe://cluster.local/ns/shop/sa/sa-b"',
                   f'dst.hbone_addr={world.address("b")}:8080 ', f'dst.addr={world.address("b")}:15008 ', "bytes_sent=1 "):
         assert field in line, (field, line)
-    line = eventually("destination's line", lambda: n2.access('dst.workload="b"', 'src.workload="a"', "direction=\"inbound\""))
+    line = eventually("destination's line", lambda: n2.access("\tinfo\t", 'dst.workload="b"', 'src.workload="a"', "direction=\"inbound\""))
     assert 'src.identity="spiffe://cluster.local/ns/shop/sa/sa-a"' in line and "error" not in line, line
 
 
