@@ -147,19 +147,36 @@ class FileParser {
       broken({}, {{name_, 0}, "", "", "is larger than " + std::to_string(kMaxFileBytes >> 20) + " MiB", "split it"});
       return std::move(out_);
     }
-    for (const Document& document : read_yaml(text)) {
-      if (document.root && document.root->type == Tree::Type::kMap) {
-        read(*document.root);
-      } else if (document.root) {
-        torn(document, {{name_, document.line}, "", "", not_an_object(*document.root), ""});
-      } else {
-        torn(document, {{name_, document.error_line}, "", "", document.error, ""});
-      }
+    for (const Document& document : read_yaml(text)) take(document);
+    return std::move(out_);
+  }
+
+  ParsedFile parse(Document document, std::string_view api_version, std::string_view kind) {
+    if (document.root && document.root->type == Tree::Type::kMap) {
+      name_when_nameless(*document.root, "apiVersion", api_version);
+      name_when_nameless(*document.root, "kind", kind);
     }
+    take(document);
     return std::move(out_);
   }
 
  private:
+  void take(const Document& document) {
+    if (document.root && document.root->type == Tree::Type::kMap) {
+      read(*document.root);
+    } else if (document.root) {
+      torn(document, {{name_, document.line}, "", "", not_an_object(*document.root), ""});
+    } else {
+      torn(document, {{name_, document.error_line}, "", "", document.error, ""});
+    }
+  }
+
+  static void name_when_nameless(Tree& root, std::string_view field, std::string_view value) {
+    if (value.empty() || root.find(field)) return;
+    root.names.emplace_back(field);
+    root.items.push_back({.type = Tree::Type::kString, .line = 0, .text = std::string(value), .items = {}, .names = {}});
+  }
+
   void broken(std::optional<Key> key, Problem problem) {
     if (key && !key->name.empty()) problem.object = key->text();
     out_.broken.push_back({.key = std::move(key), .certain = false, .problems = {std::move(problem)}});
@@ -255,5 +272,9 @@ class FileParser {
 }  // namespace
 
 ParsedFile parse_yaml(std::string_view file, std::string_view text) { return FileParser(file).parse(text); }
+
+ParsedFile parse_json(std::string_view file, std::string_view text, std::string_view api_version, std::string_view kind) {
+  return FileParser(file).parse(read_json(text), api_version, kind);
+}
 
 }  // namespace culvert::config

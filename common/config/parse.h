@@ -1,5 +1,5 @@
 #pragma once
-// Kubernetes YAML -> objects. Pure: no files, no clock. Many documents a file; `kind: List` is opened up.
+// Kubernetes YAML and JSON -> objects. Pure: no files, no clock. Many documents a file; `kind: List` is opened up.
 //
 // Istio objects are read strictly: an unknown field, a wrong type or a bad value makes the object broken. Of core objects the fields that
 // Culvert reads are checked and the others are only listed (`unread`), so that a caller that promises to honour all (culvert local) can refuse
@@ -52,5 +52,8 @@ struct ParsedFile {
 
 // `file` is only a name for messages.
 ParsedFile parse_yaml(std::string_view file, std::string_view text);
+
+// One object as an API server has it. The items of its lists say neither what they are nor of which version: then those of the list count.
+ParsedFile parse_json(std::string_view file, std::string_view text, std::string_view api_version = "", std::string_view kind = "");
 
 }  // namespace culvert::config

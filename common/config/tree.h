@@ -1,6 +1,6 @@
 #pragma once
 // A parsed document before it is an object: scalars typed as YAML 1.2 (core schema) says, lists, maps, each with its line.
-// What reads objects (read.h) sees only this; JSON becomes the same tree later.
+// What reads objects (read.h) sees only this, whether it was YAML or JSON.
 
 #include <cstddef>
 #include <optional>
@@ -35,5 +35,8 @@ struct Document {
 
 // Splits at document markers and parses each document on its own. Empty documents are left out.
 std::vector<Document> read_yaml(std::string_view text);
+
+// One JSON value. It has no lines: all are 0.
+Document read_json(std::string_view text);
 
 }  // namespace culvert::config
