@@ -54,6 +54,7 @@ struct ParsedFile {
 ParsedFile parse_yaml(std::string_view file, std::string_view text);
 
 // One object as an API server has it. The items of its lists say neither what they are nor of which version: then those of the list count.
-ParsedFile parse_json(std::string_view file, std::string_view text, std::string_view api_version = "", std::string_view kind = "");
+ParsedFile parse_json(std::string_view file, std::string_view text, std::string_view api_version = "",
+                      std::string_view kind = "");
 
 }  // namespace culvert::config

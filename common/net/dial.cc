@@ -58,6 +58,8 @@ Status set_options(int fd, int family, const DialOptions& options, std::uint16_t
   if (auto set = set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE"); !set) return set;
   if (options.keepalive)
     if (auto set = apply_keepalive(fd, *options.keepalive); !set) return set;
+  if (options.reset_if_torn)
+    if (auto set = set_reset_on_close(fd); !set) return set;
   if (options.transparent)
     if (auto set = set_transparent(fd, family); !set) return set;
   if (auto set = set_mark_and_device(fd, options.mark, options.device); !set) return set;
@@ -145,7 +147,9 @@ Task<Dialler::Attempted> Dialler::attempt(Loop& loop, const DialOptions& options
   if (number == EALREADY) number = co_await finish(*descriptor, limit);
   if (number == ETIMEDOUT) co_return std::unexpected(failed("timed out after " + seconds_text(limit), number));
   if (number != 0) co_return std::unexpected(failed(errno_text(number), number));
-  co_return Stream(std::move(*descriptor), options.to);
+  Stream stream(std::move(*descriptor), options.to);
+  stream.reset_if_torn_ = options.reset_if_torn;
+  co_return stream;
 }
 
 Task<Result<Stream>> dial(Loop& loop, DialOptions options) {

@@ -29,6 +29,7 @@ struct DialOptions {
   int netns = -1;            // a network namespace descriptor, not owned; -1: the thread's own
   std::chrono::milliseconds timeout{10'000};
   std::optional<Keepalive> keepalive = {};
+  bool reset_if_torn = false;  // see Stream
 };
 
 // Errors carry kConnectRefused, kConnectTimeout or kConnectFailed and read "dialling 10.0.0.1:80: ...".

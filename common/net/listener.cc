@@ -29,6 +29,8 @@ Status prepare(int fd, int family, const ListenOptions& options) {
   // Accepted sockets inherit both. Urgent data stays in its place: left out of band, it would be lost on the way.
   if (auto set = set_option(fd, SOL_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !set) return set;
   if (auto set = set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1, "SO_OOBINLINE"); !set) return set;
+  if (options.reset_if_torn)
+    if (auto set = set_reset_on_close(fd); !set) return set;  // inherited as well
   return set_mark_and_device(fd, options.mark, options.device);
 }
 
@@ -64,6 +66,7 @@ bool concerns_one_connection(int number) {
 struct Listener::State {
   Descriptor descriptor;
   int at_once = 0;  // connections accepted since anybody else had a turn
+  bool reset_if_torn = false;
 };
 
 Listener::Listener() = default;
@@ -80,7 +83,9 @@ Listener& Listener::operator=(Listener&& other) noexcept {
 Result<Listener> Listener::open(Loop& loop, const ListenOptions& options) {
   auto socket = listen_at(options);
   if (!socket) return std::unexpected(std::move(socket.error()).during("listening on " + options.at.text()));
-  return adopt(loop, std::move(*socket));
+  auto listener = adopt(loop, std::move(*socket));
+  if (listener) listener->state_->reset_if_torn = options.reset_if_torn;
+  return listener;
 }
 
 Result<Listener> Listener::adopt(Loop& loop, Fd socket) {
@@ -116,7 +121,9 @@ Task<Result<Stream>> Listener::accept() {
       }
       auto descriptor = Descriptor::adopt(state->descriptor.loop(), std::move(socket), /*non_blocking=*/true);
       if (!descriptor) co_return std::unexpected(descriptor.error());
-      co_return Stream(std::move(*descriptor), from_sockaddr(peer));
+      Stream stream(std::move(*descriptor), from_sockaddr(peer));
+      stream.reset_if_torn_ = state->reset_if_torn;
+      co_return stream;
     }
     const int number = errno;
     if (number == EAGAIN) {

@@ -17,6 +17,7 @@ struct ListenOptions {
   std::string device = {};
   int netns = -1;                           // a network namespace descriptor, not owned
   std::optional<Keepalive> keepalive = {};  // inherited by what is accepted
+  bool reset_if_torn = false;               // what is accepted: see Stream
 };
 
 class Listener {

@@ -70,6 +70,12 @@ Status set_option(int fd, int level, int option, int value, const char* name) {
   return failure_errno(std::format("setting {}", name));
 }
 
+Status set_reset_on_close(int fd) {
+  const linger at_once = {.l_onoff = 1, .l_linger = 0};
+  if (::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once) == 0) return {};
+  return failure_errno("setting SO_LINGER");
+}
+
 Status set_transparent(int fd, int family) {
   if (family == AF_INET) return set_option(fd, SOL_IP, IP_TRANSPARENT, 1, "IP_TRANSPARENT (CAP_NET_ADMIN is needed)");
   return set_option(fd, SOL_IPV6, IPV6_TRANSPARENT, 1, "IPV6_TRANSPARENT (CAP_NET_ADMIN is needed)");

@@ -30,6 +30,8 @@ Result<Fd> make_socket(int family, int type, int netns);
 
 // setsockopt of an int; the error names the option.
 Status set_option(int fd, int level, int option, int value, const char* name);
+// Closing it, however that comes about, is a reset.
+Status set_reset_on_close(int fd);
 Status set_transparent(int fd, int family);
 Status set_mark_and_device(int fd, std::uint32_t mark, const std::string& device);
 Status apply_keepalive(int fd, const Keepalive& keepalive);

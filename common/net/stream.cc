@@ -130,13 +130,16 @@ Task<Io> Stream::write_all(std::span<const std::byte> from) {
 
 void Stream::shutdown_write() {
   if (!*this || std::exchange(wrote_fin_, true)) return;
+  if (std::exchange(reset_if_torn_, false)) {
+    const linger none = {.l_onoff = 0, .l_linger = 0};
+    ::setsockopt(fd(), SOL_SOCKET, SO_LINGER, &none, sizeof none);
+  }
   ::shutdown(fd(), SHUT_WR);
 }
 
 void Stream::reset() {
   if (!*this) return;
-  const linger at_once = {.l_onoff = 1, .l_linger = 0};
-  ::setsockopt(fd(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  std::ignore = set_reset_on_close(fd());
   close();
 }
 

@@ -12,6 +12,8 @@
 // How a connection ends: shutdown_write() sends FIN once what was written has gone; reset() sends RST; close() and the
 // destructor close the descriptor (the kernel sends FIN, or RST if unread bytes were left). A peer's RST is reported as
 // kReset after the last readable byte, also when a write noticed it first; EOF and reset are never mixed up.
+// One that is made with reset_if_torn ends for its peer in good order only by shutdown_write(): whatever else becomes of it, a kill of this
+// process included, is a reset, so that nobody takes half of something for the whole.
 //
 // At most one coroutine waits for readable(), one for writable() and one for broken().
 
@@ -96,6 +98,7 @@ class Stream {
   Io end_;             // how reading ended for good, once it has
   bool more_ = false;  // the last read filled its buffer
   bool wrote_fin_ = false;
+  bool reset_if_torn_ = false;
 };
 
 }  // namespace culvert::net

@@ -305,6 +305,34 @@ Task<> make(Loop& loop, Relay& out) {
   out.far = std::move(second.server);
 }
 
+TEST_P(StreamTest, ATornConnectionIsAResetAndAnEndedOneIsNot) {
+  Listener listener = *Listener::open(loop, {.at = *Endpoint::parse(GetParam()), .reset_if_torn = true});
+
+  loop.run([](Loop& l, Listener& at) -> Task<> {
+    for (const bool ended : {false, true}) {
+      auto client = co_await dial(l, {.to = at.local(), .reset_if_torn = true});
+      auto server = co_await at.accept();
+      auto other_client = co_await dial(l, {.to = at.local(), .reset_if_torn = true});
+      auto other_server = co_await at.accept();
+      const std::string much(300'000, 'x');  // waits in the sockets when the descriptors go
+      EXPECT_TRUE(server->try_write(bytes(much)).bytes > 100'000U);
+      EXPECT_TRUE(other_client->try_write(bytes("part")).ok());
+      if (ended) {
+        server->shutdown_write();
+        other_client->shutdown_write();
+      }
+      // As the kernel does it when a process is killed.
+      { const Fd accepted(server->release()), dialled(other_client->release()); }
+
+      Io end;
+      std::ignore = co_await read_all(*client, &end);
+      EXPECT_EQ(end.state, ended ? Io::kEof : Io::kReset);
+      std::ignore = co_await read_all(*other_server, &end);
+      EXPECT_EQ(end.state, ended ? Io::kEof : Io::kReset);
+    }
+  }(loop, listener));
+}
+
 TEST(Relay, PassesBytesAndHalfClosesEachWay) {
   Loop loop;
   Relay relayed;

@@ -41,6 +41,7 @@ net::DialOptions dial_application(const Pod& pod, const Endpoint& client, const 
   options.to = to;
   options.mark = kMarkInPod;
   options.netns = pod.netns.fd->get();
+  options.reset_if_torn = true;
   // A pod that dials itself needs no disguise; a link-local source means nothing on another device.
   const bool keep_source =
       client.address != to.address && client.address.is_v4() == to.address.is_v4() && !client.address.is_link_local();

@@ -100,6 +100,7 @@ net::ListenOptions options_for(const Pod& pod, const IpAddress& any, std::uint16
   options.mark = captured ? kMarkInPod : kMarkEgress;
   options.netns = pod.netns.fd->get();
   options.keepalive = net::Keepalive{};
+  options.reset_if_torn = port == kPortOutbound || port == kPortInbound;  // what we carry; TLS and DNS know their ends themselves
   return options;
 }
 

@@ -99,6 +99,7 @@ net::Task<> carry_plaintext(Worker& worker, std::shared_ptr<Pod> pod, net::Strea
   options.mark = kMarkEgress;
   options.netns = pod->netns.fd->get();
   options.keepalive = net::Keepalive{};
+  options.reset_if_torn = true;
   auto upstream = co_await net::dial(worker.loop(), std::move(options));
   if (ended(app, record, *pod, entry)) {
     if (upstream) upstream->reset();

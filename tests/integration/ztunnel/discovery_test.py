@@ -83,7 +83,7 @@ def bad_resources(world, node):
 
     put(world, "bad-policy", UNREADABLE)
     eventually("closed", lambda: not works(world))
-    assert eventually("policy_invalid", lambda: node.access('reason="policy_invalid"', "action 7 is unknown"))
+    assert eventually("policy_invalid", lambda: not works(world) and node.access('reason="policy_invalid"', "action 7 is unknown"))
     assert "shop/bad: action 7 is unknown" in refused.read_text()
     (world.folder / "bad-policy").unlink()
     eventually("open", lambda: works(world))
