@@ -23,7 +23,9 @@ struct Message {
   bool begun = false;
   bool complete = false;
   bool skip_body = false;  // the answer to HEAD
+  bool in_pieces = false;  // the body is taken while it comes
   bool interim = false;
+  bool headed = false;
 
   int refuse(int status, std::string reason) {
     refused = status;
@@ -37,7 +39,7 @@ struct Message {
     name.clear();
     value.clear();
     header_bytes = 0;
-    begun = complete = interim = false;
+    begun = complete = interim = headed = false;
   }
 };
 
@@ -91,9 +93,10 @@ int on_headers(llhttp_t* parser) {
     return message.refuse(400, "HTTP/1.1 needs exactly one Host");
   if (llhttp_get_upgrade(parser) && parser->type == HTTP_REQUEST && llhttp_get_method(parser) == HTTP_CONNECT)
     return message.refuse(400, "CONNECT is not served here");
-  if (parser->content_length > message.limits.body && (parser->flags & F_CONTENT_LENGTH) != 0)
+  if (!message.in_pieces && parser->content_length > message.limits.body && (parser->flags & F_CONTENT_LENGTH) != 0)
     return message.refuse(413, "the body is too long");
   message.interim = parser->type == HTTP_RESPONSE && llhttp_get_status_code(parser) / 100 == 1;
+  message.headed = !message.interim;
   return message.skip_body ? 1 : 0;
 }
 
@@ -208,10 +211,18 @@ ResponseReader::~ResponseReader() = default;
 ResponseReader::ResponseReader(ResponseReader&&) noexcept = default;
 ResponseReader& ResponseReader::operator=(ResponseReader&&) noexcept = default;
 
-void ResponseReader::expect(std::string_view method) { state_->message.skip_body = method == "HEAD"; }
+void ResponseReader::expect(std::string_view method, Body body) {
+  state_->message.skip_body = method == "HEAD";
+  state_->message.in_pieces = body == Body::kPieces;
+}
 Result<std::size_t> ResponseReader::feed(std::span<const std::byte> bytes) { return state_->feed(bytes); }
 bool ResponseReader::complete() const { return state_->message.complete; }
 bool ResponseReader::keep_alive() const { return state_->kept_alive; }
+bool ResponseReader::begun() const { return state_->message.begun; }
+bool ResponseReader::headed() const { return state_->message.headed; }
+int ResponseReader::status() const { return llhttp_get_status_code(&state_->parser); }
+const Headers& ResponseReader::headers() const { return state_->message.headers; }
+std::string ResponseReader::take_body() { return std::exchange(state_->message.body, {}); }
 
 Status ResponseReader::finish() {
   if (complete()) return {};

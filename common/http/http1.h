@@ -1,8 +1,10 @@
 #pragma once
-// HTTP/1.1 without I/O (RFC 9112): whole messages with a bounded body. llhttp parses, strictly; above it we refuse what splits
-// opinions between servers: Content-Length with Transfer-Encoding, several Content-Lengths, folded headers, bare LF.
+// HTTP/1.1 without I/O (RFC 9112): whole messages with a bounded body, or the body of a response in pieces. llhttp parses, strictly;
+// above it we refuse what splits opinions between servers: Content-Length with Transfer-Encoding, several Content-Lengths, folded
+// headers, bare LF.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -44,6 +46,11 @@ class RequestReader {
 };
 
 // Reads one response after the other. Interim responses (1xx) are skipped.
+//
+// A body without an end in sight (a watch) is read in pieces:
+//   reader.expect("GET", ResponseReader::Body::kPieces);
+//   reader.feed(bytes);                                        // as often as there are bytes, at most Limits::body at a time
+//   if (reader.headed()) use(reader.status(), reader.take_body());
 class ResponseReader {
  public:
   explicit ResponseReader(Limits limits = {});
@@ -51,14 +58,24 @@ class ResponseReader {
   ResponseReader(ResponseReader&&) noexcept;
   ResponseReader& operator=(ResponseReader&&) noexcept;
 
+  enum class Body : std::uint8_t {
+    kWhole,   // kept until take(), no longer than Limits::body
+    kPieces,  // of any length; Limits::body is what may lie here before take_body() fetches it
+  };
   // Before each response: the method that it answers (HEAD has no body).
-  void expect(std::string_view method);
+  void expect(std::string_view method, Body body = Body::kWhole);
   Result<std::size_t> feed(std::span<const std::byte> bytes);
   // The connection ended: completes a body that lasts until then, fails in the middle of a message.
   Status finish();
   bool complete() const;
   Response take();
   bool keep_alive() const;
+
+  bool begun() const;              // part of a response is here
+  bool headed() const;             // the header fields are here, and with them:
+  int status() const;              // 200
+  const Headers& headers() const;  // good until take()
+  std::string take_body();         // what has come of the body since the last time
 
  private:
   struct State;

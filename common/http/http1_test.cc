@@ -113,6 +113,61 @@ TEST(ResponseReader, AnEndInTheMiddleIsAnError) {
   EXPECT_TRUE(idle.finish());
 }
 
+TEST(ResponseReader, HandsOnABodyInPiecesAsItComes) {
+  const std::string text =
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: y\r\n\r\n"
+      "5\r\nhello\r\n7;a=b\r\n, world\r\n0\r\n\r\n"
+      "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno";
+  for (std::size_t step = 1; step < text.size(); ++step) {
+    ResponseReader reader;
+    std::vector<std::string> bodies(1);
+    std::size_t at = 0;
+    reader.expect("GET", ResponseReader::Body::kPieces);
+    while (at < text.size()) {
+      const auto taken = reader.feed(bytes(text).subspan(at, std::min(step, text.size() - at)));
+      ASSERT_TRUE(taken) << taken.error().text;
+      at += *taken;
+      if (reader.headed()) {
+        EXPECT_EQ(reader.status(), bodies.size() == 1 ? 200 : 404);
+        EXPECT_EQ(reader.headers().count("x"), bodies.size() == 1 ? 1U : 0U);
+        bodies.back() += reader.take_body();
+      }
+      if (!reader.complete()) continue;
+      EXPECT_EQ(reader.take().body, "");
+      EXPECT_TRUE(reader.keep_alive());
+      EXPECT_FALSE(reader.headed());
+      bodies.emplace_back();
+      reader.expect("GET", ResponseReader::Body::kPieces);
+    }
+
+    ASSERT_EQ(bodies.size(), 3U);
+    EXPECT_EQ(bodies[0], "hello, world");
+    EXPECT_EQ(bodies[1], "no");
+  }
+}
+
+TEST(ResponseReader, PiecesMayBeOfAnyLengthButNotLieAround) {
+  ResponseReader reader({.body = 10});
+  reader.expect("GET", ResponseReader::Body::kPieces);
+  ASSERT_TRUE(reader.feed(bytes("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n0123456789")));
+  EXPECT_EQ(reader.take_body(), "0123456789");
+  EXPECT_TRUE(reader.feed(bytes("0123456789")));
+
+  EXPECT_FALSE(reader.feed(bytes("0")));
+
+  ResponseReader whole({.body = 10});
+  whole.expect("GET");
+  EXPECT_FALSE(whole.feed(bytes("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")));
+}
+
+TEST(ResponseReader, RefusesAFloodOfHeaders) {
+  ResponseReader reader;
+  std::string flood = "HTTP/1.1 200 OK\r\n";
+  for (int i = 0; i < 200; ++i) flood += "X-" + std::to_string(i) + ": y\r\n";
+  EXPECT_FALSE(reader.feed(bytes(flood)));
+  EXPECT_FALSE(reader.headed());
+}
+
 TEST(ToWire, WritesMessagesThatReadBack) {
   RequestReader requests;
   ASSERT_TRUE(requests.feed(bytes(to_wire(Request{.method = "POST", .target = "/x", .headers = {}, .body = "b"}, "h:1"))));

@@ -102,7 +102,7 @@ Result<Context> Context::mesh(const KeyPair& own, const Roots& roots) {
   return Context(std::move(core));
 }
 
-Result<Context> Context::server(const KeyPair& own, std::vector<std::string> alpn) {
+Result<Context> Context::server(const KeyPair& own, std::vector<std::string> alpn, std::optional<Roots> clients) {
   ERR_clear_error();
   auto core = std::make_shared<Core>();
   core->alpn = alpn_wire(alpn);
@@ -110,6 +110,10 @@ Result<Context> Context::server(const KeyPair& own, std::vector<std::string> alp
   core->server.reset(SSL_CTX_new(TLS_server_method()));
   if (!core->server || !set_common(core->server.get(), TLS1_3_VERSION) || !set_own(core->server.get(), own))
     return openssl_failure("preparing a TLS server");
+  if (clients) {
+    if (!set_roots(core->server.get(), *clients)) return openssl_failure("preparing a TLS server");
+    SSL_CTX_set_verify(core->server.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, verify_peer);
+  }
   if (!core->alpn.empty()) SSL_CTX_set_alpn_select_cb(core->server.get(), select_alpn, &core->alpn);
   return Context(std::move(core));
 }

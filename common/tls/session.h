@@ -92,8 +92,8 @@ class Context {
  public:
   // For HBONE, both directions: our certificate, the roots that peers must chain to. ALPN h2, no SNI, no tickets.
   static Result<Context> mesh(const KeyPair& own, const Roots& roots);
-  // A server that asks for no client certificate (webhooks, tests). `alpn` in order of preference; empty: none.
-  static Result<Context> server(const KeyPair& own, std::vector<std::string> alpn = {});
+  // A server (webhooks, tests). `alpn` in order of preference; empty: none. With `clients` it demands a certificate that chains to them.
+  static Result<Context> server(const KeyPair& own, std::vector<std::string> alpn = {}, std::optional<Roots> clients = {});
   // A client that verifies host names. `own` when the server wants a certificate.
   static Result<Context> client(const Roots& roots, std::optional<KeyPair> own = {}, std::vector<std::string> alpn = {});
 

@@ -44,5 +44,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   ResponseReader responses;
   if (responses.feed(std::as_bytes(std::span(text))) && !responses.complete()) (void)responses.finish();
+  ResponseReader pieces({.body = 64});
+  pieces.expect("GET", ResponseReader::Body::kPieces);
+  for (std::size_t at = 0; at < text.size() && !pieces.complete();) {
+    const auto taken = pieces.feed(std::as_bytes(std::span(text)).subspan(at, std::min(piece, text.size() - at)));
+    if (!taken || *taken == 0) break;
+    at += *taken;
+    if (pieces.headed()) CULVERT_CHECK(pieces.take_body().size() <= piece);
+  }
   return 0;
 }
