@@ -14,9 +14,9 @@ namespace culvert::kube {
 
 // All objects of one kind.
 struct Collection {
-  std::string group;  // empty for the core: Services, Pods, ...
+  std::string group = {};  // empty for the core: Services, Pods, ...
   std::string version = "v1";
-  std::string plural;  // "services"
+  std::string plural = {};  // "services"
 
   std::string api_version() const { return group.empty() ? version : group + "/" + version; }
   std::string text() const { return group.empty() ? plural : plural + "." + group; }  // as kubectl and RBAC know it
