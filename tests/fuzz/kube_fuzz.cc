@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/check.h"
+#include "common/kube/intake.h"
 #include "common/kube/object.h"
 #include "common/kube/request.h"
 #include "common/kube/splitter.h"
@@ -38,6 +39,28 @@ std::pair<std::vector<Cut>, bool> split(std::string_view text, std::size_t piece
   return {std::move(cuts), false};
 }
 
+// What is told of the text, as a page of a list or as a watch; and how many objects are held then.
+std::pair<std::vector<std::string>, std::size_t> told(std::string_view text, std::size_t piece, bool watch) {
+  std::vector<std::string> said;
+  Intake intake(kLimits, [&](const Event& event) {
+    if (const auto* put = std::get_if<Put>(&event)) {
+      CULVERT_CHECK(check_json(put->json).has_value() && meta_of(put->json).key == put->key && !put->key.name.empty());
+      said.push_back("+" + put->key.text());
+    } else if (const auto* gone = std::get_if<Gone>(&event)) {
+      said.push_back("-" + gone->key.text());
+    } else if (const auto* skipped = std::get_if<Skipped>(&event)) {
+      said.push_back("!" + skipped->why);
+    }
+  });
+  intake.begin_list();
+  watch ? intake.begin_watch(true) : intake.begin_page();
+  bool good = true;
+  for (; good && !text.empty(); text.remove_prefix(std::min(piece, text.size())))
+    good = (watch ? intake.feed_watch(text.substr(0, piece)) : intake.feed_page(text.substr(0, piece))).has_value();
+  if (!watch && intake.end_page()) intake.end_list();
+  return {std::move(said), intake.held()};
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -57,6 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       CULVERT_CHECK(check_json(with_kind(cut.text, meta, "v1", "K\"ind")).has_value());
   }
   (void)meta_of(text);
+  for (const bool watch : {false, true}) CULVERT_CHECK(told(text, text.size() + 1, watch) == told(text, piece, watch));
   (void)refusal(list({{.plural = "services"}}), 403, text);
   return 0;
 }

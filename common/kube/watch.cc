@@ -1,0 +1,304 @@
+#include "common/kube/watch.h"
+
+#include <algorithm>
+#include <format>
+#include <random>
+#include <set>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/kube/intake.h"
+#include "common/net/timer.h"
+
+namespace culvert::kube {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::size_t kMostExplanation = 64 * 1024;  // bytes of a refusal
+constexpr seconds kMostRetryAfter{60};
+constexpr seconds kGrace{30};     // for a watch to end by itself when its time is over
+constexpr int kPiecesInARow = 8;  // before others have their turn
+constexpr unsigned kMostDoublings = 16;
+
+// How a list or a watch ended.
+struct Outcome {
+  enum class Kind : std::uint8_t {
+    kDone,         // a list is whole; a watch ended in its time
+    kLost,         // a watch that had lasted was cut
+    kExpired,      // what we know is too old to go on from
+    kMissing,      // the collection is not served
+    kNoStreaming,  // the server does not know how to stream a list
+    kTrouble,
+  };
+  using enum Kind;
+  Kind kind = kDone;
+  Trouble trouble = {};
+  milliseconds wait{0};  // as the server asks for
+};
+
+Outcome trouble(Trouble::Kind kind, std::string text, milliseconds wait = {}) {
+  return {.kind = Outcome::kTrouble, .trouble = {kind, std::move(text)}, .wait = wait};
+}
+
+// An API server whose data was put back to an older state knows no version as new as ours.
+bool is_too_new(std::string_view message) { return message.contains("Too large resource version"); }
+
+}  // namespace
+
+struct Watch::State {
+  State(Client& its_client, WatchOptions its_options, Listener its_listener)
+      : client(its_client),
+        options(std::move(its_options)),
+        listener(std::move(its_listener)),
+        settling(client.loop()),
+        intake(options.limits, [this](Event event) { tell(std::move(event)); }) {}
+
+  net::Task<> run();
+  net::Task<Outcome> turn();
+  net::Task<Outcome> list();
+  net::Task<Outcome> page(bool whole, std::string& from);
+  net::Task<Outcome> follow(bool initial);
+  net::Task<Outcome> read_watch(Client::Stream& stream, net::Clock::time_point until);
+  net::Task<Outcome> refused(Client::Stream& stream, const Request& request, bool initial);
+  Outcome watch_refused(bool initial);
+  Outcome cut(Error error, bool initial);
+  bool after(Outcome outcome, milliseconds& wait);
+  void missing();
+  void settle();
+  void tell(Event event);
+  Request request(std::string verb, Query query) const;
+  milliseconds between(milliseconds least, milliseconds most);
+
+  Client& client;
+  WatchOptions options;
+  Listener listener;
+  net::Timer settling;
+  Intake intake;
+  bool telling = false;
+  bool lasting = false;  // the watch has settled
+  bool missed = false;   // the collection was not served when last looked for
+  bool paged = false;    // no more streaming
+  unsigned expired = 0;  // lists that were needed since the last event
+  unsigned failures = 0;
+  std::set<Trouble::Kind> troubles;
+  std::minstd_rand random{std::random_device{}()};
+  net::Task<> life;
+};
+
+void Watch::State::tell(Event event) {
+  telling = true;
+  listener(std::move(event));
+  telling = false;
+}
+
+Request Watch::State::request(std::string verb, Query query) const {
+  if (!options.labels.empty()) query.emplace_back("labelSelector", options.labels);
+  if (!options.fields.empty()) query.emplace_back("fieldSelector", options.fields);
+  return {.verb = std::move(verb), .at = {.of = options.of, .ns = options.ns}, .query = std::move(query)};
+}
+
+milliseconds Watch::State::between(milliseconds least, milliseconds most) {
+  return milliseconds(std::uniform_int_distribution<milliseconds::rep>(least.count(), std::max(least, most).count())(random));
+}
+
+net::Task<> Watch::State::run() {
+  co_await client.loop().yield();  // nothing is told before the Watch is there
+  for (;;) {
+    milliseconds wait{0};
+    Outcome outcome = co_await turn();
+    settling.cancel();
+    if (after(std::move(outcome), wait)) co_await net::sleep_for(client.loop(), wait);
+    else co_await client.loop().yield();  // however soon a server ends its watches, others have their turn
+  }
+}
+
+net::Task<Outcome> Watch::State::turn() {
+  lasting = false;
+  if (!intake.version().empty()) co_return co_await follow(false);
+  if (options.streaming && !paged) co_return co_await follow(true);
+  co_return co_await list();
+}
+
+// What comes next. True when that is a pause.
+bool Watch::State::after(Outcome outcome, milliseconds& wait) {
+  const unsigned doublings = std::min(failures + expired, kMostDoublings);
+  const milliseconds pause = std::min(options.most, options.least * (1U << doublings));
+  wait = std::max(between(pause / 2, pause), outcome.wait);
+  switch (outcome.kind) {
+    case Outcome::kDone: return false;
+    case Outcome::kLost: break;
+    case Outcome::kNoStreaming: paged = true; return false;
+    case Outcome::kExpired: intake.forget_version(); return expired++ > 0;  // again, and nothing came in between
+    case Outcome::kMissing:
+      if (!intake.version().empty()) {  // a watch says so: what does a list say?
+        intake.forget_version();
+        return expired++ > 0;
+      }
+      missing();
+      wait = between(options.missing * 9 / 10, options.missing);
+      return true;
+    case Outcome::kTrouble:
+      if (troubles.insert(outcome.trouble.kind).second) tell(std::move(outcome.trouble));
+      break;
+  }
+  ++failures;
+  return true;
+}
+
+// A server that is just starting, or is not the right one, may not know a collection which is there.
+void Watch::State::missing() {
+  if (intake.held() > 0 && !std::exchange(missed, true)) return;
+  missed = true;
+  intake.begin_list();
+  intake.end_list();
+  settle();
+}
+
+// All is well.
+void Watch::State::settle() {
+  failures = 0;
+  lasting = true;
+  if (!std::exchange(troubles, {}).empty()) tell(Recovered{});
+}
+
+net::Task<Outcome> Watch::State::list() {
+  bool whole = false;  // in one piece
+  for (int tries = 0;;) {
+    intake.begin_list();
+    std::string from;
+    Outcome outcome;
+    do outcome = co_await page(whole, from);
+    while (outcome.kind == Outcome::kDone && !from.empty());
+    if (outcome.kind == Outcome::kExpired && !from.empty() && tries < 2) {
+      whole = ++tries == 2;  // the list changes faster than we can turn its pages
+      continue;
+    }
+    if (outcome.kind != Outcome::kDone) {
+      intake.forget_version();
+      co_return outcome;
+    }
+    missed = false;
+    intake.end_list();
+    settle();
+    co_return outcome;
+  }
+}
+
+// One page, from `from`; which becomes where the next begins.
+net::Task<Outcome> Watch::State::page(bool whole, std::string& from) {
+  Query query;
+  if (!whole) query.emplace_back("limit", std::to_string(options.page));
+  if (!from.empty()) query.emplace_back("continue", from);
+  const Request asked = request("list", std::move(query));
+  auto stream = co_await client.open(asked);
+  if (!stream) co_return trouble(Trouble::kUnreachable, std::move(stream).error().text);
+  if (!is_success(stream->status())) co_return co_await refused(*stream, asked, false);
+  intake.begin_page();
+  for (int pieces = 1;; ++pieces) {
+    auto piece = co_await stream->next(options.silence);
+    if (!piece) co_return trouble(Trouble::kUnreachable, std::move(piece).error().text);
+    if (piece->empty()) break;
+    if (auto fed = intake.feed_page(*piece); !fed) co_return trouble(Trouble::kGarbage, asked.text() + ": " + fed.error().text);
+    if (pieces % kPiecesInARow == 0) co_await client.loop().yield();
+  }
+  auto next = intake.end_page();
+  if (!next) co_return trouble(Trouble::kGarbage, asked.text() + ": " + next.error().text);
+  from = std::move(*next);
+  co_return Outcome{};
+}
+
+// A watch, which begins with all that there is or from where we are.
+net::Task<Outcome> Watch::State::follow(bool initial) {
+  const seconds lasts(std::max<seconds::rep>(1, between(options.watch_for, options.watch_for * 2).count() / 1000));
+  Query query = {{"watch", "true"}, {"allowWatchBookmarks", "true"}, {"timeoutSeconds", std::to_string(lasts.count())}};
+  if (initial) {
+    query.emplace_back("sendInitialEvents", "true");
+    query.emplace_back("resourceVersionMatch", "NotOlderThan");
+  } else {
+    query.emplace_back("resourceVersion", intake.version());
+  }
+  const Request asked = request("watch", std::move(query));
+  auto stream = co_await client.open(asked);
+  if (!stream) co_return trouble(Trouble::kUnreachable, std::move(stream).error().text);
+  if (!is_success(stream->status())) co_return co_await refused(*stream, asked, initial);
+  intake.begin_watch(initial);
+  if (!initial) settling.arm(options.settled, [this] { settle(); });
+  co_return co_await read_watch(*stream, net::Clock::now() + lasts + kGrace);
+}
+
+net::Task<Outcome> Watch::State::read_watch(Client::Stream& stream, net::Clock::time_point until) {
+  const auto begun = net::Clock::now();
+  for (int pieces = 1;; ++pieces) {
+    const bool initial = intake.initial();
+    const auto left = std::chrono::duration_cast<milliseconds>(until - net::Clock::now());
+    auto piece = co_await stream.next(initial ? std::min(options.silence, left) : left);
+    if (!piece) co_return cut(std::move(piece).error(), initial);
+    if (piece->empty()) break;
+    const std::size_t events = intake.events();
+    if (auto fed = intake.feed_watch(*piece); !fed)
+      co_return trouble(Trouble::kGarbage, request("watch", {}).text() + ": " + fed.error().text);
+    if (intake.refused().code != 0) co_return watch_refused(intake.initial());
+    if (!intake.initial() && intake.events() > events) {
+      expired = 0;
+      missed = false;
+      settle();
+    }
+    if (pieces % kPiecesInARow == 0) co_await client.loop().yield();
+  }
+  if (intake.initial()) co_return trouble(Trouble::kServer, request("watch", {}).text() + ": ended before all objects were sent");
+  // A server, or what stands between, that ends watches as soon as they begin is not to be asked in a circle.
+  const bool at_once =
+      intake.events() == 0 && net::Clock::now() - begun < std::min<net::Clock::duration>(options.settled, seconds(1));
+  co_return Outcome{.kind = at_once ? Outcome::kLost : Outcome::kDone};
+}
+
+// A connection that ended under a watch. When it had worked, it is no trouble before the next one does not.
+Outcome Watch::State::cut(Error error, bool initial) {
+  if (initial && error.reason == Reason::kConnectTimeout) return {.kind = Outcome::kNoStreaming};  // never came to an end
+  if (initial || !lasting) return trouble(Trouble::kUnreachable, std::move(error.text));
+  return {.kind = Outcome::kLost};
+}
+
+// A status that is no success: what it means for us.
+net::Task<Outcome> Watch::State::refused(Client::Stream& stream, const Request& asked, bool initial) {
+  std::string body;
+  while (body.size() < kMostExplanation) {
+    auto piece = co_await stream.next(options.silence);
+    if (!piece || piece->empty()) break;
+    body += *piece;
+  }
+  const int status = stream.status();
+  const Explanation said = explanation_of(body);
+  if (status == 404) co_return Outcome{.kind = Outcome::kMissing};
+  if (status == 410 || is_too_new(said.message)) co_return Outcome{.kind = Outcome::kExpired};
+  std::string text = refusal(asked, status, body).text;
+  if (status == 401 || status == 403) co_return trouble(Trouble::kRefused, std::move(text));
+  const bool theirs = status == 429 || status >= 500 || status < 400;
+  if (initial && !theirs) co_return Outcome{.kind = Outcome::kNoStreaming};
+  co_return trouble(Trouble::kServer, std::move(text), std::min(seconds(said.retry_after), kMostRetryAfter));
+}
+
+// An ERROR event in a watch.
+Outcome Watch::State::watch_refused(bool initial) {
+  const Explanation& said = intake.refused();
+  if (said.code == 410 || said.reason == "Expired" || is_too_new(said.message)) return {.kind = Outcome::kExpired};
+  if (initial && said.code / 100 == 4 && said.code != 429) return {.kind = Outcome::kNoStreaming};
+  return trouble(Trouble::kServer,
+                 std::format("{}: {} {}: {}", request("watch", {}).text(), said.code, said.reason, said.message),
+                 std::min(seconds(said.retry_after), kMostRetryAfter));
+}
+
+Watch::Watch(Client& client, WatchOptions options, Listener listener)
+    : state_(std::make_unique<State>(client, std::move(options), std::move(listener))) {
+  state_->life = state_->run();
+  state_->life.start();
+}
+
+Watch::~Watch() { CULVERT_CHECK(!state_->telling); }
+
+bool Watch::synced() const { return state_->intake.synced(); }
+std::size_t Watch::held() const { return state_->intake.held(); }
+
+}  // namespace culvert::kube
