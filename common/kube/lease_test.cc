@@ -1,0 +1,133 @@
+#include "common/kube/lease.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json/object.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <string>
+
+#include "common/kube/test_peer.h"
+
+namespace culvert::kube {
+namespace {
+
+using namespace std::chrono_literals;
+namespace json = boost::json;
+
+// One Lease as an API server keeps it: versions, conflicts, merge patches.
+struct Store {
+  json::object lease;
+  int version = 0;
+  bool broken = false;
+
+  Steps serve(const http::Request& request) {
+    if (broken) return answer(500, "");
+    if (request.method == "GET") return lease.empty() ? answer(404, "{}") : answer(200, json::serialize(lease));
+    const json::object sent = json::parse(request.body).as_object();
+    if (request.method == "POST" && !lease.empty()) return answer(409, "{}");
+    if (request.method == "PATCH") {
+      const json::object& metadata = sent.at("metadata").as_object();
+      if (metadata.at("resourceVersion").as_string() != std::to_string(version)) return answer(409, "{}");
+    }
+    if (lease.empty()) lease = sent;
+    for (const auto& field : sent.at("spec").as_object()) spec()[field.key()] = field.value();
+    lease["metadata"].as_object()["resourceVersion"] = std::to_string(++version);
+    return answer(200, json::serialize(lease));
+  }
+  json::object& spec() { return lease["spec"].as_object(); }
+};
+
+struct LeaseTest : testing::Test {
+  net::Loop loop;
+  Store store;
+  Peer peer{loop, [this](const http::Request& request) { return store.serve(request); }};
+  Client client{loop, peer.access()};
+  std::string said;
+
+  std::unique_ptr<Lease> candidate(const std::string& name) {
+    return std::make_unique<Lease>(
+        client, LeaseOptions{.ns = "istio-system", .name = "culvert", .identity = name, .duration = 300ms, .retry = 20ms},
+        [this, name](bool leading) { said += (leading ? "+" : "-") + name; });
+  }
+  void run_for(std::chrono::milliseconds time) {
+    loop.run([](net::Loop* on, std::chrono::milliseconds how_long) -> net::Task<> { co_await net::sleep_for(*on, how_long); }(
+                                                                       &loop, time));
+  }
+};
+
+TEST_F(LeaseTest, OneOfTwoLeadsAndHandsOverWhenItStops) {
+  auto a = candidate("a");
+  run_for(100ms);
+  auto b = candidate("b");
+  run_for(400ms);
+  EXPECT_EQ(said, "+a");
+  EXPECT_TRUE(a->leading());
+  EXPECT_EQ(b->holder(), "a");
+  EXPECT_EQ(peer.asked[0].target, "/apis/coordination.k8s.io/v1/namespaces/istio-system/leases/culvert");
+  EXPECT_EQ(peer.asked[1].target, "/apis/coordination.k8s.io/v1/namespaces/istio-system/leases");
+
+  loop.run(a->release());
+  run_for(100ms);
+
+  EXPECT_EQ(said, "+a-a+b");
+  EXPECT_EQ(store.spec().at("leaseTransitions"), 1);
+}
+
+TEST_F(LeaseTest, OneThatVanishesIsFollowedAfterTheDuration) {
+  auto a = candidate("a");
+  run_for(50ms);
+  store.spec()["leaseDurationSeconds"] = 1;
+  a.reset();
+  auto b = candidate("b");
+  run_for(500ms);
+  EXPECT_EQ(said, "+a");
+  run_for(1000ms);
+  EXPECT_EQ(said, "+a+b");
+}
+
+TEST_F(LeaseTest, ALeaderThatCannotRenewSaysSoBeforeOthersMayLead) {
+  auto a = candidate("a");
+  run_for(50ms);
+  store.broken = true;
+  run_for(150ms);
+  EXPECT_EQ(said, "+a");
+  run_for(100ms);
+  EXPECT_EQ(said, "+a-a");
+  store.broken = false;
+  run_for(100ms);
+  EXPECT_EQ(said, "+a-a+a");
+}
+
+TEST_F(LeaseTest, ALeaseThatSomebodyElseTookIsLost) {
+  auto a = candidate("a");
+  run_for(50ms);
+  store.spec()["holderIdentity"] = "x";
+  store.lease["metadata"].as_object()["resourceVersion"] = std::to_string(++store.version);
+  run_for(60ms);
+  EXPECT_EQ(said, "+a-a");
+  EXPECT_EQ(a->holder(), "x");
+}
+
+TEST(LeaseMove, FollowsFromHolderAndStillness) {
+  const LeaseRecord theirs{.holder = "b", .renewed = "", .duration = 15s, .resource_version = "1"};
+  EXPECT_EQ(lease_move(theirs, "a", 14'999ms), LeaseMove::kWait);
+  EXPECT_EQ(lease_move(theirs, "a", 15'000ms), LeaseMove::kTake);
+  EXPECT_EQ(lease_move(theirs, "b", 0ms), LeaseMove::kRenew);
+  EXPECT_EQ(lease_move({.holder = "", .renewed = "", .duration = 15s, .resource_version = "1"}, "a", 0ms), LeaseMove::kTake);
+}
+
+TEST(LeaseRecord, IsReadFromTheObject) {
+  const auto record = read_lease(
+      R"({"metadata":{"resourceVersion":"7"},"spec":{"holderIdentity":"a","leaseDurationSeconds":15,"leaseTransitions":3}})");
+  EXPECT_EQ(record->holder, "a");
+  EXPECT_EQ(record->duration, 15s);
+  EXPECT_EQ(record->transitions, 3);
+  EXPECT_EQ(read_lease(R"({"metadata":{"resourceVersion":"7"}})")->holder, "");
+  EXPECT_FALSE(read_lease("{}"));
+  EXPECT_FALSE(read_lease("x"));
+}
+
+}  // namespace
+}  // namespace culvert::kube
