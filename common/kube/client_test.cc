@@ -233,6 +233,7 @@ TEST_F(ClientTest, AStreamThatIsThroughGivesItsConnectionBack) {
 TEST_F(ClientTest, ManyCallsShareAFewConnections) {
   start([](const http::Request&) { return Steps{pause(2ms), answer(200, "{}").front()}; }, {.calls = 3, .idle = 3});
   std::vector<net::Task<Result<http::Response>>> tasks;
+  tasks.reserve(20);
   for (int i = 0; i < 20; ++i) tasks.push_back(client->call(get_path("/x")));
   for (auto& task : tasks) task.start();
   for (int i = 0; i < 19; ++i) tasks[static_cast<std::size_t>(i)] = {};  // given up: they free their places

@@ -55,12 +55,14 @@ std::vector<std::string> environment_of(const Plugin& plugin) {
   for (const auto& [name, value] : plugin.environment) all[name] = value;
   all["KUBERNETES_EXEC_INFO"] = plugin.info;
   std::vector<std::string> lines;
-  for (const auto& [name, value] : all) lines.push_back(name + "=" + value);
+  lines.reserve(all.size());
+  for (const auto& [name, value] : all) lines.emplace_back(name).append("=").append(value);
   return lines;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> out;
+  out.reserve(texts.size() + 1);
   for (std::string& text : texts) out.push_back(text.data());
   out.push_back(nullptr);
   return out;

@@ -102,7 +102,7 @@ Result<Context> Context::mesh(const KeyPair& own, const Roots& roots) {
   return Context(std::move(core));
 }
 
-Result<Context> Context::server(const KeyPair& own, std::vector<std::string> alpn, std::optional<Roots> clients) {
+Result<Context> Context::server(const KeyPair& own, const std::vector<std::string>& alpn, const std::optional<Roots>& clients) {
   ERR_clear_error();
   auto core = std::make_shared<Core>();
   core->alpn = alpn_wire(alpn);
@@ -118,7 +118,7 @@ Result<Context> Context::server(const KeyPair& own, std::vector<std::string> alp
   return Context(std::move(core));
 }
 
-Result<Context> Context::client(const Roots& roots, std::optional<KeyPair> own, std::vector<std::string> alpn) {
+Result<Context> Context::client(const Roots& roots, std::optional<KeyPair> own, const std::vector<std::string>& alpn) {
   ERR_clear_error();
   auto core = std::make_shared<Core>();
   core->client.reset(SSL_CTX_new(TLS_client_method()));

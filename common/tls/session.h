@@ -93,9 +93,10 @@ class Context {
   // For HBONE, both directions: our certificate, the roots that peers must chain to. ALPN h2, no SNI, no tickets.
   static Result<Context> mesh(const KeyPair& own, const Roots& roots);
   // A server (webhooks, tests). `alpn` in order of preference; empty: none. With `clients` it demands a certificate that chains to them.
-  static Result<Context> server(const KeyPair& own, std::vector<std::string> alpn = {}, std::optional<Roots> clients = {});
+  static Result<Context> server(const KeyPair& own, const std::vector<std::string>& alpn = {},
+                                const std::optional<Roots>& clients = {});
   // A client that verifies host names. `own` when the server wants a certificate.
-  static Result<Context> client(const Roots& roots, std::optional<KeyPair> own = {}, std::vector<std::string> alpn = {});
+  static Result<Context> client(const Roots& roots, std::optional<KeyPair> own = {}, const std::vector<std::string>& alpn = {});
 
   // Of a mesh context. The client accepts a server that has one of `expected`; the server accepts clients of its own trust domain.
   Session mesh_client(std::span<const Identity> expected) const;
