@@ -63,3 +63,33 @@ run() {
     sleep 1
   done >>"$KUBE_LOG/$name.log" 2>&1 </dev/null &
 }
+
+# Addresses are ours to give: no duplicate detection, so an IPv6 address is usable at once.
+forward() {
+  echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad
+  echo 1 >/proc/sys/net/ipv4/ip_forward
+  echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+}
+
+# The cgroup hierarchies that this process is in, one "options path" a line: one for cgroup v2, more for v1. Each can
+# be mounted again with these options, whatever is mounted where on this machine.
+cgroup_hierarchies() {
+  local controllers path
+  while IFS=: read -r _ controllers path; do
+    echo "${controllers:-unified} $path"
+  done </proc/self/cgroup
+}
+
+cgroup_mount() { # OPTIONS FOLDER
+  case $1 in
+    unified) mount -t cgroup2 cgroup2 "$2" ;;
+    name=*) mount -t cgroup -o "none,$1" cgroup "$2" ;;
+    *) mount -t cgroup -o "$1" cgroup "$2" ;;
+  esac
+}
+
+# The machine keeps its controllers in cgroup v2 alone, as every distribution does now.
+cgroup_pure() { [[ $(wc -l </proc/self/cgroup) == 1 ]]; }
+
+# With v2, a cgroup hands controllers to its children or holds processes, not both.
+cgroup_share() { sed 's/[a-z_]*/+&/g' "$1/cgroup.controllers" >"$1/cgroup.subtree_control"; }
