@@ -1,6 +1,8 @@
 #pragma once
 // culvertd's pages: /metrics for everybody; /ready and /debug on localhost only.
 
+#include <functional>
+
 #include "common/admin/server.h"
 #include "common/telemetry/registry.h"
 #include "controlplane/mesh.h"
@@ -14,6 +16,7 @@ struct Pages {
   const XdsService& xds;
   const settings::Table& settings;
   const telemetry::Registry& registry;
+  std::function<Status()> ready;  // or what is waited for
 
   void add_to(admin::Server& server) const;  // what this refers to must outlive the server
 };

@@ -5,17 +5,26 @@ namespace culvert::controlplane {
 settings::Table Settings::table() {
   settings::Table table("culvertd",
                         "turns Kubernetes and Istio objects into configuration for proxies, and signs their certificates");
-  table.add(config_dir, {.env = "CULVERT_CONFIG_DIR",
-                         .flag = "--config-dir",
-                         .doc = "folder of YAML to take the configuration from; status/ in it is the node agents'",
-                         .required = true});
+  table.add(
+      config_dir,
+      {.env = "CULVERT_CONFIG_DIR",
+       .flag = "--config-dir",
+       .doc = "folder of YAML to take the configuration from, instead of the Kubernetes API; status/ in it is the node agents'"});
+  table.add(kubeconfig, {.flag = "--kubeconfig",
+                         .doc = "how to reach the Kubernetes API; without it and --config-dir, as a pod of the cluster"});
+  table.add(context, {.flag = "--context", .doc = "context of the kubeconfig, when not the current one"});
+  table.add(system_namespace,
+            {.env = "POD_NAMESPACE", .flag = "--namespace", .doc = "namespace of culvertd's own objects: the CA's Secret"});
+  table.add(token_audiences, {.env = "TOKEN_AUDIENCES", .doc = "audiences of service account tokens that are meant for us"});
+  table.add(trusted_node_accounts,
+            {.env = "CA_TRUSTED_NODE_ACCOUNTS",
+             .doc = "service accounts (namespace/name) whose pods may act for the other pods of their node: ztunnel's"});
   table.add(data_dir, {.env = "CULVERT_DATA_DIR",
                        .flag = "--data-dir",
                        .doc = "folder of the CA's key and certificates; root-cert.pem in it is what clients trust"});
   table.add(tokens, {.env = "CULVERT_TOKENS",
                      .flag = "--tokens",
-                     .doc = "file, mode 0600, with a line TOKEN NODE for each node that may connect",
-                     .required = true});
+                     .doc = "file, mode 0600, with a line TOKEN NODE for each node that may connect; needed with --config-dir"});
   table.add(names, {.env = "CULVERT_DNS_NAMES",
                     .flag = "--dns-names",
                     .doc = "host names and addresses that the server's certificate carries"});
@@ -45,6 +54,11 @@ settings::Table Settings::table() {
                            return failure("must be plain or json");
                          });
   return table;
+}
+
+Status Settings::check() const {
+  if (config_dir.empty() || !tokens.empty()) return {};
+  return failure("--config-dir needs --tokens FILE: with a folder of YAML nobody else says who may connect");
 }
 
 }  // namespace culvert::controlplane

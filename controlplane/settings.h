@@ -12,7 +12,12 @@
 namespace culvert::controlplane {
 
 struct Settings {
-  std::filesystem::path config_dir;
+  std::filesystem::path config_dir;  // empty: the Kubernetes API
+  std::filesystem::path kubeconfig;  // empty: as a pod
+  std::string context;
+  std::string system_namespace = "istio-system";
+  std::vector<std::string> token_audiences = {"istio-ca"};
+  std::vector<std::string> trusted_node_accounts = {"istio-system/ztunnel"};
   std::filesystem::path data_dir = "/var/lib/culvert/culvertd";
   std::filesystem::path tokens;
   std::vector<std::string> names = {"culvertd.istio-system.svc", "istiod.istio-system.svc", "localhost", "127.0.0.1", "::1"};
@@ -32,6 +37,8 @@ struct Settings {
 
   // The rows refer to this object's fields.
   settings::Table table();
+  // What no row can say by itself.
+  Status check() const;
 };
 
 }  // namespace culvert::controlplane

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <format>
 
+#include "common/base/base64.h"
 #include "common/kube/credentials.h"
 
 namespace culvert::kube {
@@ -42,33 +43,11 @@ struct Part {
   }
 };
 
-std::optional<std::string> decode_base64(std::string_view text) {
-  std::string out;
-  unsigned bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    int digit = -1;
-    if (c >= 'A' && c <= 'Z') digit = c - 'A';
-    else if (c >= 'a' && c <= 'z') digit = c - 'a' + 26;
-    else if (c >= '0' && c <= '9') digit = c - '0' + 52;
-    else if (c == '+') digit = 62;
-    else if (c == '/') digit = 63;
-    else if (c == '=' || c == '\n' || c == '\r' || c == ' ') continue;
-    else return std::nullopt;
-    bits = (bits << 6 | static_cast<unsigned>(digit)) & 0xffffff;
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    out += static_cast<char>(bits >> count & 0xff);
-  }
-  return out;
-}
-
 // FIELD-data in the file itself, or FIELD, which is the path of another.
 Result<Text> text_or_file(const Part& part, const std::string& field) {
   const std::string data = field + "-data";
   if (!part.has(data.c_str())) return Text{.file = part.file(field.c_str())};
-  auto value = decode_base64(part.text(data.c_str()));
+  auto value = from_base64(part.text(data.c_str()));
   if (!value || value->empty()) return part.refuse(data, "is not base64");
   return Text{.value = std::move(*value)};
 }

@@ -250,8 +250,7 @@ Result<KeyPair> Authority::make_workload(const Identity& identity, std::chrono::
 }
 
 std::vector<Certificate> Authority::intermediates() const {
-  X509* own = pair_.leaf().native();
-  if (X509_NAME_cmp(X509_get_subject_name(own), X509_get_issuer_name(own)) == 0) return {};
+  if (pair_.leaf().is_self_issued()) return {};
   return pair_.chain();
 }
 

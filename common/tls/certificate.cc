@@ -140,6 +140,10 @@ std::string Certificate::valid_from() const { return rfc3339(not_before()); }
 std::string Certificate::expires_at() const { return rfc3339(not_after()); }
 bool Certificate::is_ca() const { return X509_check_ca(x509_.get()) == 1; }
 
+bool Certificate::is_self_issued() const {
+  return X509_NAME_cmp(X509_get_subject_name(x509_.get()), X509_get_issuer_name(x509_.get())) == 0;
+}
+
 std::string Certificate::subject() const {
   if (const auto uris = uri_sans(); !uris.empty()) return uris.front();
   const BioPtr bio(BIO_new(BIO_s_mem()));

@@ -41,6 +41,7 @@ class Certificate {
   std::string valid_from() const;  // RFC 3339, UTC
   std::string expires_at() const;
   bool is_ca() const;
+  bool is_self_issued() const;  // as roots are
   std::string subject() const;  // for messages
 
   x509_st* native() const { return x509_.get(); }

@@ -1,31 +1,31 @@
 #pragma once
-// Who may call: the token file, read again when it changes. A file that becomes unreadable or empty leaves the last good tokens in force, loudly.
-// On the control thread.
+// Who calls: the proof that a call carries, looked at by whoever knows how. On the control thread.
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 
-#include "common/net/loop.h"
+#include "common/base/identity.h"
+#include "common/base/result.h"
 #include "common/rpc/server.h"
-#include "controlplane/ca/tokens.h"
 
 namespace culvert::controlplane {
 
+// A caller that has proved who it is.
+struct Caller {
+  std::string node;             // it may act for the pods of this node; empty: for none
+  std::optional<Identity> own;  // what it is itself, when it is a pod
+
+  std::string text() const { return node.empty() ? (own ? own->uri() : "nobody") : "node " + node; }
+};
+
 class Callers {
  public:
-  // Fails when the file cannot be read, is not 0600, or is mistaken. `changed` is called after each reading that worked.
-  static Result<std::unique_ptr<Callers>> open(net::Loop& loop, const std::string& file, std::function<void()> changed);
-  ~Callers();
+  using Then = std::function<void(Result<Caller>)>;
 
-  // The node that a call's token stands for.
-  std::optional<std::string> node_of(const rpc::ServerCall& call) const;
-
- private:
-  struct State;
-  explicit Callers(std::shared_ptr<State> state);
-  std::shared_ptr<State> state_;
+  virtual ~Callers() = default;
+  // Answers once, now or later, as long as this lives. The error is for our log; the caller is told nothing.
+  virtual void prove(rpc::CallRef call, Then then) = 0;
 };
 
 }  // namespace culvert::controlplane

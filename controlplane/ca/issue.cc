@@ -2,23 +2,27 @@
 
 namespace culvert::controlplane {
 
-Result<Identity> may_have(const std::string& node, std::string_view requested, const derive::Objects& objects,
+Result<Identity> may_have(const Caller& caller, std::string_view requested, const derive::Objects& objects,
                           const IssuePolicy& policy) {
-  if (requested.empty())
+  if (requested.empty()) {
+    if (caller.own) return *caller.own;
     return failure("the request names no identity, and a node has none of its own (ImpersonatedIdentity is missing)");
+  }
   auto identity = Identity::parse(requested);
   if (!identity) return std::unexpected(std::move(identity).error().during("reading the identity asked for"));
   if (identity->trust_domain != policy.trust_domain) {
     return failure(identity->uri() + " is not of the trust domain " + policy.trust_domain);
   }
+  if (caller.node.empty())
+    return failure(caller.text() + " may not ask for " + identity->uri() + ": its account is not trusted to act for others");
   for (const auto& [name, object] : objects.in(config::Kind::kPod, identity->name_space)) {
     const auto& pod = std::get<config::Pod>(*object);
-    if (pod.spec.node_name == node && pod.spec.service_account == identity->service_account &&
+    if (pod.spec.node_name == caller.node && pod.spec.service_account == identity->service_account &&
         pod.phase != config::PodPhase::kFailed) {
       return identity;
     }
   }
-  return failure("no pod with the identity " + identity->uri() + " is on node " + node);
+  return failure("no pod with the identity " + identity->uri() + " is on node " + caller.node);
 }
 
 Result<std::chrono::seconds> lifetime_of(std::int64_t requested_seconds, const IssuePolicy& policy) {

@@ -7,6 +7,7 @@
 #include "common/base/identity.h"
 #include "common/base/result.h"
 #include "common/derive/objects.h"
+#include "controlplane/ca/callers.h"
 
 namespace culvert::controlplane {
 
@@ -16,9 +17,9 @@ struct IssuePolicy {
   std::chrono::seconds max_lifetime = std::chrono::hours(24 * 90);
 };
 
-// A node proxy asks on behalf of the pods of its node only: `requested` must be the identity of a service account that has a pod there which
-// has not failed. The error is for our log; the caller is told less.
-Result<Identity> may_have(const std::string& node, std::string_view requested, const derive::Objects& objects,
+// Who names no identity asks for its own. A node proxy asks on behalf of the pods of its node only: `requested` must be the identity of a service
+// account that has a pod there which has not failed. The error is for our log; the caller is told less.
+Result<Identity> may_have(const Caller& caller, std::string_view requested, const derive::Objects& objects,
                           const IssuePolicy& policy);
 
 // Not positive: the default. Fails past the maximum.

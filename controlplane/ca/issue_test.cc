@@ -25,7 +25,7 @@ std::string pod(std::string_view node, std::string_view account, std::string_vie
 TEST(Issue, ANodeMayAskForThePodsItHas) {
   const auto objects = objects_of(pod("n1", "web"));
 
-  const auto identity = may_have("n1", "spiffe://cluster.local/ns/shop/sa/web", objects, {});
+  const auto identity = may_have(Caller{.node = "n1", .own = {}}, "spiffe://cluster.local/ns/shop/sa/web", objects, {});
 
   ASSERT_TRUE(identity) << identity.error().text;
   EXPECT_EQ(identity->service_account, "web");
@@ -34,7 +34,7 @@ TEST(Issue, ANodeMayAskForThePodsItHas) {
 TEST(Issue, NothingElse) {
   const auto objects = objects_of(pod("n1", "web"));
   const auto why = [&](const std::string& node, std::string_view requested) {
-    const auto answer = may_have(node, requested, objects, {});
+    const auto answer = may_have(Caller{.node = node, .own = {}}, requested, objects, {});
     return answer ? "allowed" : answer.error().text;
   };
 
@@ -44,11 +44,20 @@ TEST(Issue, NothingElse) {
   EXPECT_THAT(why("n1", "spiffe://evil/ns/shop/sa/web"), HasSubstr("not of the trust domain"));
   EXPECT_THAT(why("n1", "https://x"), HasSubstr("reading the identity"));
   EXPECT_THAT(why("n1", ""), HasSubstr("names no identity"));
-  EXPECT_FALSE(may_have("", "spiffe://cluster.local/ns/shop/sa/web", objects, {}));
+  EXPECT_FALSE(may_have(Caller{}, "spiffe://cluster.local/ns/shop/sa/web", objects, {}));
+}
+
+TEST(Issue, APodMayAskForItselfAndForNobodyElse) {
+  const auto objects = objects_of(pod("", "web"));
+  const Caller caller{.node = "", .own = Identity{"cluster.local", "shop", "web"}};
+
+  EXPECT_EQ(may_have(caller, "", objects, {})->uri(), "spiffe://cluster.local/ns/shop/sa/web");
+  EXPECT_FALSE(may_have(caller, "spiffe://cluster.local/ns/shop/sa/web", objects, {})) << "on no node, like the caller";
 }
 
 TEST(Issue, AFailedPodGivesNothing) {
-  EXPECT_FALSE(may_have("n1", "spiffe://cluster.local/ns/shop/sa/web", objects_of(pod("n1", "web", "Failed")), {}));
+  EXPECT_FALSE(may_have(Caller{.node = "n1", .own = {}}, "spiffe://cluster.local/ns/shop/sa/web",
+                        objects_of(pod("n1", "web", "Failed")), {}));
 }
 
 TEST(Issue, LifetimesHaveADefaultAndAMaximum) {

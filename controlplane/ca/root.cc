@@ -25,14 +25,6 @@ Status write_if_different(const std::string& path, const std::string& text, Acce
   return write_file(path, text, access);
 }
 
-// A root that names no trust domain (somebody's own) is taken for any.
-Status check_trust_domain(const tls::Certificate& root, const std::string& trust_domain) {
-  const std::vector<std::string> names = root.uri_sans();
-  if (names.empty() || std::ranges::contains(names, "spiffe://" + trust_domain)) return {};
-  return failure("its root is of " + names.front() + ", and the trust domain is set to " + trust_domain +
-                 " (set TRUST_DOMAIN back, or begin anew with another --data-dir)");
-}
-
 Result<tls::Authority> load(const DataFiles& files, const std::string& trust_domain) {
   auto key = read_secret(files.ca_key);
   if (!key) return std::unexpected(std::move(key).error());
@@ -84,6 +76,13 @@ std::string pem_of(std::span<const tls::Certificate> chain) {
 }
 
 }  // namespace
+
+Status check_trust_domain(const tls::Certificate& root, const std::string& trust_domain) {
+  const std::vector<std::string> names = root.uri_sans();
+  if (names.empty() || std::ranges::contains(names, "spiffe://" + trust_domain)) return {};
+  return failure("its root is of " + names.front() + ", and the trust domain is set to " + trust_domain +
+                 " (set TRUST_DOMAIN back, or begin anew with another CA)");
+}
 
 Result<tls::Authority> load_or_make_authority(const std::string& folder, const std::string& trust_domain) {
   const DataFiles files(folder);

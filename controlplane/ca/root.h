@@ -24,6 +24,16 @@ struct DataFiles {
 
 inline constexpr std::chrono::hours kServerLifetime{24};
 
+// Who signs, and what data planes trust.
+struct Ca {
+  tls::Authority authority;
+  std::string roots_pem;
+  std::string from;  // where it came from, for messages: "Secret istio-system/cacerts"
+};
+
+// A root that names no trust domain (somebody's own) is taken for any.
+Status check_trust_domain(const tls::Certificate& root, const std::string& trust_domain);
+
 // Loads the CA, or makes it when there is none yet: P-256, ten years. Never makes a new one over a part of an old one, and refuses one of another
 // trust domain. The folder is made when missing and is ours alone (see lock_folder).
 Result<tls::Authority> load_or_make_authority(const std::string& folder, const std::string& trust_domain);

@@ -41,22 +41,25 @@ std::string encode_certificate_response(std::span<const std::string> chain) {
 
 // A call that has not said what it wants: counted, and with an end.
 struct CaService::Waiting {
-  Waiting(CaService& in, std::string of) : service(in), node(std::move(of)), deadline(in.loop_) { ++service.waiting_[node]; }
+  Waiting(CaService& in, Caller of) : service(in), caller(std::move(of)), deadline(in.loop_) {
+    ++service.waiting_[caller.text()];
+  }
   ~Waiting() {
-    if (const auto count = service.waiting_.find(node); --count->second == 0) service.waiting_.erase(count);
+    if (const auto count = service.waiting_.find(caller.text()); --count->second == 0) service.waiting_.erase(count);
   }
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
 
   CaService& service;
-  std::string node;
+  Caller caller;
   net::Timer deadline;
 };
 
-CaService::CaService(net::Loop& loop, const tls::Authority& authority, const derive::Objects& objects, IssuePolicy policy,
-                     telemetry::Registry& registry)
+CaService::CaService(net::Loop& loop, const tls::Authority& authority, std::string roots_pem, const derive::Objects& objects,
+                     IssuePolicy policy, telemetry::Registry& registry)
     : loop_(loop),
       authority_(authority),
+      roots_pem_(std::move(roots_pem)),
       objects_(objects),
       policy_(std::move(policy)),
       requests_(registry.counter("citadel_server_csr_count", "Certificate requests received.")),
@@ -75,32 +78,33 @@ CaService::CaService(net::Loop& loop, const tls::Authority& authority, const der
       [expiry] { return expiry() - std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); });
 }
 
-void CaService::serve(rpc::CallRef call, const std::string& node) {
-  if (const auto count = waiting_.find(node); count != waiting_.end() && count->second >= kMostWaiting)
+void CaService::serve(rpc::CallRef call, const Caller& caller) {
+  if (const auto count = waiting_.find(caller.text()); count != waiting_.end() && count->second >= kMostWaiting)
     return call->finish({.code = kResourceExhausted, .text = "too many calls that ask for nothing"});
   // The call keeps its handlers, and they what they need, until it ends; they must not keep the call, or neither would ever go.
-  auto waiting = std::make_shared<Waiting>(*this, node);
+  auto waiting = std::make_shared<Waiting>(*this, caller);
   const std::weak_ptr<rpc::ServerCall> weak(call);
   waiting->deadline.arm(kPatience, [weak] {
     if (const rpc::CallRef silent = weak.lock()) silent->finish({.code = kDeadlineExceeded, .text = "no request came"});
   });
   call->accept({.on_message =
                     [this, weak, waiting](const std::string& message) {
-                      if (const rpc::CallRef asked = weak.lock()) answer(*asked, message, waiting->node);
+                      if (const rpc::CallRef asked = weak.lock()) answer(*asked, message, waiting->caller);
                     },
                 .on_sent = {},
                 .on_end = {}});
 }
 
-void CaService::answer(rpc::ServerCall& call, const std::string& message, const std::string& node) {
-  auto answered = answer_to(message, node, call.peer());
+void CaService::answer(rpc::ServerCall& call, const std::string& message, const Caller& caller) {
+  auto answered = answer_to(message, caller, call.peer());
   if (answered) return call.answer(std::move(*answered));
   const Refusal& refusal = answered.error();
-  log::warn("ca", "refused a certificate: " + refusal.reason, {log::field("node", node), log::field("peer", call.peer())});
+  log::warn("ca", "refused a certificate: " + refusal.reason,
+            {log::field("caller", caller.text()), log::field("peer", call.peer())});
   call.finish({.code = refusal.code, .text = refusal.told});
 }
 
-std::expected<std::string, CaService::Refusal> CaService::answer_to(const std::string& message, const std::string& node,
+std::expected<std::string, CaService::Refusal> CaService::answer_to(const std::string& message, const Caller& caller,
                                                                     const std::string& peer) {
   requests_.add();
   const auto refuse = [](telemetry::Counter& counter, int code, std::string told, std::string reason) {
@@ -109,7 +113,7 @@ std::expected<std::string, CaService::Refusal> CaService::answer_to(const std::s
   };
   const auto request = decode_certificate_request(message);
   if (!request) return refuse(unreadable_, kInvalidArgument, request.error().text, request.error().text);
-  const auto identity = may_have(node, request->identity, objects_, policy_);
+  const auto identity = may_have(caller, request->identity, objects_, policy_);
   if (!identity) return refuse(refused_, kUnauthenticated, std::string(kOpaque), identity.error().text);
   const auto lifetime = lifetime_of(request->lifetime_seconds, policy_);
   if (!lifetime) return refuse(refused_, kInvalidArgument, lifetime.error().text, lifetime.error().text);
@@ -120,11 +124,12 @@ std::expected<std::string, CaService::Refusal> CaService::answer_to(const std::s
 
   std::vector<std::string> chain = {certificate->pem()};
   for (const tls::Certificate& between : authority_.intermediates()) chain.push_back(between.pem());
-  chain.push_back(authority_.certificate().pem());
+  chain.push_back(roots_pem_);
   issued_.add();
-  log::info("ca", "issued a certificate",
-            {log::field("identity", identity->uri()), log::field("node", node), log::field("serial", certificate->serial()),
-             log::field("expires", certificate->expires_at()), log::field("peer", peer)});
+  log::info(
+      "ca", "issued a certificate",
+      {log::field("identity", identity->uri()), log::field("caller", caller.text()), log::field("serial", certificate->serial()),
+       log::field("expires", certificate->expires_at()), log::field("peer", peer)});
   return encode_certificate_response(chain);
 }
 

@@ -1,7 +1,7 @@
 #pragma once
-// istio.v1.auth.IstioCertificateService: a caller that has proved to be a node gets certificates for the pods of that node (protocols.md §4).
+// istio.v1.auth.IstioCertificateService: a caller that has proved who it is gets the certificates that it may have (protocols.md §4).
 // Each certificate is one line in the log, with no secret in it. Refusals tell the caller little and the log all. A call that says nothing ends after
-// kPatience, and a node has a bounded number of them. On the control thread.
+// kPatience, and a caller has a bounded number of them. On the control thread.
 
 #include <chrono>
 #include <map>
@@ -31,12 +31,13 @@ std::string encode_certificate_response(std::span<const std::string> chain);
 class CaService {
  public:
   static constexpr std::chrono::seconds kPatience{10};
-  static constexpr std::size_t kMostWaiting = 100;  // calls of one node that have not said what they want yet
+  static constexpr std::size_t kMostWaiting = 100;  // calls of one caller that have not said what they want yet
 
-  CaService(net::Loop& loop, const tls::Authority& authority, const derive::Objects& objects, IssuePolicy policy,
-            telemetry::Registry& registry);
+  // `roots_pem`: what the caller is to trust, the end of each answer.
+  CaService(net::Loop& loop, const tls::Authority& authority, std::string roots_pem, const derive::Objects& objects,
+            IssuePolicy policy, telemetry::Registry& registry);
 
-  void serve(rpc::CallRef call, const std::string& node);
+  void serve(rpc::CallRef call, const Caller& caller);
 
  private:
   struct Refusal {
@@ -45,11 +46,12 @@ class CaService {
     std::string reason;  // for the log
   };
   struct Waiting;
-  void answer(rpc::ServerCall& call, const std::string& message, const std::string& node);
-  std::expected<std::string, Refusal> answer_to(const std::string& message, const std::string& node, const std::string& peer);
+  void answer(rpc::ServerCall& call, const std::string& message, const Caller& caller);
+  std::expected<std::string, Refusal> answer_to(const std::string& message, const Caller& caller, const std::string& peer);
 
   net::Loop& loop_;
   const tls::Authority& authority_;
+  const std::string roots_pem_;
   const derive::Objects& objects_;
   IssuePolicy policy_;
   telemetry::Counter& requests_;
@@ -57,7 +59,7 @@ class CaService {
   telemetry::Counter& refused_;
   telemetry::Counter& unreadable_;
   telemetry::Counter& failed_;
-  std::map<std::string, std::size_t> waiting_;  // by node
+  std::map<std::string, std::size_t> waiting_;  // by caller
 };
 
 }  // namespace culvert::controlplane

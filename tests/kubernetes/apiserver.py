@@ -47,6 +47,7 @@ class ApiServer:
 
     def close(self):
         self._program.stdin.close()
+        self._program.terminate()  # the end of its input may be held open by children of the test
         self._program.wait(30)
         self._program.stdout.close()
 

@@ -43,8 +43,8 @@ TEST_F(Ca, SignsForPodsOfTheCallersNode) {
   const auto lifetime = leaf->not_after() - leaf->not_before();
   EXPECT_EQ(std::chrono::duration_cast<std::chrono::seconds>(lifetime).count(), 3600 + 120);
   EXPECT_EQ(got.chain[1], server().roots_pem);
-  EXPECT_TRUE(
-      says("issued a certificate\tidentity=\"spiffe://cluster.local/ns/shop/sa/web\" node=\"n1\" serial=\"" + leaf->serial()));
+  EXPECT_TRUE(says("issued a certificate\tidentity=\"spiffe://cluster.local/ns/shop/sa/web\" caller=\"node n1\" serial=\"" +
+                   leaf->serial()));
   EXPECT_THAT(metrics(), HasSubstr("citadel_server_success_cert_issuance_count 1\n"));
 }
 
@@ -138,7 +138,8 @@ TEST_F(Ca, APortThatIsTakenIsSaidInOneLine) {
 
   EXPECT_FALSE(start());
   EXPECT_EQ(exit_code, 1);
-  EXPECT_TRUE(says("culvertd: listening on 127.0.0.1:" + std::to_string(port)));
+  EXPECT_TRUE(says("culvertd: listening on "));
+  EXPECT_TRUE(says("Address already in use"));
   pid = first;
 }
 

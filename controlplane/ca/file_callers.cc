@@ -1,4 +1,4 @@
-#include "controlplane/ca/callers.h"
+#include "controlplane/ca/file_callers.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -11,7 +11,7 @@
 
 namespace culvert::controlplane {
 
-struct Callers::State {
+struct FileCallers::State {
   std::string file;
   std::string name;
   std::function<void()> changed;
@@ -58,14 +58,14 @@ struct Callers::State {
   }
 };
 
-Callers::Callers(std::shared_ptr<State> state) : state_(std::move(state)) {}
+FileCallers::FileCallers(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-Callers::~Callers() {
+FileCallers::~FileCallers() {
   state_->closed = true;
   state_->watch.close();
 }
 
-Result<std::unique_ptr<Callers>> Callers::open(net::Loop& loop, const std::string& file, std::function<void()> changed) {
+Result<std::unique_ptr<FileCallers>> FileCallers::open(net::Loop& loop, const std::string& file, std::function<void()> changed) {
   auto state = std::make_shared<State>();
   const std::filesystem::path path = std::filesystem::absolute(file);
   state->file = file;
@@ -76,11 +76,16 @@ Result<std::unique_ptr<Callers>> Callers::open(net::Loop& loop, const std::strin
   state->watch = std::move(*watch);
   if (auto done = state->read(); !done) return std::unexpected(std::move(done).error());
   loop.spawn(State::follow(state));
-  return std::unique_ptr<Callers>(new Callers(std::move(state)));
+  return std::unique_ptr<FileCallers>(new FileCallers(std::move(state)));
 }
 
-std::optional<std::string> Callers::node_of(const rpc::ServerCall& call) const {
+std::optional<std::string> FileCallers::node_of(const rpc::ServerCall& call) const {
   return state_->tokens.node_of(call.metadata("authorization"));
+}
+
+void FileCallers::prove(rpc::CallRef call, Then then) {
+  if (auto node = node_of(*call)) return then(Caller{.node = std::move(*node), .own = {}});
+  then(failure("no token, or none of the file"));
 }
 
 }  // namespace culvert::controlplane

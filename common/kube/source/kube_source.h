@@ -1,0 +1,54 @@
+#pragma once
+// An API server as a source of changes, as config::FolderSource is for a folder: the collections that Culvert reads, each watched, and every
+// difference told as a config::Diff on the client's loop.
+//
+//   auto source = kube::Source(client, {.of = {{config::Kind::kPod}, {config::Kind::kService}}}, registry, [&](config::Diff diff) { ... });
+//
+// The first Diff comes when every collection has been listed once, and holds all of it, so that nobody acts on a part; from then on there is one for
+// whatever came in a turn of the loop. A server that is away changes nothing: what it told stays in force. An object that cannot be read is
+// kInvalid, as a broken document of a folder is. Holds names and versions, no objects.
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/config/folder.h"
+#include "common/kube/client.h"
+#include "common/telemetry/registry.h"
+
+namespace culvert::kube {
+
+// One collection, or a part of it.
+struct Wanted {
+  config::Kind kind{};
+  std::string ns = {};  // empty: all namespaces
+  std::string labels = {};
+  std::string fields = {};
+};
+
+struct SourceOptions {
+  std::vector<Wanted> of;
+  std::string name = "kubernetes";  // in messages, where a file's name would stand
+};
+
+class Source {
+ public:
+  using Listener = std::function<void(config::Diff)>;
+
+  // Begins at once; the client must outlive it. The listener must not destroy it.
+  Source(Client& client, SourceOptions options, telemetry::Registry& registry, Listener listener);
+  ~Source();
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
+
+  bool synced() const;  // the first Diff has been told
+  // Collections that are not listed yet or may be old, with the reason: "pods: list pods: 403 Forbidden: ...".
+  std::vector<std::string> troubles() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace culvert::kube

@@ -1,0 +1,131 @@
+#include "common/kube/source/kube_source.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "common/kube/test_events.h"
+#include "common/kube/test_peer.h"
+
+namespace culvert::kube {
+namespace {
+
+using namespace std::chrono_literals;
+using config::Change;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+const std::string kEnd = R"({"metadata":{"resourceVersion":"9","annotations":{"k8s.io/initial-events-end":"true"}}})";
+
+std::string policy(const std::string& name, const std::string& version, const std::string& action = "DENY") {
+  return std::format(R"({{"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy",
+    "metadata":{{"name":"{}","namespace":"shop","uid":"u-{}","resourceVersion":"{}"}},"spec":{{"action":"{}","rules":[{{}}]}}}})",
+                     name, name, version, action);
+}
+
+std::string name_space(const std::string& name, const std::string& version) {
+  return std::format(R"({{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{}","uid":"u-{}","resourceVersion":"{}"}}}})",
+                     name, name, version);
+}
+
+// "+Namespace shop", "-...", "!..." for kInvalid.
+std::string text_of(const Change& change) {
+  const char* sign = change.what == Change::What::kPut ? "+" : change.what == Change::What::kDelete ? "-" : "!";
+  return sign + change.key.text();
+}
+
+struct SourceTest : testing::Test {
+  net::Loop loop;
+  std::optional<Peer> peer;
+  std::optional<Client> client;
+  telemetry::Registry registry;
+  std::unique_ptr<Source> source;
+  std::vector<std::vector<std::string>> diffs;
+  std::vector<std::string> problems;
+  net::Event changed{loop};
+  // The events that each collection is watched with; each piece waits for Peer::go().
+  std::vector<std::string> namespaces = {event("ADDED", name_space("shop", "1")) + event("BOOKMARK", kEnd)};
+  std::vector<std::string> policies = {event("BOOKMARK", kEnd)};
+
+  void start() {
+    peer.emplace(loop, [this](const http::Request& request) {
+      Steps steps = {chunked()};
+      const auto& pieces = request.target.contains("namespaces?") ? namespaces : policies;
+      for (std::size_t i = 0; i < pieces.size(); ++i) {
+        if (i > 0) steps.push_back(wait());
+        steps.push_back(chunk(pieces[i]));
+      }
+      steps.push_back(hold());
+      return steps;
+    });
+    client.emplace(loop, peer->access());
+    const SourceOptions options{.of = {{.kind = config::Kind::kNamespace}, {.kind = config::Kind::kAuthorizationPolicy}}};
+    source = std::make_unique<Source>(*client, options, registry, [this](const config::Diff& diff) {
+      diffs.emplace_back();
+      for (const Change& change : diff.changes) diffs.back().push_back(text_of(change));
+      for (const config::Problem& problem : diff.problems) problems.push_back(problem.text());
+      changed.notify_all();
+    });
+  }
+  void until(std::size_t count) {
+    loop.run([](SourceTest* test, std::size_t wanted) -> net::Task<> {
+      const auto end = net::Clock::now() + 10s;
+      while (test->diffs.size() < wanted && net::Clock::now() < end) std::ignore = co_await test->changed.wait_for(50ms);
+    }(this, count));
+  }
+};
+
+TEST_F(SourceTest, TellsNothingBeforeAllCollectionsAreListedAndThenEverythingAtOnce) {
+  policies = {"\n", event("ADDED", policy("p", "2")) + event("BOOKMARK", kEnd)};
+  start();
+  loop.run([](net::Loop* on) -> net::Task<> { co_await net::sleep_for(*on, 100ms); }(&loop));
+  EXPECT_THAT(diffs, IsEmpty());
+  EXPECT_FALSE(source->synced());
+  EXPECT_THAT(source->troubles(), ElementsAre("authorizationpolicies.security.istio.io: not listed yet"));
+
+  peer->go();
+  until(1);
+
+  EXPECT_THAT(diffs, ElementsAre(ElementsAre("+Namespace shop", "+AuthorizationPolicy shop/p")));
+  EXPECT_TRUE(source->synced());
+  EXPECT_THAT(source->troubles(), IsEmpty());
+  EXPECT_THAT(registry.text(), HasSubstr("culvert_kube_synced{collection=\"namespaces\"} 1"));
+}
+
+TEST_F(SourceTest, NothingAtAllIsToldAsWell) {
+  namespaces = {event("BOOKMARK", kEnd)};
+  start();
+  until(1);
+  EXPECT_THAT(diffs, ElementsAre(IsEmpty())) << "whoever waits for the configuration has it";
+}
+
+TEST_F(SourceTest, WhatComesTogetherIsOneStepAndWhatIsPutAgainIsNone) {
+  policies = {event("ADDED", policy("p", "2")) + event("BOOKMARK", kEnd),
+              event("MODIFIED", policy("p", "2")) + event("ADDED", policy("q", "3")) + event("DELETED", policy("p", "4"))};
+  start();
+  until(1);
+  peer->go();
+  until(2);
+
+  ASSERT_THAT(diffs, SizeIs(2));
+  EXPECT_THAT(diffs[1], ElementsAre("+AuthorizationPolicy shop/q", "-AuthorizationPolicy shop/p"));
+}
+
+TEST_F(SourceTest, WhatCannotBeReadIsInvalidUnderItsName) {
+  policies = {event("ADDED", policy("p", "2", "DENI")) + event("BOOKMARK", kEnd), event("MODIFIED", policy("p", "3"))};
+  start();
+  until(1);
+  EXPECT_THAT(diffs, ElementsAre(ElementsAre("+Namespace shop", "!AuthorizationPolicy shop/p")));
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("kubernetes: AuthorizationPolicy shop/p: spec.action: ")));
+
+  peer->go();
+  until(2);
+  EXPECT_THAT(diffs.back(), ElementsAre("+AuthorizationPolicy shop/p"));
+}
+
+}  // namespace
+}  // namespace culvert::kube

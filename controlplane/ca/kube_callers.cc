@@ -1,0 +1,165 @@
+#include "controlplane/ca/kube_callers.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/json.hpp>
+#include <map>
+#include <utility>
+
+#include "common/base/base64.h"
+#include "common/kube/review.h"
+
+namespace culvert::controlplane {
+namespace {
+
+namespace json = boost::json;
+using Hash = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
+
+constexpr std::size_t kLongestToken = 16 * 1024;
+constexpr std::size_t kMostRemembered = 20'000;
+constexpr std::string_view kBearer = "Bearer ";
+
+Hash hash_of(std::string_view token) {
+  Hash hash{};
+  SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), hash.data());
+  return hash;
+}
+
+}  // namespace
+
+Result<TokenClaims> read_claims(std::string_view token) {
+  const auto first = token.find('.'), last = token.rfind('.');
+  if (token.size() > kLongestToken || first == token.npos || token.find('.', first + 1) != last || first == last)
+    return failure("the token is none of a service account");
+  const auto text = from_base64(token.substr(first + 1, last - first - 1));
+  boost::system::error_code error;
+  const json::value value = text ? json::parse(*text, error) : json::value();
+  if (error || !value.is_object()) return failure("the token is none of a service account");
+  TokenClaims claims;
+  if (const auto* audience = value.as_object().if_contains("aud")) {
+    if (audience->is_string()) claims.audiences.emplace_back(audience->as_string());
+    if (audience->is_array())
+      for (const auto& one : audience->as_array())
+        if (one.is_string()) claims.audiences.emplace_back(one.as_string());
+  }
+  if (const auto* expires = value.as_object().if_contains("exp"); expires && expires->is_int64())
+    claims.expires = std::chrono::sys_seconds(std::chrono::seconds(expires->as_int64()));
+  return claims;
+}
+
+struct KubeCallers::State {
+  struct Remembered {
+    Result<Caller> caller;
+    std::string pod_namespace, pod_name, pod_uid;  // what it holds for; empty for a refusal
+    net::Clock::time_point until;
+  };
+
+  State(kube::Client& its_client, const derive::Objects& its_objects, KubeCallersOptions its_options,
+        telemetry::Registry& registry)
+      : client(its_client),
+        objects(its_objects),
+        options(std::move(its_options)),
+        asked(registry.counter("culvert_token_reviews_total", "Tokens shown to the API server.")) {}
+
+  static net::Task<> ask(std::shared_ptr<State> self, std::string token, Then then);
+  Result<Caller> judge(const kube::User& user) const;
+  const Remembered* recall(const Hash& hash);
+  void remember(const Hash& hash, Remembered what);
+
+  kube::Client& client;
+  const derive::Objects& objects;
+  const KubeCallersOptions options;
+  telemetry::Counter& asked;
+  std::map<Hash, Remembered> remembered;
+  std::size_t asking = 0;
+  bool closed = false;
+};
+
+// From what the API server says about a token to what its bearer may do: its pod must be one that we know, as it is now.
+Result<Caller> KubeCallers::State::judge(const kube::User& user) const {
+  const auto account = user.service_account();
+  if (!account) return failure(user.name + " is no service account");
+  const std::string name = account->ns + "/" + account->name;
+  if (user.pod_name.empty())
+    return failure("the token of " + name + " is not bound to a pod (project it with audience and expiry)");
+  const auto* pod = objects.find<config::Pod>(config::Kind::kPod, account->ns, user.pod_name);
+  const std::string pod_text = account->ns + "/" + user.pod_name;
+  if (pod == nullptr || pod->metadata.uid != user.pod_uid) return failure("the pod " + pod_text + " of the token is not there");
+  if (pod->spec.service_account != account->name)
+    return failure("the pod " + pod_text + " has another service account than " + name);
+  Caller caller{.node = "", .own = Identity{options.trust_domain, account->ns, account->name}};
+  if (std::ranges::contains(options.trusted, name)) {
+    if (pod->spec.node_name.empty()) return failure("the pod " + pod_text + " is on no node");
+    caller.node = pod->spec.node_name;
+  }
+  return caller;
+}
+
+const KubeCallers::State::Remembered* KubeCallers::State::recall(const Hash& hash) {
+  const auto found = remembered.find(hash);
+  if (found == remembered.end()) return nullptr;
+  const Remembered& what = found->second;
+  bool good = net::Clock::now() < what.until;
+  if (good && what.caller) {  // a token ends with its pod
+    const auto* pod = objects.find<config::Pod>(config::Kind::kPod, what.pod_namespace, what.pod_name);
+    good = pod != nullptr && pod->metadata.uid == what.pod_uid;
+  }
+  if (good) return &what;
+  remembered.erase(found);
+  return nullptr;
+}
+
+void KubeCallers::State::remember(const Hash& hash, Remembered what) {
+  if (remembered.size() >= kMostRemembered)
+    std::erase_if(remembered, [](const auto& one) { return one.second.until < net::Clock::now(); });
+  if (remembered.size() >= kMostRemembered) remembered.clear();
+  remembered.insert_or_assign(hash, std::move(what));
+}
+
+net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string token, Then then) {
+  ++self->asking;
+  self->asked.add();
+  const auto answer = co_await self->client.call(kube::review_token(token, self->options.audiences));
+  --self->asking;
+  if (self->closed) co_return;
+  if (!answer) co_return then(std::unexpected(answer.error()));  // we do not know: not remembered
+  const auto user = kube::reviewed_token(answer->body, self->options.audiences);
+  Remembered what{.caller = user ? self->judge(*user) : std::unexpected(user.error()),
+                  .pod_namespace = "",
+                  .pod_name = "",
+                  .pod_uid = "",
+                  .until = net::Clock::now() + self->options.refused};
+  if (what.caller) {
+    what.pod_namespace = what.caller->own->name_space;
+    what.pod_name = user->pod_name;
+    what.pod_uid = user->pod_uid;
+    what.until = net::Clock::now() + self->options.remembered;
+  }
+  // A pod that we have not heard of yet may be there in a moment.
+  if (what.caller || !user) self->remember(hash_of(token), what);
+  then(std::move(what.caller));
+}
+
+KubeCallers::KubeCallers(kube::Client& client, const derive::Objects& objects, KubeCallersOptions options,
+                         telemetry::Registry& registry)
+    : state_(std::make_shared<State>(client, objects, std::move(options), registry)) {}
+
+KubeCallers::~KubeCallers() { state_->closed = true; }
+
+void KubeCallers::prove(rpc::CallRef call, Then then) {
+  std::string_view token = call->metadata("authorization");
+  if (!token.starts_with(kBearer)) return then(failure("no bearer token"));
+  token.remove_prefix(kBearer.size());
+  const auto claims = read_claims(token);
+  if (!claims) return then(std::unexpected(claims.error()));
+  const auto ours = [&](const std::string& one) { return std::ranges::contains(state_->options.audiences, one); };
+  if (std::ranges::none_of(claims->audiences, ours)) return then(failure("the token is meant for somebody else"));
+  if (claims->expires < std::chrono::system_clock::now()) return then(failure("the token has expired"));
+  if (const auto* known = state_->recall(hash_of(token))) return then(known->caller);
+  if (state_->asking >= state_->options.most_asked) return then(failure("too many tokens are being looked at"));
+  state_->client.loop().spawn(State::ask(state_, std::string(token), std::move(then)));
+}
+
+}  // namespace culvert::controlplane

@@ -1,0 +1,48 @@
+#pragma once
+// Callers by service account tokens (protocols.md §4.2): each is shown to the API server in a TokenReview, for our audience. A token that is bound
+// to a pod of ours tells the pod, and with it the node. Only the pods of trusted accounts (ztunnel's) may act for their node.
+//
+// Anybody can reach the port, so what a stranger can make us ask is bounded: a token has to look like one that is meant for us before the API server
+// sees it, there is a limit to questions at one time, and answers are remembered for a while, under the hash of the token.
+
+#include <chrono>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "common/derive/objects.h"
+#include "common/kube/client.h"
+#include "common/telemetry/registry.h"
+#include "controlplane/ca/callers.h"
+
+namespace culvert::controlplane {
+
+struct KubeCallersOptions {
+  std::string trust_domain = "cluster.local";
+  std::vector<std::string> audiences = {"istio-ca"};
+  std::vector<std::string> trusted = {"istio-system/ztunnel"};  // "namespace/account"
+  std::chrono::seconds remembered{60};                          // a good token
+  std::chrono::seconds refused{10};                             // one that is not
+  std::size_t most_asked = 100;                                 // TokenReviews at one time; further callers are refused
+};
+
+// What can be seen of a token without asking anybody. The signature is not looked at: this keeps rubbish away, and proves nothing.
+struct TokenClaims {
+  std::vector<std::string> audiences;
+  std::chrono::sys_seconds expires{};
+};
+Result<TokenClaims> read_claims(std::string_view token);
+
+class KubeCallers final : public Callers {
+ public:
+  KubeCallers(kube::Client& client, const derive::Objects& objects, KubeCallersOptions options, telemetry::Registry& registry);
+  ~KubeCallers() override;
+
+  void prove(rpc::CallRef call, Then then) override;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace culvert::controlplane

@@ -1,0 +1,137 @@
+#include "controlplane/ca/kube_callers.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "common/base/base64.h"
+#include "common/config/parse.h"
+#include "common/kube/test_peer.h"
+
+namespace culvert::controlplane {
+namespace {
+
+using namespace std::chrono_literals;
+using kube::answer;
+using testing::HasSubstr;
+
+std::string token_for(const std::string& audience, std::int64_t expires = 4'000'000'000) {
+  return "head." + to_base64(std::format(R"({{"aud":["{}"],"exp":{}}})", audience, expires)) + ".signature";
+}
+
+// A call that carries nothing but its metadata.
+class Call final : public rpc::ServerCall {
+ public:
+  explicit Call(std::string authorization) : authorization_(std::move(authorization)) {}
+  const std::string& path() const override { return path_; }
+  const std::string& peer() const override { return path_; }
+  std::string_view metadata(std::string_view name) const override {
+    return name == "authorization" ? std::string_view(authorization_) : "";
+  }
+  void accept(Events) override {}
+  void send(std::string) override {}
+  void answer(std::string) override {}
+  void finish(rpc::Ended) override {}
+
+ private:
+  std::string path_;
+  std::string authorization_;
+};
+
+struct KubeCallersTest : testing::Test {
+  net::Loop loop;
+  kube::Peer peer{loop, [this](const http::Request&) { return review; }};
+  kube::Client client{loop, peer.access()};
+  derive::Objects objects;
+  telemetry::Registry registry;
+  KubeCallers callers{client, objects, {}, registry};
+  kube::Steps review;
+
+  void pod(const std::string& ns, const std::string& name, const std::string& account, const std::string& node) {
+    const std::string yaml = std::format(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {}, namespace: {}, uid: u-{}}}\nspec: {{nodeName: {}, serviceAccountName: "
+        "{}}}\n",
+        name, ns, name, node, account);
+    for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
+  }
+  void reviewed(const std::string& ns, const std::string& account, const std::string& pod_name) {
+    const std::string extra = pod_name.empty() ? ""
+                                               : std::format(R"(,"extra":{{"authentication.kubernetes.io/pod-name":["{0}"],)"
+                                                             R"("authentication.kubernetes.io/pod-uid":["u-{0}"]}})",
+                                                             pod_name);
+    review = answer(201, std::format(R"({{"kind":"TokenReview","status":{{"authenticated":true,"audiences":["istio-ca"],)"
+                                     R"("user":{{"username":"system:serviceaccount:{}:{}"{}}}}}}})",
+                                     ns, account, extra));
+  }
+  // "node n1", "spiffe://...", or why not.
+  std::string prove(const std::string& authorization) {
+    std::optional<Result<Caller>> got;
+    bool later = false;
+    callers.prove(std::make_shared<Call>(authorization), [&](Result<Caller> caller) {
+      got.emplace(std::move(caller));
+      if (later) loop.stop();
+    });
+    later = !got;
+    if (later) loop.run();
+    return *got ? (*got)->text() : got->error().text;
+  }
+  std::string prove_token() { return prove("Bearer " + token_for("istio-ca")); }
+};
+
+TEST_F(KubeCallersTest, APodOfATrustedAccountActsForItsNode) {
+  pod("istio-system", "zt", "ztunnel", "n1");
+  reviewed("istio-system", "ztunnel", "zt");
+  EXPECT_EQ(prove_token(), "node n1");
+}
+
+TEST_F(KubeCallersTest, EveryOtherPodActsForItself) {
+  pod("shop", "web-0", "web", "n1");
+  reviewed("shop", "web", "web-0");
+  EXPECT_EQ(prove_token(), "spiffe://cluster.local/ns/shop/sa/web");
+}
+
+TEST_F(KubeCallersTest, WhatTheTokenSaysMustFitThePodsThatThereAre) {
+  reviewed("istio-system", "ztunnel", "zt");
+  EXPECT_THAT(prove_token(), HasSubstr("the pod istio-system/zt of the token is not there"));
+  pod("istio-system", "zt", "other", "n1");
+  EXPECT_THAT(prove_token(), HasSubstr("has another service account"));
+  pod("istio-system", "zt", "ztunnel", "''");
+  EXPECT_THAT(prove_token(), HasSubstr("is on no node"));
+  reviewed("istio-system", "ztunnel", "");
+  EXPECT_THAT(prove_token(), HasSubstr("not bound to a pod"));
+  EXPECT_EQ(peer.asked.size(), 4U) << "a pod may come later: nothing of this is remembered";
+}
+
+TEST_F(KubeCallersTest, AnAnswerIsRememberedUntilThePodGoes) {
+  pod("istio-system", "zt", "ztunnel", "n1");
+  reviewed("istio-system", "ztunnel", "zt");
+  EXPECT_EQ(prove_token(), "node n1");
+  review = kube::answer(500, "");
+  EXPECT_EQ(prove_token(), "node n1");
+  EXPECT_EQ(peer.asked.size(), 1U);
+
+  objects.erase({config::Kind::kPod, "istio-system", "zt"});
+  EXPECT_THAT(prove_token(), HasSubstr("500"));
+}
+
+TEST_F(KubeCallersTest, WhatIsRefusedIsNotAskedAgainForAWhile) {
+  review = answer(201, R"({"kind":"TokenReview","status":{"authenticated":false,"error":"invalid bearer token"}})");
+  EXPECT_THAT(prove_token(), HasSubstr("invalid bearer token"));
+  EXPECT_THAT(prove_token(), HasSubstr("invalid bearer token"));
+  EXPECT_EQ(peer.asked.size(), 1U);
+}
+
+TEST_F(KubeCallersTest, WhatCannotBeOursIsShownToNobody) {
+  EXPECT_EQ(prove(""), "no bearer token");
+  EXPECT_EQ(prove("Basic x"), "no bearer token");
+  EXPECT_THAT(prove("Bearer rubbish"), HasSubstr("none of a service account"));
+  EXPECT_THAT(prove("Bearer a.!!.c"), HasSubstr("none of a service account"));
+  EXPECT_THAT(prove("Bearer " + std::string(20'000, 'a')), HasSubstr("none of a service account"));
+  EXPECT_THAT(prove("Bearer " + token_for("kubernetes")), HasSubstr("meant for somebody else"));
+  EXPECT_THAT(prove("Bearer " + token_for("istio-ca", 1000)), HasSubstr("expired"));
+  EXPECT_TRUE(peer.asked.empty());
+}
+
+}  // namespace
+}  // namespace culvert::controlplane

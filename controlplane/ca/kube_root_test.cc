@@ -1,0 +1,91 @@
+#include "controlplane/ca/kube_root.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "common/base/base64.h"
+#include "common/kube/test_peer.h"
+
+namespace culvert::controlplane {
+namespace {
+
+using kube::answer;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+struct KubeRootTest : testing::Test {
+  net::Loop loop;
+  std::string users, ours;  // the Secrets; empty: not there
+  bool conflict = false;    // somebody else makes ours in the same moment
+  kube::Peer peer{loop, [this](const http::Request& request) {
+                    if (request.method == "POST" && conflict) {
+                      ours = ca_secret(*tls::Authority::make_root("cluster.local"), "istio-system");
+                      return answer(409, R"({"kind":"Status","reason":"AlreadyExists","code":409})");
+                    }
+                    if (request.method == "POST") return answer(201, ours = request.body);
+                    const std::string& secret = request.target.ends_with("/cacerts") ? users : ours;
+                    return secret.empty() ? answer(404, R"({"kind":"Status","reason":"NotFound","code":404})")
+                                          : answer(200, secret);
+                  }};
+  kube::Client client{loop, peer.access()};
+
+  Result<Ca> load(const std::string& trust_domain = "cluster.local") {
+    return loop.run(load_or_make_ca(client, "istio-system", trust_domain));
+  }
+};
+
+std::string serial(const Result<Ca>& ca) { return ca ? ca->authority.certificate().serial() : ca.error().text; }
+
+TEST_F(KubeRootTest, IsMadeOnceAndKept) {
+  const auto made = load(), loaded = load();
+
+  ASSERT_TRUE(made) << made.error().text;
+  EXPECT_EQ(serial(made), serial(loaded));
+  EXPECT_EQ(loaded->from, "Secret istio-system/istio-ca-secret");
+  EXPECT_EQ(loaded->roots_pem, made->authority.certificate().pem());
+}
+
+TEST_F(KubeRootTest, WhoComesSecondTakesWhatTheFirstHasMade) {
+  conflict = true;
+  const auto taken = load();
+  ASSERT_TRUE(taken) << taken.error().text;
+  EXPECT_EQ(serial(taken), serial(read_ca_secret(ours, "cluster.local")));
+}
+
+TEST_F(KubeRootTest, TheUsersOwnComesFirstAlsoAsAnIntermediate) {
+  const auto root = *tls::Authority::make_root("cluster.local");
+  const auto other = *tls::Authority::make_root("cluster.local");
+  const auto field = [](const std::string& pem) { return to_base64(pem); };
+  users = std::format(R"({{"data":{{"ca-cert.pem":"{}","ca-key.pem":"{}","cert-chain.pem":"{}","root-cert.pem":"{}"}}}})",
+                      field(root.certificate().pem()), field(root.key_pair().key().private_pem()),
+                      field(root.certificate().pem()),  // as people do: the signer and the root once more
+                      field(root.certificate().pem() + other.certificate().pem()));
+
+  const auto ca = load();
+
+  ASSERT_TRUE(ca) << ca.error().text;
+  EXPECT_EQ(ca->from, "Secret istio-system/cacerts");
+  EXPECT_EQ(ca->roots_pem, root.certificate().pem() + other.certificate().pem());
+  EXPECT_TRUE(ca->authority.intermediates().empty());
+  EXPECT_TRUE(ours.empty()) << "nothing is made beside it";
+}
+
+TEST_F(KubeRootTest, ASecretThatCannotBeUsedIsSaidAndNothingIsMadeInItsPlace) {
+  const auto why = [&](const std::string& secret) {
+    users = secret;
+    const auto ca = load();
+    return ca ? "taken" : ca.error().text;
+  };
+  EXPECT_THAT(why(R"({"data":{}})"), HasSubstr("reading Secret istio-system/cacerts: has no ca-cert.pem"));
+  EXPECT_THAT(why(R"({"data":{"ca-cert.pem":"*"}})"), HasSubstr("ca-cert.pem is not base64"));
+  EXPECT_THAT(why("{}"), HasSubstr("has no data"));
+  const std::string good = ca_secret(*tls::Authority::make_root("cluster.local"), "istio-system");
+  users = good;
+  EXPECT_THAT(load("example.org").error().text, HasSubstr("the trust domain is set to example.org"));
+  EXPECT_TRUE(ours.empty());
+}
+
+}  // namespace
+}  // namespace culvert::controlplane

@@ -1,0 +1,37 @@
+#pragma once
+// culvertd on the Kubernetes API: configuration, callers and the CA from there. On the control thread.
+
+#include <functional>
+#include <memory>
+
+#include "common/kube/client.h"
+#include "common/kube/source/kube_source.h"
+#include "controlplane/serving.h"
+
+namespace culvert::controlplane {
+
+class Kubernetes {
+ public:
+  // Begins at once. `failed`: what culvertd cannot go on without, told once.
+  Kubernetes(net::Loop& loop, const Settings& settings, const settings::Table& table, kube::Access access,
+             std::function<void(Error)> failed);
+  ~Kubernetes();
+
+ private:
+  net::Task<> begin();
+  void serve(Ca ca);
+  void changed(config::Diff diff);
+
+  net::Loop& loop_;
+  const Settings& settings_;
+  const settings::Table& table_;
+  std::function<void(Error)> failed_;
+  kube::Client client_;
+  std::unique_ptr<Serving> serving_;
+  std::unique_ptr<kube::Source> source_;
+};
+
+// The configured kubeconfig, or what a pod finds.
+Result<kube::Access> access_of(const Settings& settings);
+
+}  // namespace culvert::controlplane

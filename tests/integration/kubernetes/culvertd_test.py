@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""culvertd on a real Kubernetes API server, with real ztunnels as its data plane: what is applied is enforced, callers prove themselves by service
+account tokens, mistakes change nothing, and an API server or a control plane that is away is not missed by traffic."""
+import pathlib
+import sys
+import time
+import urllib.error
+import urllib.request
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "ztunnel"))
+import apps  # noqa: E402
+from apiserver import ApiServer  # noqa: E402
+from world import eventually, main  # noqa: E402
+
+# What culvertd needs to be allowed, as docs/operations.md shows it.
+RULES = [
+    {"apiGroups": [""], "resources": ["namespaces", "nodes", "serviceaccounts", "pods", "services"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["security.istio.io"], "resources": ["peerauthentications", "authorizationpolicies"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create"]},
+]
+
+CRD = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: @PLURAL@.security.istio.io}
+spec:
+  group: security.istio.io
+  scope: Namespaced
+  names: {plural: @PLURAL@, kind: @KIND@}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+"""
+
+NODE = "apiVersion: v1\nkind: Node\nmetadata: {name: @NAME@}\n"
+POD = """
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: @ACCOUNT@, namespace: @NAMESPACE@}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: @NAME@, namespace: @NAMESPACE@, labels: {app: @NAME@}, annotations: {ambient.istio.io/redirection: enabled}}
+spec: {nodeName: @NODE@, serviceAccountName: @ACCOUNT@, containers: [{name: c, image: culvert.test/none}]}
+"""
+STATUS = """
+apiVersion: v1
+kind: Pod
+metadata: {name: @NAME@, namespace: @NAMESPACE@}
+status:
+  phase: Running
+  podIP: @V4@
+  podIPs: [{ip: @V4@}, {ip: "@V6@"}]
+  conditions: [{type: Ready, status: "True", lastTransitionTime: "2026-01-01T00:00:00Z"}]
+"""
+
+POLICY = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: @NAME@, namespace: shop}
+spec: {action: @ACTION@, rules: [{from: [{source: {principals: ["cluster.local/ns/shop/sa/sa-a"]}}]}]}
+"""
+
+
+def filled(text, **values):
+    for name, value in values.items():
+        text = text.replace(f"@{name.upper()}@", str(value))
+    return text
+
+
+class Plane:
+    """culvertd as a pod of service account `account` would run it."""
+
+    def __init__(self, world, account, port=15012, **environment):
+        self.world, self.account, self.port = world, account, port
+        self.data = world.folder / f"data-{port}"
+        self.environment = environment
+
+    def start(self):
+        self.process = self.world.start(f"control/culvertd-{self.port}", [
+            self.world.programs["culvertd"], f"--kubeconfig={self.account}/kubeconfig", f"--data-dir={self.data}", f"--address=[::]:{self.port}",
+            f"--monitoring-port={self.port + 100}", f"--debug-port={self.port + 200}"], self.world.cgroup, self.environment)
+        return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(5)
+
+    def log(self):
+        return self.process.log.read_text()
+
+    def ready(self):
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.port + 200}/ready", timeout=3).read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.read().decode()
+        except OSError as error:
+            return str(error)
+
+    def metrics(self):
+        return urllib.request.urlopen(f"http://127.0.0.1:{self.port + 100}/metrics", timeout=3).read().decode()
+
+
+def add_pod(world, api, name, namespace, node, account, number=None):
+    api.apply(filled(POD, name=name, namespace=namespace, node=node, account=account))
+    if number:
+        api.apply_status(filled(STATUS, name=name, namespace=namespace, v4=f"10.9.0.{number}", v6=f"fd09::{number}"))
+
+
+def build(world, api):
+    (world.cgroup / "control").mkdir()
+    for plural, kind in (("peerauthentications", "PeerAuthentication"), ("authorizationpolicies", "AuthorizationPolicy")):
+        api.apply(filled(CRD, plural=plural, kind=kind))
+    for name in ("istio-system", "shop"):
+        api.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{istio.io/dataplane-mode: ambient}}}}\n")
+    world.plane = Plane(world, api.account("culvertd", RULES, "istio-system")).start()
+    for number, name in enumerate(("n1", "n2"), 1):
+        api.apply(filled(NODE, name=name))
+        add_pod(world, api, f"ztunnel-{name}", "istio-system", name, "ztunnel")
+        node = world.node(name)
+        token = world.folder / f"{name}.token"
+        token.touch(mode=0o600)
+        token.write_text(api.token("ztunnel", "istio-system", audience="istio-ca", pod=f"ztunnel-{name}"))
+        node.extra = {"LOCAL_XDS_PATH": "", "XDS_ADDRESS": "https://localhost:15012", "XDS_ROOT_CA": str(world.plane.data / "root-cert.pem"),
+                      "CA_ROOT_CA": str(world.plane.data / "root-cert.pem"), "AUTH_TOKEN": str(token)}
+    for pod, number, node in (("a", 2, "n1"), ("b", 3, "n2"), ("c", 4, None)):
+        world.pod(pod, number, world.nodes.get(node))
+        if node:
+            add_pod(world, api, pod, "shop", node, f"sa-{pod}", number)
+    eventually("ready", lambda: world.plane.ready() == "ready\n", 20)
+    world.enrol()
+    for node in world.nodes.values():
+        node.start_agent()
+        node.start_ztunnel()
+    for pod in ("a", "b"):
+        eventually(f"{pod} enrolled", lambda: world.enrolled(pod), 15)
+    for pod in ("a", "b", "c"):
+        world.spawn(pod, apps.serve, 8080)
+    eventually("a first connection", lambda: works(world), 10)
+
+
+def works(world, source="a"):
+    return world.run(source, apps.who, world.address("b"), 8080)[1] == "end"
+
+
+def identities(world, api):
+    """Both ends have the identities of their service accounts, from a CA whose root is kept in a Secret."""
+    line = eventually("source's line", lambda: world.nodes["n1"].access("\tinfo\t", 'dst.workload="b"', 'direction="outbound"'))
+    for field in ('src.identity="spiffe://cluster.local/ns/shop/sa/sa-a"', 'dst.identity="spiffe://cluster.local/ns/shop/sa/sa-b"'):
+        assert field in line, (field, line)
+    secret = api.get("secret", "istio-ca-secret", "-n", "istio-system")
+    assert secret["type"] == "istio.io/ca-root" and {"ca-cert.pem", "ca-key.pem", "root-cert.pem"} <= secret["data"].keys()
+    assert "made a new root certificate" in world.plane.log() and 'caller="node n1"' in world.plane.log()
+    assert "PRIVATE KEY" not in world.plane.log() and secret["data"]["ca-key.pem"] not in world.plane.log()
+
+
+def policies(world, api):
+    """What is applied is enforced within milliseconds, also on a live connection; what is deleted is not."""
+    held = world.spawn("a", apps.hold, world.address("b"), 8080, 20)
+    time.sleep(0.2)
+    api.apply(filled(POLICY, name="closed", action="DENY"))
+    began = time.monotonic()
+    eventually("refused", lambda: not works(world))
+    print(f"a policy was enforced {1000 * (time.monotonic() - began):.0f} ms after kubectl had returned")
+    assert world.result(held)[0] != "alive", "a live connection that is not allowed any more"
+    assert works(world, "c"), "others are let in"
+    api.delete("authorizationpolicy", "closed", "-n", "shop")
+    eventually("open", lambda: works(world))
+
+
+def mistakes(world, api):
+    """A policy that cannot be read leaves its last good version in force; without one it denies. Both are said with object and field."""
+    api.apply(filled(POLICY, name="p", action="DENY"))
+    eventually("refused", lambda: not works(world))
+    api.apply(filled(POLICY, name="p", action="DENI"))
+    eventually("said", lambda: "AuthorizationPolicy shop/p: spec.action: " in world.plane.log() and "last good version stays" in world.plane.log())
+    assert not works(world) and works(world, "c")
+    api.delete("authorizationpolicy", "p", "-n", "shop")
+    eventually("open", lambda: works(world))
+
+    api.apply(filled(POLICY, name="q", action="DENI"))
+    eventually("closed to all", lambda: not works(world) and not works(world, "c"))
+    assert "DENIED (policy_invalid)" in world.plane.log()
+    api.apply(filled(POLICY, name="q", action="ALLOW"))
+    eventually("mended", lambda: works(world) and not works(world, "c"))
+    api.delete("authorizationpolicy", "q", "-n", "shop")
+    eventually("open", lambda: works(world) and works(world, "c"))
+
+
+def callers(world, api):
+    """A pod's own token does not open the mesh's configuration, nor does one for another audience or of a pod that is gone."""
+    node = world.nodes["n1"]
+    add_pod(world, api, "gone", "istio-system", "n1", "ztunnel")
+    tokens = {"a pod's": api.token("sa-a", "shop", audience="istio-ca", pod="a"),
+              "another audience's": api.token("ztunnel", "istio-system", pod="ztunnel-n1"),
+              "a node's without a pod": api.token("ztunnel", "istio-system", audience="istio-ca"),
+              "of a pod that is gone": api.token("ztunnel", "istio-system", audience="istio-ca", pod="gone"), "rubbish": "a.b.c"}
+    api.delete("pod", "gone", "-n", "istio-system")
+    good = node.extra["AUTH_TOKEN"]
+    for what, token in tokens.items():
+        path = world.folder / "bad.token"
+        path.touch(mode=0o600)
+        path.write_text(token)
+        node.kill_ztunnel()
+        node.start_ztunnel(AUTH_TOKEN=str(path))
+        eventually(f"{what} refused", lambda: "only node proxies" in node.log() or "authentication failure" in node.log())
+        assert not node.ready(), what
+    for reason in ("is no node proxy", "meant for somebody else", "not bound to a pod"):
+        assert reason in world.plane.log() or "not_logged_before" in world.plane.log(), reason
+    node.kill_ztunnel()
+    node.extra["AUTH_TOKEN"] = good
+    node.start_ztunnel()
+    eventually("works again", lambda: works(world), 10)
+
+
+def changes_of_pods(world, api):
+    """A pod that is made is reached; one that is deleted is not known any more."""
+    node = world.nodes["n2"]
+    names = lambda: {each["name"] for each in node.config_dump()["workloads"]}
+    add_pod(world, api, "late", "shop", "n2", "sa-late", 77)
+    eventually("late is known", lambda: "late" in names())
+    api.delete("pod", "late", "-n", "shop")
+    eventually("late is gone", lambda: "late" not in names())
+
+
+def an_api_server_away(world, api):
+    """Nobody misses it: traffic, new ztunnels, policies in force. What happened meanwhile arrives when it is back."""
+    api.apply(filled(POLICY, name="kept", action="DENY"))
+    eventually("refused", lambda: not works(world))
+    api.stop()
+    time.sleep(2)
+    assert not works(world) and works(world, "c")
+    world.nodes["n2"].kill_ztunnel()
+    world.nodes["n2"].start_ztunnel()
+    eventually("a ztunnel is served from memory", lambda: works(world, "c"), 10)
+    assert not works(world)
+    api.start()
+    eventually("the watches are back", lambda: 'culvert_kube_synced{collection="pods"} 1' in world.plane.metrics(), 40)
+    api.delete("authorizationpolicy", "kept", "-n", "shop")
+    eventually("open", lambda: works(world), 40)
+
+
+def culvertd_restarts(world, api):
+    """Traffic goes on; the root is that of before."""
+    root = (world.plane.data / "root-cert.pem").read_text()
+    held = world.spawn("a", apps.hold, world.address("b"), 8080, 4)
+    world.plane.kill()
+    assert works(world)
+    world.plane.start()
+    eventually("ready", lambda: world.plane.ready() == "ready\n", 20)
+    assert world.result(held)[0] == "alive"
+    assert (world.plane.data / "root-cert.pem").read_text() == root
+    assert "signs with Secret istio-system/istio-ca-secret" in world.plane.log()
+    api.apply(filled(POLICY, name="after", action="DENY"))
+    eventually("enforced", lambda: not works(world), 15)
+    api.delete("authorizationpolicy", "after", "-n", "shop")
+    eventually("open", lambda: works(world), 15)
+
+
+def missing_rights(world, api):
+    """What RBAC does not grant is said with the rule to add, in the log and by /ready; granted, it goes on by itself."""
+    account = api.account("poor", [rule for rule in RULES if "endpointslices" not in rule["resources"]], "istio-system")
+    poor = Plane(world, account, 15512).start()
+    eventually("said", lambda: "(RBAC: grant" in poor.ready() and "(RBAC: grant" in poor.log(), 20)
+    assert "endpointslices" in poor.ready().split("RBAC: grant")[1], poor.ready()
+    api.account("poor", RULES, "istio-system")
+    eventually("ready", lambda: poor.ready() == "ready\n", 40)
+    poor.kill()
+
+
+def story(world):
+    with ApiServer() as api:
+        build(world, api)
+        for step in (identities, policies, mistakes, callers, changes_of_pods, an_api_server_away, culvertd_restarts, missing_rights):
+            began = time.monotonic()
+            step(world, api)
+            print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(story, __file__, ["culvertd", "ztunnel", "culvert-node"]))
