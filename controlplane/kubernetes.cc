@@ -1,6 +1,6 @@
 #include "controlplane/kubernetes.h"
 
-#include <format>
+#include <algorithm>
 #include <utility>
 
 #include "common/base/log.h"
@@ -78,14 +78,28 @@ void Kubernetes::serve(Ca ca) {
 }
 
 void Kubernetes::changed(config::Diff diff) {
+  const bool namespaces =
+      std::ranges::any_of(diff.changes, [](const auto& change) { return change.key.kind == config::Kind::kNamespace; });
   serving_->apply(std::move(diff));
+  if (publisher_ && namespaces) publisher_->namespaces_changed();
   if (serving_->opened()) return;
   auto callers = std::make_unique<KubeCallers>(client_, serving_->objects(),
                                                KubeCallersOptions{.trust_domain = settings_.trust_domain,
                                                                   .audiences = settings_.token_audiences,
                                                                   .trusted = settings_.trusted_node_accounts},
                                                serving_->registry());
-  if (auto done = serving_->open(std::move(callers)); !done) failed_(done.error());
+  if (auto done = serving_->open(std::move(callers)); !done) return failed_(done.error());
+  publisher_ = std::make_unique<RootPublisher>(client_, serving_->objects(), serving_->ca().roots_pem, serving_->registry());
+  lease_ = std::make_unique<kube::Lease>(
+      client_, kube::LeaseOptions{.ns = settings_.system_namespace, .name = "culvertd", .identity = settings_.pod_name},
+      [this](bool leading) { lead(leading); });
+  serving_->registry().observe("culvert_leading", "1 for the replica that writes what is written once.", telemetry::Kind::kGauge,
+                               [this] { return lease_ && lease_->leading() ? 1.0 : 0.0; });
+}
+
+void Kubernetes::lead(bool leading) {
+  log::info("app", leading ? "leads" : "leads no more", {log::field("name", settings_.pod_name)});
+  publisher_->lead(leading);
 }
 
 }  // namespace culvert::controlplane

@@ -1,11 +1,14 @@
 #pragma once
-// culvertd on the Kubernetes API: configuration, callers and the CA from there. On the control thread.
+// culvertd on the Kubernetes API: configuration, callers and the CA from there. Each replica serves; one of them, the leader, writes what is to be
+// written once. On the control thread.
 
 #include <functional>
 #include <memory>
 
 #include "common/kube/client.h"
+#include "common/kube/lease.h"
 #include "common/kube/source/kube_source.h"
+#include "controlplane/ca/root_publisher.h"
 #include "controlplane/serving.h"
 
 namespace culvert::controlplane {
@@ -21,6 +24,7 @@ class Kubernetes {
   net::Task<> begin();
   void serve(Ca ca);
   void changed(config::Diff diff);
+  void lead(bool leading);
 
   net::Loop& loop_;
   const Settings& settings_;
@@ -29,6 +33,8 @@ class Kubernetes {
   kube::Client client_;
   std::unique_ptr<Serving> serving_;
   std::unique_ptr<kube::Source> source_;
+  std::unique_ptr<RootPublisher> publisher_;
+  std::unique_ptr<kube::Lease> lease_;
 };
 
 // The configured kubeconfig, or what a pod finds.

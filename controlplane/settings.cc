@@ -1,6 +1,14 @@
 #include "controlplane/settings.h"
 
+#include <unistd.h>
+
 namespace culvert::controlplane {
+
+std::string own_name() {
+  char host[65] = {};
+  ::gethostname(host, sizeof host - 1);
+  return std::string(host) + "-" + std::to_string(::getpid());
+}
 
 settings::Table Settings::table() {
   settings::Table table("culvertd",
@@ -13,8 +21,10 @@ settings::Table Settings::table() {
   table.add(kubeconfig, {.flag = "--kubeconfig",
                          .doc = "how to reach the Kubernetes API; without it and --config-dir, as a pod of the cluster"});
   table.add(context, {.flag = "--context", .doc = "context of the kubeconfig, when not the current one"});
-  table.add(system_namespace,
-            {.env = "POD_NAMESPACE", .flag = "--namespace", .doc = "namespace of culvertd's own objects: the CA's Secret"});
+  table.add(system_namespace, {.env = "POD_NAMESPACE",
+                               .flag = "--namespace",
+                               .doc = "namespace of culvertd's own objects: the CA's Secret, the leader's Lease"});
+  table.add(pod_name, {.env = "POD_NAME", .flag = "--name", .doc = "our own name among the replicas, one of which leads"});
   table.add(token_audiences, {.env = "TOKEN_AUDIENCES", .doc = "audiences of service account tokens that are meant for us"});
   table.add(trusted_node_accounts,
             {.env = "CA_TRUSTED_NODE_ACCOUNTS",

@@ -11,11 +11,15 @@
 
 namespace culvert::controlplane {
 
+// A name that no other replica has, where nobody gives us one.
+std::string own_name();
+
 struct Settings {
   std::filesystem::path config_dir;  // empty: the Kubernetes API
   std::filesystem::path kubeconfig;  // empty: as a pod
   std::string context;
   std::string system_namespace = "istio-system";
+  std::string pod_name = own_name();
   std::vector<std::string> token_audiences = {"istio-ca"};
   std::vector<std::string> trusted_node_accounts = {"istio-system/ztunnel"};
   std::filesystem::path data_dir = "/var/lib/culvert/culvertd";

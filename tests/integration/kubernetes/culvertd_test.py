@@ -9,7 +9,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "ztunnel"))
 import apps  # noqa: E402
-from apiserver import ApiServer  # noqa: E402
+from apiserver import ApiServer, Refused  # noqa: E402
 from world import eventually, main  # noqa: E402
 
 # What culvertd needs to be allowed, as docs/operations.md shows it.
@@ -18,7 +18,9 @@ RULES = [
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["security.istio.io"], "resources": ["peerauthentications", "authorizationpolicies"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create"]},
+    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "patch"]},
 ]
 
 CRD = """
@@ -257,6 +259,34 @@ def culvertd_restarts(world, api):
     eventually("open", lambda: works(world), 15)
 
 
+def published(world, api, name):
+    try:
+        return api.get("configmap", "istio-ca-root-cert", "-n", name)["data"]["root-cert.pem"] == (world.plane.data / "root-cert.pem").read_text()
+    except Refused:
+        return False
+
+
+def roots_and_leaders(world, api):
+    """Every namespace has the root; what is changed or deleted is put back. A second replica serves as well, and writes when the first is gone."""
+    eventually("shop has it", lambda: published(world, api, "shop"))
+    api.delete("configmap", "istio-ca-root-cert", "-n", "shop")
+    eventually("put back", lambda: published(world, api, "shop"), 25)  # a leader that was killed is succeeded when its lease has run out
+    api.kubectl("patch", "configmap", "istio-ca-root-cert", "-n", "shop", "-p", '{"data": {"root-cert.pem": "mine"}}')
+    eventually("mended", lambda: published(world, api, "shop"))
+
+    second = Plane(world, world.plane.account, 15412).start()
+    eventually("ready", lambda: second.ready() == "ready\n", 20)
+    assert (second.data / "root-cert.pem").read_text() == (world.plane.data / "root-cert.pem").read_text()
+    assert "culvert_leading 1" in world.plane.metrics() and "culvert_leading 0" in second.metrics()
+    world.plane.kill()
+    api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: fresh}\n")
+    eventually("the second writes", lambda: published(world, api, "fresh"), 40)
+    assert works(world) and "culvert_leading 1" in second.metrics()
+    second.kill()
+    world.plane.start()
+    eventually("ready", lambda: world.plane.ready() == "ready\n", 20)
+
+
 def missing_rights(world, api):
     """What RBAC does not grant is said with the rule to add, in the log and by /ready; granted, it goes on by itself."""
     account = api.account("poor", [rule for rule in RULES if "endpointslices" not in rule["resources"]], "istio-system")
@@ -271,7 +301,7 @@ def missing_rights(world, api):
 def story(world):
     with ApiServer() as api:
         build(world, api)
-        for step in (identities, policies, mistakes, callers, changes_of_pods, an_api_server_away, culvertd_restarts, missing_rights):
+        for step in (identities, policies, mistakes, callers, changes_of_pods, an_api_server_away, culvertd_restarts, roots_and_leaders, missing_rights):
             began = time.monotonic()
             step(world, api)
             print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)

@@ -1,0 +1,146 @@
+#include "controlplane/ca/root_publisher.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/json.hpp>
+#include <optional>
+#include <set>
+#include <utility>
+#include <variant>
+
+#include "common/base/log.h"
+#include "common/kube/watch.h"
+#include "common/net/event.h"
+#include "common/net/timer.h"
+
+namespace culvert::controlplane {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kName = "istio-ca-root-cert";
+constexpr std::string_view kKey = "root-cert.pem";
+// Kubernetes' own, where nobody of the mesh runs: as istiod.
+constexpr std::array<std::string_view, 3> kLeftAlone = {"kube-system", "kube-public", "kube-node-lease"};
+constexpr std::chrono::milliseconds kLeast{1'000}, kMost{60'000};  // between tries after a failure
+
+const kube::Collection kConfigMaps{.plural = "configmaps"};
+
+std::string text_in(const std::string& config_map) {
+  boost::system::error_code error;
+  const json::value value = json::parse(config_map, error);
+  if (error) return "";
+  const auto* text = value.find_pointer("/data/root-cert.pem", error);
+  return text != nullptr && text->is_string() ? std::string(text->as_string()) : "";
+}
+
+}  // namespace
+
+struct RootPublisher::State {
+  State(kube::Client& its_client, const derive::Objects& its_objects, std::string its_roots, telemetry::Registry& registry)
+      : client(its_client),
+        objects(its_objects),
+        roots(std::move(its_roots)),
+        written(
+            registry.counter("culvert_root_configmaps_written_total", "Times that a namespace's root certificate was written.")),
+        failed(registry.counter("culvert_root_configmaps_failed_total", "Times that this failed.")),
+        more(its_client.loop()) {
+    watch.emplace(client, kube::WatchOptions{.of = kConfigMaps, .fields = "metadata.name=" + std::string(kName)},
+                  [this](const kube::Event& event) { heard(event); });
+  }
+
+  void heard(const kube::Event& event) {
+    if (const auto* put = std::get_if<kube::Put>(&event)) {
+      if (text_in(put->json) == roots) good.insert(put->key.ns);
+      else good.erase(put->key.ns);
+    } else if (const auto* gone = std::get_if<kube::Gone>(&event)) {
+      good.erase(gone->key.ns);
+    } else if (const auto* trouble = std::get_if<kube::Trouble>(&event)) {
+      log::warn("ca", "publishing the root certificate: " + trouble->text);
+    }
+    more.notify_all();
+  }
+
+  // A namespace that lacks it; empty when there is none.
+  std::string next() const {
+    if (!leading || !watch || !watch->synced()) return "";
+    for (const auto& [name, object] : objects.in(config::Kind::kNamespace, "")) {
+      if (good.contains(name) || std::ranges::contains(kLeftAlone, std::string_view(name))) continue;
+      if (!config::metadata_of(*object).deleting && !ended.contains(name)) return name;
+    }
+    return "";
+  }
+
+  net::Task<Status> write(std::string ns) {
+    const json::object object{{"apiVersion", "v1"},
+                              {"kind", "ConfigMap"},
+                              {"metadata", {{"name", kName}, {"labels", {{"istio.io/config", "true"}}}}},
+                              {"data", {{kKey, roots}}}};
+    const auto answer = co_await client.call(kube::apply({.of = kConfigMaps, .ns = ns, .name = std::string(kName)},
+                                                         json::serialize(object), {.field_manager = "culvertd"}));
+    if (!answer) co_return std::unexpected(answer.error());
+    co_return Status{};
+  }
+
+  static net::Task<> run(std::shared_ptr<State> self) {
+    auto pause = kLeast;
+    while (!self->closed) {
+      const std::string ns = self->next();
+      if (ns.empty()) {
+        self->ended.clear();
+        co_await self->more.wait();
+        continue;
+      }
+      const Status done = co_await self->write(ns);
+      if (self->closed) co_return;
+      if (done) {
+        self->good.insert(ns);
+        self->written.add();
+        log::debug("ca", "wrote the root certificate", {log::field("namespace", ns)});
+        pause = kLeast;
+        continue;
+      }
+      // The others are not held up by one that refuses; when all have had their turn, they are tried again.
+      self->failed.add();
+      self->ended.insert(ns);
+      log::warn("ca", "publishing the root certificate: " + done.error().text);
+      if (!self->next().empty()) continue;
+      co_await net::sleep_for(self->client.loop(), pause);
+      pause = std::min(pause * 2, kMost);
+      self->ended.clear();
+    }
+  }
+
+  kube::Client& client;
+  const derive::Objects& objects;
+  const std::string roots;
+  telemetry::Counter& written;
+  telemetry::Counter& failed;
+  std::set<std::string> good;   // namespaces that have it
+  std::set<std::string> ended;  // those that refused it in this round
+  net::Event more;
+  std::optional<kube::Watch> watch;
+  bool leading = false;
+  bool closed = false;
+};
+
+RootPublisher::RootPublisher(kube::Client& client, const derive::Objects& objects, std::string roots_pem,
+                             telemetry::Registry& registry)
+    : state_(std::make_shared<State>(client, objects, std::move(roots_pem), registry)) {
+  client.loop().spawn(State::run(state_));
+}
+
+RootPublisher::~RootPublisher() {
+  state_->closed = true;
+  state_->watch.reset();
+  state_->more.notify_all();
+}
+
+void RootPublisher::lead(bool leading) {
+  state_->leading = leading;
+  state_->more.notify_all();
+}
+
+void RootPublisher::namespaces_changed() { state_->more.notify_all(); }
+
+}  // namespace culvert::controlplane

@@ -1,0 +1,30 @@
+#pragma once
+// What data planes trust, in the ConfigMap istio-ca-root-cert of every namespace (protocols.md §4.5), where pods and proxies of others look for it.
+// Only while we lead, and only what is not there already: one write a namespace, and one for each that somebody changes. On the control thread.
+
+#include <memory>
+#include <string>
+
+#include "common/derive/objects.h"
+#include "common/kube/client.h"
+#include "common/telemetry/registry.h"
+
+namespace culvert::controlplane {
+
+class RootPublisher {
+ public:
+  // The client and the objects must outlive it.
+  RootPublisher(kube::Client& client, const derive::Objects& objects, std::string roots_pem, telemetry::Registry& registry);
+  ~RootPublisher();
+  RootPublisher(const RootPublisher&) = delete;
+  RootPublisher& operator=(const RootPublisher&) = delete;
+
+  void lead(bool leading);
+  void namespaces_changed();
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace culvert::controlplane
