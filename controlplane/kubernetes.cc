@@ -89,6 +89,7 @@ void Kubernetes::changed(config::Diff diff) {
                                                                   .trusted = settings_.trusted_node_accounts},
                                                serving_->registry());
   if (auto done = serving_->open(std::move(callers)); !done) return failed_(done.error());
+  if (auto done = begin_webhook(); !done) return failed_(done.error());
   publisher_ = std::make_unique<RootPublisher>(client_, serving_->objects(), serving_->ca().roots_pem, serving_->registry());
   lease_ = std::make_unique<kube::Lease>(
       client_, kube::LeaseOptions{.ns = settings_.system_namespace, .name = "culvertd", .identity = settings_.pod_name},
@@ -100,6 +101,25 @@ void Kubernetes::changed(config::Diff diff) {
 void Kubernetes::lead(bool leading) {
   log::info("app", leading ? "leads" : "leads no more", {log::field("name", settings_.pod_name)});
   publisher_->lead(leading);
+  if (registration_) registration_->lead(leading);
+}
+
+Status Kubernetes::begin_webhook() {
+  if (settings_.webhook_port == 0) return {};
+  auto first = serving_->server_context();
+  if (!first) return std::unexpected(std::move(first).error());
+  auto server = WebhookServer::start(
+      loop_, settings_.webhook_port,
+      [this, last = std::move(*first)]() mutable {
+        if (auto now = serving_->server_context()) last = std::move(*now);  // else that of before, as far as it lasts
+        return last;
+      },
+      serving_->registry());
+  if (!server) return std::unexpected(std::move(server).error());
+  webhook_ = std::move(*server);
+  registration_ = std::make_unique<WebhookRegistration>(
+      client_, WebhookAddress{.url = settings_.webhook_url, .ns = settings_.system_namespace}, serving_->ca().roots_pem);
+  return {};
 }
 
 }  // namespace culvert::controlplane

@@ -10,6 +10,8 @@
 #include "common/kube/source/kube_source.h"
 #include "controlplane/ca/root_publisher.h"
 #include "controlplane/serving.h"
+#include "controlplane/webhook/registration.h"
+#include "controlplane/webhook/server.h"
 
 namespace culvert::controlplane {
 
@@ -25,6 +27,7 @@ class Kubernetes {
   void serve(Ca ca);
   void changed(config::Diff diff);
   void lead(bool leading);
+  Status begin_webhook();
 
   net::Loop& loop_;
   const Settings& settings_;
@@ -34,6 +37,8 @@ class Kubernetes {
   std::unique_ptr<Serving> serving_;
   std::unique_ptr<kube::Source> source_;
   std::unique_ptr<RootPublisher> publisher_;
+  std::unique_ptr<WebhookServer> webhook_;
+  std::unique_ptr<WebhookRegistration> registration_;
   std::unique_ptr<kube::Lease> lease_;
 };
 

@@ -129,6 +129,12 @@ Status Serving::begin_certificate() {
   return {};
 }
 
+Result<tls::Context> Serving::server_context() const {
+  auto pair = read_server_pair(settings_.data_dir.string());
+  if (!pair) return std::unexpected(std::move(pair).error());
+  return tls::Context::server(*pair, {"http/1.1"});
+}
+
 // By the clock on the wall, looked at again and again: a timer of twelve hours does not notice that the clock was set or the machine slept.
 void Serving::tend() {
   constexpr auto kAgain = std::chrono::minutes(5);

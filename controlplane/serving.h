@@ -7,6 +7,7 @@
 
 #include "common/admin/server.h"
 #include "common/net/timer.h"
+#include "common/tls/session.h"
 #include "controlplane/ca/callers.h"
 #include "controlplane/ca/root.h"
 #include "controlplane/ca/service.h"
@@ -34,6 +35,8 @@ class Serving {
   const Ca& ca() const { return ca_; }
   XdsService& xds() { return xds_; }
   std::uint16_t port() const { return server_->port(); }
+  // Our own certificate for other servers of ours, as it is now.
+  Result<tls::Context> server_context() const;
   // What /ready says while it is not open: what is waited for.
   void waiting_for(std::function<std::string()> why) { waiting_ = std::move(why); }
 

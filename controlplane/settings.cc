@@ -43,6 +43,12 @@ settings::Table Settings::table() {
   table.add(metrics_port, {.env = "MONITORING_PORT", .flag = "--monitoring-port", .doc = "port of /metrics"});
   table.add(debug_port,
             {.env = "CULVERT_DEBUG_PORT", .flag = "--debug-port", .doc = "port of /ready and /debug, on localhost only"});
+  table.add(webhook_port, {.env = "CULVERT_WEBHOOK_PORT",
+                           .flag = "--webhook-port",
+                           .doc = "port of the validating webhook on Kubernetes, TLS; 0 for none"});
+  table.add(webhook_url, {.env = "CULVERT_WEBHOOK_URL",
+                          .flag = "--webhook-url",
+                          .doc = "where the API server finds the webhook, when not by the Service culvertd of our namespace"});
   table.add(cluster_id, {.env = "CLUSTER_ID", .flag = "--cluster-id", .doc = "name of the cluster in workloads' uids"});
   table.add(trust_domain, {.env = "TRUST_DOMAIN", .flag = "--trust-domain", .doc = "first part of every identity"});
   table.add(cluster_domain,

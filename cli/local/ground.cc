@@ -21,6 +21,8 @@ namespace fs = std::filesystem;
 
 Status set_sysctl(const std::string& name, std::string_view value) {
   const Fd fd(open(("/proc/sys/net/" + name).c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd && errno == ENOENT && name.starts_with("ipv6/"))
+    return failure("setting net/" + name + ": this kernel has IPv6 turned off (boot it without ipv6.disable=1)");
   if (!fd || write(fd.get(), value.data(), value.size()) < 0) return failure_errno("setting net/" + name);
   return {};
 }

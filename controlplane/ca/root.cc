@@ -117,14 +117,19 @@ Result<tls::Certificate> write_server_certificate(const tls::Authority& authorit
   return pair->leaf();
 }
 
-Result<tls::Certificate> read_server_certificate(const tls::Authority& authority, const std::string& folder,
-                                                 tls::SystemTime now) {
+Result<tls::KeyPair> read_server_pair(const std::string& folder) {
   const DataFiles files(folder);
   auto key = read_secret(files.server_key);
   if (!key) return std::unexpected(std::move(key).error());
   auto chain = read(files.server_certificate);
   if (!chain) return std::unexpected(std::move(chain).error());
-  auto pair = tls::KeyPair::parse(*chain, *key);
+  return tls::KeyPair::parse(*chain, *key);
+}
+
+Result<tls::Certificate> read_server_certificate(const tls::Authority& authority, const std::string& folder,
+                                                 tls::SystemTime now) {
+  const DataFiles files(folder);
+  auto pair = read_server_pair(folder);
   if (!pair) return std::unexpected(std::move(pair).error());
   const tls::Certificate& leaf = pair->leaf();
   if (!authority.has_signed(leaf)) return failure(files.server_certificate + " is of another CA");

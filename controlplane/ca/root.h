@@ -43,6 +43,9 @@ Result<tls::Authority> load_or_make_authority(const std::string& folder, const s
 Result<tls::Certificate> write_server_certificate(const tls::Authority& authority, const std::string& folder,
                                                   std::span<const std::string> names);
 
+// The server's certificate and key as they stand on disk.
+Result<tls::KeyPair> read_server_pair(const std::string& folder);
+
 // The server's certificate as it stands on disk, if it fits its key, is the authority's and is valid now.
 Result<tls::Certificate> read_server_certificate(const tls::Authority& authority, const std::string& folder,
                                                  tls::SystemTime now = std::chrono::system_clock::now());

@@ -20,6 +20,9 @@ RULES = [
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create"]},
+    {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingwebhookconfigurations"], "resourceNames": ["culvert-validator"],
+     "verbs": ["get", "patch"]},
+    {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingwebhookconfigurations"], "verbs": ["create"]},
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "patch"]},
 ]
 
@@ -78,10 +81,11 @@ class Plane:
         self.data = world.folder / f"data-{port}"
         self.environment = environment
 
-    def start(self):
+    def start(self, *more):
         self.process = self.world.start(f"control/culvertd-{self.port}", [
             self.world.programs["culvertd"], f"--kubeconfig={self.account}/kubeconfig", f"--data-dir={self.data}", f"--address=[::]:{self.port}",
-            f"--monitoring-port={self.port + 100}", f"--debug-port={self.port + 200}"], self.world.cgroup, self.environment)
+            f"--monitoring-port={self.port + 100}", f"--debug-port={self.port + 200}",
+            *(more or ["--webhook-port=0"])], self.world.cgroup, self.environment)
         return self
 
     def kill(self):
@@ -287,6 +291,42 @@ def roots_and_leaders(world, api):
     eventually("ready", lambda: world.plane.ready() == "ready\n", 20)
 
 
+def webhook(world, api):
+    """The API server stores nothing that could not be in force, and says what is wrong with it; without us, no policy is stored at all."""
+    def refusal(text):
+        try:
+            api.apply(text)
+        except Refused as error:
+            return str(error)
+        return ""
+
+    world.plane.kill()
+    world.plane.start("--webhook-port=15712", "--webhook-url=https://127.0.0.1:15712/validate")
+    eventually("registered", lambda: "spec.action" in refusal(filled(POLICY, name="w", action="DENI")), 40)
+    said = refusal(filled(POLICY, name="w", action="DENI"))
+    assert 'denied the request' in said and 'unknown value "DENI"' in said, said
+    api.apply(filled(POLICY, name="w", action="DENY"))
+    eventually("enforced", lambda: not works(world), 15)
+    said = refusal(filled(POLICY, name="w", action="DENY").replace("rules:", "rulez:"))
+    assert "spec.rulez: unknown field (did you mean rules?)" in said, said
+    api.delete("authorizationpolicy", "w", "-n", "shop")
+    eventually("open", lambda: works(world), 15)
+    assert "galley_validation_failed" in world.plane.metrics()
+
+    api.kubectl("patch", "validatingwebhookconfiguration", "culvert-validator", "--type=json",
+                "-p", '[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]')
+    world.plane.kill()
+    world.plane.start("--webhook-port=15712", "--webhook-url=https://127.0.0.1:15712/validate")
+    policy = lambda: api.get("validatingwebhookconfiguration", "culvert-validator")["webhooks"][0]["failurePolicy"]
+    eventually("what somebody changed is put back", lambda: policy() == "Fail", 40)
+    world.plane.kill()
+    assert "failed calling webhook" in refusal(filled(POLICY, name="w", action="DENY"))
+    assert works(world)
+    api.kubectl("delete", "validatingwebhookconfiguration", "culvert-validator")
+    world.plane.start()
+    eventually("ready", lambda: world.plane.ready() == "ready\n", 20)
+
+
 def missing_rights(world, api):
     """What RBAC does not grant is said with the rule to add, in the log and by /ready; granted, it goes on by itself."""
     account = api.account("poor", [rule for rule in RULES if "endpointslices" not in rule["resources"]], "istio-system")
@@ -301,7 +341,7 @@ def missing_rights(world, api):
 def story(world):
     with ApiServer() as api:
         build(world, api)
-        for step in (identities, policies, mistakes, callers, changes_of_pods, an_api_server_away, culvertd_restarts, roots_and_leaders, missing_rights):
+        for step in (identities, policies, mistakes, callers, changes_of_pods, an_api_server_away, culvertd_restarts, roots_and_leaders, webhook, missing_rights):
             began = time.monotonic()
             step(world, api)
             print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)

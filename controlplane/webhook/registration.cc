@@ -1,0 +1,94 @@
+#include "controlplane/webhook/registration.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <chrono>
+#include <utility>
+
+#include "common/base/base64.h"
+#include "common/base/log.h"
+#include "common/net/event.h"
+#include "common/net/timer.h"
+
+namespace culvert::controlplane {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::string_view kName = "culvert-validator";
+constexpr std::chrono::milliseconds kLeast{1'000}, kMost{60'000};  // between tries
+constexpr std::chrono::milliseconds kAgain{60'000};                // until it is looked at again
+
+}  // namespace
+
+// It fails closed: while nobody can review a policy, none would be in force either. Nothing but our own kinds is asked about.
+std::string webhook_configuration(const WebhookAddress& address, const std::string& roots_pem) {
+  json::object client{{"caBundle", to_base64(roots_pem)}};
+  if (address.url.empty()) {
+    client["service"] = {{"name", address.service}, {"namespace", address.ns}, {"path", "/validate"}, {"port", 443}};
+  } else {
+    client["url"] = address.url;
+  }
+  const json::object rule{{"apiGroups", {"security.istio.io"}},
+                          {"apiVersions", {"*"}},
+                          {"operations", {"CREATE", "UPDATE"}},
+                          {"resources", {"authorizationpolicies", "peerauthentications"}},
+                          {"scope", "*"}};
+  const json::object webhook{{"name", "validation.culvert.dev"},
+                             {"clientConfig", std::move(client)},
+                             {"rules", json::array{rule}},
+                             {"failurePolicy", "Fail"},
+                             {"sideEffects", "None"},
+                             {"timeoutSeconds", 5},
+                             {"admissionReviewVersions", {"v1"}}};
+  return json::serialize(json::object{{"apiVersion", "admissionregistration.k8s.io/v1"},
+                                      {"kind", "ValidatingWebhookConfiguration"},
+                                      {"metadata", {{"name", kName}}},
+                                      {"webhooks", json::array{webhook}}});
+}
+
+struct WebhookRegistration::State {
+  State(kube::Client& its_client, WebhookAddress address, const std::string& roots_pem)
+      : client(its_client), wanted(webhook_configuration(address, roots_pem)), changed(its_client.loop()) {}
+
+  // Applied again and again: that is one request a minute, and puts back what somebody changed.
+  static net::Task<> run(std::shared_ptr<State> self) {
+    const kube::Place at{.of = {.group = "admissionregistration.k8s.io", .plural = "validatingwebhookconfigurations"},
+                         .name = std::string(kName)};
+    auto pause = kLeast;
+    while (!self->closed) {
+      if (!self->leading) {
+        co_await self->changed.wait();
+        continue;
+      }
+      const auto done = co_await self->client.call(kube::apply(at, self->wanted, {.field_manager = "culvertd"}));
+      if (self->closed) co_return;
+      if (!done) log::warn("webhook", "telling the API server to ask us: " + done.error().text);
+      pause = done ? kAgain : pause == kAgain ? kLeast : std::min(pause * 2, kMost);
+      std::ignore = co_await self->changed.wait_for(pause);
+    }
+  }
+
+  kube::Client& client;
+  const std::string wanted;
+  net::Event changed;
+  bool leading = false;
+  bool closed = false;
+};
+
+WebhookRegistration::WebhookRegistration(kube::Client& client, WebhookAddress address, std::string roots_pem)
+    : state_(std::make_shared<State>(client, std::move(address), roots_pem)) {
+  client.loop().spawn(State::run(state_));
+}
+
+WebhookRegistration::~WebhookRegistration() {
+  state_->closed = true;
+  state_->changed.notify_all();
+}
+
+void WebhookRegistration::lead(bool leading) {
+  state_->leading = leading;
+  state_->changed.notify_all();
+}
+
+}  // namespace culvert::controlplane

@@ -1,0 +1,55 @@
+#include "controlplane/webhook/review.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+#include <format>
+
+namespace culvert::controlplane {
+namespace {
+
+namespace json = boost::json;
+using testing::AllOf;
+using testing::HasSubstr;
+
+std::string asked(const std::string& spec, const std::string& operation = "CREATE") {
+  return std::format(R"({{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u-1","operation":"{}",
+    "kind":{{"group":"security.istio.io","version":"v1","kind":"AuthorizationPolicy"}},"namespace":"shop","name":"p",
+    "object":{{"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy","metadata":{{"name":"p","namespace":"shop"}},"spec":{}}}}}}})",
+                     operation, spec);
+}
+
+TEST(Review, WhatCanBeReadIsAllowed) {
+  const auto verdict = review(asked(R"({"action":"DENY","rules":[{"to":[{"operation":{"ports":["80"]}}]}]})"));
+
+  ASSERT_TRUE(verdict) << verdict.error().text;
+  EXPECT_TRUE(verdict->allowed) << verdict->why;
+  const auto answer = json::parse(verdict->answer).as_object().at("response").as_object();
+  EXPECT_EQ(std::string_view(answer.at("uid").as_string()), "u-1");
+  EXPECT_EQ(answer.at("allowed"), true);
+}
+
+TEST(Review, EveryMistakeIsToldWithItsFieldAndWhatToWrite) {
+  const auto verdict = review(asked(R"({"action":"DENI","rulez":[],"rules":[{"to":[{"operation":{"ports":["http"]}}]}]})"));
+
+  ASSERT_TRUE(verdict) << verdict.error().text;
+  EXPECT_FALSE(verdict->allowed);
+  EXPECT_EQ(verdict->object, "AuthorizationPolicy shop/p");
+  EXPECT_THAT(verdict->why, AllOf(HasSubstr("spec.action: "), HasSubstr("spec.rulez: unknown field (did you mean rules?)"),
+                                  HasSubstr("spec.rules[0].to[0].operation.ports")));
+  const auto status = json::parse(verdict->answer).as_object().at("response").as_object().at("status").as_object();
+  EXPECT_EQ(status.at("code"), 422);
+  EXPECT_EQ(std::string_view(status.at("message").as_string()), verdict->why);
+}
+
+TEST(Review, WhatGoesIsNotLookedAt) { EXPECT_TRUE(review(asked(R"({"action":"DENI"})", "DELETE"))->allowed); }
+
+TEST(Review, WhatIsNoReviewIsRefused) {
+  for (const char* text : {"", "{}", "[]", "null", R"({"request":1})", R"({"request":{}})", R"({"request":{"uid":7}})"})
+    EXPECT_FALSE(review(text)) << text;
+  EXPECT_FALSE(review(std::string(10'000, '[')));
+}
+
+}  // namespace
+}  // namespace culvert::controlplane
