@@ -1,6 +1,7 @@
 # culvert_proto(FOLDER): the C++ of all *.proto of FOLDER.
 #   culvert_proto        the messages; include "proto/workload.pb.h"
 #   culvert_proto_grpc   the stubs of files that declare a service; include "proto/ca.grpc.pb.h"; only common/rpc links it
+# culvert_objects(FOLDER...): the C++ of all *.proto of these folders and those below, as the library culvert_proto_objects.
 # Generated code is a system header to everybody, and compiled for size of build time: it is not ours to read.
 
 find_package(Protobuf REQUIRED)
@@ -50,4 +51,34 @@ function(culvert_proto folder)
   set_property(GLOBAL APPEND PROPERTY CULVERT_GENERATED culvert_proto_sources)
   culvert_proto_library(culvert_proto "${messages}" protobuf::libprotobuf)
   culvert_proto_library(culvert_proto_grpc "${stubs}" culvert_proto ${CULVERT_GRPCPP} ${CULVERT_GPR} ${CULVERT_ABSL_SYNCHRONIZATION})
+endfunction()
+
+function(culvert_objects)
+  set(out ${CMAKE_BINARY_DIR}/generated)
+  set(protos "")
+  foreach(folder IN LISTS ARGN)
+    file(GLOB_RECURSE found CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/${folder}/*.proto)
+    list(APPEND protos ${found})
+  endforeach()
+  set(messages "")
+  set(headers "")
+  foreach(proto IN LISTS protos)
+    string(REGEX REPLACE "\\.proto$" "" base ${proto})
+    list(APPEND messages ${out}/${base}.pb.cc)
+    list(APPEND headers ${out}/${base}.pb.h)
+  endforeach()
+  list(TRANSFORM protos PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE inputs)
+  set(descriptors ${CMAKE_BINARY_DIR}/objects.pb)
+  add_custom_command(
+    OUTPUT ${messages} ${headers} ${descriptors}
+    COMMAND protobuf::protoc -I ${CMAKE_SOURCE_DIR} --cpp_out=${out} --include_imports --include_source_info
+            --descriptor_set_out=${descriptors} ${protos}
+    DEPENDS ${inputs}
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR}
+    COMMENT "Generating C++ from the protos of objects"
+    VERBATIM)
+  add_custom_target(culvert_objects_sources DEPENDS ${messages} ${headers} ${descriptors})
+  set_property(GLOBAL APPEND PROPERTY CULVERT_GENERATED culvert_objects_sources)
+  culvert_proto_library(culvert_proto_objects "${messages}" protobuf::libprotobuf)
+  add_dependencies(culvert_proto_objects culvert_objects_sources)
 endfunction()

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/version.h"
+#include "common/config/kinds.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -35,13 +36,16 @@ std::string configz(const Mesh& mesh) {
     warnings.push_back(
         {{"object", warning.object.text()}, {"place", mesh.store().place_of(warning.object)}, {"text", warning.text}});
   }
-  for (const auto kind :
-       {config::Kind::kNamespace, config::Kind::kNode, config::Kind::kServiceAccount, config::Kind::kPod, config::Kind::kService,
-        config::Kind::kEndpointSlice, config::Kind::kPeerAuthentication, config::Kind::kAuthorizationPolicy}) {
+  std::vector kinds = {config::Kind::kNamespace, config::Kind::kNode,    config::Kind::kServiceAccount,
+                       config::Kind::kPod,       config::Kind::kService, config::Kind::kEndpointSlice};
+  for (const config::CustomKind& kind : config::custom_kinds()) kinds.push_back(kind.kind);
+  for (const auto kind : kinds) {
     for (const std::string& name_space : mesh.store().objects().namespaces(kind)) {
       for (const auto& [name, object] : mesh.store().objects().in(kind, name_space)) {
         const config::Key key{kind, name_space, name};
-        objects.push_back({{"object", key.text()}, {"place", mesh.store().place_of(key)}});
+        boost::json::object one{{"object", key.text()}, {"place", mesh.store().place_of(key)}};
+        if (config::is_custom(kind)) one["enforced"] = false;  // valid, and for a later version
+        objects.push_back(std::move(one));
       }
     }
   }

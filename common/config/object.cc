@@ -1,5 +1,8 @@
 #include "common/config/object.h"
 
+#include <google/protobuf/message.h>
+#include <google/protobuf/util/message_differencer.h>
+
 #include <array>
 #include <cstddef>
 #include <type_traits>
@@ -7,20 +10,51 @@
 namespace culvert::config {
 namespace {
 
-constexpr std::array<std::string_view, 11> kKindNames = {
-    "Namespace",          "Node",      "ServiceAccount", "Pod",         "Service",
-    "EndpointSlice",      "ConfigMap", "Deployment",     "StatefulSet", "PeerAuthentication",
-    "AuthorizationPolicy"};
-static_assert(kKindNames.size() == std::variant_size_v<Object>);
-static_assert(std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(Kind::kAuthorizationPolicy), Object>,
-                             AuthorizationPolicy>);
+constexpr std::array<std::string_view, 32> kKindNames = {"Namespace",
+                                                         "Node",
+                                                         "ServiceAccount",
+                                                         "Pod",
+                                                         "Service",
+                                                         "EndpointSlice",
+                                                         "ConfigMap",
+                                                         "Deployment",
+                                                         "StatefulSet",
+                                                         "PeerAuthentication",
+                                                         "AuthorizationPolicy",
+                                                         "RequestAuthentication",
+                                                         "VirtualService",
+                                                         "DestinationRule",
+                                                         "Gateway.networking.istio.io",
+                                                         "ServiceEntry",
+                                                         "Sidecar",
+                                                         "WorkloadEntry",
+                                                         "WorkloadGroup",
+                                                         "EnvoyFilter",
+                                                         "ProxyConfig",
+                                                         "Telemetry",
+                                                         "WasmPlugin",
+                                                         "GatewayClass",
+                                                         "Gateway",
+                                                         "HTTPRoute",
+                                                         "GRPCRoute",
+                                                         "TLSRoute",
+                                                         "TCPRoute",
+                                                         "ReferenceGrant",
+                                                         "BackendTLSPolicy",
+                                                         "ListenerSet"};
+static_assert(kKindNames.size() == static_cast<std::size_t>(Kind::kListenerSet) + 1);
+constexpr std::size_t kCustom = static_cast<std::size_t>(Kind::kAuthorizationPolicy) + 1;
+static_assert(kCustom + 1 == std::variant_size_v<Object>);
+static_assert(std::is_same_v<std::variant_alternative_t<kCustom - 1, Object>, AuthorizationPolicy>);
 static_assert(std::is_same_v<std::variant_alternative_t<static_cast<std::size_t>(Kind::kPod), Object>, Pod>);
 
 }  // namespace
 
 std::string_view name(Kind kind) { return kKindNames[static_cast<std::size_t>(kind)]; }
 
-bool is_namespaced(Kind kind) { return kind != Kind::kNamespace && kind != Kind::kNode; }
+bool is_namespaced(Kind kind) { return kind != Kind::kNamespace && kind != Kind::kNode && kind != Kind::kGatewayClass; }
+
+bool is_custom(Kind kind) { return static_cast<std::size_t>(kind) >= kCustom; }
 
 bool is_policy(Kind kind) { return kind == Kind::kPeerAuthentication || kind == Kind::kAuthorizationPolicy; }
 
@@ -44,7 +78,15 @@ std::string_view value_of(const Labels& labels, std::string_view name) {
   return found == labels.end() ? std::string_view{} : std::string_view{found->second};
 }
 
-Kind kind_of(const Object& object) { return static_cast<Kind>(object.index()); }
+bool operator==(const Custom& a, const Custom& b) {
+  if (a.kind != b.kind || a.metadata != b.metadata) return false;
+  return a.spec == b.spec || (a.spec && b.spec && google::protobuf::util::MessageDifferencer::Equals(*a.spec, *b.spec));
+}
+
+Kind kind_of(const Object& object) {
+  const Custom* custom = std::get_if<Custom>(&object);
+  return custom ? custom->kind : static_cast<Kind>(object.index());
+}
 
 const Metadata& metadata_of(const Object& object) {
   return std::visit([](const auto& value) -> const Metadata& { return value.metadata; }, object);

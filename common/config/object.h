@@ -14,6 +14,10 @@
 
 #include "common/base/address.h"
 
+namespace google::protobuf {
+class Message;
+}
+
 namespace culvert::config {
 
 enum class Kind : std::uint8_t {
@@ -28,10 +32,33 @@ enum class Kind : std::uint8_t {
   kStatefulSet,
   kPeerAuthentication,
   kAuthorizationPolicy,
+  // Those that are a Custom; each has a line in kinds.cc.
+  kRequestAuthentication,
+  kVirtualService,
+  kDestinationRule,
+  kIstioGateway,
+  kServiceEntry,
+  kSidecar,
+  kWorkloadEntry,
+  kWorkloadGroup,
+  kEnvoyFilter,
+  kProxyConfig,
+  kTelemetry,
+  kWasmPlugin,
+  kGatewayClass,
+  kGateway,
+  kHttpRoute,
+  kGrpcRoute,
+  kTlsRoute,
+  kTcpRoute,
+  kReferenceGrant,
+  kBackendTlsPolicy,
+  kListenerSet,
 };
-std::string_view name(Kind kind);  // "Pod"
-bool is_namespaced(Kind kind);     // all but Namespace and Node
+std::string_view name(Kind kind);  // "Pod"; "Gateway" is the Gateway API's, Istio's is "Gateway.networking.istio.io"
+bool is_namespaced(Kind kind);     // all but Namespace, Node and GatewayClass
 bool is_policy(Kind kind);         // PeerAuthentication, AuthorizationPolicy
+bool is_custom(Kind kind);         // read by its proto, kept whole and not enforced yet
 
 // What an object is called. `name_space` is empty for kinds that have none.
 struct Key {
@@ -348,9 +375,19 @@ struct AuthorizationPolicy {
   friend bool operator==(const AuthorizationPolicy&, const AuthorizationPolicy&) = default;
 };
 
-// In the order of Kind, so that the index is the kind.
+// An object of a kind that is defined by a proto and of which nothing is derived yet: all of it, checked.
+struct Custom {
+  Metadata metadata;
+  Kind kind = Kind::kRequestAuthentication;
+  std::shared_ptr<const google::protobuf::Message>
+      spec;  // of the type that kinds.h names; never null once parsed, empty when there was none
+
+  friend bool operator==(const Custom& a, const Custom& b);
+};
+
+// In the order of Kind, so that the index is the kind, but for those of Custom.
 using Object = std::variant<Namespace, Node, ServiceAccount, Pod, Service, EndpointSlice, ConfigMap, Deployment, StatefulSet,
-                            PeerAuthentication, AuthorizationPolicy>;
+                            PeerAuthentication, AuthorizationPolicy, Custom>;
 using ObjectPtr = std::shared_ptr<const Object>;
 
 Kind kind_of(const Object& object);

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 #include <set>
 
 #include "common/config/glance.h"
+#include "common/config/kinds.h"
 #include "common/config/read.h"
 #include "common/config/spelling.h"
 #include "common/config/tree.h"
@@ -33,7 +35,7 @@ struct KindRow {
   Kind kind;
   std::string_view group;
   std::string_view versions;  // "group/version" of each that is read, comma-separated; the first is what to write
-  Reader read;
+  Reader read;                // null: by the kind's proto
 };
 
 constexpr std::string_view kSecurity = "security.istio.io";
@@ -60,13 +62,46 @@ bool serves(const KindRow& row, std::string_view api_version) {
   return false;
 }
 
-const KindRow* row_of(std::string_view api_version, std::string_view kind) {
+// The kinds that are read by their protos.
+std::vector<KindRow> custom_rows() {
+  static const std::vector<std::string> kVersions = [] {
+    std::vector<std::string> out;
+    for (const CustomKind& kind : custom_kinds()) {
+      std::string& versions = out.emplace_back();
+      for (const std::string& version : kind.versions) versions += (versions.empty() ? "" : ",") + kind.group + "/" + version;
+    }
+    return out;
+  }();
+  std::vector<KindRow> rows;
+  for (const auto& [kind, versions] : std::views::zip(custom_kinds(), kVersions)) {
+    if (is_custom(kind.kind)) rows.push_back({kind.kind, kind.group, versions, nullptr});
+  }
+  return rows;
+}
+
+std::string_view group_of(std::string_view api_version) {
   const std::size_t slash = api_version.find('/');
-  const std::string_view group = slash == std::string_view::npos ? "" : api_version.substr(0, slash);
+  return slash == std::string_view::npos ? "" : api_version.substr(0, slash);
+}
+
+const KindRow* row_of(std::string_view api_version, std::string_view kind) {
+  static const std::vector<KindRow> kCustom = custom_rows();
+  const std::string_view group = group_of(api_version);
   for (const KindRow& row : kKinds) {
     if (name(row.kind) == kind && row.group == group) return &row;
   }
-  return nullptr;
+  const CustomKind* custom = find_kind(group, kind);
+  const auto found = custom ? std::ranges::find(kCustom, custom->kind, &KindRow::kind) : kCustom.end();
+  return found == kCustom.end() ? nullptr : &*found;
+}
+
+// What the kind was meant to be, in a group that has others: "did you mean VirtualService?"; empty when it resembles none.
+std::string kind_meant(std::string_view api_version, std::string_view kind) {
+  std::vector<std::string_view> names;
+  for (const CustomKind& row : custom_kinds()) {
+    if (row.group == group_of(api_version) && resembles(kind, row.name, 3)) names.push_back(row.name);
+  }
+  return did_you_mean(kind, names);
 }
 
 // The text of a scalar field, "" when there is none: for naming things in messages.
@@ -217,6 +252,9 @@ class FileParser {
     }
     if (const KindRow* row = row_of(api_version, kind)) return read_object(root, *row, api_version);
     if (const auto meant = policy_meant(root)) return misspelt(root, *meant, api_version, kind);
+    if (std::string hint = kind_meant(api_version, kind); !hint.empty()) {
+      return broken({}, {{name_, root.line}, "", "", "unknown kind " + quote(kind), std::move(hint)});
+    }
     const Tree* metadata = root.find("metadata");
     const auto cut = [](std::string_view text) { return std::string(text.substr(0, 253)); };
     out_.ignored.push_back(
@@ -241,8 +279,11 @@ class FileParser {
   }
 
   void read_object(const Tree& root, const KindRow& row, const std::string& api_version) {
-    Report report{
-        .file = name_, .object = std::string(name(row.kind)), .strict = is_policy(row.kind), .problems = {}, .unread = {}};
+    Report report{.file = name_,
+                  .object = std::string(name(row.kind)),
+                  .strict = find_kind(row.kind) != nullptr,
+                  .problems = {},
+                  .unread = {}};
     std::optional<Key> key = key_meant(root, row.kind);
     const bool named = key && !key->name.empty();
     if (named) report.object = key->text();
@@ -255,7 +296,7 @@ class FileParser {
                      "write " + std::string(row.versions.substr(0, row.versions.find(','))));
       }
       Metadata metadata = read_metadata(fields, is_namespaced(row.kind));
-      object = row.read(fields, std::move(metadata));
+      object = row.read ? row.read(fields, std::move(metadata)) : read_custom(fields, std::move(metadata), row.kind);
     }
     if (!report.problems.empty()) {
       const bool certain = named && (!is_namespaced(row.kind) || !key->name_space.empty());
@@ -270,6 +311,15 @@ class FileParser {
 };
 
 }  // namespace
+
+std::string Ignored::text() const {
+  std::string out = place.text() + ": " + kind + " ";
+  if (!name_space.empty()) out.append(name_space).append("/");
+  out.append(name).append(" of ").append(api_version).append(" is not read by this version");
+  if (kind == "IstioOperator")
+    out += " (no object of a cluster: its settings are values of the Helm charts, meshConfig among them)";
+  return out;
+}
 
 ParsedFile parse_yaml(std::string_view file, std::string_view text) { return FileParser(file).parse(text); }
 

@@ -1,7 +1,7 @@
 #pragma once
 // Kubernetes YAML and JSON -> objects. Pure: no files, no clock. Many documents a file; `kind: List` is opened up.
 //
-// Istio objects are read strictly: an unknown field, a wrong type or a bad value makes the object broken. Of core objects the fields that
+// Istio's and the Gateway API's objects are read strictly: an unknown field, a wrong type or a bad value makes the object broken. Of core objects the fields that
 // Culvert reads are checked and the others are only listed (`unread`), so that a caller that promises to honour all (culvert local) can refuse
 // them by name. Scalars are typed as YAML 1.2 says: `no` and `on` are strings. Input size, depth, nodes and alias expansion are bounded.
 // One broken document leaves the others of its file alone. Whatever says that it is a policy and cannot be read is Broken with a key, never Ignored:
@@ -42,6 +42,9 @@ struct Broken {
 struct Ignored {
   Place place;
   std::string api_version, kind, name_space, name;
+
+  // "f.yaml:1: Job shop/j of batch/v1 is not read by this version"; and what else is to be done where we know.
+  std::string text() const;
 };
 
 struct ParsedFile {

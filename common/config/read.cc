@@ -2,41 +2,37 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
-#include <cstdio>
 #include <ranges>
 
 #include "common/config/spelling.h"
+#include "common/config/time.h"
 
 namespace culvert::config {
-namespace {
-
-// RFC 3339: "2026-08-20T10:00:00Z", "2026-08-20T12:00:00.5+02:00"; seconds since 1970.
-std::optional<std::int64_t> seconds_of(const std::string& text) {
-  int year = 0, end = 0;
-  unsigned month = 0, day = 0, hour = 0, minute = 0, second = 0;
-  if (std::sscanf(text.c_str(), "%4d-%2u-%2uT%2u:%2u:%2u%n", &year, &month, &day, &hour, &minute, &second, &end) != 6)
-    return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month), std::chrono::day(day)};
-  if (!date.ok() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
-  std::string zone = text.substr(static_cast<std::size_t>(end));
-  if (zone.starts_with('.')) zone.erase(0, std::min(zone.find_first_not_of("0123456789", 1), zone.size()));
-  const std::int64_t local =
-      std::chrono::sys_days(date).time_since_epoch().count() * 86400LL + hour * 3600 + minute * 60 + second;
-  if (zone == "Z") return local;
-  unsigned ahead_hours = 0, ahead_minutes = 0;
-  char sign = 0;
-  if (zone.size() != 6 || std::sscanf(zone.c_str(), "%c%2u:%2u", &sign, &ahead_hours, &ahead_minutes) != 3) return std::nullopt;
-  if ((sign != '+' && sign != '-') || ahead_hours > 23 || ahead_minutes > 59) return std::nullopt;
-  const std::int64_t ahead = ahead_hours * 3600LL + ahead_minutes * 60;
-  return sign == '+' ? local - ahead : local + ahead;
-}
-
-}  // namespace
-
 void Report::wrong(int line, std::string field, std::string what, std::string hint) {
   if (problems.size() < kMostProblems)
     problems.push_back({{file, line}, object, std::move(field), std::move(what), std::move(hint)});
+}
+
+bool check_type(Report& report, const Tree& tree, Tree::Type type, const std::string& path) {
+  if (tree.type == type) return true;
+  std::string hint;
+  const bool scalar = tree.type == Tree::Type::kBool || tree.type == Tree::Type::kInt || tree.type == Tree::Type::kFloat;
+  if (type == Tree::Type::kString && scalar) hint = "write " + quote(tree.text) + ", in quotes";
+  if (type == Tree::Type::kBool && tree.type == Tree::Type::kString) hint = "write true or false";
+  if (type == Tree::Type::kInt && tree.type == Tree::Type::kString) hint = "write a number without quotes";
+  if (type == Tree::Type::kInt && tree.type == Tree::Type::kFloat) hint = "write a whole number";
+  if (type == Tree::Type::kList && tree.type != Tree::Type::kMap) hint = "write [" + tree.text.substr(0, 40) + "]";
+  report.wrong(tree.line, path, "must be " + std::string(describe(type)) + ", is " + std::string(describe(tree.type)), hint);
+  return false;
+}
+
+std::string one_of(const std::vector<std::string_view>& values) {
+  std::string hint = "write ";
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i > 0) hint += i + 1 == values.size() ? " or " : ", ";
+    hint += values[i];
+  }
+  return hint;
 }
 
 Fields::Fields(Report& report, const Tree& tree, std::string path) : report_(report), tree_(tree), path_(std::move(path)) {
@@ -96,18 +92,7 @@ void Fields::require(std::string_view name, std::string_view hint) {
   if (!find(name)) wrong(name, "is missing", std::string(hint));
 }
 
-bool Fields::check(const Tree& tree, Tree::Type type, const std::string& path) {
-  if (tree.type == type) return true;
-  std::string hint;
-  const bool scalar = tree.type == Tree::Type::kBool || tree.type == Tree::Type::kInt || tree.type == Tree::Type::kFloat;
-  if (type == Tree::Type::kString && scalar) hint = "write " + quote(tree.text) + ", in quotes";
-  if (type == Tree::Type::kBool && tree.type == Tree::Type::kString) hint = "write true or false";
-  if (type == Tree::Type::kInt && tree.type == Tree::Type::kString) hint = "write a number without quotes";
-  if (type == Tree::Type::kInt && tree.type == Tree::Type::kFloat) hint = "write a whole number";
-  if (type == Tree::Type::kList && tree.type != Tree::Type::kMap) hint = "write [" + tree.text.substr(0, 40) + "]";
-  report_.wrong(tree.line, path, "must be " + std::string(describe(type)) + ", is " + std::string(describe(tree.type)), hint);
-  return false;
-}
+bool Fields::check(const Tree& tree, Tree::Type type, const std::string& path) { return check_type(report_, tree, type, path); }
 
 const Tree* Fields::of_type(std::string_view name, Tree::Type type) {
   const Tree* tree = find(name);
@@ -209,12 +194,7 @@ std::optional<std::size_t> Fields::choose(std::string_view name, const std::vect
   const Tree* tree = of_type(name, Tree::Type::kString);
   if (!tree) return std::nullopt;
   if (const auto found = std::ranges::find(values, tree->text); found != values.end()) return found - values.begin();
-  std::string hint = "write ";
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (i > 0) hint += i + 1 == values.size() ? " or " : ", ";
-    hint += values[i];
-  }
-  wrong(name, "unknown value " + quote(tree->text), hint);
+  wrong(name, "unknown value " + quote(tree->text), one_of(values));
   return std::nullopt;
 }
 

@@ -28,7 +28,13 @@ struct Report {
   std::vector<Problem> unread;
 
   void wrong(int line, std::string field, std::string what, std::string hint = "");
+  bool full() const { return problems.size() >= kMostProblems; }
 };
+
+// True when it is of this type; else a problem with a hint.
+bool check_type(Report& report, const Tree& tree, Tree::Type type, const std::string& path);
+// "write A, B or C".
+std::string one_of(const std::vector<std::string_view>& values);
 
 // One map of a document. Ask for each field once; those that nobody asked for are reported when it goes.
 // In the spec of a strict object a field without a value is a mistake: `from:` whose lines got lost must not mean everybody.
@@ -133,5 +139,6 @@ Object read_endpoint_slice(Fields& object, Metadata metadata);        // read_se
 Object read_config_map(Fields& object, Metadata metadata);            // read_service.cc
 Object read_peer_authentication(Fields& object, Metadata metadata);   // read_policy.cc
 Object read_authorization_policy(Fields& object, Metadata metadata);  // read_policy.cc
+Object read_custom(Fields& object, Metadata metadata, Kind kind);     // kinds.cc
 
 }  // namespace culvert::config

@@ -136,10 +136,8 @@ TEST(Nameless, WhatSaysThatItIsAPolicyIsNotIgnored) {
 }
 
 TEST(Nameless, OtherKindsAreIgnoredAsBefore) {
-  for (const char* head :
-       {"apiVersion: policy.linkerd.io/v1beta1\nkind: AuthorizationPolicy", "apiVersion: telemetry.istio.io/v1\nkind: Telemetry",
-        "apiVersion: security.istio.io/v1\nkind: RequestAuthentication", "apiVersion: networking.istio.io/v1\nkind: Gateway",
-        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy", "apiVersion: batch/v1\nkind: Job"}) {
+  for (const char* head : {"apiVersion: policy.linkerd.io/v1beta1\nkind: AuthorizationPolicy",
+                           "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy", "apiVersion: batch/v1\nkind: Job"}) {
     const ParsedFile file = parse_yaml("f.yaml", std::string(head) + "\nmetadata: {name: p, namespace: shop}\n");
     EXPECT_THAT(file.ignored, SizeIs(1)) << head;
     EXPECT_THAT(file.broken, IsEmpty()) << head;

@@ -106,7 +106,8 @@ void Deriver::mark(const Objects& objects, const Key& key, Dirty& dirty) const {
     case Kind::kServiceAccount: dirty.accounts_of.insert(key.name_space); break;
     case Kind::kConfigMap:
     case Kind::kDeployment:
-    case Kind::kStatefulSet: break;  // nothing is derived from them
+    case Kind::kStatefulSet:
+    default: break;  // nothing is derived from them, and not yet from what is a config::Custom
   }
 }
 

@@ -26,6 +26,8 @@ Store::Store(telemetry::Registry& registry)
                     [this] { return static_cast<double>(objects_.size()); });
   registry_.observe("culvert_config_invalid_objects", "Objects whose newest version cannot be read.", telemetry::Kind::kGauge,
                     [this] { return static_cast<double>(objects_.invalid().size()); });
+  registry_.observe("culvert_config_unenforced_objects", "Valid objects that this version does not enforce yet.",
+                    telemetry::Kind::kGauge, [this] { return static_cast<double>(told_.size()); });
 }
 
 std::vector<config::Key> Store::apply(config::Diff diff) {
@@ -81,11 +83,14 @@ void Store::say(const config::Diff& diff) {
       log::error("config", change.key.text() + ": cannot be read and is left out");
     }
   }
+  for (const Change& change : diff.changes) {
+    if (change.what == Change::What::kDelete) told_.erase(change.key);
+    if (change.what != Change::What::kPut || !config::is_custom(change.key.kind) || !told_.insert(change.key).second) continue;
+    log::warn("config", change.place.text() + ": " + change.key.text() + " is valid and not enforced by this version yet");
+  }
   for (const std::string& note : diff.notes) log::info("config", note);
   for (const config::Ignored& ignored : diff.ignored) {
-    log::info("config", ignored.place.text() + ": " + ignored.kind + " " +
-                            (ignored.name_space.empty() ? "" : ignored.name_space + "/") + ignored.name + " of " +
-                            ignored.api_version + " is not read by this version");
+    log::info("config", ignored.text());
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ class Store {
   derive::Objects objects_;
   std::map<config::Key, config::Place> places_;
   std::map<config::Key, std::string> broken_;
+  std::set<config::Key> told_;  // that they are not enforced yet: once for each, however often it changes
 };
 
 }  // namespace culvert::controlplane

@@ -1,0 +1,118 @@
+// The one place that names the generated messages, so that each of them is in the program.
+#include "common/config/kinds.h"
+
+#include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "common/base/check.h"
+#include "common/config/message.h"
+#include "common/config/read.h"
+#include "proto/culvert/schema.pb.h"
+#include "proto/istio/extensions/v1alpha1/wasm.pb.h"
+#include "proto/istio/mesh/v1alpha1/config.pb.h"
+#include "proto/istio/mesh/v1alpha1/network.pb.h"
+#include "proto/istio/networking/v1alpha3/destination_rule.pb.h"
+#include "proto/istio/networking/v1alpha3/envoy_filter.pb.h"
+#include "proto/istio/networking/v1alpha3/gateway.pb.h"
+#include "proto/istio/networking/v1alpha3/service_entry.pb.h"
+#include "proto/istio/networking/v1alpha3/sidecar.pb.h"
+#include "proto/istio/networking/v1alpha3/virtual_service.pb.h"
+#include "proto/istio/networking/v1alpha3/workload_entry.pb.h"
+#include "proto/istio/networking/v1alpha3/workload_group.pb.h"
+#include "proto/istio/networking/v1beta1/proxy_config.pb.h"
+#include "proto/istio/security/v1beta1/authorization_policy.pb.h"
+#include "proto/istio/security/v1beta1/peer_authentication.pb.h"
+#include "proto/istio/security/v1beta1/request_authentication.pb.h"
+#include "proto/istio/telemetry/v1alpha1/telemetry.pb.h"
+
+namespace culvert::config {
+namespace {
+
+using google::protobuf::Descriptor;
+
+CustomKind row(Kind kind, const Descriptor* spec) {
+  const culvert::Kind& said = spec->options().GetExtension(culvert::kind);
+  CULVERT_CHECK(!said.group().empty() && said.versions_size() > 0);
+  return {kind,
+          said.group(),
+          said.name().empty() ? spec->name() : said.name(),
+          {said.versions().begin(), said.versions().end()},
+          spec,
+          said.spec_required()};
+}
+
+std::vector<CustomKind> make_rows() {
+  namespace networking = istio::networking::v1alpha3;
+  namespace security = istio::security::v1beta1;
+  return {
+      row(Kind::kPeerAuthentication, security::PeerAuthentication::descriptor()),
+      row(Kind::kAuthorizationPolicy, security::AuthorizationPolicy::descriptor()),
+      row(Kind::kRequestAuthentication, security::RequestAuthentication::descriptor()),
+      row(Kind::kVirtualService, networking::VirtualService::descriptor()),
+      row(Kind::kDestinationRule, networking::DestinationRule::descriptor()),
+      row(Kind::kIstioGateway, networking::Gateway::descriptor()),
+      row(Kind::kServiceEntry, networking::ServiceEntry::descriptor()),
+      row(Kind::kSidecar, networking::Sidecar::descriptor()),
+      row(Kind::kWorkloadEntry, networking::WorkloadEntry::descriptor()),
+      row(Kind::kWorkloadGroup, networking::WorkloadGroup::descriptor()),
+      row(Kind::kEnvoyFilter, networking::EnvoyFilter::descriptor()),
+      row(Kind::kProxyConfig, istio::networking::v1beta1::ProxyConfig::descriptor()),
+      row(Kind::kTelemetry, istio::telemetry::v1alpha1::Telemetry::descriptor()),
+      row(Kind::kWasmPlugin, istio::extensions::v1alpha1::WasmPlugin::descriptor()),
+  };
+}
+
+}  // namespace
+
+std::span<const CustomKind> custom_kinds() {
+  static const std::vector<CustomKind> kRows = make_rows();
+  return kRows;
+}
+
+const CustomKind* find_kind(std::string_view group, std::string_view name) {
+  const auto rows = custom_kinds();
+  const auto found = std::ranges::find_if(rows, [&](const CustomKind& row) { return row.group == group && row.name == name; });
+  return found == rows.end() ? nullptr : &*found;
+}
+
+const CustomKind* find_kind(Kind kind) {
+  const auto rows = custom_kinds();
+  const auto found = std::ranges::find(rows, kind, &CustomKind::kind);
+  return found == rows.end() ? nullptr : &*found;
+}
+
+Object read_custom(Fields& object, Metadata metadata, Kind kind) {
+  const CustomKind* row = find_kind(kind);
+  CULVERT_CHECK(row != nullptr);
+  Custom custom{.metadata = std::move(metadata), .kind = kind, .spec = {}};
+  const auto* prototype = google::protobuf::MessageFactory::generated_factory()->GetPrototype(row->spec);
+  std::shared_ptr<google::protobuf::Message> spec(prototype->New());
+  object.skip({"status"});
+  if (row->spec_required) object.require("spec", "");
+  if (const Tree* tree = object.of_type("spec", Tree::Type::kMap)) read_message(object.report(), *tree, "spec", *spec);
+  custom.spec = std::move(spec);
+  return custom;
+}
+
+std::vector<Problem> read_text(const Place& place, std::string_view object, std::string_view field, std::string_view text,
+                               google::protobuf::Message& message) {
+  Report report{.file = place.file, .object = std::string(object), .strict = true, .problems = {}, .unread = {}};
+  const std::vector<Document> documents = read_yaml(text);
+  const auto refuse = [&](int line, std::string what) { report.wrong(line, std::string(field), std::move(what)); };
+  if (documents.size() > 1) {
+    refuse(documents[1].line, "has more than one document");
+  } else if (!documents.empty() && !documents[0].root) {
+    refuse(documents[0].error_line, documents[0].error);
+  } else if (!documents.empty()) {
+    read_message(report, *documents[0].root, std::string(field), message);
+  }
+  for (Problem& problem : report.problems) {
+    problem.place.line = place.line > 0 && problem.place.line > 0 ? place.line + problem.place.line - 1 : place.line;
+  }
+  return std::move(report.problems);
+}
+
+}  // namespace culvert::config
