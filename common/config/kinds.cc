@@ -11,6 +11,8 @@
 #include "common/config/message.h"
 #include "common/config/read.h"
 #include "proto/culvert/schema.pb.h"
+#include "proto/gateway/gateway.pb.h"
+#include "proto/gateway/route.pb.h"
 #include "proto/istio/extensions/v1alpha1/wasm.pb.h"
 #include "proto/istio/mesh/v1alpha1/config.pb.h"
 #include "proto/istio/mesh/v1alpha1/network.pb.h"
@@ -62,6 +64,15 @@ std::vector<CustomKind> make_rows() {
       row(Kind::kProxyConfig, istio::networking::v1beta1::ProxyConfig::descriptor()),
       row(Kind::kTelemetry, istio::telemetry::v1alpha1::Telemetry::descriptor()),
       row(Kind::kWasmPlugin, istio::extensions::v1alpha1::WasmPlugin::descriptor()),
+      row(Kind::kGatewayClass, gateway::GatewayClass::descriptor()),
+      row(Kind::kGateway, gateway::Gateway::descriptor()),
+      row(Kind::kHttpRoute, gateway::HTTPRoute::descriptor()),
+      row(Kind::kGrpcRoute, gateway::GRPCRoute::descriptor()),
+      row(Kind::kTlsRoute, gateway::TLSRoute::descriptor()),
+      row(Kind::kTcpRoute, gateway::TCPRoute::descriptor()),
+      row(Kind::kReferenceGrant, gateway::ReferenceGrant::descriptor()),
+      row(Kind::kBackendTlsPolicy, gateway::BackendTLSPolicy::descriptor()),
+      row(Kind::kListenerSet, gateway::ListenerSet::descriptor()),
   };
 }
 

@@ -215,12 +215,28 @@ class MessageReader {
     for (const culvert::Group& group : object.at_least_one()) {
       if (count(group) == 0) refuse("has none of " + words(type_, group, " and "), "write at least one");
     }
+    if (object.has_tagged()) check_union(object.tagged());
     for (int i = 0; i < type_.real_oneof_decl_count(); ++i) {
       const OneofDescriptor& one = *type_.oneof_decl(i);
       if (!one.options().GetExtension(culvert::one) || ones_.contains(&one)) continue;
       culvert::Group group;
       for (int k = 0; k < one.field_count(); ++k) group.add_fields(one.field(k)->name());
       refuse("has none of " + words(type_, group, " and "), "write one of them");
+    }
+  }
+
+  // A field that says which other one is there.
+  void check_union(const culvert::Union& tagged) {
+    const FieldDescriptor* tag = type_.FindFieldByName(tagged.field());
+    if (tag == nullptr || !seen_.contains(tag)) return;
+    const Tree& said = *tree_.find(seen_.at(tag));
+    for (const culvert::Union::Case& one : tagged.cases()) {
+      const FieldDescriptor* field = type_.FindFieldByName(one.field());
+      const bool there = seen_.contains(field);
+      if (there == (said.text == one.word())) continue;
+      report_.wrong(there ? tree_.find(seen_.at(field))->line : tree_.line, path_of(field->json_name()),
+                    there ? "has no meaning with " + tag->json_name() + " " + quote(said.text) : "is missing",
+                    there ? "" : tag->json_name() + " " + one.word() + " needs it");
     }
   }
 

@@ -67,6 +67,8 @@ class ScalarReader {
   bool number(Put<T> set, Put<T> add) {
     const bool wide = sizeof(T) == 8;
     if (!(wide && tree_.type == Tree::Type::kString) && !check_type(report_, tree_, Tree::Type::kInt, path_)) return false;
+    if (rules_.one_of_size() > 0 && !std::ranges::contains(rules_.one_of(), tree_.text))
+      return wrong("unknown value " + tree_.text.substr(0, 40), one_of({rules_.one_of().begin(), rules_.one_of().end()}));
     T least = std::numeric_limits<T>::min(), most = std::numeric_limits<T>::max();
     if (rules_.has_min()) least = static_cast<T>(rules_.min());
     if (rules_.has_max()) most = static_cast<T>(rules_.max());

@@ -8,6 +8,7 @@
 #include "common/config/kinds.h"
 #include "common/config/parse.h"
 #include "common/config/time.h"
+#include "proto/gateway/route.pb.h"
 #include "proto/istio/mesh/v1alpha1/config.pb.h"
 #include "proto/istio/networking/v1alpha3/destination_rule.pb.h"
 #include "proto/istio/networking/v1alpha3/envoy_filter.pb.h"
@@ -163,6 +164,35 @@ TEST(Message, ChecksWhatTheOptionsSay) {
               ElementsAre(HasSubstr("\"ftp://x\" is not a URL")));
 }
 
+TEST(Message, ReadsTheGatewayApi) {
+  const auto http = [](const std::string& rules) {
+    return problems(object("gateway.networking.k8s.io/v1 HTTPRoute", "  parentRefs: [{name: g}]\n  rules: [" + rules + "]\n"));
+  };
+  const auto spec =
+      read<culvert::gateway::HTTPRoute>(object("gateway.networking.k8s.io/v1 HTTPRoute",
+                                               "  parentRefs: [{name: web, kind: Service, group: ''}]\n  rules: [{backendRefs: "
+                                               "[{name: web, port: 80}], timeouts: {request: 10s}}]\n"));
+
+  EXPECT_EQ(spec.parent_refs(0).kind(), "Service");
+  EXPECT_EQ(spec.rules(0).matches(0).path().type(), "PathPrefix") << "as the API server fills it in";
+  EXPECT_EQ(spec.rules(0).backend_refs(0).weight(), 1);
+  EXPECT_THAT(http("{filters: [{type: URLRewrite, cors: {}}]}"),
+              ElementsAre(HasSubstr("filters[0].urlRewrite: is missing (type URLRewrite needs it)"),
+                          HasSubstr("filters[0].cors: has no meaning with type \"URLRewrite\"")));
+  EXPECT_THAT(http("{filters: [{type: RequestRedirect, requestRedirect: {statusCode: 300}}]}"),
+              ElementsAre(HasSubstr("unknown value 300 (write 301, 302, 303, 307 or 308)")));
+  EXPECT_THAT(http("{timeouts: {request: 10}}"), ElementsAre(HasSubstr("must be a string")));
+  EXPECT_THAT(http("{timeouts: {request: 1.5s}}"), ElementsAre(HasSubstr("\"1.5s\" is not a duration")));
+  EXPECT_THAT(http("{matches: [{method: get}]}"), ElementsAre(HasSubstr("unknown value \"get\" (write GET, HEAD,")));
+  EXPECT_EQ(key_of(*parse_yaml("f.yaml",
+                               "apiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: c}\nspec: "
+                               "{controllerName: a.b/c}\n")
+                        .objects.at(0)
+                        .object)
+                .text(),
+            "GatewayClass c");
+}
+
 TEST(Message, AnObjectSaysOnlyWhatItsKindHas) {
   EXPECT_THAT(problems(route("  hosts: [a]\nspecs: {}\n")),
               ElementsAre(HasSubstr("VirtualService shop/o: specs: unknown field (did you mean spec?)")));
@@ -225,7 +255,7 @@ TEST(Kinds, EachHasItsOwnMessageAndKeepsItsName) {
     EXPECT_EQ(find_kind(row.group, row.name), &row);
     EXPECT_TRUE(name(row.kind) == row.name || name(row.kind) == row.name + "." + row.group) << row.name;
   }
-  for (int kind = 0; kind <= static_cast<int>(Kind::kWasmPlugin); ++kind)
+  for (int kind = 0; kind <= static_cast<int>(Kind::kListenerSet); ++kind)
     EXPECT_EQ(find_kind(Kind{static_cast<std::uint8_t>(kind)}) != nullptr, kind >= static_cast<int>(Kind::kPeerAuthentication))
         << kind;
 }
