@@ -68,9 +68,13 @@ int run(const std::filesystem::path& folder, bool rewrite) {
 }  // namespace culvert::golden
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::string(argv[1]) == "--say") {  // of one file; for tests that compare with somebody else
+    std::cout << culvert::golden::verdicts("f.yaml", culvert::golden::read(argv[2]));
+    return 0;
+  }
   const bool rewrite = argc > 1 && std::string(argv[1]) == "--rewrite";
   if (argc != (rewrite ? 3 : 2)) {
-    std::cerr << "usage: golden_seeds [--rewrite] FOLDER\n";
+    std::cerr << "usage: golden_seeds [--rewrite] FOLDER | --say FILE\n";
     return 2;
   }
   return culvert::golden::run(argv[argc - 1], rewrite);
