@@ -257,6 +257,7 @@ json::object schema_of(const Descriptor& message, const Comments& comments, bool
   for (int i = 0; i < message.field_count(); ++i) {
     const FieldDescriptor& field = *message.field(i);
     properties[field.json_name()] = property(field, comments, bounded);
+    if (field.options().GetExtension(culvert::value).both_names()) properties[field.name()] = properties[field.json_name()];
     if (field.options().GetExtension(culvert::value).required()) needed.push_back(json::string(field.json_name()));
   }
   if (!properties.empty()) schema["properties"] = std::move(properties);
