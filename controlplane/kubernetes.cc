@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/config/kinds.h"
 #include "common/net/timer.h"
 #include "controlplane/ca/files.h"
 #include "controlplane/ca/kube_callers.h"
@@ -16,9 +17,8 @@ namespace {
 std::vector<kube::Wanted> wanted() {
   using enum config::Kind;
   std::vector<kube::Wanted> all;
-  for (const auto kind :
-       {kNamespace, kNode, kServiceAccount, kPod, kService, kEndpointSlice, kPeerAuthentication, kAuthorizationPolicy})
-    all.push_back({.kind = kind});
+  for (const auto kind : {kNamespace, kNode, kServiceAccount, kPod, kService, kEndpointSlice}) all.push_back({.kind = kind});
+  for (const config::CustomKind& custom : config::custom_kinds()) all.push_back({.kind = custom.kind});
   return all;
 }
 
@@ -44,6 +44,7 @@ Kubernetes::Kubernetes(net::Loop& loop, const Settings& settings, const settings
     : loop_(loop),
       settings_(settings),
       table_(table),
+      name_(settings.pod_name.empty() ? own_name() : settings.pod_name),
       failed_(std::move(failed)),
       client_(loop, std::move(access), {.user_agent = "culvertd"}) {
   loop.spawn(begin());
@@ -92,14 +93,14 @@ void Kubernetes::changed(config::Diff diff) {
   if (auto done = begin_webhook(); !done) return failed_(done.error());
   publisher_ = std::make_unique<RootPublisher>(client_, serving_->objects(), serving_->ca().roots_pem, serving_->registry());
   lease_ = std::make_unique<kube::Lease>(
-      client_, kube::LeaseOptions{.ns = settings_.system_namespace, .name = "culvertd", .identity = settings_.pod_name},
+      client_, kube::LeaseOptions{.ns = settings_.system_namespace, .name = "culvertd", .identity = name_},
       [this](bool leading) { lead(leading); });
   serving_->registry().observe("culvert_leading", "1 for the replica that writes what is written once.", telemetry::Kind::kGauge,
                                [this] { return lease_ && lease_->leading() ? 1.0 : 0.0; });
 }
 
 void Kubernetes::lead(bool leading) {
-  log::info("app", leading ? "leads" : "leads no more", {log::field("name", settings_.pod_name)});
+  log::info("app", leading ? "leads" : "leads no more", {log::field("name", name_)});
   publisher_->lead(leading);
   if (registration_) registration_->lead(leading);
 }

@@ -32,6 +32,7 @@ class Kubernetes {
   net::Loop& loop_;
   const Settings& settings_;
   const settings::Table& table_;
+  const std::string name_;  // ours among the replicas
   std::function<void(Error)> failed_;
   kube::Client client_;
   std::unique_ptr<Serving> serving_;

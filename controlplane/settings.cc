@@ -24,7 +24,10 @@ settings::Table Settings::table() {
   table.add(system_namespace, {.env = "POD_NAMESPACE",
                                .flag = "--namespace",
                                .doc = "namespace of culvertd's own objects: the CA's Secret, the leader's Lease"});
-  table.add(pod_name, {.env = "POD_NAME", .flag = "--name", .doc = "our own name among the replicas, one of which leads"});
+  table.add(pod_name,
+            {.env = "POD_NAME",
+             .flag = "--name",
+             .doc = "our own name among the replicas, one of which leads; else made of the host's name and the process id"});
   table.add(token_audiences, {.env = "TOKEN_AUDIENCES", .doc = "audiences of service account tokens that are meant for us"});
   table.add(trusted_node_accounts,
             {.env = "CA_TRUSTED_NODE_ACCOUNTS",

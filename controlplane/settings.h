@@ -19,7 +19,7 @@ struct Settings {
   std::filesystem::path kubeconfig;  // empty: as a pod
   std::string context;
   std::string system_namespace = "istio-system";
-  std::string pod_name = own_name();
+  std::string pod_name;  // empty: own_name()
   std::vector<std::string> token_audiences = {"istio-ca"};
   std::vector<std::string> trusted_node_accounts = {"istio-system/ztunnel"};
   std::filesystem::path data_dir = "/var/lib/culvert/culvertd";

@@ -35,12 +35,19 @@ namespace {
 
 using google::protobuf::Descriptor;
 
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return text;
+}
+
 CustomKind row(Kind kind, const Descriptor* spec) {
   const culvert::Kind& said = spec->options().GetExtension(culvert::kind);
   CULVERT_CHECK(!said.group().empty() && said.versions_size() > 0);
+  const std::string name = said.name().empty() ? std::string(spec->name()) : said.name();
   return {kind,
           said.group(),
-          said.name().empty() ? spec->name() : said.name(),
+          name,
+          said.plural().empty() ? lower(name) + "s" : said.plural(),
           {said.versions().begin(), said.versions().end()},
           spec,
           said.spec_required()};

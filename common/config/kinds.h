@@ -20,6 +20,7 @@ namespace culvert::config {
 struct CustomKind {
   Kind kind{};
   std::string group, name;            // "networking.istio.io", "VirtualService"
+  std::string plural;                 // "virtualservices": what the API and RBAC call them
   std::vector<std::string> versions;  // the first is what to write
   const google::protobuf::Descriptor* spec = nullptr;
   bool spec_required = false;

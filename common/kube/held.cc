@@ -12,9 +12,9 @@ std::string Held::put(const Key& key, const std::string& uid) {
   return before == uid ? std::string() : before;
 }
 
-void Held::unreadable(const Key& key, bool named) {
-  if (!named) doubt_ = true;
-  else if (const auto found = objects_.find(key); found != objects_.end()) found->second.list = list_;
+void Held::unreadable(const Key& key, const std::string& uid) {
+  if (uid.empty()) doubt_ = true;
+  else objects_.try_emplace(key, Object{uid, list_}).first->second.list = list_;
 }
 
 std::vector<Gone> Held::end() {

@@ -19,8 +19,9 @@ class Held {
   }
   // Is there. The uid that it had before when that was another one; else empty.
   std::string put(const Key& key, const std::string& uid);
-  // Is there, but cannot be read: stays what it was. Without its name, nothing can be told gone by this list.
-  void unreadable(const Key& key, bool named);
+  // Is there, but cannot be read: stays what it was, and has been told of like the others. Without a uid it is not sure which it is: then nothing can
+  // be told gone by this list.
+  void unreadable(const Key& key, const std::string& uid);
   // The list is whole: what it did not have is gone.
   std::vector<Gone> end();
   // True when it was held; `uid` becomes the one that it had.

@@ -113,7 +113,7 @@ void Intake::take(std::string_view object, std::string_view refused, const Meta&
 
 // Namespace and name come before the uid, whoever wrote the object: with a uid, they are what they seem.
 void Intake::skip(const Meta& meta, std::string why) {
-  held_.unreadable(meta.key, !meta.uid.empty() && !meta.key.name.empty());
+  held_.unreadable(meta.key, meta.key.name.empty() ? std::string() : meta.uid);
   tell_(Skipped{meta.key, std::move(why)});
 }
 

@@ -85,6 +85,20 @@ TEST_F(IntakeTest, AnItemThatCannotBeReadIsSkippedAndStaysWhatItWas) {
   EXPECT_THAT(next(), ElementsAre(HasSubstr("!n/a JSON: syntax error"), "!n/b too long", "-n/c 3"));
 }
 
+TEST_F(IntakeTest, WhatCouldNeverBeReadIsGoneLikeEverythingElse) {
+  const std::string bad = R"({"metadata":{"name":"a","namespace":"n","uid":"1"},"spec":{"x":nul}})";
+  const std::string worse = R"({"metadata":{"name":"b","namespace":"n","uid":"2"},"spec":{"x":nul}})";
+  ASSERT_TRUE(list(list_text({bad, worse}, "9")));
+  next();
+  intake.begin_watch(false);
+  ASSERT_TRUE(intake.feed_watch(event("DELETED", object("a", "1", "10"))));
+  EXPECT_THAT(next(), ElementsAre("-n/a 1"));
+
+  ASSERT_TRUE(list(list_text({}, "11")));
+
+  EXPECT_THAT(next(), ElementsAre("-n/b 2"));
+}
+
 TEST_F(IntakeTest, AnItemWithoutANameMakesNothingGone) {
   ASSERT_TRUE(list(list_text({object("a", "1")}, "9")));
   next();

@@ -20,17 +20,13 @@ std::string lower(std::string text) {
 
 const culvert::Kind& said_of(const config::CustomKind& kind) { return kind.spec->options().GetExtension(culvert::kind); }
 
-std::string plural_of(const config::CustomKind& kind) {
-  return said_of(kind).plural().empty() ? lower(kind.name) + "s" : said_of(kind).plural();
-}
-
 json::array words(const google::protobuf::RepeatedPtrField<std::string>& words) {
   return json::array(words.begin(), words.end());
 }
 
 json::object names_of(const config::CustomKind& kind) {
   json::object names{
-      {"kind", kind.name}, {"listKind", kind.name + "List"}, {"plural", plural_of(kind)}, {"singular", lower(kind.name)}};
+      {"kind", kind.name}, {"listKind", kind.name + "List"}, {"plural", kind.plural}, {"singular", lower(kind.name)}};
   if (said_of(kind).short_names_size() > 0) names["shortNames"] = words(said_of(kind).short_names());
   if (said_of(kind).categories_size() > 0) names["categories"] = words(said_of(kind).categories());
   return names;
@@ -112,13 +108,13 @@ json::object definition_of(const config::CustomKind& kind, const Comments& comme
   for (const std::string& version : kind.versions) versions.push_back(version_of(kind, version, spec));
   return {{"apiVersion", "apiextensions.k8s.io/v1"},
           {"kind", "CustomResourceDefinition"},
-          {"metadata", json::object{{"name", plural_of(kind) + "." + kind.group}, {"annotations", std::move(annotations)}}},
+          {"metadata", json::object{{"name", kind.plural + "." + kind.group}, {"annotations", std::move(annotations)}}},
           {"spec", json::object{{"group", kind.group},
                                 {"names", names_of(kind)},
                                 {"scope", said_of(kind).cluster_scoped() ? "Cluster" : "Namespaced"},
                                 {"versions", std::move(versions)}}}};
 }
 
-std::string file_of(const config::CustomKind& kind) { return kind.group + "_" + plural_of(kind) + ".yaml"; }
+std::string file_of(const config::CustomKind& kind) { return kind.group + "_" + kind.plural + ".yaml"; }
 
 }  // namespace culvert::crd

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
+#include <map>
 #include <utility>
 
 #include "common/base/base64.h"
 #include "common/base/log.h"
+#include "common/config/kinds.h"
 #include "common/net/event.h"
 #include "common/net/timer.h"
 
@@ -29,14 +31,19 @@ std::string webhook_configuration(const WebhookAddress& address, const std::stri
   } else {
     client["url"] = address.url;
   }
-  const json::object rule{{"apiGroups", {"security.istio.io"}},
-                          {"apiVersions", {"*"}},
-                          {"operations", {"CREATE", "UPDATE"}},
-                          {"resources", {"authorizationpolicies", "peerauthentications"}},
-                          {"scope", "*"}};
+  std::map<std::string, json::array> resources;  // by group
+  for (const config::CustomKind& kind : config::custom_kinds()) resources[kind.group].emplace_back(kind.plural);
+  json::array rules;
+  for (auto& [group, plurals] : resources) {
+    rules.push_back(json::object{{"apiGroups", json::array{group}},
+                                 {"apiVersions", {"*"}},
+                                 {"operations", {"CREATE", "UPDATE"}},
+                                 {"resources", std::move(plurals)},
+                                 {"scope", "*"}});
+  }
   const json::object webhook{{"name", "validation.culvert.dev"},
                              {"clientConfig", std::move(client)},
-                             {"rules", json::array{rule}},
+                             {"rules", std::move(rules)},
                              {"failurePolicy", "Fail"},
                              {"sideEffects", "None"},
                              {"timeoutSeconds", 5},

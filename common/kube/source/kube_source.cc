@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/config/kinds.h"
 #include "common/config/parse.h"
 #include "common/kube/watch.h"
 
@@ -26,10 +27,11 @@ Collection collection_of(config::Kind kind) {
     case config::Kind::kConfigMap: return {.plural = "configmaps"};
     case config::Kind::kDeployment: return {.group = "apps", .plural = "deployments"};
     case config::Kind::kStatefulSet: return {.group = "apps", .plural = "statefulsets"};
-    case config::Kind::kPeerAuthentication: return {.group = "security.istio.io", .plural = "peerauthentications"};
-    case config::Kind::kAuthorizationPolicy: return {.group = "security.istio.io", .plural = "authorizationpolicies"};
+    default: break;
   }
-  return {};
+  const config::CustomKind* custom = config::find_kind(kind);
+  CULVERT_CHECK(custom != nullptr);
+  return {.group = custom->group, .version = custom->versions.front(), .plural = custom->plural};
 }
 
 }  // namespace

@@ -16,7 +16,8 @@ from world import eventually, main  # noqa: E402
 RULES = [
     {"apiGroups": [""], "resources": ["namespaces", "nodes", "serviceaccounts", "pods", "services"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["security.istio.io"], "resources": ["peerauthentications", "authorizationpolicies"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": ["security.istio.io", "networking.istio.io", "telemetry.istio.io", "extensions.istio.io", "gateway.networking.k8s.io"],
+     "resources": ["*"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create"]},
