@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <format>
 #include <thread>
+#include <tuple>
 
 #include "cli/local/root.h"
 
@@ -173,7 +174,7 @@ Result<Fd> cgroup(const std::string& world, const std::string& below) {
 void end_cgroup(const std::string& world, const std::string& below) {
   const std::string path = world_path("cgroup/" + cgroup_name(world) + "/" + below);
   if (const Fd fd(open((path + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC)); fd && write(fd.get(), "1", 1) != 1) return;
-  (void)remove_tree(path);
+  std::ignore = remove_tree(path);
 }
 
 // A process that has just been killed leaves its cgroup a little later.
@@ -289,7 +290,7 @@ void remove_pod(const std::string& world, const PodPlan& pod) {
   end_cgroup(world, pod_cgroup(pod));
   if (!pod.spec.host_network) {
     forget_netns(netns_name(pod));
-    (void)ip(node_name(pod.node), std::format("link del {}\n", pod_link(pod)));  // the name is free for the next at once
+    std::ignore = ip(node_name(pod.node), std::format("link del {}\n", pod_link(pod)));  // the name is free for the next at once
   }
   std::error_code error;
   fs::remove_all(pod_folder(pod), error);

@@ -11,6 +11,7 @@
 #include <array>
 #include <filesystem>
 #include <format>
+#include <tuple>
 
 #include "cli/local/probe.h"
 
@@ -74,7 +75,7 @@ PodLife::~PodLife() {
   if (made_) remove_pod(world_, plan_);
 }
 
-void PodLife::refresh(const Layout& layout) { (void)write_volumes(layout); }
+void PodLife::refresh(const Layout& layout) { std::ignore = write_volumes(layout); }
 
 Status PodLife::write_volumes(const Layout& layout) {
   for (const auto& volume : plan_.spec.volumes) {

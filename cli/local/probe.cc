@@ -33,6 +33,7 @@ Fd connect_to(const IpAddress& address, std::uint16_t port, Clock::time_point de
   name.sin_port = htons(port);
   std::memcpy(&name.sin_addr, address.bytes().data(), 4);
   Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return Fd();
   int error = 0;
   socklen_t size = sizeof error;
   if (connect(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof name) == 0) return fd;

@@ -9,7 +9,8 @@
 namespace culvert::local {
 namespace {
 
-Program make(const Programs& programs, std::string name, std::vector<std::string> flags, std::map<std::string, std::string> env) {
+Program make(const Programs& programs, const std::string& name, const std::vector<std::string>& flags,
+             std::map<std::string, std::string> env) {
   Program program{.name = name, .argv = {programs.folder + "/" + name}, .env = std::move(env)};
   program.argv.insert(program.argv.end(), flags.begin(), flags.end());
   program.env.insert({{"PATH", std::string(kPath)}, {"HOME", "/root"}, {"LANG", "C.UTF-8"}});

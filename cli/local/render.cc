@@ -8,8 +8,6 @@
 namespace culvert::local {
 namespace {
 
-using config::IpFamily;
-
 std::string labels(std::string_view field, const config::Labels& values) {
   if (values.empty()) return {};
   std::string text = std::format("  {}:\n", field);

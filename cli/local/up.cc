@@ -12,6 +12,7 @@
 #include <format>
 #include <fstream>
 #include <iterator>
+#include <tuple>
 
 #include "cli/local/commands.h"
 #include "cli/local/control.h"
@@ -72,6 +73,7 @@ Status check_machine(const UpOptions& options, const Programs& programs) {
     setsid();
   }
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0) _exit(1);
   dup2(null, 0);
   dup2(null, 1);
   if (chdir("/") != 0) _exit(1);
@@ -156,7 +158,7 @@ int up(const UpOptions& options) {
   end_when_interrupted(*first);
   const auto answer = await(options, *first);
   if (!answer) {
-    (void)remove_cgroups(options.world);
+    std::ignore = remove_cgroups(options.world);
     return complain(answer.error().text);
   }
   stop_ending();

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <ctime>
 #include <random>
 
 #include "common/model/policy_index.h"
@@ -351,16 +352,20 @@ TEST(Admit, TheIndexAgreesWithTheMeaningOfRandomPolicies) {
   }
 }
 
-TEST(Admit, ManyPoliciesCostLittle) {
+// A thousand verdicts among so many policies, in this thread's own time: what else the machine does is not in it.
+std::clock_t cost_among(int policies) {
   World world;
-  for (int i = 0; i < 10000; ++i)
+  for (int i = 0; i < policies; ++i)
     world.with(policy("p" + std::to_string(i), Action::kAllow, {from("td/ns/n" + std::to_string(i) + "/sa/s")}));
-  const Peer peer{Identity{"td", "n9999", "s"}, kSleep.source};
-  const auto start = std::chrono::steady_clock::now();
+  const Peer peer{Identity{"td", "n" + std::to_string(policies - 1), "s"}, kSleep.source};
+  const std::clock_t start = std::clock();
+  for (int i = 0; i < 1000; ++i) EXPECT_TRUE(world.verdict(peer).allowed);
+  return std::clock() - start;
+}
 
-  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(world.verdict(peer).allowed);
-
-  EXPECT_LT((std::chrono::steady_clock::now() - start) / 1000, std::chrono::microseconds(50));  // all 10,000 take milliseconds
+TEST(Admit, ManyPoliciesCostLittle) {
+  const auto few = cost_among(10), many = cost_among(10'000);
+  EXPECT_LT(many, 100 * few) << "one after the other they would take a thousand times as long";
 }
 
 }  // namespace
