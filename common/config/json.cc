@@ -1,7 +1,9 @@
 // The only place that reads JSON. As with YAML (yaml.cc), events make the tree, so that depth and size are bounded while it grows and nothing is
 // built that nobody reads.
+#include <algorithm>
 #include <boost/json/basic_parser_impl.hpp>
 #include <limits>
+#include <optional>
 
 #include "common/config/parse.h"
 #include "common/config/problem.h"
@@ -31,12 +33,10 @@ class Handler {
   bool on_object_end(std::size_t, boost::system::error_code& error) { return close(error); }
   bool on_array_end(std::size_t, boost::system::error_code& error) { return close(error); }
   bool on_key_part(std::string_view part, std::size_t, boost::system::error_code&) { return append(part); }
-  bool on_key(std::string_view part, std::size_t, boost::system::error_code& error) {
+  bool on_key(std::string_view part, std::size_t, boost::system::error_code&) {
     append(part);
     if (skipped_ > 0) return text_.clear(), true;
-    Tree& map = stack_.back();
-    if (map.find(text_) != nullptr) return refuse("the field " + quote(text_) + " is there twice", error);
-    map.names.push_back(std::exchange(text_, {}));
+    stack_.back().names.push_back(std::exchange(text_, {}));
     return true;
   }
   bool on_string_part(std::string_view part, std::size_t, boost::system::error_code&) { return append(part); }
@@ -89,8 +89,17 @@ class Handler {
   bool open(Tree::Type type, boost::system::error_code& error) {
     if (skipped_ > 0 || unread()) return ++skipped_, true;
     if (stack_.size() >= static_cast<std::size_t>(kMaxDepth)) return refuse("nested too deeply", error);
+    if (++nodes_ > kMaxNodes) return refuse("too many values in one object", error);
     stack_.push_back({.type = type, .line = 0, .text = {}, .items = {}, .names = {}});
     return true;
+  }
+
+  // Looked for when all are here: annotations may be tens of thousands.
+  static std::optional<std::string_view> repeated(const std::vector<std::string>& names) {
+    std::vector<std::string_view> sorted(names.begin(), names.end());
+    std::ranges::sort(sorted);
+    const auto found = std::ranges::adjacent_find(sorted);
+    return found == sorted.end() ? std::nullopt : std::optional(*found);
   }
 
   // The value that begins is one that nobody reads.
@@ -104,6 +113,7 @@ class Handler {
       if (--skipped_ > 0) return true;
       return scalar(Tree::Type::kNull, error);  // in its place
     }
+    if (const auto twice = repeated(stack_.back().names)) return refuse("the field " + quote(*twice) + " is there twice", error);
     Tree done = std::move(stack_.back());
     stack_.pop_back();
     place(std::move(done));

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <string>
 
 #include "common/config/parse.h"
@@ -86,6 +87,19 @@ TEST(Json, EscapesAndUnicodeAreDecoded) {
 
   ASSERT_TRUE(document.root) << document.error;
   EXPECT_EQ(document.root->find("kéy")->text, "a\né😀");
+}
+
+TEST(Json, ManyFieldsCostNoMoreThanTheyAreLong) {
+  std::string text = R"({"last":0)";
+  for (int i = 0; i < 100'000; ++i) text += ",\"a" + std::to_string(i) + "\":\"\"";
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_TRUE(read_json(text + "}").root);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(2));
+  EXPECT_THAT(read_json(text + R"(,"a7":""})").error, HasSubstr("the field \"a7\" is there twice"));
+
+  std::string lists = "[";
+  for (std::size_t i = 0; i < kMaxNodes; ++i) lists += "[],";
+  EXPECT_THAT(read_json(lists + "1]").error, HasSubstr("too many values"));
 }
 
 TEST(Json, WhatIsNotOneValueIsRefused) {
