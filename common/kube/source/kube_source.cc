@@ -1,6 +1,9 @@
 #include "common/kube/source/kube_source.h"
 
+#include <algorithm>
+#include <iterator>
 #include <map>
+#include <optional>
 #include <utility>
 #include <variant>
 
@@ -46,6 +49,12 @@ struct Source::State {
     std::unique_ptr<Watch> watch;
   };
 
+  // How an object stands before the first Diff. That may be long in coming, while pods come and go: only the last of each counts.
+  struct First {
+    std::optional<config::Change> put, invalid;
+    std::vector<config::Problem> problems;
+  };
+
   State(Client& its_client, SourceOptions its_options, telemetry::Registry& registry, Listener its_listener)
       : client(its_client), options(std::move(its_options)), listener(std::move(its_listener)) {
     for (const Wanted& wanted : options.of) add(wanted, registry);
@@ -75,36 +84,36 @@ struct Source::State {
     const config::Key key = key_of(part, put.key);
     for (config::Parsed& one : parsed.objects) {
       if (config::key_of(*one.object) == key)
-        pending.changes.push_back({config::Change::What::kPut, key, std::move(one.object), std::move(one.place)});
+        change({config::Change::What::kPut, key, std::move(one.object), std::move(one.place)});
       else invalid(key, "is not what was asked for: " + config::key_of(*one.object).text());
     }
+    std::vector<config::Problem> problems;
     for (config::Broken& broken : parsed.broken) {
-      if (&broken == &parsed.broken.front())
-        pending.changes.push_back({config::Change::What::kInvalid, key, {}, {options.name, 0}});
       for (config::Problem& problem : broken.problems) {
         if (problem.object.empty()) problem.object = key.text();
-        pending.problems.push_back(std::move(problem));
+        problems.push_back(std::move(problem));
       }
     }
+    if (!parsed.broken.empty()) change({config::Change::What::kInvalid, key, {}, {options.name, 0}}, std::move(problems));
     if (parsed.objects.empty() && parsed.broken.empty()) invalid(key, "is of a version that is not read");
-    tell_soon();
   }
 
   void on(Part& part, const Gone& gone) {
     if (part.versions.erase(gone.key) == 0) return;
-    pending.changes.push_back({config::Change::What::kDelete, key_of(part, gone.key), {}, {options.name, 0}});
-    tell_soon();
+    change({config::Change::What::kDelete, key_of(part, gone.key), {}, {options.name, 0}});
   }
 
   void on(Part& part, const Skipped& skipped) {
     const config::Key key = key_of(part, skipped.key);
     if (skipped.key.name.empty()) {
-      pending.problems.push_back({{options.name, 0}, std::string(config::name(part.kind)), "", skipped.why, ""});
+      auto& problems = synced ? pending.problems : first[{part.kind, "", ""}].problems;
+      if (!synced) problems.clear();
+      problems.push_back({{options.name, 0}, std::string(config::name(part.kind)), "", skipped.why, ""});
+      tell_soon();
     } else {
       part.versions[skipped.key].clear();
       invalid(key, skipped.why);
     }
-    tell_soon();
   }
 
   void on(Part& part, const Synced&) {
@@ -125,8 +134,32 @@ struct Source::State {
   }
 
   void invalid(const config::Key& key, std::string why) {
-    pending.changes.push_back({config::Change::What::kInvalid, key, {}, {options.name, 0}});
-    pending.problems.push_back({{options.name, 0}, key.text(), "", std::move(why), ""});
+    change({config::Change::What::kInvalid, key, {}, {options.name, 0}},
+           {{{options.name, 0}, key.text(), "", std::move(why), ""}});
+  }
+
+  void change(config::Change what, std::vector<config::Problem> problems = {}) {
+    if (synced) {
+      pending.changes.push_back(std::move(what));
+      std::ranges::move(problems, std::back_inserter(pending.problems));
+    } else if (what.what == config::Change::What::kDelete) {
+      first.erase(what.key);
+    } else {
+      First& one = first[what.key];
+      if (what.what == config::Change::What::kPut) one = {.put = std::move(what), .invalid = {}, .problems = {}};
+      else one = {.put = std::move(one.put), .invalid = std::move(what), .problems = std::move(problems)};
+    }
+    tell_soon();
+  }
+
+  void tell_first() {
+    for (auto& [key, one] : std::exchange(first, {})) {
+      for (auto* change : {&one.put, &one.invalid})
+        if (*change) pending.changes.push_back(std::move(**change));
+      std::ranges::move(one.problems, std::back_inserter(pending.problems));
+    }
+    synced = true;
+    listener(std::exchange(pending, {}));
   }
 
   // Everything that the watches tell in this turn of the loop becomes one Diff.
@@ -142,8 +175,7 @@ struct Source::State {
     if (!synced) {
       for (const auto& part : parts)
         if (!part->synced) return;
-      synced = true;
-      listener(std::exchange(pending, {}));
+      tell_first();
     } else if (!pending.empty()) {
       listener(std::exchange(pending, {}));
     }
@@ -153,6 +185,7 @@ struct Source::State {
   const SourceOptions options;
   const Listener listener;
   std::vector<std::unique_ptr<Part>> parts;
+  std::map<config::Key, First> first;
   config::Diff pending;
   bool synced = false;
   bool told_soon = false;

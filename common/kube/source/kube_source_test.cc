@@ -96,6 +96,22 @@ TEST_F(SourceTest, TellsNothingBeforeAllCollectionsAreListedAndThenEverythingAtO
   EXPECT_THAT(registry.text(), HasSubstr("culvert_kube_synced{collection=\"namespaces\"} 1"));
 }
 
+TEST_F(SourceTest, WhatChangesWhileACollectionIsWaitedForIsKeptAsItEnds) {
+  policies = {event("ADDED", policy("p", "2")) + event("ADDED", policy("q", "3")) + event("ADDED", policy("r", "4", "DENI")) +
+              event("BOOKMARK", kEnd) + event("MODIFIED", policy("p", "5")) + event("DELETED", policy("q", "6")) +
+              event("MODIFIED", policy("r", "7", "DENI")) + event("MODIFIED", policy("p", "8")) +
+              event("MODIFIED", policy("p", "9", "DENI"))};
+  namespaces = {"\n", event("ADDED", name_space("shop", "1")) + event("BOOKMARK", kEnd)};
+  start();
+  loop.run([](net::Loop* on) -> net::Task<> { co_await net::sleep_for(*on, 100ms); }(&loop));
+  peer->go();
+  until(1);
+
+  EXPECT_THAT(diffs, ElementsAre(ElementsAre("+Namespace shop", "+AuthorizationPolicy shop/p", "!AuthorizationPolicy shop/p",
+                                             "!AuthorizationPolicy shop/r")));
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("shop/p: spec.action: "), HasSubstr("shop/r: spec.action: ")));
+}
+
 TEST_F(SourceTest, NothingAtAllIsToldAsWell) {
   namespaces = {event("BOOKMARK", kEnd)};
   start();
