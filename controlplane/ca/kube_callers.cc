@@ -156,7 +156,8 @@ void KubeCallers::prove(rpc::CallRef call, Then then) {
   if (!claims) return then(std::unexpected(claims.error()));
   const auto ours = [&](const std::string& one) { return std::ranges::contains(state_->options.audiences, one); };
   if (std::ranges::none_of(claims->audiences, ours)) return then(failure("the token is meant for somebody else"));
-  if (claims->expires < std::chrono::system_clock::now()) return then(failure("the token has expired"));
+  if (claims->expires < std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()))
+    return then(failure("the token has expired"));
   if (const auto* known = state_->recall(hash_of(token))) return then(known->caller);
   if (state_->asking >= state_->options.most_asked) return then(failure("too many tokens are being looked at"));
   state_->client.loop().spawn(State::ask(state_, std::string(token), std::move(then)));

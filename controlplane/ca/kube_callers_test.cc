@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 
 #include "common/base/base64.h"
@@ -131,6 +132,12 @@ TEST_F(KubeCallersTest, WhatCannotBeOursIsShownToNobody) {
   EXPECT_THAT(prove("Bearer " + token_for("kubernetes")), HasSubstr("meant for somebody else"));
   EXPECT_THAT(prove("Bearer " + token_for("istio-ca", 1000)), HasSubstr("expired"));
   EXPECT_TRUE(peer.asked.empty());
+}
+
+TEST_F(KubeCallersTest, ATokenMayClaimToLastForever) {
+  review = answer(201, R"({"kind":"TokenReview","status":{"authenticated":false,"error":"invalid bearer token"}})");
+  EXPECT_THAT(prove("Bearer " + token_for("istio-ca", std::numeric_limits<std::int64_t>::max())),
+              HasSubstr("invalid bearer token"));
 }
 
 }  // namespace
