@@ -44,7 +44,8 @@ struct RootPublisher::State {
         written(
             registry.counter("culvert_root_configmaps_written_total", "Times that a namespace's root certificate was written.")),
         failed(registry.counter("culvert_root_configmaps_failed_total", "Times that this failed.")),
-        more(its_client.loop()) {
+        more(its_client.loop()),
+        again(its_client.loop()) {
     watch.emplace(client, kube::WatchOptions{.of = kConfigMaps, .fields = "metadata.name=" + std::string(kName)},
                   [this](const kube::Event& event) { heard(event); });
   }
@@ -87,28 +88,31 @@ struct RootPublisher::State {
     while (!self->closed) {
       const std::string ns = self->next();
       if (ns.empty()) {
-        self->ended.clear();
+        // The others, also those that are made meanwhile, are not held up by one that refuses: it is tried again after a pause.
+        if (self->ended.empty()) pause = kLeast;
+        else if (!self->again.armed())
+          self->again.arm(std::exchange(pause, std::min(pause * 2, kMost)), [state = self.get()] { state->try_again(); });
         co_await self->more.wait();
         continue;
       }
+      self->good.insert(ns);  // before the answer: what is heard meanwhile is newer
       const Status done = co_await self->write(ns);
       if (self->closed) co_return;
       if (done) {
-        self->good.insert(ns);
         self->written.add();
         log::debug("ca", "wrote the root certificate", {log::field("namespace", ns)});
-        pause = kLeast;
         continue;
       }
-      // The others are not held up by one that refuses; when all have had their turn, they are tried again.
+      self->good.erase(ns);
       self->failed.add();
       self->ended.insert(ns);
       log::warn("ca", "publishing the root certificate: " + done.error().text);
-      if (!self->next().empty()) continue;
-      co_await net::sleep_for(self->client.loop(), pause);
-      pause = std::min(pause * 2, kMost);
-      self->ended.clear();
     }
+  }
+
+  void try_again() {
+    ended.clear();
+    more.notify_all();
   }
 
   kube::Client& client;
@@ -119,6 +123,7 @@ struct RootPublisher::State {
   std::set<std::string> good;   // namespaces that have it
   std::set<std::string> ended;  // those that refused it in this round
   net::Event more;
+  net::Timer again;
   std::optional<kube::Watch> watch;
   bool leading = false;
   bool closed = false;
