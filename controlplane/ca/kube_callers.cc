@@ -63,7 +63,7 @@ struct KubeCallers::State {
         options(std::move(its_options)),
         asked(registry.counter("culvert_token_reviews_total", "Tokens shown to the API server.")) {}
 
-  static net::Task<> ask(std::shared_ptr<State> self, std::string token, Then then);
+  static net::Task<> ask(std::shared_ptr<State> self, std::string token, std::string from, Then then);
   Result<Caller> judge(const kube::User& user) const;
   const Remembered* recall(const Hash& hash);
   void remember(const Hash& hash, Remembered what);
@@ -74,6 +74,7 @@ struct KubeCallers::State {
   telemetry::Counter& asked;
   std::map<Hash, Remembered> remembered;
   std::size_t asking = 0;
+  std::map<std::string, std::size_t> asking_for;  // by the caller's address
   bool closed = false;
 };
 
@@ -118,11 +119,13 @@ void KubeCallers::State::remember(const Hash& hash, Remembered what) {
   remembered.insert_or_assign(hash, std::move(what));
 }
 
-net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string token, Then then) {
+net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string token, std::string from, Then then) {
   ++self->asking;
+  ++self->asking_for[from];
   self->asked.add();
   const auto answer = co_await self->client.call(kube::review_token(token, self->options.audiences));
   --self->asking;
+  if (--self->asking_for[from] == 0) self->asking_for.erase(from);
   if (self->closed) co_return;
   if (!answer) co_return then(std::unexpected(answer.error()));  // we do not know: not remembered
   const auto user = kube::reviewed_token(answer->body, self->options.audiences);
@@ -160,7 +163,11 @@ void KubeCallers::prove(rpc::CallRef call, Then then) {
     return then(failure("the token has expired"));
   if (const auto* known = state_->recall(hash_of(token))) return then(known->caller);
   if (state_->asking >= state_->options.most_asked) return then(failure("too many tokens are being looked at"));
-  state_->client.loop().spawn(State::ask(state_, std::string(token), std::move(then)));
+  std::string from = call->peer().substr(0, call->peer().rfind(':'));  // without the port
+  if (const auto those = state_->asking_for.find(from);
+      those != state_->asking_for.end() && those->second >= state_->options.most_of_one)
+    return then(failure("too many tokens of one address are being looked at"));
+  state_->client.loop().spawn(State::ask(state_, std::string(token), std::move(from), std::move(then)));
 }
 
 }  // namespace culvert::controlplane

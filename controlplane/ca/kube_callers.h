@@ -24,6 +24,7 @@ struct KubeCallersOptions {
   std::chrono::seconds remembered{60};                          // a good token
   std::chrono::seconds refused{10};                             // one that is not
   std::size_t most_asked = 100;                                 // TokenReviews at one time; further callers are refused
+  std::size_t most_of_one = 16;                                 // of them for one address; a ztunnel asks for nine things at once
 };
 
 // What can be seen of a token without asking anybody. The signature is not looked at: this keeps rubbish away, and proves nothing.

@@ -24,9 +24,10 @@ std::string token_for(const std::string& audience, std::int64_t expires = 4'000'
 // A call that carries nothing but its metadata.
 class Call final : public rpc::ServerCall {
  public:
-  explicit Call(std::string authorization) : authorization_(std::move(authorization)) {}
+  explicit Call(std::string authorization, std::string peer = "ipv4:10.0.0.1:40000")
+      : peer_(std::move(peer)), authorization_(std::move(authorization)) {}
   const std::string& path() const override { return path_; }
-  const std::string& peer() const override { return path_; }
+  const std::string& peer() const override { return peer_; }
   std::string_view metadata(std::string_view name) const override {
     return name == "authorization" ? std::string_view(authorization_) : "";
   }
@@ -37,6 +38,7 @@ class Call final : public rpc::ServerCall {
 
  private:
   std::string path_;
+  std::string peer_;
   std::string authorization_;
 };
 
@@ -132,6 +134,20 @@ TEST_F(KubeCallersTest, WhatCannotBeOursIsShownToNobody) {
   EXPECT_THAT(prove("Bearer " + token_for("kubernetes")), HasSubstr("meant for somebody else"));
   EXPECT_THAT(prove("Bearer " + token_for("istio-ca", 1000)), HasSubstr("expired"));
   EXPECT_TRUE(peer.asked.empty());
+}
+
+TEST_F(KubeCallersTest, OneAddressCannotKeepTheOthersOut) {
+  review = {kube::hold()};
+  std::size_t refused = 0;
+  const auto ask = [&](const std::string& from, int count) {
+    for (int i = 0; i < count; ++i)
+      callers.prove(
+          std::make_shared<Call>("Bearer " + token_for("istio-ca", 4'000'000'000 + i), std::format("{}:{}", from, 40000 + i)),
+          [&](const Result<Caller>& caller) { refused += caller ? 0 : 1; });
+    return std::exchange(refused, 0);
+  };
+  EXPECT_EQ(ask("ipv4:10.0.0.1", 100), 84U);
+  EXPECT_EQ(ask("ipv4:10.0.0.2", 16), 0U);
 }
 
 TEST_F(KubeCallersTest, ATokenMayClaimToLastForever) {
