@@ -230,6 +230,24 @@ Result<KeyPair> Authority::make_server(std::span<const std::string> dns_names, s
   return sign_server(std::move(*key), dns_names, addresses, lifetime, now);
 }
 
+Status Authority::check_roots(std::span<const Certificate> roots, SystemTime now) const {
+  const Owned<X509_STORE, X509_STORE_free> store(X509_STORE_new());
+  for (const Certificate& root : roots) X509_STORE_add_cert(store.get(), root.native());
+  // Of the chain only what is above us: a stack that does not own them.
+  const Owned<STACK_OF(X509), [](STACK_OF(X509) * s) { sk_X509_free(s); }> above(sk_X509_new_null());
+  for (const Certificate& one : pair_.chain()) sk_X509_push(above.get(), one.native());
+  const Owned<X509_STORE_CTX, X509_STORE_CTX_free> check(X509_STORE_CTX_new());
+  if (X509_STORE_CTX_init(check.get(), store.get(), certificate().native(), above.get()) != 1)
+    return openssl_failure("verifying a CA certificate");
+  X509_STORE_CTX_set_flags(check.get(), X509_V_FLAG_PARTIAL_CHAIN);  // as peers look at it: context.cc
+  X509_STORE_CTX_set_time(check.get(), 0, std::chrono::system_clock::to_time_t(now));
+  const bool good = X509_verify_cert(check.get()) == 1;
+  ERR_clear_error();
+  if (good) return {};
+  return failure(std::format("nobody who trusts the root certificates would trust the CA certificate ({}): {}",
+                             certificate().subject(), X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get()))));
+}
+
 bool Authority::has_signed(const Certificate& certificate) const {
   ERR_clear_error();
   const bool ours = X509_verify(certificate.native(), pair_.key().native()) == 1;

@@ -55,6 +55,9 @@ class Authority {
   Result<KeyPair> make_workload(const Identity& identity, std::chrono::seconds lifetime,
                                 SystemTime now = std::chrono::system_clock::now()) const;
 
+  // Fails unless whoever trusts these roots, and no other, trusts what we sign.
+  Status check_roots(std::span<const Certificate> roots, SystemTime now = std::chrono::system_clock::now()) const;
+
   // True when the certificate bears our signature.
   bool has_signed(const Certificate& certificate) const;
 

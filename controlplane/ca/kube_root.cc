@@ -92,6 +92,7 @@ Result<Ca> read_ca_secret(std::string_view object, const std::string& trust_doma
   if (!roots) return failure("has no root-cert.pem, and its CA certificate is no root");
   const auto parsed = tls::Certificate::parse_all(*roots);
   if (!parsed || parsed->empty()) return failure("root-cert.pem holds no certificate");
+  if (auto leads = authority->check_roots(*parsed); !leads) return std::unexpected(leads.error());
   if (auto fits = check_trust_domain(parsed->front(), trust_domain); !fits) return std::unexpected(fits.error());
   return Ca{.authority = std::move(*authority), .roots_pem = std::move(*roots), .from = ""};
 }

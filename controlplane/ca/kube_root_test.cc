@@ -81,6 +81,11 @@ TEST_F(KubeRootTest, ASecretThatCannotBeUsedIsSaidAndNothingIsMadeInItsPlace) {
   EXPECT_THAT(why(R"({"data":{}})"), HasSubstr("reading Secret istio-system/cacerts: has no ca-cert.pem"));
   EXPECT_THAT(why(R"({"data":{"ca-cert.pem":"*"}})"), HasSubstr("ca-cert.pem is not base64"));
   EXPECT_THAT(why("{}"), HasSubstr("has no data"));
+  const auto one = *tls::Authority::make_root("cluster.local"), other = *tls::Authority::make_root("cluster.local");
+  EXPECT_THAT(why(std::format(R"({{"data":{{"ca-cert.pem":"{}","ca-key.pem":"{}","root-cert.pem":"{}"}}}})",
+                              to_base64(one.certificate().pem()), to_base64(one.key_pair().key().private_pem()),
+                              to_base64(other.certificate().pem()))),
+              HasSubstr("cacerts: nobody who trusts the root certificates would trust the CA certificate"));
   const std::string good = ca_secret(*tls::Authority::make_root("cluster.local"), "istio-system");
   users = good;
   EXPECT_THAT(load("example.org").error().text, HasSubstr("the trust domain is set to example.org"));
