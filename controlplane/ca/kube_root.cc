@@ -21,6 +21,18 @@ constexpr std::string_view kOurs = "istio-ca-secret";
 constexpr int kNotFound = 404;
 constexpr int kConflict = 409;
 
+// Memory of what nobody may find in it afterwards.
+class Wiped final : public boost::container::pmr::memory_resource {
+  void* do_allocate(std::size_t bytes, std::size_t align) override { return ::operator new(bytes, std::align_val_t(align)); }
+  void do_deallocate(void* place, std::size_t bytes, std::size_t align) override {
+    OPENSSL_cleanse(place, bytes);
+    ::operator delete(place, std::align_val_t(align));
+  }
+  bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
+};
+
+void wipe(std::string& text) { OPENSSL_cleanse(text.data(), text.size()); }
+
 // The data of a Secret.
 class Data {
  public:
@@ -65,7 +77,7 @@ net::Task<Result<std::optional<Ca>>> find_ca(kube::Client& client, kube::Place a
   if (answer->status == kNotFound) co_return std::nullopt;
   if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
   auto ca = read_ca_secret(answer->body, trust_domain);
-  OPENSSL_cleanse(answer->body.data(), answer->body.size());
+  wipe(answer->body);
   if (!ca) co_return std::unexpected(std::move(ca).error().during("reading Secret " + at.ns + "/" + at.name));
   ca->from = "Secret " + at.ns + "/" + at.name;
   co_return std::move(*ca);
@@ -75,7 +87,8 @@ net::Task<Result<std::optional<Ca>>> find_ca(kube::Client& client, kube::Place a
 
 Result<Ca> read_ca_secret(std::string_view object, const std::string& trust_domain) {
   boost::system::error_code error;
-  const json::value value = json::parse(object, error);
+  Wiped memory;
+  const json::value value = json::parse(object, error, &memory);
   const auto* data = !error && value.is_object() ? value.as_object().if_contains("data") : nullptr;
   if (data == nullptr || !data->is_object()) return failure("has no data");
   const Data secret(data->as_object());
@@ -85,7 +98,7 @@ Result<Ca> read_ca_secret(std::string_view object, const std::string& trust_doma
   if (!key) return std::unexpected(key.error());
   const auto chain = secret.get({"cert-chain.pem"});
   auto authority = tls::Authority::load(*certificate, *key, chain ? between(*chain, *certificate) : "");
-  OPENSSL_cleanse(key->data(), key->size());
+  wipe(*key);
   if (!authority) return std::unexpected(authority.error());
   auto roots = secret.get({"root-cert.pem", "ca.crt"});
   if (!roots && authority->certificate().is_self_issued()) roots = authority->certificate().pem();
@@ -99,16 +112,23 @@ Result<Ca> read_ca_secret(std::string_view object, const std::string& trust_doma
 
 std::string ca_secret(const tls::Authority& authority, std::string_view ns) {
   const std::string certificate = to_base64(authority.certificate().pem());
-  const json::object data{{"ca-cert.pem", certificate},
-                          {"ca-key.pem", to_base64(authority.key_pair().key().private_pem())},
-                          {"root-cert.pem", certificate},
-                          {"cert-chain.pem", ""},
-                          {"key.pem", ""}};
-  return json::serialize(json::object{{"apiVersion", "v1"},
-                                      {"kind", "Secret"},
-                                      {"type", "istio.io/ca-root"},
-                                      {"metadata", {{"name", kOurs}, {"namespace", ns}}},
-                                      {"data", data}});
+  std::string pem = authority.key_pair().key().private_pem(), key = to_base64(pem);
+  Wiped memory;
+  const json::object data({{"ca-cert.pem", certificate},
+                           {"ca-key.pem", key},
+                           {"root-cert.pem", certificate},
+                           {"cert-chain.pem", ""},
+                           {"key.pem", ""}},
+                          &memory);
+  const json::object secret({{"apiVersion", "v1"},
+                             {"kind", "Secret"},
+                             {"type", "istio.io/ca-root"},
+                             {"metadata", {{"name", kOurs}, {"namespace", ns}}},
+                             {"data", data}},
+                            &memory);
+  wipe(pem);
+  wipe(key);
+  return json::serialize(secret);
 }
 
 net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std::string trust_domain) {
@@ -123,11 +143,13 @@ net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std:
     if (!made) co_return std::unexpected(std::move(made).error());
     kube::Place at = secret_at(ns, kOurs);
     at.name.clear();  // a POST names the collection
-    const kube::Request request = kube::create(at, ca_secret(*made, ns));
-    const auto answer = co_await client.exchange(request);
+    kube::Request request = kube::create(at, ca_secret(*made, ns));
+    auto answer = co_await client.exchange(request);
+    wipe(request.body);
     if (!answer) co_return std::unexpected(answer.error());
     if (answer->status == kConflict) continue;  // another replica was faster
     if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
+    wipe(answer->body);  // the Secret once more
     log::info("ca", "made a new root certificate",
               {log::field("serial", made->certificate().serial()), log::field("expires", made->certificate().expires_at())});
     std::string roots = made->certificate().pem();
