@@ -64,7 +64,6 @@ struct DialOptions {
   std::uint32_t mark = 0;
   bool mptcp = false;
   bool fast_open = false;
-  int patience = 1;  // seconds
 };
 // One connection from the calling process: the line that it was answered, or "refused", "timeout", "error TEXT".
 std::string dial_here(const DialOptions& options);

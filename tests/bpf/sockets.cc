@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <format>
 #include <stdexcept>
@@ -183,7 +182,7 @@ std::string dial_here(const DialOptions& options) {
   constexpr int kMptcp = 262;
   const Fd socket(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, options.mptcp ? kMptcp : 0));
   if (!socket) return "error socket: " + errno_text(errno);
-  const timeval patience{.tv_sec = options.patience, .tv_usec = 0};
+  const timeval patience{.tv_sec = 1, .tv_usec = 0};
   option(socket.get(), SOL_SOCKET, SO_RCVTIMEO, patience);
   option(socket.get(), SOL_SOCKET, SO_SNDTIMEO, patience);  // bounds connect() as well
   if (options.mark != 0) option(socket.get(), SOL_SOCKET, SO_MARK, options.mark);
@@ -215,9 +214,7 @@ std::string query_here(const std::string& text) {
 }
 
 void keep_dialling(const std::string& to, const std::vector<std::string>& roles, int report) {
-  // On an emulated processor that others want as well, a second is nothing (tests/kernel/init).
-  const char* patience = std::getenv("CULVERT_LOAD_PATIENCE");
-  keep_on([&] { return dial_here({.to = to, .patience = patience == nullptr ? 1 : std::atoi(patience)}); }, roles, report);
+  keep_on([&] { return dial_here({.to = to}); }, roles, report);
 }
 
 void keep_asking(const std::string& to, const std::vector<std::string>& roles, int report) {

@@ -25,7 +25,7 @@ family = socket.AF_INET6 if ':' in host else socket.AF_INET
 query = b'\x12\x34\x01\0\0\1\0\0\0\0\0\0\6server\4mesh\3svc\7cluster\5local\0\0\1\0\1'
 try:
     with socket.socket(family, socket.SOCK_STREAM if how == 'tcp' else socket.SOCK_DGRAM) as s:
-        s.settimeout(0.7)
+        s.settimeout(1.5)
         s.connect((host, port))
         s.sendall(struct.pack('!H', len(query)) + query if how == 'tcp' else query)
         print('answer' if s.recv(1000) else 'silence')

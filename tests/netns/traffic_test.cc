@@ -99,7 +99,7 @@ TEST_P(Traffic, ASlowReaderCostsNoMemory) {  // before the tests that move a lot
   const long before = resident();
 
   auto slow = client->start({World::program("peer"), "slow", server(), std::to_string(kPeerPort), "200000000"});
-  EXPECT_FALSE(slow.says("ok", 1500ms)) << "it reads at most 6.4 MB a second: " << slow.out();
+  EXPECT_FALSE(slow.says("ok", 3s)) << "it reads at most 6.4 MB a second: " << slow.out();
   EXPECT_TRUE(slow.running());
 
   EXPECT_LT(resident() - before, 40'000) << "KiB";
