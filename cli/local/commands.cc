@@ -60,6 +60,16 @@ int ask_and_print(const std::string& world, const json::object& request, bool as
   return answer ? print_status(answer->text, as_json) : complain(answer.error());
 }
 
+constexpr std::array kForwarded = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
+
+// Keeps those signals for later: one that comes while the command is being started is handed on to it like any other.
+void hold_signals(int how) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : kForwarded) sigaddset(&set, number);
+  sigprocmask(how, &set, nullptr);
+}
+
 pid_t running = 0;
 
 // Signals that are meant for the command go to it. What a terminal sends, it sends to the command itself.
@@ -70,7 +80,8 @@ void forward_signals(pid_t child) {
     if (sent->si_code != SI_KERNEL) kill(running, number);
   };
   action.sa_flags = SA_SIGINFO | SA_RESTART;
-  for (const int number : {SIGINT, SIGQUIT, SIGTERM, SIGHUP}) sigaction(number, &action, nullptr);
+  for (const int number : kForwarded) sigaction(number, &action, nullptr);
+  hold_signals(SIG_UNBLOCK);
 }
 
 }  // namespace
@@ -104,6 +115,7 @@ int exec(const ExecOptions& options) {
   command.privilege = told.at("pod").as_bool() && !options.privileged ? Privilege::kContainer : Privilege::kFull;
   command.new_session = false;
   command.dies_with_us = true;
+  hold_signals(SIG_BLOCK);
   int number = 0;
   const auto child = spawn(place, command, &number);
   if (!child) return complain(child.error()), number == ENOENT ? 127 : number == EACCES ? 126 : kCannotRun;

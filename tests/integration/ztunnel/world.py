@@ -22,7 +22,7 @@ def sh(command):
     subprocess.run(command, shell=True, check=True)
 
 
-def eventually(what, condition, seconds=5.0):
+def eventually(what, condition, seconds=20.0):
     end = time.monotonic() + seconds
     while True:
         value = condition()
