@@ -82,15 +82,21 @@ Status each(std::initializer_list<std::function<Status()>> steps) {
   return {};
 }
 
+// A bridge without an address of its own takes the lowest of its ports': with a pod that goes it would change, and what the others remember of
+// their gateway would be wrong for seconds.
+constexpr const char* kPodsBridge = "02:00:00:00:00:01";
+constexpr const char* kNodesBridge = "02:00:00:00:00:02";
+
 std::string node_network(int node, int nodes) {
   const auto own = node_addresses(node), gateway = gateway_addresses(node), dns = dns_addresses(), control = control_addresses();
   std::string lines = std::format(
       "link set lo up\naddr add {}/32 dev lo\naddr add {}/128 dev lo\n"
       "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\nlink set eth0 up\n"
-      "link add pods type bridge mcast_snooping 0\naddr add {}/24 dev pods\naddr add {}/64 dev pods nodad\nlink set pods up\n"
+      "link add pods address {} type bridge mcast_snooping 0\naddr add {}/24 dev pods\naddr add {}/64 dev pods nodad\nlink set "
+      "pods up\n"
       "route add default via {}\nroute add default via {}\n",
-      dns.v4.text(), dns.v6.text(), own.v4.text(), own.v6.text(), gateway.v4.text(), gateway.v6.text(), control.v4.text(),
-      control.v6.text());
+      dns.v4.text(), dns.v6.text(), own.v4.text(), own.v6.text(), kPodsBridge, gateway.v4.text(), gateway.v6.text(),
+      control.v4.text(), control.v6.text());
   for (int other = 1; other <= nodes; ++other) {
     if (other == node) continue;
     const auto via = node_addresses(other);
@@ -152,9 +158,10 @@ Status ground_world(const std::string& world) {
       },
       [&] {
         const auto own = control_addresses();
-        return ip("", std::format("link set lo up\nlink add nodes type bridge mcast_snooping 0\naddr add {}/24 dev nodes\n"
-                                  "addr add {}/64 dev nodes nodad\nlink set nodes up\n",
-                                  own.v4.text(), own.v6.text()));
+        return ip("",
+                  std::format("link set lo up\nlink add nodes address {} type bridge mcast_snooping 0\naddr add {}/24 dev nodes\n"
+                              "addr add {}/64 dev nodes nodad\nlink set nodes up\n",
+                              kNodesBridge, own.v4.text(), own.v6.text()));
       },
       [&] {
         auto control = cgroup(world, "control");

@@ -118,6 +118,14 @@ TEST_F(Local, ExecHandsSignalsOn) {
   EXPECT_THAT(ended.out, HasSubstr("told"));
 }
 
+// With a pod that goes, the gateway of the others must not change under them.
+TEST_F(Local, TheBridgesOfAWorldHaveAddressesOfTheirOwn) {
+  EXPECT_THAT(world->culvert({"exec", "node1", "--", "ip", "-brief", "link", "show", "pods"}).out,
+              HasSubstr("02:00:00:00:00:01"));
+  EXPECT_THAT(world->culvert({"exec", "control", "--", "ip", "-brief", "link", "show", "nodes"}).out,
+              HasSubstr("02:00:00:00:00:02"));
+}
+
 TEST_F(Local, LogsOfAPodAreWhatItWrote) {
   EXPECT_THAT(brittle->logs(), HasSubstr("serving"));
   EXPECT_EQ(world->culvert({"logs", "nobody"}).code, 1);

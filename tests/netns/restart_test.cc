@@ -27,11 +27,12 @@ print('dialling', flush=True)
 next_time = time.monotonic()
 while not select.select([sys.stdin], [], [], max(0, next_time - time.monotonic()))[0]:
     next_time += 1 / rate
-    word = 'ok'
+    word, waiting = 'ok', 'to connect'
     try:
         with socket.socket(family, socket.SOCK_STREAM) as s:
             s.settimeout(5)
             s.connect((host, port))
+            waiting = f'for an answer to {s.getsockname()[1]}'
             s.sendall(b'Ehello')
             s.shutdown(socket.SHUT_WR)
             got = b''
@@ -39,7 +40,7 @@ while not select.select([sys.stdin], [], [], max(0, next_time - time.monotonic()
             if got != b'hello': word = 'cut'
     except ConnectionRefusedError: word = 'refused'
     except ConnectionResetError: word = 'reset'
-    except TimeoutError: word = 'timeout'
+    except TimeoutError: word = f'timeout ({waiting})'
     except OSError as error: word = type(error).__name__
     seen[word] += 1
 print(*(f'{word}={count}' for word, count in sorted(seen.items())), flush=True)

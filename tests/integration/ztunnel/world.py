@@ -107,7 +107,7 @@ class World:
         sh("mount -t tmpfs none /run && mkdir -p /run/netns && mount --bind /run/netns /run/netns && mount --make-shared /run/netns")
         sh(f"mount -t bpf none {self.bpffs}")
         choose_congestion_control()
-        sh("ip link set lo up && ip link add br0 type bridge && ip link set br0 up")
+        sh("ip link set lo up && ip link add br0 address 02:00:00:00:00:01 type bridge && ip link set br0 up")
         sh("ip addr add 10.9.0.1/24 dev br0 && ip addr add fd09::1/64 dev br0 nodad")
         self.processes, self.pods, self.nodes = [], {}, {}
         self.workloads, self.services, self.policies = {}, [], []
