@@ -2,7 +2,8 @@
  *
  * Every map key and value, every mark, port and counter that both sides know is defined here and nowhere else. Layouts are asserted
  * below for both languages and compared with the object's BTF by tests/bpf. Whoever changes a layout or a meaning here raises
- * CULVERT_ABI_VERSION: an agent reuses pinned maps of its own version only, and swaps to new ones otherwise.
+ * CULVERT_ABI_VERSION: an agent reuses pinned maps of its own version only, and swaps to new ones otherwise. Two versions are in force at
+ * once for a moment; what both have to know then is shared, under a version of its own.
  *
  * Byte order: ports and addresses are in network order, as packets carry them. Addresses are 16 bytes; IPv4 uses the first 4,
  * the rest is zero. An IPv4-mapped IPv6 address is always written as IPv4. */
@@ -12,14 +13,21 @@
 #include <linux/types.h>
 
 #ifndef CULVERT_ABI_VERSION /* tests build everything a second time as another version */
-#define CULVERT_ABI_VERSION 2
+#define CULVERT_ABI_VERSION 3
 #endif
 
+/* The layout and meaning of the maps that agents of all versions share (marked "shared" below). It changes rarely: an agent whose shared
+ * maps have another version has some of its own, and its predecessor's probes that are under way at that moment meet ztunnel. */
+#define CULVERT_SHARED_ABI_VERSION 1
+
 #ifdef __cplusplus
-#define CULVERT_LAYOUT(type, size) static_assert(sizeof(type) == (size), #type " changed: raise CULVERT_ABI_VERSION")
+#define CULVERT_ASSERT static_assert
 #else
-#define CULVERT_LAYOUT(type, size) _Static_assert(sizeof(type) == (size), #type " changed: raise CULVERT_ABI_VERSION")
+#define CULVERT_ASSERT _Static_assert
 #endif
+#define CULVERT_LAYOUT(type, size) CULVERT_ASSERT(sizeof(type) == (size), #type " changed: raise CULVERT_ABI_VERSION")
+#define CULVERT_SHARED_LAYOUT(type, size) \
+  CULVERT_ASSERT(sizeof(type) == (size), #type " changed: raise CULVERT_SHARED_ABI_VERSION")
 
 /* Socket marks. The pod's rule matches CAPTURED and IN_POD with one mask, and EGRESS not (cni/redirect). A mark routes; it never
  * exempts: that is a matter of ztunnel's cgroup alone. */
@@ -86,7 +94,9 @@ struct culvert_cgroup_key {
 };
 CULVERT_LAYOUT(struct culvert_cgroup_key, 8);
 
-/* probes: live connections of the kubelet, registered before their SYN leaves the host, dropped when they close (LRU_HASH). */
+/* probes: live connections of the kubelet, registered before their SYN leaves the host, dropped when they close (LRU_HASH). Shared, and so
+ * is kubelet_sockets, from which they come: while one version takes over from another, a connection may be noted by the one's connect
+ * hook, registered and dropped by either's sockops and looked up by the other's sk_lookup. */
 struct culvert_flow_key {
   struct culvert_address source;
   struct culvert_address destination;
@@ -95,13 +105,13 @@ struct culvert_flow_key {
   __u8 family;
   __u8 pad[3];
 };
-CULVERT_LAYOUT(struct culvert_flow_key, 40);
+CULVERT_SHARED_LAYOUT(struct culvert_flow_key, 40);
 
-/* Value of the maps that are sets. */
+/* Value of the maps that are sets, shared ones among them. */
 struct culvert_present {
   __u32 present; /* always 1 */
 };
-CULVERT_LAYOUT(struct culvert_present, 4);
+CULVERT_SHARED_LAYOUT(struct culvert_present, 4);
 
 /* Every way out of every program, counted per CPU (PERCPU_ARRAY, __u64). X(NAME, program, exit, help): the two strings are the
  * labels of culvert_bpf_events_total. */
@@ -154,7 +164,7 @@ struct culvert_abi {
 };
 CULVERT_LAYOUT(struct culvert_abi, 20);
 
-/* Sizes of the maps. A node has at most some hundreds of pods. */
+/* Sizes of the maps; of a shared one it is part of the layout. A node has at most some hundreds of pods. */
 enum culvert_limit {
   CULVERT_MAX_PODS = 4096,
   CULVERT_MAX_OWN_ADDRESSES = 65536,

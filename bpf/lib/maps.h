@@ -43,7 +43,7 @@ struct {
   __type(value, struct culvert_present);
 } kubelet_cgroups __weak SEC(".maps");
 
-/* Which sockets the kubelet connects with, between the connect hook (which knows the caller) and sockops (which knows the port). */
+/* Which sockets the kubelet connects with, between the connect hook (which knows the caller) and sockops (which knows the port). Shared. */
 struct {
   __uint(type, BPF_MAP_TYPE_SK_STORAGE);
   __uint(map_flags, BPF_F_NO_PREALLOC);

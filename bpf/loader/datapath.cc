@@ -36,23 +36,32 @@ Result<std::uint64_t> own_netns_cookie() {
 
 constexpr std::string_view kHooks[] = {"sockops", "connect4", "connect6"};
 
+// Of all versions, in a folder of their own.
+constexpr std::string_view kSharedMaps[] = {"probes", "kubelet_sockets"};
+
 bool is_ours(const bpf_map* map) { return !bpf_map__is_internal(map); }
 
+std::filesystem::path pin_of(const bpf_map* map, const std::filesystem::path& pin_dir) {
+  const std::string_view name = bpf_map__name(map);
+  const bool shared = std::ranges::contains(kSharedMaps, name);
+  return pin_dir / (shared ? shared_folder() : version_folder(CULVERT_ABI_VERSION)) / name;
+}
+
 // Every map is taken from its pin when that fits, else made and pinned; libbpf refuses one of another shape.
-Status pin_maps(bpf_object* object, const std::filesystem::path& folder) {
+Status pin_maps(bpf_object* object, const std::filesystem::path& pin_dir) {
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
     if (!is_ours(map)) continue;
-    if (const int error = bpf_map__set_pin_path(map, (folder / bpf_map__name(map)).c_str()); error != 0)
+    if (const int error = bpf_map__set_pin_path(map, pin_of(map, pin_dir).c_str()); error != 0)
       return libbpf_failure(std::format("pinning BPF map {}", bpf_map__name(map)), error);
   }
   return {};
 }
 
-bool all_pinned(bpf_object* object, const std::filesystem::path& folder) {
+bool all_pinned(bpf_object* object, const std::filesystem::path& pin_dir) {
   bpf_map* map = nullptr;
   bpf_object__for_each_map(map, object) {
-    if (is_ours(map) && ::access((folder / bpf_map__name(map)).c_str(), F_OK) != 0) return false;
+    if (is_ours(map) && ::access(pin_of(map, pin_dir).c_str(), F_OK) != 0) return false;
   }
   return true;
 }
@@ -76,7 +85,8 @@ bool in_force(const std::filesystem::path& links) {
   return ours == std::size(kHooks);
 }
 
-bool is_version_folder(std::string_view name) {
+bool is_map_folder(std::string_view name) {
+  if (name.starts_with("shared-")) name.remove_prefix(std::string_view("shared-").size());
   return name.size() > 1 && name[0] == 'v' && name.find_first_not_of("0123456789", 1) == name.npos;
 }
 
@@ -97,7 +107,7 @@ Status remove_predecessor(const std::filesystem::path& pin_dir) {
     if (auto done = drop_link(pin_dir / "links" / name); !done) return done;
   }
   for (const auto& name : names_in(pin_dir)) {
-    if (!is_version_folder(name) || name == version_folder(CULVERT_ABI_VERSION)) continue;
+    if (!is_map_folder(name) || name == version_folder(CULVERT_ABI_VERSION) || name == shared_folder()) continue;
     if (auto done = remove_tree(pin_dir / name); !done) return done;
   }
   return {};
@@ -126,15 +136,14 @@ Result<Datapath> Datapath::load(const Options& options) {
   state->pin_dir = options.pin_dir;
   state->cgroup_root = std::move(*root);
   state->host_netns_cookie = *host;
-  const auto maps = options.pin_dir / version_folder(CULVERT_ABI_VERSION);
-  for (const auto& folder : {maps, options.pin_dir / "links"}) {
-    if (auto made = make_pin_folder(folder); !made) return std::unexpected(made.error());
+  for (const auto& folder : {version_folder(CULVERT_ABI_VERSION), shared_folder(), std::string("links")}) {
+    if (auto made = make_pin_folder(options.pin_dir / folder); !made) return std::unexpected(made.error());
   }
 
   state->node.reset(culvert_node_bpf::open());
   if (!state->node) return libbpf_failure("opening the BPF object", -errno);
-  state->fresh = !all_pinned(state->node->obj, maps) || !in_force(options.pin_dir / "links");
-  if (auto pinned = pin_maps(state->node->obj, maps); !pinned) return std::unexpected(pinned.error());
+  state->fresh = !all_pinned(state->node->obj, options.pin_dir) || !in_force(options.pin_dir / "links");
+  if (auto pinned = pin_maps(state->node->obj, options.pin_dir); !pinned) return std::unexpected(pinned.error());
   state->node->rodata->host_netns_cookie = *host;
   state->node->rodata->has_set_retval =
       libbpf_probe_bpf_helper(BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_FUNC_set_retval, nullptr) == 1;
@@ -143,8 +152,9 @@ Result<Datapath> Datapath::load(const Options& options) {
   return Datapath(std::move(state));
 }
 
-// Ours are attached beside a predecessor's, which goes last: at every moment each connection and each probe of the kubelet meets one
-// whole set of hooks and a sk_lookup that knows what that set has noted. Everything is loaded before anything is attached.
+// Ours are attached beside a predecessor's, which goes last: at every moment each connection meets one whole set of hooks at least. What
+// either has noted of the kubelet's probes is in the maps that both share, for whichever sk_lookup meets the SYN. Everything is loaded
+// before anything is attached.
 Status Datapath::activate() {
   const Fd root(::open(state_->cgroup_root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!root) return failure_errno(std::format("opening the cgroup root {}", state_->cgroup_root.string()));
@@ -182,7 +192,7 @@ Status Datapath::unload(const std::filesystem::path& pin_dir) {
     if (auto done = drop_link(pin_dir / "links" / name); !done) return done;
   }
   for (const auto& name : names_in(pin_dir)) {
-    if (name != "links" && !is_version_folder(name)) continue;
+    if (name != "links" && !is_map_folder(name)) continue;
     if (auto done = remove_tree(pin_dir / name); !done) return done;
   }
   ::rmdir(pin_dir.c_str());  // stays when it is the bpffs itself, or holds what is not ours

@@ -5,6 +5,8 @@
 // Everything in force is pinned below `pin_dir`, so that an agent can end and start again, in this version or in another, without
 // interrupting one connection:
 //   PIN_DIR/vN/MAP       the maps of ABI version N; an agent of version N takes them over as they are
+//   PIN_DIR/shared-vM/MAP  those that agents of all versions share: which probes of the kubelet are under way. M is the version of their
+//                        layout alone; one that has another makes its own
 //   PIN_DIR/links/NAME   connect4-vN, connect6-vN, sockops-vN: one set for the node; pod-COOKIE: one for each captured pod, given
 //                        a new program and not detached before the pod leaves
 // Destroying a Datapath closes descriptors and nothing else.

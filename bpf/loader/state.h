@@ -21,6 +21,8 @@ namespace culvert::bpf {
 
 // The folder of one ABI version's maps below PIN_DIR.
 inline std::string version_folder(unsigned version) { return std::format("v{}", version); }
+// The folder of the maps that all versions share, as long as their own layout is the same.
+inline std::string shared_folder() { return std::format("shared-v{}", CULVERT_SHARED_ABI_VERSION); }
 
 // The name of a cgroup hook's link: each version has its own, so that two may be attached at once.
 inline std::string hook_name(std::string_view hook) { return std::format("{}-{}", hook, version_folder(CULVERT_ABI_VERSION)); }

@@ -67,6 +67,8 @@ struct DialOptions {
 };
 // One connection from the calling process: the line that it was answered, or "refused", "timeout", "error TEXT".
 std::string dial_here(const DialOptions& options);
+// The same, but the connection is closed only when stop_fd() says so, after one byte of report. Then reports the line.
+void dial_and_stay(const DialOptions& options, int report);
 std::string query_here(const std::string& to);  // the same for one UDP datagram
 // Dials, up to 500 times a second, until stop_fd() says so, after one byte of report. Then reports nothing, or how often and how an answer was none of `roles`.
 void keep_dialling(const std::string& to, const std::vector<std::string>& roles, int report);

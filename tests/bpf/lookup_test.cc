@@ -1,6 +1,5 @@
-// The rules of sk_lookup one by one, by BPF_PROG_TEST_RUN: a packet in, a verdict and a socket out (datapath.md §1.3).
-// A test run cannot say which interface a packet came in by, so those that ask for lo (DNS over UDP, ztunnel's way to the
-// application) are in capture_test.cc, with real sockets.
+// The rules of sk_lookup one by one, by BPF_PROG_TEST_RUN (datapath.md §1.3). Those that ask for lo (DNS over UDP, ztunnel's way to
+// the application) are in capture_test.cc, with real sockets.
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -9,25 +8,17 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include "bpf/include/culvert_abi.h"
 #include "culvert_lookup_bpf.skel.h"
 #include "tests/bpf/lab.h"
+#include "tests/bpf/packet.h"
 
 namespace culvert::bpf_test {
 namespace {
 
 constexpr __u64 kPod = 4711;  // any number: the test run looks at no namespace
-
-struct Packet {
-  int protocol = IPPROTO_TCP;
-  const char* source;
-  const char* destination;
-  std::uint16_t port = 80;
-  std::uint16_t source_port = 40000;
-};
 
 struct Case {
   const char* what;
@@ -100,24 +91,7 @@ class Lookup : public testing::TestWithParam<bool> {  // the parameter: is DNS c
     ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(lookup_->maps.probes), &key, &present, BPF_ANY), 0);
   }
 
-  // Verdict, and the cookie of the assigned socket.
-  std::pair<int, __u64> run(const Packet& packet) {
-    const auto source = must(IpAddress::parse(packet.source)), destination = must(IpAddress::parse(packet.destination));
-    bpf_sk_lookup context{};
-    context.family = source.is_v4() ? AF_INET : AF_INET6;
-    context.protocol = static_cast<__u32>(packet.protocol);
-    context.remote_port = htons(packet.source_port);
-    context.local_port = packet.port;
-    std::memcpy(source.is_v4() ? &context.remote_ip4 : context.remote_ip6, source.bytes().data(), source.bytes().size());
-    std::memcpy(source.is_v4() ? &context.local_ip4 : context.local_ip6, destination.bytes().data(), destination.bytes().size());
-    LIBBPF_OPTS(bpf_test_run_opts, options);
-    options.ctx_in = &context;
-    options.ctx_size_in = sizeof(context);
-    options.ctx_out = &context;
-    options.ctx_size_out = sizeof(context);
-    EXPECT_EQ(bpf_prog_test_run_opts(bpf_program__fd(lookup_->progs.culvert_lookup), &options), 0) << errno_text(errno);
-    return {static_cast<int>(options.retval), context.cookie};
-  }
+  std::pair<int, __u64> run(const Packet& packet) { return run_lookup(bpf_program__fd(lookup_->progs.culvert_lookup), packet); }
 
   __u64 counted(culvert_counter counter) {
     std::vector<__u64> values(static_cast<std::size_t>(libbpf_num_possible_cpus()));

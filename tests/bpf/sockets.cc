@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <expected>
 #include <format>
 #include <stdexcept>
 
@@ -175,31 +176,46 @@ void keep_on(const std::function<std::string()>& once, const std::vector<std::st
   (void)!::write(report, verdict.data(), verdict.size());
 }
 
-}  // namespace
-
-std::string dial_here(const DialOptions& options) {
+// A connection, or why there is none.
+std::expected<Fd, std::string> connection(const DialOptions& options) {
   auto to = parse(options.to);
   constexpr int kMptcp = 262;
-  const Fd socket(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, options.mptcp ? kMptcp : 0));
-  if (!socket) return "error socket: " + errno_text(errno);
+  Fd socket(::socket(to.family(), SOCK_STREAM | SOCK_CLOEXEC, options.mptcp ? kMptcp : 0));
+  if (!socket) return std::unexpected("error socket: " + errno_text(errno));
   const timeval patience{.tv_sec = 1, .tv_usec = 0};
   option(socket.get(), SOL_SOCKET, SO_RCVTIMEO, patience);
   option(socket.get(), SOL_SOCKET, SO_SNDTIMEO, patience);  // bounds connect() as well
   if (options.mark != 0) option(socket.get(), SOL_SOCKET, SO_MARK, options.mark);
   if (!options.device.empty() && ::setsockopt(socket.get(), SOL_SOCKET, SO_BINDTODEVICE, options.device.c_str(),
                                               static_cast<socklen_t>(options.device.size())) != 0)
-    return "error device: " + errno_text(errno);
+    return std::unexpected("error device: " + errno_text(errno));
   if (!options.bind.empty()) {
     auto local = parse(options.bind);
     make_transparent(socket.get(), local.family());
-    if (::bind(socket.get(), local.get(), local.size) != 0) return "error bind: " + errno_text(errno);
+    if (::bind(socket.get(), local.get(), local.size) != 0) return std::unexpected("error bind: " + errno_text(errno));
   }
   if (options.fast_open) {
-    if (::sendto(socket.get(), "x", 1, MSG_FASTOPEN | MSG_NOSIGNAL, to.get(), to.size) < 0) return outcome(errno);
+    if (::sendto(socket.get(), "x", 1, MSG_FASTOPEN | MSG_NOSIGNAL, to.get(), to.size) < 0)
+      return std::unexpected(outcome(errno));
   } else if (::connect(socket.get(), to.get(), to.size) != 0) {
-    return outcome(errno);
+    return std::unexpected(outcome(errno));
   }
-  return read_line(socket.get());
+  return socket;
+}
+
+}  // namespace
+
+std::string dial_here(const DialOptions& options) {
+  const auto socket = connection(options);
+  return socket ? read_line(socket->get()) : socket.error();
+}
+
+void dial_and_stay(const DialOptions& options, int report) {
+  const auto socket = connection(options);
+  const auto line = "r" + (socket ? read_line(socket->get()) : socket.error());
+  (void)!::write(report, line.data(), line.size());
+  pollfd stop{.fd = stop_fd(), .events = POLLIN, .revents = 0};
+  ::poll(&stop, 1, -1);
 }
 
 std::string query_here(const std::string& text) {
