@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bpf/loader/cgroup.h"
+#include "cni/agent/kubelet.h"
 #include "cni/redirect/netns.h"
 #include "common/base/log.h"
 
@@ -276,8 +277,10 @@ void Node::find_kubelet() {
   const auto root = bpf::cgroup2_root();
   if (!root) return health_.failing("kubelet cgroups", "kubelet", root.error().text);
   std::vector<std::uint64_t> ids;
+  std::vector<std::filesystem::path> folders;
   for (const auto& folder : settings_.kubelet_cgroups) {
-    const auto id = bpf::cgroup_id(*root / folder);  // an absolute one stands for itself
+    folders.push_back(*root / folder);  // an absolute one stands for itself
+    const auto id = bpf::cgroup_id(folders.back());
     if (id) {
       ids.push_back(*id);
       health_.recovered("kubelet cgroup " + folder);
@@ -285,10 +288,19 @@ void Node::find_kubelet() {
       health_.failing("kubelet cgroup " + folder, "kubelet", id.error().text);
     }
   }
+  note_foreign_kubelet(foreign_kubelet(folders));
   if (ids == kubelet_) return;
   if (auto set = datapath_.set_kubelet_cgroups(ids); !set) return health_.failing("kubelet cgroups", "kubelet", set.error().text);
   health_.recovered("kubelet cgroups");
   kubelet_ = std::move(ids);
+}
+
+void Node::note_foreign_kubelet(const std::string& trouble) {
+  if (trouble == kubelet_trouble_) return;
+  kubelet_trouble_ = trouble;
+  if (trouble.empty()) return health_.recovered("network namespace");
+  log::warn(kScope, trouble);
+  health_.failing("network namespace", "kubelet", trouble);
 }
 
 // --- ztunnels ------------------------------------------------------------------------------------------------------

@@ -75,6 +75,7 @@ class Node {
   void tick();
   void find_kubelet();
   void note_missing_ztunnel();
+  void note_foreign_kubelet(const std::string& trouble);
 
   Status ztunnel_arrived(pid_t pid);
   void ztunnel_synchronised(pid_t pid);
@@ -100,6 +101,7 @@ class Node {
   std::set<std::uint64_t> node_cookies_;                    // network namespaces of the node itself
   std::set<std::uint64_t> exempt_;                          // cgroups of ztunnels, until nobody lives in them
   std::vector<std::uint64_t> kubelet_;
+  std::string kubelet_trouble_;
   net::Clock::time_point patience_;  // when our programs come into force even if a captured pod is not whole
   bool ztunnel_missing_ = false;
   bool begun_ = false;
