@@ -17,7 +17,8 @@
 #endif
 
 /* The layout and meaning of the maps that agents of all versions share (marked "shared" below). It changes rarely: an agent whose shared
- * maps have another version has some of its own, and its predecessor's probes that are under way at that moment meet ztunnel. */
+ * maps have another version has some of its own: its predecessor's probes that are under way at that moment meet ztunnel, and the sysctls of
+ * its predecessor's pods become the kernel's defaults when they leave. */
 #define CULVERT_SHARED_ABI_VERSION 1
 
 #ifdef __cplusplus
@@ -57,7 +58,7 @@ struct culvert_pod {
   __u32 flags; /* enum culvert_pod_flag */
   __u32 pad;
 };
-CULVERT_LAYOUT(struct culvert_pod_key, 8);
+CULVERT_SHARED_LAYOUT(struct culvert_pod_key, 8);
 CULVERT_LAYOUT(struct culvert_pod, 8);
 
 struct culvert_address {
@@ -106,6 +107,16 @@ struct culvert_flow_key {
   __u8 pad[3];
 };
 CULVERT_SHARED_LAYOUT(struct culvert_flow_key, 40);
+
+/* pod_sysctls: what an agent changes in a pod's network namespace, as it was before (HASH, by culvert_pod_key). Shared. No program reads
+ * it: it is a map because maps outlive the agent. */
+struct culvert_sysctls {
+  __u8 tcp_fwmark_accept;
+  __u8 fwmark_reflect_v4;
+  __u8 fwmark_reflect_v6;
+  __u8 pad;
+};
+CULVERT_SHARED_LAYOUT(struct culvert_sysctls, 4);
 
 /* Value of the maps that are sets, shared ones among them. */
 struct culvert_present {

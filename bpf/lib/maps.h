@@ -59,6 +59,14 @@ struct {
 } probes __weak SEC(".maps");
 
 struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, CULVERT_MAX_PODS);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, struct culvert_pod_key);
+  __type(value, struct culvert_sysctls);
+} pod_sysctls __weak SEC(".maps");
+
+struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, CULVERT_COUNTER_COUNT);
   __type(key, __u32);

@@ -5,8 +5,8 @@
 // Everything in force is pinned below `pin_dir`, so that an agent can end and start again, in this version or in another, without
 // interrupting one connection:
 //   PIN_DIR/vN/MAP       the maps of ABI version N; an agent of version N takes them over as they are
-//   PIN_DIR/shared-vM/MAP  those that agents of all versions share: which probes of the kubelet are under way. M is the version of their
-//                        layout alone; one that has another makes its own
+//   PIN_DIR/shared-vM/MAP  those that agents of all versions share: which probes of the kubelet are under way, what
+//                        pods' sysctls were before. M is the version of their layout alone; one that has another makes its own
 //   PIN_DIR/links/NAME   connect4-vN, connect6-vN, sockops-vN: one set for the node; pod-COOKIE: one for each captured pod, given
 //                        a new program and not detached before the pod leaves
 // Destroying a Datapath closes descriptors and nothing else.
@@ -23,11 +23,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bpf/include/culvert_abi.h"
 #include "common/base/address.h"
 #include "common/base/result.h"
 
@@ -103,6 +105,10 @@ class Datapath {
   // From now on what the pod's applications dial goes to ztunnel, or is refused when it does not listen. The last step.
   Status enrol(const Pod& pod);
 
+  // What the sysctls of the pod's namespace were before an agent changed them. Known to agents of every version, until forget().
+  Status note_sysctls(std::uint64_t netns_cookie, const culvert_sysctls& before) const;
+  Result<std::optional<culvert_sysctls>> noted_sysctls(std::uint64_t netns_cookie) const;
+
   // The way back, in this order: no new outbound capture; no steering; no trace. Each succeeds when there is nothing to do.
   Status withdraw(std::uint64_t netns_cookie);
   Status detach_lookup(std::uint64_t netns_cookie);
@@ -127,8 +133,9 @@ class Datapath {
 
   // Detaches everything that is pinned there, of any version, and removes it. Succeeds when there is nothing.
   static Status unload(const std::filesystem::path& pin_dir);
-  // The pods that a link there names; none when it does not exist.
+  // The pods that a link there names, and what the sysctls of one were; none when it does not exist.
   static Result<std::vector<Captured>> pinned_pods(const std::filesystem::path& pin_dir);
+  static Result<std::optional<culvert_sysctls>> pinned_sysctls(const std::filesystem::path& pin_dir, std::uint64_t netns_cookie);
 
  private:
   Result<int> load_lookup(const Pod& pod);

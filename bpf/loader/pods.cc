@@ -185,6 +185,23 @@ Status Datapath::enrol(const Pod& pod) {
                             {.flags = pod.dns_capture ? static_cast<__u32>(CULVERT_POD_DNS) : 0, .pad = 0});
 }
 
+Status Datapath::note_sysctls(std::uint64_t netns_cookie, const culvert_sysctls& before) const {
+  return state_->sysctls().put({.netns_cookie = netns_cookie}, before);
+}
+
+Result<std::optional<culvert_sysctls>> Datapath::noted_sysctls(std::uint64_t netns_cookie) const {
+  return state_->sysctls().find({.netns_cookie = netns_cookie});
+}
+
+Result<std::optional<culvert_sysctls>> Datapath::pinned_sysctls(const std::filesystem::path& pin_dir,
+                                                                std::uint64_t netns_cookie) {
+  const auto pin = pin_dir / shared_folder() / "pod_sysctls";
+  const Fd map(bpf_obj_get(pin.c_str()));
+  if (!map && errno == ENOENT) return std::nullopt;
+  if (!map) return failure_errno(std::format("opening pinned map {}", pin.string()));
+  return Map<culvert_pod_key, culvert_sysctls>(map.get(), "pod_sysctls").find({.netns_cookie = netns_cookie});
+}
+
 Status Datapath::withdraw(std::uint64_t netns_cookie) { return state_->pods().remove({.netns_cookie = netns_cookie}); }
 
 Status Datapath::detach_lookup(std::uint64_t netns_cookie) {
@@ -199,6 +216,7 @@ Status Datapath::forget(std::uint64_t netns_cookie) {
         return done;
     }
   }
+  if (auto done = state_->sysctls().remove({.netns_cookie = netns_cookie}); !done) return done;
   return set_own_addresses(netns_cookie, {});
 }
 
@@ -227,6 +245,9 @@ Result<std::vector<Captured>> Datapath::known_pods() const {
   const auto addresses = state_->own_addresses().keys();
   if (!addresses) return std::unexpected(addresses.error());
   for (const auto& key : *addresses) found[key.netns_cookie] = 0;
+  const auto changed = state_->sysctls().keys();
+  if (!changed) return std::unexpected(changed.error());
+  for (const auto& key : *changed) found[key.netns_cookie] = 0;
   const auto pinned = pinned_pods(state_->pin_dir);
   if (!pinned) return std::unexpected(pinned.error());
   for (const auto& [cookie, inode] : *pinned) found[cookie] = inode;

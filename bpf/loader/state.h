@@ -50,6 +50,7 @@ struct Datapath::State {
   std::filesystem::path lookup_link(std::uint64_t cookie) const { return link(std::format("pod-{}", cookie)); }
 
   Map<culvert_pod_key, culvert_pod> pods() const { return {bpf_map__fd(node->maps.pods), "pods"}; }
+  Map<culvert_pod_key, culvert_sysctls> sysctls() const { return {bpf_map__fd(node->maps.pod_sysctls), "pod_sysctls"}; }
   Map<culvert_own_key, culvert_present> own_addresses() const { return {bpf_map__fd(node->maps.own_addresses), "own_addresses"}; }
   Map<culvert_listener_key, __u64> listeners() const { return {bpf_map__fd(node->maps.listeners), "listeners"}; }
   Map<culvert_cgroup_key, culvert_present> exempt() const { return {bpf_map__fd(node->maps.exempt_cgroups), "exempt_cgroups"}; }

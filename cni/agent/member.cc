@@ -9,6 +9,7 @@
 #include <tuple>
 #include <utility>
 
+#include "cni/agent/original.h"
 #include "cni/redirect/address_watch.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
@@ -209,7 +210,7 @@ net::Task<Status> Member::run(Step step, std::uint64_t version) {
     case Step::kLetFinish: co_return co_await await_sockets(around_.settings.finish_grace, kQuiet, version);
     case Step::kTakeFromZtunnel: co_return co_await take_from_ztunnel(version);
     case Step::kAwaitSockets: co_return co_await await_sockets(around_.settings.socket_grace, 0ms, version);
-    case Step::kRestore: co_return redirect::restore(netns_->get());
+    case Step::kRestore: co_return restore_original(datapath, netns_->get(), cookie_);
     case Step::kReleaseNetns: release_netns(); co_return Status{};
     case Step::kAwaitNetns: co_return co_await await_netns(version);
     case Step::kForget:
@@ -275,6 +276,7 @@ Status Member::prepare() {
     if (!found) return std::unexpected(std::move(found).error());
     addresses = *found;
   }
+  if (auto noted = note_original(around_.datapath, netns_->get(), cookie_, captured_); !noted) return noted;
   return redirect::prepare(netns_->get(), addresses);
 }
 

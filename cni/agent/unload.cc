@@ -18,18 +18,41 @@ using namespace std::chrono_literals;
 constexpr std::string_view kScope = "unload";
 constexpr auto kPoll = 50ms;
 
-using Namespaces = std::map<std::uint64_t, Fd>;  // by inode
+struct Namespace {
+  Fd netns;
+  culvert_sysctls before{};  // it was captured
+};
+using Namespaces = std::map<std::uint64_t, Namespace>;  // by inode
 
 void complain(std::uint64_t inode, const Status& done) {
   if (!done) log::error(kScope, done.error().text, {log::field("netns", inode)});
 }
 
+Result<Namespaces> find(const std::vector<bpf::Captured>& pods, const std::filesystem::path& pin_dir) {
+  std::set<std::uint64_t> inodes;
+  for (const auto& pod : pods) {
+    if (pod.netns_inode != 0) inodes.insert(pod.netns_inode);
+  }
+  auto found = redirect::find_netns(inodes);
+  Namespaces namespaces;
+  for (const auto& pod : pods) {
+    const auto netns = found.find(pod.netns_inode);
+    if (pod.netns_inode != 0 && netns == found.end())
+      log::warn(kScope, "a captured network namespace is not found: its rules stay", {log::field("netns", pod.netns_inode)});
+    if (netns == found.end()) continue;
+    const auto before = bpf::Datapath::pinned_sysctls(pin_dir, pod.netns_cookie);
+    if (!before) return std::unexpected(before.error());
+    namespaces[pod.netns_inode] = {.netns = std::move(netns->second), .before = before->value_or(culvert_sysctls{})};
+  }
+  return namespaces;
+}
+
 // Restores those that no connection through ztunnel needs any more, and drops them from the map.
 void restore_idle(Namespaces& namespaces) {
   std::erase_if(namespaces, [](const auto& entry) {
-    const auto& [inode, netns] = entry;
-    if (redirect::marked_sockets(netns.get()).value_or(0) != 0) return false;
-    complain(inode, redirect::restore(netns.get()));
+    const auto& [inode, it] = entry;
+    if (redirect::marked_sockets(it.netns.get()).value_or(0) != 0) return false;
+    complain(inode, redirect::restore(it.netns.get(), it.before));
     return true;
   });
 }
@@ -39,23 +62,16 @@ void restore_idle(Namespaces& namespaces) {
 Status unload(const Settings& settings) {
   const auto pods = bpf::Datapath::pinned_pods(settings.pin_dir);
   if (!pods) return std::unexpected(pods.error());
-  std::set<std::uint64_t> inodes;
-  for (const auto& pod : *pods) {
-    if (pod.netns_inode != 0) inodes.insert(pod.netns_inode);
-  }
-  auto namespaces = redirect::find_netns(inodes);
-  for (const auto inode : inodes) {
-    if (!namespaces.contains(inode))
-      log::warn(kScope, "a captured network namespace is not found: its rules stay", {log::field("netns", inode)});
-  }
+  auto namespaces = find(*pods, settings.pin_dir);
+  if (!namespaces) return std::unexpected(namespaces.error());
 
   // DNS first: its rule would send queries to a listener that nothing leads to any more.
-  for (const auto& [inode, netns] : namespaces) complain(inode, redirect::capture_dns(netns.get(), false));
+  for (const auto& [inode, it] : *namespaces) complain(inode, redirect::capture_dns(it.netns.get(), false));
   if (auto done = bpf::Datapath::unload(settings.pin_dir); !done) return done;
   const auto end = std::chrono::steady_clock::now() + settings.finish_grace;
-  for (restore_idle(namespaces); !namespaces.empty() && std::chrono::steady_clock::now() < end; restore_idle(namespaces))
+  for (restore_idle(*namespaces); !namespaces->empty() && std::chrono::steady_clock::now() < end; restore_idle(*namespaces))
     std::this_thread::sleep_for(kPoll);
-  for (const auto& [inode, netns] : namespaces)
+  for (const auto& [inode, it] : *namespaces)
     log::warn(kScope, "connections through ztunnel go on: the pod's routes stay", {log::field("netns", inode)});
   return {};
 }

@@ -5,7 +5,7 @@
 
 namespace culvert::agent {
 
-// Takes everything that is pinned out of the kernel, of any version, and restores the pods' network namespaces: what they dial and what
+// Takes everything that is pinned out of the kernel, of any version, and restores the pods' network namespaces, sysctls included: what they dial and what
 // is sent to them goes without ztunnel from now on. A pod that still has connections through ztunnel after finish_grace keeps the routes
 // that those need; they catch nothing else.
 Status unload(const Settings& settings);

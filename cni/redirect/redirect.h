@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "bpf/include/culvert_abi.h"
 #include "common/base/address.h"
 #include "common/base/result.h"
 
@@ -19,6 +20,9 @@ struct PodAddresses {
   std::optional<IpAddress> v6;
 };
 
+// The sysctls of the namespace that prepare() changes, as they are now.
+Result<culvert_sysctls> sysctls(int netns);
+
 // Makes the namespace ready for marked sockets. A family in which the pod has no address is made unreachable for captured
 // connections, so that none leaves in the clear. Call again when the addresses change.
 Status prepare(int netns, const PodAddresses& addresses);
@@ -27,9 +31,9 @@ Status prepare(int netns, const PodAddresses& addresses);
 // queries are refused meanwhile. Off: before detach_lookup.
 Status capture_dns(int netns, bool on);
 
-// Removes everything of prepare() and capture_dns(), when the last marked socket is gone (see marked_sockets).
-// Sysctls go back to their defaults.
-Status restore(int netns);
+// Removes everything of prepare() and capture_dns(), when the last marked socket is gone (see marked_sockets). The sysctls become what they
+// were `before`.
+Status restore(int netns, const culvert_sysctls& before);
 
 // How many TCP sockets of the namespace still carry one of our two in-pod marks: connections that would hang after restore().
 Result<std::size_t> marked_sockets(int netns);

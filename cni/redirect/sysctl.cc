@@ -3,22 +3,54 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <format>
+#include <string>
+#include <string_view>
 
 #include "common/base/fd.h"
 
 namespace culvert::redirect {
+namespace {
 
-Status set_mark_sysctls(bool on) {
-  // The first covers both families; the third is absent on a kernel without IPv6.
-  for (const char* path :
-       {"/proc/sys/net/ipv4/tcp_fwmark_accept", "/proc/sys/net/ipv4/fwmark_reflect", "/proc/sys/net/ipv6/fwmark_reflect"}) {
-    const Fd file(::open(path, O_WRONLY | O_CLOEXEC));
-    if (!file && errno == ENOENT && std::string_view(path).contains("ipv6")) continue;
-    if (!file || ::write(file.get(), on ? "1" : "0", 1) != 1) {
+struct Row {
+  const char* path;
+  __u8 culvert_sysctls::* value;
+};
+// The first covers both families; the third is absent on a kernel without IPv6.
+constexpr Row kRows[] = {{"/proc/sys/net/ipv4/tcp_fwmark_accept", &culvert_sysctls::tcp_fwmark_accept},
+                         {"/proc/sys/net/ipv4/fwmark_reflect", &culvert_sysctls::fwmark_reflect_v4},
+                         {"/proc/sys/net/ipv6/fwmark_reflect", &culvert_sysctls::fwmark_reflect_v6}};
+
+bool may_be_absent(const Row& row) { return std::string_view(row.path).contains("ipv6"); }
+
+}  // namespace
+
+Result<culvert_sysctls> read_sysctls() {
+  culvert_sysctls values{};
+  for (const auto& row : kRows) {
+    const Fd file(::open(row.path, O_RDONLY | O_CLOEXEC));
+    if (!file && errno == ENOENT && may_be_absent(row)) continue;
+    std::array<char, 16> text{};
+    const auto size = file ? ::read(file.get(), text.data(), text.size()) : -1;
+    if (size < 0) return failure_errno(std::format("reading {} of the pod", row.path));
+    if (std::from_chars(text.data(), text.data() + size, values.*row.value).ec != std::errc{})
+      return failure(std::format("reading {} of the pod: \"{}\" is no number up to 255", row.path,
+                                 std::string_view(text.data(), static_cast<std::size_t>(size))));
+  }
+  return values;
+}
+
+Status write_sysctls(const culvert_sysctls& values) {
+  for (const auto& row : kRows) {
+    const Fd file(::open(row.path, O_WRONLY | O_CLOEXEC));
+    if (!file && errno == ENOENT && may_be_absent(row)) continue;
+    const auto text = std::to_string(values.*row.value);
+    if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
       const char* hint = errno == EROFS ? " (the agent needs a writable /proc/sys: run it privileged)" : "";
-      return failure(std::format("setting {} of the pod: {}{}", path, errno_text(errno), hint));
+      return failure(std::format("setting {} of the pod: {}{}", row.path, errno_text(errno), hint));
     }
   }
   return {};

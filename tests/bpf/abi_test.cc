@@ -70,6 +70,9 @@ TEST(Abi, LayoutsAreThoseOfTheObject) {
       fields_of(btf, "culvert_flow_key"),
       ElementsAre(FIELD(culvert_flow_key, source), FIELD(culvert_flow_key, destination), FIELD(culvert_flow_key, source_port),
                   FIELD(culvert_flow_key, destination_port), FIELD(culvert_flow_key, family), FIELD(culvert_flow_key, pad)));
+  EXPECT_THAT(fields_of(btf, "culvert_sysctls"),
+              ElementsAre(FIELD(culvert_sysctls, tcp_fwmark_accept), FIELD(culvert_sysctls, fwmark_reflect_v4),
+                          FIELD(culvert_sysctls, fwmark_reflect_v6), FIELD(culvert_sysctls, pad)));
   EXPECT_THAT(fields_of(btf, "culvert_present"), ElementsAre(FIELD(culvert_present, present)));
 }
 
@@ -123,7 +126,7 @@ TEST(Abi, BothObjectsDefineTheSameMaps) {
     maps++;
   }
 
-  EXPECT_EQ(maps, 8);
+  EXPECT_EQ(maps, 9);
 }
 
 }  // namespace

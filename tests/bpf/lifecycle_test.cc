@@ -49,7 +49,7 @@ class Lifecycle : public testing::Test {
     must(datapath.detach_lookup(pod.cookie));
     must(datapath.forget(pod.cookie));
     for (int round = 0; round < 100 && must(redirect::marked_sockets(pod.netns.get())) > 0; round++) ::usleep(10'000);
-    must(redirect::restore(pod.netns.get()));
+    must(redirect::restore(pod.netns.get(), {}));
   }
 
   // Runs the agent of the other version to its end, for pods a and b or for a alone.
@@ -288,6 +288,30 @@ TEST_F(Lifecycle, PodsComeAndGoUnderLoad) {
   EXPECT_EQ(verdict(*outbound_v6), "");
   EXPECT_EQ(verdict(*inbound), "");
   EXPECT_THAT(must(datapath.known_pods()), testing::IsEmpty());
+}
+
+TEST_F(Lifecycle, WhatAPodsSysctlsWereIsKnownToAgentsOfEveryVersionUntilThePodIsForgotten) {
+  const auto cookie = lab_.pod("a").cookie;
+  const culvert_sysctls before{.tcp_fwmark_accept = 1, .fwmark_reflect_v4 = 0, .fwmark_reflect_v6 = 255, .pad = 0};
+  {
+    auto first = lab_.load();
+    EXPECT_FALSE(must(first.noted_sysctls(cookie)));
+    must(first.note_sysctls(cookie, before));
+    enrol_all(first);
+  }
+  EXPECT_EQ(run_other_version(), 0);
+  const auto pinned_value = must(bpf::Datapath::pinned_sysctls(lab_.pins(), cookie));
+  ASSERT_TRUE(pinned_value);
+  EXPECT_EQ(pinned_value->fwmark_reflect_v6, 255);
+
+  auto third = lab_.load();
+  const auto noted = must(third.noted_sysctls(cookie));
+  ASSERT_TRUE(noted);
+  EXPECT_EQ(noted->tcp_fwmark_accept, 1);
+  EXPECT_EQ(noted->fwmark_reflect_v4, 0);
+  EXPECT_EQ(noted->fwmark_reflect_v6, 255);
+  must(third.forget(cookie));
+  EXPECT_FALSE(must(third.noted_sysctls(cookie)));
 }
 
 TEST_F(Lifecycle, EveryStepMayBeRepeated) {

@@ -135,12 +135,27 @@ TEST_F(Redirect, RestoresTheNamespaceAndMayBeRepeated) {
   must(redirect::prepare(pod_.get(), addresses()));
   must(redirect::capture_dns(pod_.get(), true));
 
-  must(redirect::restore(pod_.get()));
-  must(redirect::restore(pod_.get()));
+  must(redirect::restore(pod_.get(), {}));
+  must(redirect::restore(pod_.get(), {}));
 
   EXPECT_EQ(seen(), (std::multiset<std::string>{}));
   EXPECT_EQ(sysctl("ipv4/tcp_fwmark_accept"), "0");
   EXPECT_EQ(sysctl("ipv6/fwmark_reflect"), "0");
+}
+
+TEST_F(Redirect, RestoresTheSysctlsThatWereThereBefore) {
+  set_sysctl(pod_.get(), "ipv4/tcp_fwmark_accept", "1");
+  set_sysctl(pod_.get(), "ipv6/fwmark_reflect", "7");
+  const auto before = must(redirect::sysctls(pod_.get()));
+  must(redirect::prepare(pod_.get(), addresses()));
+  EXPECT_EQ(sysctl("ipv4/fwmark_reflect"), "1");
+  EXPECT_EQ(sysctl("ipv6/fwmark_reflect"), "1");
+
+  must(redirect::restore(pod_.get(), before));
+
+  EXPECT_EQ(sysctl("ipv4/tcp_fwmark_accept"), "1");
+  EXPECT_EQ(sysctl("ipv4/fwmark_reflect"), "0");
+  EXPECT_EQ(sysctl("ipv6/fwmark_reflect"), "7");
 }
 
 TEST_F(Redirect, SaysWhatIsWrongWithAnAddressThatThePodLacks) {

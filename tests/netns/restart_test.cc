@@ -207,5 +207,27 @@ TEST_P(Restart, PodsEnterAndLeaveTheMeshWithoutAFailedConnection) {
   expect_only_successes(within, "within the mesh", 60);
 }
 
+TEST_P(Restart, APodThatLeavesHasTheSysctlsThatItCameWithAlsoFromANewAgent) {
+  auto& node = world->node("node1");
+  const std::string set = GetParam() ? "net.ipv6.fwmark_reflect" : "net.ipv4.fwmark_reflect";
+  const auto values = [&] { return client->privileged("sysctl -n net.ipv4.tcp_fwmark_accept " + set).out; };
+  world->set_ambient("mesh", false);
+  ASSERT_TRUE(eventually([&] { return values() == "0\n0\n"; }, 30s));
+  ASSERT_EQ(client->privileged("sysctl -w " + set + "=1").code, 0);
+  world->set_ambient("mesh", true);
+  ASSERT_TRUE(eventually([&] { return values() == "1\n1\n" && works(); }, 30s));
+
+  node.kill("culvert-node");
+  node.start_program("culvert-node");
+  EXPECT_TRUE(world->settle());
+  world->set_ambient("mesh", false);
+
+  EXPECT_TRUE(eventually([&] { return values() == "0\n1\n"; }, 30s)) << values();
+  ASSERT_EQ(client->privileged("sysctl -w " + set + "=0").code, 0);
+  world->set_ambient("mesh", true);
+  EXPECT_TRUE(world->settle());
+  EXPECT_TRUE(eventually(works));
+}
+
 }  // namespace
 }  // namespace culvert::testing
