@@ -82,15 +82,25 @@ http::Request Client::State::message(const Request& request, const Proof& proof)
 
 namespace {
 
-// One of the calls that may run at once.
-struct Slot {
-  explicit Slot(std::shared_ptr<Client::State> its_client) : client(std::move(its_client)) { ++client->calls; }
+// One of the calls that may run at once, or one that waits to be.
+class Slot {
+ public:
+  explicit Slot(std::shared_ptr<Client::State> its_client) : client_(std::move(its_client)) {}
   Slot(const Slot&) = delete;
+  // Also of one that is given up when its turn has come and it has not resumed yet: whoever waits behind it is told instead.
   ~Slot() {
-    --client->calls;
-    client->freed.notify_one();
+    if (taken_) --client_->calls;
+    if (free()) client_->freed.notify_one();
   }
-  std::shared_ptr<Client::State> client;
+  bool free() const { return client_->calls < client_->options.calls; }
+  void take() {
+    ++client_->calls;
+    taken_ = true;
+  }
+
+ private:
+  std::shared_ptr<Client::State> client_;
+  bool taken_ = false;
 };
 
 struct Answered {
@@ -171,8 +181,9 @@ net::Task<Result<Client::Stream>> Client::open(Request request) {
 
 net::Task<Result<http::Response>> Client::exchange(Request request) {
   const auto state = state_;
-  while (state->calls >= state->options.calls) co_await state->freed.wait();
-  const Slot slot(state);
+  Slot slot(state);
+  while (!slot.free()) co_await state->freed.wait();
+  slot.take();
   const auto deadline = net::Clock::now() + request.timeout;
   auto stream = co_await open(request);
   if (!stream) co_return std::unexpected(std::move(stream).error());

@@ -243,6 +243,32 @@ TEST_F(ClientTest, ManyCallsShareAFewConnections) {
   EXPECT_LE(peer->connections, 7);
 }
 
+// The one that waits is given up in the very moment in which the place is handed to it.
+TEST_F(ClientTest, ACallGivenUpWhenItsTurnHasComePassesTheTurnOn) {
+  start([](const http::Request&) { return answer(200, "{}"); }, {.calls = 1});
+  auto first = client->call(get_path("/first")), second = client->call(get_path("/second")),
+       third = client->call(get_path("/third"));
+  net::Event answered(loop);
+  const auto give_up_the_second = [&]() -> net::Task<> {
+    const auto got = co_await std::move(first);
+    EXPECT_TRUE(got);
+    second = {};
+  };
+  const auto await_the_third = [&]() -> net::Task<> {
+    const auto got = co_await std::move(third);
+    EXPECT_TRUE(got);
+    answered.set();
+  };
+  auto giving_up = give_up_the_second();
+  giving_up.start();
+  second.start();
+  auto awaiting = await_the_third();
+  awaiting.start();
+
+  EXPECT_TRUE(loop.run(answered.wait_for(5s)));
+  EXPECT_EQ(peer->asked.size(), 2U);
+}
+
 TEST_F(ClientTest, NobodyThereIsAnErrorThatSaysWhere) {
   start([](const http::Request&) { return Steps{}; });
   const std::string at = peer->at().text();
