@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/kube/json.h"
 #include "common/kube/object.h"
 #include "common/net/timer.h"
 
@@ -18,11 +19,6 @@ namespace {
 
 namespace json = boost::json;
 using std::chrono::milliseconds;
-
-std::string text_at(const json::object& in, std::string_view name) {
-  const auto* value = in.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
 
 int number_at(const json::object& in, std::string_view name) {
   const auto* value = in.if_contains(name);

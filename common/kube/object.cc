@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "common/kube/json.h"
 #include "common/kube/splitter.h"
 
 namespace culvert::kube {
@@ -66,11 +67,6 @@ void read_metadata(std::string_view text, Meta& meta) {
         if (key == "k8s.io/initial-events-end") meta.initial_events_end = said == "\"true\"";
       });
   });
-}
-
-std::string text_at(const json::object& object, std::string_view name) {
-  const auto* value = object.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
 }
 
 int number_at(const json::object& object, std::string_view name) {

@@ -18,6 +18,7 @@
 
 #include "common/base/fd.h"
 #include "common/kube/credentials.h"
+#include "common/kube/json.h"
 #include "common/net/descriptor.h"
 #include "common/net/timer.h"
 
@@ -117,11 +118,6 @@ std::optional<std::chrono::system_clock::time_point> time_of(const std::string& 
   if (std::sscanf(text.c_str() + zone + 1, "%2d:%2d", &hours, &minutes) != 2) return std::nullopt;
   const auto offset = std::chrono::hours(hours) + std::chrono::minutes(minutes);
   return text[zone] == '+' ? time - offset : time + offset;
-}
-
-std::string text_at(const json::object& object, std::string_view name) {
-  const auto* value = object.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
 }
 
 }  // namespace

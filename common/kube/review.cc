@@ -6,6 +6,8 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
+#include "common/kube/json.h"
+
 namespace culvert::kube {
 namespace {
 
@@ -14,11 +16,6 @@ namespace json = boost::json;
 const json::object* object_at(const json::object& in, std::string_view name) {
   const auto* value = in.if_contains(name);
   return value != nullptr ? value->if_object() : nullptr;
-}
-
-std::string text_at(const json::object& in, std::string_view name) {
-  const auto* value = in.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
 }
 
 bool true_at(const json::object& in, std::string_view name) {
