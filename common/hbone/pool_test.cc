@@ -11,14 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
-
-template <class Condition>
-net::Task<bool> soon(net::Loop& loop, Condition condition) {
-  for (int i = 0; i < 400 && !condition(); ++i) co_await net::sleep_for(loop, 5ms);
-  co_return condition();
-}
-
 // A server that says back what it hears.
 net::Task<> echo(Incoming incoming) {
   TunnelStream stream = incoming.accept("k8s.cluster.name=s");

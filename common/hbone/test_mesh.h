@@ -5,10 +5,14 @@
 //
 // The middle is a plain TCP relay that a test can freeze or cut.
 
+#include <chrono>
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -215,5 +219,54 @@ class TestMesh {
   bool frozen_ = false;
   bool holding_ = false;
 };
+
+// --- what users of a connection do ---------------------------------------------------------------------------------
+
+inline std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+// Everything until the end, and how it ended.
+struct Heard {
+  std::string text;
+  net::Io::State end = net::Io::kOk;
+};
+
+inline net::Task<Heard> hear(net::Stream& stream) {
+  Heard heard;
+  std::vector<std::byte> buffer(64 * 1024);
+  while (true) {
+    const net::Io io = co_await stream.read(buffer);
+    if (!io.ok()) {
+      heard.end = io.state;
+      co_return heard;
+    }
+    heard.text.append(reinterpret_cast<const char*>(buffer.data()), io.bytes);
+  }
+}
+
+inline net::Task<std::string> hear_some(net::Stream& stream, std::size_t count) {
+  std::string text(count, '\0');
+  for (std::size_t at = 0; at < count;) {
+    const net::Io io = co_await stream.read(std::as_writable_bytes(std::span(text)).subspan(at));
+    if (!io.ok()) co_return text.substr(0, at);
+    at += io.bytes;
+  }
+  co_return text;
+}
+
+// Waits until `condition` holds, for at most two seconds.
+template <class Condition>
+net::Task<bool> soon(net::Loop& loop, Condition condition) {
+  for (int i = 0; i < 400 && !condition(); ++i) co_await net::sleep_for(loop, std::chrono::milliseconds(5));
+  co_return condition();
+}
+
+// A round trip through the connection.
+inline net::Task<bool> answers(TestMesh::Connection& connection) {
+  std::ignore = co_await connection.client.write_all(bytes("ping"));
+  const std::string question = co_await hear_some(connection.server, 4);
+  std::ignore = co_await connection.server.write_all(bytes("pong"));
+  const std::string answer = co_await hear_some(connection.client, 4);
+  co_return question == "ping" && answer == "pong";
+}
 
 }  // namespace culvert::hbone
