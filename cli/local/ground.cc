@@ -117,6 +117,10 @@ std::string pod_network(const PodPlan& pod) {
       pod.addresses.v4.text(), pod.addresses.v6.text(), gateway.v4.text(), gateway.v6.text());
 }
 
+// Its address on the link comes from the other one, as several network plugins make it: whoever is given an address that another pod had is
+// reached at once by neighbours that still know that one.
+std::string pod_mac(const PodPlan& pod) { return std::format("0a:58:0a:f4:{:02x}:{:02x}", pod.node, pod.host); }
+
 std::string pod_link(const PodPlan& pod) { return std::format("pod{}", pod.host); }
 
 }  // namespace
@@ -283,9 +287,9 @@ Result<Place> make_pod(const std::string& world, const PodPlan& pod, const std::
   const auto done = each({
       [&] { return name_netns(*place, name); },
       [&] {
-        return ip(
-            node_name(pod.node),
-            std::format("link add {0} type veth peer name eth0 netns {1}\nlink set {0} master pods up\n", pod_link(pod), name));
+        return ip(node_name(pod.node),
+                  std::format("link add {0} type veth peer name eth0 address {2} netns {1}\nlink set {0} master pods up\n",
+                              pod_link(pod), name, pod_mac(pod)));
       },
       [&] { return ip(name, pod_network(pod)); },
   });

@@ -118,12 +118,33 @@ class Planner {
       if (pod.spec.node_name.empty() || pod.spec.node_name == node_name(old->second.node))
         settle(pod, old->second.node, old->second.host);
     }
-    for (auto& [name, pod] : layout_.pods) {
-      if (pod.node != 0) continue;
-      const auto node = choose_node(pod, count);
-      if (!node) continue;
-      settle(pod, *node, pod.spec.host_network ? 0 : free_host(pod, *node, taken[static_cast<std::size_t>(*node)]));
+    for (const bool asking : {true, false}) {  // who wants a certain address has it before somebody else is given it
+      for (auto& [name, pod] : layout_.pods) {
+        if (pod.node != 0 || config::value_of(pod.metadata.annotations, kPodIpAnnotation).empty() == asking) continue;
+        const auto node = choose_node(pod, count);
+        if (!node) continue;
+        const auto& others = taken[static_cast<std::size_t>(*node)];
+        const auto host = [&] { return asking ? asked_host(pod, *node, others) : free_host(pod, *node, others); };
+        settle(pod, *node, pod.spec.host_network ? 0 : host());
+      }
     }
+  }
+
+  // The one of the address that the annotation names, in either family; 0 when the pod cannot have it.
+  int asked_host(const PodPlan& pod, int node, const std::set<int>& taken) {
+    const auto text = config::value_of(pod.metadata.annotations, kPodIpAnnotation);
+    const std::string field = std::format("metadata.annotations[{}]", kPodIpAnnotation);
+    const auto address = IpAddress::parse(text);
+    for (int host = 2; address && host < 2 + kHosts; ++host) {
+      const auto addresses = pod_addresses(node, host);
+      if (addresses.v4 != *address && addresses.v6 != *address) continue;
+      if (!taken.contains(host)) return host;
+      complain(pod, field, std::format("{} is another pod's", text), "name a free one, or none");
+      return 0;
+    }
+    complain(pod, field, std::format("{} is no address of a pod of {}", text, node_name(node)),
+             std::format("name one from {} to {}", pod_addresses(node, 2).v4.text(), pod_addresses(node, 1 + kHosts).v4.text()));
+    return 0;
   }
 
   std::optional<int> choose_node(const PodPlan& pod, const std::array<int, kMaxNodes + 1>& count) {

@@ -25,6 +25,8 @@ namespace culvert::local {
 inline constexpr int kMaxNodes = 9;
 inline constexpr std::string_view kClusterDomain = "cluster.local";
 inline constexpr std::string_view kRootNamespace = "istio-system";
+// The address that a pod is to have, where a cluster's network plugin would have a way to ask for one.
+inline constexpr std::string_view kPodIpAnnotation = "culvert.dev/pod-ip";
 
 struct Addresses {
   IpAddress v4, v6;

@@ -107,6 +107,34 @@ TEST(Layout, FindsBackendsAmongReadyPodsAndResolvesNamedPorts) {
   EXPECT_THAT(found[0].ports, ElementsAre(8080));
 }
 
+std::string pod_at(const std::string& name, const std::string& address) {
+  return std::format(
+      "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {}, annotations: {{culvert.dev/pod-ip: '{}'}}}}\n"
+      "spec: {{nodeName: node1, containers: [{{name: main, command: [run]}}]}}\n",
+      name, address);
+}
+
+TEST(Layout, GivesAPodTheAddressThatItAsksFor) {
+  const auto first = plan_of(pod("a", "  nodeName: node1\n") + pod_at("b", "10.244.1.2") + pod_at("c", "fd00:10:244:1::63"));
+  ASSERT_THAT(first.problems, IsEmpty());
+  EXPECT_EQ(first.layout.pods.at({"default", "a"}).addresses.v4.text(), "10.244.1.3");
+  EXPECT_EQ(first.layout.pods.at({"default", "b"}).addresses.v4.text(), "10.244.1.2");
+  EXPECT_EQ(first.layout.pods.at({"default", "c"}).addresses.v4.text(), "10.244.1.99");
+
+  const auto second = plan_of(pod_at("d", "10.244.1.2"), first.layout);  // in place of another
+
+  ASSERT_THAT(second.problems, IsEmpty());
+  EXPECT_EQ(second.layout.pods.at({"default", "d"}).addresses, first.layout.pods.at({"default", "b"}).addresses);
+}
+
+TEST(Layout, SaysWhyAPodCannotHaveTheAddressThatItAsksFor) {
+  EXPECT_THAT(problems_of(pod_at("a", "10.244.1.9") + pod_at("b", "10.244.1.9")),
+              testing::ElementsAre(HasSubstr("10.244.1.9 is another pod's")));
+  for (const char* address : {"10.244.2.9", "10.244.1.1", "fd00::9", "here"})
+    EXPECT_THAT(problems_of(pod_at("a", address)),
+                testing::ElementsAre(HasSubstr(std::format("{} is no address of a pod of node1", address))));
+}
+
 TEST(Layout, KnowsWhoWantsTheMesh) {
   const auto plan = plan_of(std::string(kShop) + "---\n" + pod("outside"));
 
