@@ -53,6 +53,7 @@ class Restart : public ::testing::TestWithParam<bool> {
     client = &world->node("node1").pod("client");
     server = &world->node("node2").pod("server", {.command = World::peer_server(), .port = kPeerPort});
     visitor = &world->node("node1").pod("visitor", {.name_space = "outside", .command = World::peer_server(), .port = kPeerPort});
+    guard = &world->node("node1").pod("guarded", {.command = World::peer_server(), .port = kPeerPort});
     world->up();
   }
   static void TearDownTestSuite() {
@@ -61,6 +62,7 @@ class Restart : public ::testing::TestWithParam<bool> {
   }
 
   static std::string address() { return server->address(GetParam()); }
+  static std::string guarded() { return guard->address(GetParam()); }
   static Process dial(Pod& from, const std::string& to, int rate = 100) {
     auto dialer = from.start({"python3", "-c", kDialer, to, std::to_string(kPeerPort), std::to_string(rate)});
     EXPECT_TRUE(dialer.says("dialling"));
@@ -90,7 +92,7 @@ class Restart : public ::testing::TestWithParam<bool> {
   static bool works() { return client->peer("echo", address(), 1000).ok; }
 
   static inline World* world = nullptr;
-  static inline Pod *client = nullptr, *server = nullptr, *visitor = nullptr;
+  static inline Pod *client = nullptr, *server = nullptr, *visitor = nullptr, *guard = nullptr;
 };
 
 std::string family_of(const ::testing::TestParamInfo<bool>& info) { return info.param ? "V6" : "V4"; }
@@ -227,6 +229,76 @@ TEST_P(Restart, APodThatLeavesHasTheSysctlsThatItCameWithAlsoFromANewAgent) {
   world->set_ambient("mesh", true);
   EXPECT_TRUE(world->settle());
   EXPECT_TRUE(eventually(works));
+}
+
+// A pod of an account at a fixed address of node2, and in front of the server a policy that lets only "first" in.
+std::string pod_of(const std::string& account) {
+  return std::format(R"(---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {{name: {0}, namespace: mesh}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: {0}-pod, namespace: mesh, labels: {{app: {0}}}, annotations: {{culvert.dev/pod-ip: 10.244.2.200}}}}
+spec:
+  nodeName: node2
+  serviceAccountName: {0}
+  containers:
+  - name: main
+    command: [{1}, serve, "{2}"]
+    readinessProbe: {{tcpSocket: {{port: {2}}}, periodSeconds: 1}}
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {{name: guarded, namespace: mesh}}
+spec:
+  selector: {{matchLabels: {{app: guarded}}}}
+  action: ALLOW
+  rules:
+  - from: [{{source: {{principals: [cluster.local/ns/mesh/sa/first]}}}}]
+)",
+                     account, World::program("peer"), kPeerPort);
+}
+
+// The old one's name is in tunnels that wait idle, in tables of both ztunnels and in the kernel's maps.
+TEST_P(Restart, AnAddressThatAnotherPodTakesOverCarriesItsIdentityAndNeverTheOldOne) {
+  auto &one = world->node("node1"), &two = world->node("node2");
+  const std::string taken = GetParam() ? "fd00:10:244:2::c8" : "10.244.2.200";
+  const auto echo = [&](const std::string& from, const std::string& to) {
+    return world->culvert({"exec", "mesh/" + from, "--", World::program("peer"), "echo", to, std::to_string(kPeerPort), "1000"})
+        .code;
+  };
+  const auto lines = [](Node& node, std::size_t from, std::initializer_list<std::string_view> words) {
+    const auto logs = node.ztunnel_logs();
+    return std::ranges::count_if(std::views::split(std::string_view(logs).substr(from), '\n'), [&](const auto& part) {
+      return std::ranges::all_of(words, [&](auto word) { return std::string_view(part).contains(word); });
+    });
+  };
+  const std::string first = "identity=\"spiffe://cluster.local/ns/mesh/sa/first\"",
+                    second = "identity=\"spiffe://cluster.local/ns/mesh/sa/second\"";
+  world->write("taken.yaml", pod_of("first"));
+  ASSERT_TRUE(world->settle());
+  ASSERT_TRUE(eventually([&] { return client->peer("echo", taken, 1000).ok && echo("first-pod", guarded()) == 0; }));
+  ASSERT_TRUE(eventually([&] { return lines(one, 0, {"dst." + first, "complete"}) > 0; }));
+  auto dialler = dial(*client, taken);
+
+  world->write("taken.yaml", pod_of("second"));
+
+  ASSERT_TRUE(eventually([&] { return client->peer("echo", taken, 1000).ok && echo("second-pod", address()) == 0; }, 30s));
+  EXPECT_NE(echo("second-pod", guarded()), 0) << "it is not let in by its predecessor's name";
+  const auto logged_one = one.ztunnel_logs().size(), logged_two = two.ztunnel_logs().size();
+  EXPECT_THAT(end(dialler), Not(HasSubstr("cut")));
+  EXPECT_TRUE(client->peer("echo", taken, 1000).ok);
+  EXPECT_EQ(echo("second-pod", address()), 0);
+  EXPECT_TRUE(eventually([&] {
+    return lines(one, logged_one, {"dst." + second, "complete"}) > 0 && lines(two, logged_two, {"src." + second, "complete"}) > 0;
+  }));
+  EXPECT_EQ(lines(one, logged_one, {first}) + lines(two, logged_two, {first}), 0);
+  EXPECT_EQ(lines(one, 0, {"dst." + first, "dst.workload=\"second-pod\""}), 0);
+  EXPECT_EQ(lines(two, 0, {"src." + first, "src.workload=\"second-pod\""}), 0);
+  world->write("taken.yaml", "# nothing\n");
+  EXPECT_TRUE(world->settle());
 }
 
 }  // namespace
