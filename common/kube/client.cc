@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/secrets.h"
 #include "common/base/version.h"
 #include "common/kube/connection.h"
 #include "common/net/event.h"
@@ -74,7 +75,8 @@ http::Request Client::State::message(const Request& request, const Proof& proof)
   http::Request out{
       .method = request.method, .target = access.server().prefix + request.target(), .headers = {}, .body = request.body};
   out.headers.add("User-Agent", std::format("{}/{}", options.user_agent, kVersion));
-  out.headers.add("Accept", "application/json");
+  out.headers.add("Accept",
+                  request.metadata ? "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1" : "application/json");
   if (!request.content_type.empty()) out.headers.add("Content-Type", request.content_type);
   if (!proof.token.empty()) out.headers.add("Authorization", "Bearer " + proof.token);
   return out;
@@ -103,6 +105,17 @@ class Slot {
   bool taken_ = false;
 };
 
+// Wipes it at the end, if it is a secret.
+struct Wiped {
+  Wiped(std::string& its_text, bool is_secret) : text(its_text), secret(is_secret) {}
+  Wiped(const Wiped&) = delete;
+  ~Wiped() {
+    if (secret) wipe(text);
+  }
+  std::string& text;
+  bool secret;
+};
+
 struct Answered {
   std::unique_ptr<Connection> connection;
   std::uint64_t generation;
@@ -112,7 +125,8 @@ struct Answered {
 net::Task<Result<Answered>> ask(std::shared_ptr<Client::State> client, const Request& request, Proof proof,
                                 net::Clock::time_point deadline) {
   const Server& server = client->access.server();
-  const http::Request message = client->message(request, proof);
+  http::Request message = client->message(request, proof);
+  const Wiped wiped(message.body, request.secret);
   for (;;) {
     auto connection = client->take_idle(proof.generation);
     const bool used = connection != nullptr;
@@ -122,6 +136,7 @@ net::Task<Result<Answered>> ask(std::shared_ptr<Client::State> client, const Req
       if (!opened) co_return std::unexpected(std::move(opened).error());
       connection = std::move(*opened);
     }
+    if (request.secret) connection->keep_secret();
     auto asked = co_await connection->ask(message, server.authority(), deadline);
     if (asked) co_return Answered{std::move(connection), proof.generation};
     if (!used || !connection->untouched() || request.method != "GET" || net::Clock::now() >= deadline)
@@ -142,13 +157,18 @@ net::Task<Result<Answered>> ask_as_ourselves(std::shared_ptr<Client::State> clie
   co_return co_await ask(client, request, std::move(*other), deadline);
 }
 
-net::Task<Result<std::string>> read_whole(Client::Stream& stream, std::size_t most, net::Clock::time_point deadline) {
+net::Task<Result<std::string>> read_whole(Client::Stream& stream, bool secret, std::size_t most,
+                                          net::Clock::time_point deadline) {
+  constexpr std::size_t kSecret =
+      std::size_t{4} * 1024 * 1024;  // more than a Secret can be: it does not grow, and leaves nothing behind
   std::string body;
+  if (secret) body.reserve(kSecret);
   for (;;) {
     auto piece = co_await stream.next(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - net::Clock::now()));
     if (!piece) co_return std::unexpected(std::move(piece).error());
     if (piece->empty()) co_return body;
     body += *piece;
+    if (secret) wipe(*piece);
     if (body.size() > most) co_return failure(std::format("the answer is longer than {} bytes", most));
   }
 }
@@ -182,12 +202,12 @@ net::Task<Result<Client::Stream>> Client::open(Request request) {
 net::Task<Result<http::Response>> Client::exchange(Request request) {
   const auto state = state_;
   Slot slot(state);
-  while (!slot.free()) co_await state->freed.wait();
+  while (!request.urgent && !slot.free()) co_await state->freed.wait();
   slot.take();
   const auto deadline = net::Clock::now() + request.timeout;
   auto stream = co_await open(request);
   if (!stream) co_return std::unexpected(std::move(stream).error());
-  auto body = co_await read_whole(*stream, state->options.answer, deadline);
+  auto body = co_await read_whole(*stream, request.secret, state->options.answer, deadline);
   if (!body) co_return std::unexpected(std::move(body).error());
   co_return http::Response{.status = stream->status(), .headers = stream->headers(), .body = std::move(*body)};
 }

@@ -26,7 +26,7 @@ namespace culvert::kube {
 
 struct ClientOptions {
   std::string user_agent = "culvert";
-  std::size_t calls = 8;  // at once, of call() and exchange(); the others wait. Streams are not counted.
+  std::size_t calls = 8;  // at once, of call() and exchange(); the others wait, but for urgent ones. Streams are not counted.
   std::size_t idle = 4;   // connections kept for later
   std::chrono::milliseconds idle_for{60'000};
   std::size_t answer = 16 * 1024 * 1024;  // bytes of an answer that is held as a whole

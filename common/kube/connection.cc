@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "common/base/secrets.h"
 #include "common/net/dial.h"
 #include "common/net/resolve.h"
 
@@ -61,8 +62,9 @@ net::Task<Status> Connection::ask(const http::Request& request, std::string host
   headers_ = {};
   pending_.clear();
   reader_.expect(request.method, http::ResponseReader::Body::kPieces);
-  const std::string wire = http::to_wire(request, host);
+  std::string wire = http::to_wire(request, host);
   const net::Io sent = co_await stream_.write_all(std::as_bytes(std::span(wire)));
+  if (secret_) wipe(wire);
   // A server that refuses a request may say so and close before it has read it all: its answer is worth more than our failure.
   while (!ended_ && status_ == 0) {
     if (auto done = co_await read(deadline); !done) co_return sent.ok() ? done : std::unexpected(broken(sent));
@@ -85,16 +87,32 @@ net::Task<Status> Connection::read(net::Clock::time_point deadline) {
       status_ = reader_.status();
       headers_ = reader_.headers();
     }
-    if (reader_.headed()) pending_ += reader_.take_body();
+    if (reader_.headed()) take_body();
+    if (secret_) wipe(std::span(buffer_));
     if (reader_.complete()) end();
     reusable_ = reusable_ && !surplus;
     co_return Status();
   }
   if (io.state != net::Io::kEof || !begun_ || !reader_.finish() || !reader_.complete()) co_return std::unexpected(broken(io));
-  pending_ += reader_.take_body();
+  take_body();
   end();
   reusable_ = false;
   co_return Status();
+}
+
+void Connection::take_body() {
+  std::string piece = reader_.take_body();
+  pending_ += piece;
+  if (secret_) wipe(piece);
+}
+
+void Connection::keep_secret() {
+  secret_ = true;
+  pending_.reserve(2 * buffer_.size());  // does not grow past what one read brings
+}
+
+Connection::~Connection() {
+  if (secret_) wipe(pending_);
 }
 
 void Connection::end() {

@@ -20,6 +20,7 @@ class Connection {
   static net::Task<Result<std::unique_ptr<Connection>>> open(net::Loop& loop, Server server, tls::Context context,
                                                              std::chrono::milliseconds timeout);
   explicit Connection(tls::Stream stream);
+  ~Connection();
   Connection(const Connection&) = delete;
 
   // Sends the request, and reads until the header fields of its answer are here.
@@ -29,12 +30,15 @@ class Connection {
   // What comes next of the answer's body; empty at its end.
   net::Task<Result<std::string>> more(net::Clock::time_point deadline);
 
-  bool untouched() const { return !begun_; }   // nothing of the answer came
-  bool reusable() const { return reusable_; }  // the answer is through, and another may follow
-  bool quiet();                                // the server says nothing and has not closed: good for a request
+  bool untouched() const { return !begun_; }               // nothing of the answer came
+  bool reusable() const { return reusable_ && !secret_; }  // the answer is through, and another may follow
+  // From now on what passes is wiped, and the connection is not used again.
+  void keep_secret();
+  bool quiet();  // the server says nothing and has not closed: good for a request
 
  private:
   net::Task<Status> read(net::Clock::time_point deadline);
+  void take_body();
   Error broken(const net::Io& io);
   void arm(net::Clock::time_point deadline);
   void end();
@@ -50,6 +54,7 @@ class Connection {
   bool begun_ = false;
   bool ended_ = false;
   bool reusable_ = false;
+  bool secret_ = false;
 };
 
 }  // namespace culvert::kube

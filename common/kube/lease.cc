@@ -65,6 +65,7 @@ struct Lease::State {
   }
   Request limited(Request request) const {
     request.timeout = options.duration / 3;
+    request.urgent = true;  // whatever else is asked meanwhile: who leads must not be lost by waiting
     return request;
   }
   void lead(bool now_leading);
@@ -170,8 +171,16 @@ net::Task<> Lease::release() {
   state.expiry.cancel();
   if (!state.leading) co_return;
   state.lead(false);
-  std::ignore =
-      co_await state.client.exchange(state.limited(merge(state.place(state.options.name), state.spec("", &state.seen))));
+  for (int tries = 0; tries < 2; ++tries) {
+    const auto answer =
+        co_await state.client.exchange(state.limited(merge(state.place(state.options.name), state.spec("", &state.seen))));
+    if (!answer || answer->status != 409) co_return;
+    // A renewal of ours was on its way.
+    const auto now = co_await state.client.exchange(state.limited(get(state.place(state.options.name))));
+    auto record = now && is_success(now->status) ? read_lease(now->body) : failure("");
+    if (!record || record->holder != state.options.identity) co_return;
+    state.seen = std::move(*record);
+  }
 }
 
 }  // namespace culvert::kube

@@ -42,7 +42,10 @@ struct Store {
 struct LeaseTest : testing::Test {
   net::Loop loop;
   Store store;
-  Peer peer{loop, [this](const http::Request& request) { return store.serve(request); }};
+  Peer peer{loop, [this](const http::Request& request) {
+              return request.target.ends_with("/leases/culvert") || request.target.ends_with("/leases") ? store.serve(request)
+                                                                                                        : Steps{hold()};
+            }};
   Client client{loop, peer.access()};
   std::string said;
 
@@ -108,6 +111,37 @@ TEST_F(LeaseTest, ALeaseThatSomebodyElseTookIsLost) {
   run_for(60ms);
   EXPECT_EQ(said, "+a-a");
   EXPECT_EQ(a->holder(), "x");
+}
+
+TEST_F(LeaseTest, WaitsForNoOtherCalls) {
+  for (int i = 0; i < 20; ++i) {
+    loop.spawn([](Client* on) -> net::Task<> { std::ignore = co_await on->call(get_path("/slow")); }(&client));
+  }
+  run_for(50ms);
+  const auto a = candidate("a");
+  run_for(600ms);
+  EXPECT_EQ(said, "+a");
+}
+
+TEST_F(LeaseTest, IsReleasedAlsoWhenARenewalOfOursCameBetween) {
+  const auto a = candidate("a");
+  run_for(50ms);
+  store.lease["metadata"].as_object()["resourceVersion"] = std::to_string(++store.version);
+
+  loop.run(a->release());
+
+  EXPECT_EQ(store.spec().at("holderIdentity"), "");
+}
+
+TEST_F(LeaseTest, OfSomebodyElseIsNotReleased) {
+  const auto a = candidate("a");
+  run_for(50ms);
+  store.spec()["holderIdentity"] = "x";
+  store.lease["metadata"].as_object()["resourceVersion"] = std::to_string(++store.version);
+
+  loop.run(a->release());
+
+  EXPECT_EQ(store.spec().at("holderIdentity"), "x");
 }
 
 TEST(LeaseMove, FollowsFromHolderAndStillness) {

@@ -44,6 +44,9 @@ struct Request {
   std::string content_type = {};
   std::string body = {};
   std::chrono::milliseconds timeout{30'000};  // until the whole answer is here; of a stream: until it begins
+  bool urgent = false;                        // does not wait for other calls: the leader's lease
+  bool secret = false;    // what is sent and comes is wiped from our buffers, except the answer itself; a call only
+  bool metadata = false;  // of each object no more than its metadata, as a PartialObjectMetadata
 
   std::string target() const;  // path and query, percent-encoded
   std::string text() const;    // "list services of namespace shop"

@@ -96,7 +96,10 @@ void Watch::State::tell(Event event) {
 Request Watch::State::request(std::string verb, Query query) const {
   if (!options.labels.empty()) query.emplace_back("labelSelector", options.labels);
   if (!options.fields.empty()) query.emplace_back("fieldSelector", options.fields);
-  return {.verb = std::move(verb), .at = {.of = options.of, .ns = options.ns}, .query = std::move(query)};
+  return {.verb = std::move(verb),
+          .at = {.of = options.of, .ns = options.ns},
+          .query = std::move(query),
+          .metadata = options.metadata};
 }
 
 milliseconds Watch::State::between(milliseconds least, milliseconds most) {

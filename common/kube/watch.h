@@ -28,6 +28,7 @@ struct WatchOptions {
   std::string ns = {};  // empty: of all namespaces
   std::string labels = {};
   std::string fields = {};
+  bool metadata = false;  // of each object its metadata only: what is in it never comes here
   bool streaming = true;  // lists by streaming where the server knows how; it is asked once
   unsigned page = 500;    // objects of a list at a time
   Splitter::Limits limits = {};

@@ -126,6 +126,7 @@ Result<Context> Context::client(const Roots& roots, std::optional<KeyPair> own, 
   if (ctx == nullptr || !set_common(ctx, TLS1_2_VERSION) || !set_roots(ctx, roots) || (own && !set_own(ctx, *own)) ||
       !offer_alpn(ctx, alpn_wire(alpn)))
     return openssl_failure("preparing a TLS client");
+  SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT);  // Secrets come this way
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, verify_peer);
   return Context(std::move(core));
 }
