@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <format>
+#include <iterator>
+#include <utility>
+#include <vector>
 
 #include "common/tls/openssl.h"
 
@@ -52,8 +55,29 @@ bool add_extension(X509* certificate, X509* issuer, int nid, const char* value) 
 
 // Names the issuer's key if the issuer does: somebody else's CA may not.
 bool add_issuer_key(X509* leaf, X509* issuer) {
-  return X509_get_ext_by_NID(issuer, NID_subject_key_identifier, -1) < 0 ||
-         add_extension(leaf, issuer, NID_authority_key_identifier, "keyid:always");
+  const ASN1_OCTET_STRING* id = X509_get0_subject_key_id(issuer);
+  if (id == nullptr) return true;
+  const Owned<AUTHORITY_KEYID, AUTHORITY_KEYID_free> key(AUTHORITY_KEYID_new());
+  key->keyid = ASN1_OCTET_STRING_dup(id);
+  return X509_add1_ext_i2d(leaf, NID_authority_key_identifier, key.get(), 0, X509V3_ADD_DEFAULT) == 1;
+}
+
+// What every leaf has: made from text once, which takes as long as a signature.
+std::span<const ExtensionPtr> leaf_extensions() {
+  static const std::vector<ExtensionPtr> all = [] {
+    std::vector<ExtensionPtr> made;
+    for (const auto& [nid, value] : {std::pair(NID_basic_constraints, "critical,CA:FALSE"),
+                                     std::pair(NID_key_usage, "critical,digitalSignature,keyEncipherment"),
+                                     std::pair(NID_ext_key_usage, "serverAuth,clientAuth")})
+      made.emplace_back(X509V3_EXT_conf_nid(nullptr, nullptr, nid, value));
+    return made;
+  }();
+  return all;
+}
+
+bool add_leaf_extensions(X509* leaf) {
+  return std::ranges::all_of(leaf_extensions(),
+                             [&](const ExtensionPtr& one) { return one && X509_add_ext(leaf, one.get(), -1) == 1; });
 }
 
 bool set_random_serial(X509* certificate) {
@@ -74,10 +98,7 @@ X509Ptr unsigned_leaf(EVP_PKEY* key, X509* issuer, GENERAL_NAMES* names, SystemT
   X509Ptr leaf(X509_new());
   const bool made = leaf && X509_set_version(leaf.get(), X509_VERSION_3) == 1 && set_random_serial(leaf.get()) &&
                     set_times(leaf.get(), from, until) && X509_set_pubkey(leaf.get(), key) == 1 &&
-                    X509_set_issuer_name(leaf.get(), X509_get_subject_name(issuer)) == 1 &&
-                    add_extension(leaf.get(), issuer, NID_basic_constraints, "critical,CA:FALSE") &&
-                    add_extension(leaf.get(), issuer, NID_key_usage, "critical,digitalSignature,keyEncipherment") &&
-                    add_extension(leaf.get(), issuer, NID_ext_key_usage, "serverAuth,clientAuth") &&
+                    X509_set_issuer_name(leaf.get(), X509_get_subject_name(issuer)) == 1 && add_leaf_extensions(leaf.get()) &&
                     add_issuer_key(leaf.get(), issuer) &&
                     X509_add1_ext_i2d(leaf.get(), NID_subject_alt_name, names, 1, X509V3_ADD_DEFAULT) == 1;
   return made ? std::move(leaf) : nullptr;
@@ -112,11 +133,19 @@ RequestPtr request_for(const Identity& identity, EVP_PKEY* key) {
   return made ? std::move(request) : nullptr;
 }
 
-std::vector<std::string> requested_uris(X509_REQ* request) {
+// The URIs that it asks for, and whether it asks for nothing else: no subject, no other names, no other extensions.
+struct Asked {
+  std::vector<std::string> uris;
+  bool plain = false;
+};
+Asked asked_in(X509_REQ* request) {
   const Owned<STACK_OF(X509_EXTENSION), [](STACK_OF(X509_EXTENSION) * s) { sk_X509_EXTENSION_pop_free(s, X509_EXTENSION_free); }>
       extensions(X509_REQ_get_extensions(request));
   const NamesPtr names(static_cast<GENERAL_NAMES*>(X509V3_get_d2i(extensions.get(), NID_subject_alt_name, nullptr, nullptr)));
-  return names_of(names.get(), GEN_URI);
+  Asked asked{.uris = names_of(names.get(), GEN_URI)};
+  asked.plain = sk_X509_EXTENSION_num(extensions.get()) == 1 && sk_GENERAL_NAME_num(names.get()) == std::ssize(asked.uris) &&
+                X509_NAME_entry_count(X509_REQ_get_subject_name(request)) == 0;
+  return asked;
 }
 
 // Strong enough, and quick enough to check.
@@ -160,10 +189,18 @@ Result<CsrRequest> CsrRequest::parse(std::string_view pem) {
   if (auto fit = check_key(key.get()); !fit) return std::unexpected(std::move(fit).error());
   if (X509_REQ_verify(request.get(), key.get()) != 1) return openssl_failure("reading a certificate request: its signature");
   CsrRequest result;
-  result.uri_sans_ = requested_uris(request.get());
+  Asked asked = asked_in(request.get());
+  result.uri_sans_ = std::move(asked.uris);
+  result.plain_ = asked.plain;
   result.key_ = std::shared_ptr<EVP_PKEY>(key.release(), EVP_PKEY_free);
   ERR_clear_error();
   return result;
+}
+
+bool CsrRequest::is_key_of(const Certificate& certificate) const {
+  const bool same = EVP_PKEY_eq(X509_get0_pubkey(certificate.native()), key_.get()) == 1;
+  ERR_clear_error();
+  return same;
 }
 
 Result<Authority> Authority::make_root(std::string_view trust_domain, std::chrono::seconds lifetime, SystemTime now) {
@@ -175,7 +212,7 @@ Result<Authority> Authority::make_root(std::string_view trust_domain, std::chron
   const NamesPtr names = uri_names(std::format("spiffe://{}", trust_domain));
   const bool made = X509_set_version(certificate, X509_VERSION_3) == 1 && set_random_serial(certificate) &&
                     set_times(certificate, now - kBackdate, now + lifetime) && X509_set_pubkey(certificate, key->native()) == 1 &&
-                    add_subject(name, "O", trust_domain) && add_subject(name, "CN", "Culvert root CA") &&
+                    add_subject(name, "O", trust_domain) && add_subject(name, "CN", kRootCommonName) &&
                     X509_set_issuer_name(certificate, name) == 1 &&
                     add_extension(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE") &&
                     add_extension(certificate, certificate, NID_key_usage, "critical,keyCertSign,cRLSign") &&
@@ -184,6 +221,31 @@ Result<Authority> Authority::make_root(std::string_view trust_domain, std::chron
                     X509_sign(certificate, key->native(), EVP_sha256()) > 0;
   if (!made) return openssl_failure("making a root certificate");
   auto pair = KeyPair::make({wrap(std::move(root))}, std::move(*key));
+  if (!pair) return std::unexpected(pair.error());
+  return Authority(std::move(*pair));
+}
+
+Result<Authority> Authority::make_intermediate(std::string_view common_name, std::chrono::seconds lifetime,
+                                               SystemTime now) const {
+  auto key = PrivateKey::generate();
+  if (!key) return std::unexpected(key.error());
+  X509Ptr made(X509_new());
+  X509* certificate = made.get();
+  X509* issuer = pair_.leaf().native();
+  const SystemTime until = std::min(now + lifetime, pair_.leaf().not_after());
+  const bool good = X509_set_version(certificate, X509_VERSION_3) == 1 && set_random_serial(certificate) &&
+                    set_times(certificate, now - kBackdate, until) && X509_set_pubkey(certificate, key->native()) == 1 &&
+                    add_subject(X509_get_subject_name(certificate), "CN", common_name) &&
+                    X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) == 1 &&
+                    add_extension(certificate, issuer, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+                    add_extension(certificate, issuer, NID_key_usage, "critical,keyCertSign,cRLSign") &&
+                    add_extension(certificate, certificate, NID_subject_key_identifier, "hash") &&
+                    add_issuer_key(certificate, issuer) &&
+                    X509_sign(certificate, pair_.key().native(), digest_for(pair_.key().native())) > 0;
+  if (!good) return openssl_failure("making an intermediate certificate");
+  std::vector<Certificate> chain = intermediates();
+  chain.insert(chain.begin(), wrap(std::move(made)));
+  auto pair = KeyPair::make(std::move(chain), std::move(*key));
   if (!pair) return std::unexpected(pair.error());
   return Authority(std::move(*pair));
 }
@@ -230,22 +292,29 @@ Result<KeyPair> Authority::make_server(std::span<const std::string> dns_names, s
   return sign_server(std::move(*key), dns_names, addresses, lifetime, now);
 }
 
-Status Authority::check_roots(std::span<const Certificate> roots, SystemTime now) const {
+Status check_chain(std::span<const Certificate> chain, std::span<const Certificate> roots, SystemTime now) {
   const Owned<X509_STORE, X509_STORE_free> store(X509_STORE_new());
   for (const Certificate& root : roots) X509_STORE_add_cert(store.get(), root.native());
-  // Of the chain only what is above us: a stack that does not own them.
+  // A stack that does not own them.
   const Owned<STACK_OF(X509), [](STACK_OF(X509) * s) { sk_X509_free(s); }> above(sk_X509_new_null());
-  for (const Certificate& one : pair_.chain()) sk_X509_push(above.get(), one.native());
+  for (const Certificate& one : chain) sk_X509_push(above.get(), one.native());
   const Owned<X509_STORE_CTX, X509_STORE_CTX_free> check(X509_STORE_CTX_new());
-  if (X509_STORE_CTX_init(check.get(), store.get(), certificate().native(), above.get()) != 1)
-    return openssl_failure("verifying a CA certificate");
+  if (chain.empty() || X509_STORE_CTX_init(check.get(), store.get(), chain.front().native(), above.get()) != 1)
+    return openssl_failure("verifying a certificate");
   X509_STORE_CTX_set_flags(check.get(), X509_V_FLAG_PARTIAL_CHAIN);  // as peers look at it: context.cc
   X509_STORE_CTX_set_time(check.get(), 0, std::chrono::system_clock::to_time_t(now));
   const bool good = X509_verify_cert(check.get()) == 1;
   ERR_clear_error();
   if (good) return {};
-  return failure(std::format("nobody who trusts the root certificates would trust the CA certificate ({}): {}",
-                             certificate().subject(), X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get()))));
+  return failure(
+      std::format("{}: {}", chain.front().subject(), X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get()))));
+}
+
+Status Authority::check_roots(std::span<const Certificate> roots, SystemTime now) const {
+  auto good = check_chain(pair_.chain(), roots, now);
+  if (good) return good;
+  return std::unexpected(
+      std::move(good).error().during("nobody who trusts the root certificates would trust the CA certificate"));
 }
 
 bool Authority::has_signed(const Certificate& certificate) const {

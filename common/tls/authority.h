@@ -22,10 +22,15 @@ class CsrRequest {
   static Result<CsrRequest> parse(std::string_view pem);
   const std::vector<std::string>& uri_sans() const { return uri_sans_; }
   evp_pkey_st* public_key() const { return key_.get(); }
+  bool is_key_of(const Certificate& certificate) const;
+  // Asks for nothing but this URI: no subject, no other names, no other extensions. Who hands a request on to another signer must know that: he may
+  // grant what is in it.
+  bool asks_only_for(std::string_view uri) const { return plain_ && uri_sans_.size() == 1 && uri_sans_.front() == uri; }
 
  private:
   std::shared_ptr<evp_pkey_st> key_;
   std::vector<std::string> uri_sans_;
+  bool plain_ = false;
 };
 
 using SystemTime = std::chrono::system_clock::time_point;
@@ -33,12 +38,21 @@ using SystemTime = std::chrono::system_clock::time_point;
 // Certificates are dated back by this, for clocks that differ.
 inline constexpr std::chrono::seconds kBackdate{120};
 
+// Fails unless whoever trusts these roots, and no other, trusts the first certificate of the chain; what lies between is behind it.
+Status check_chain(std::span<const Certificate> chain, std::span<const Certificate> roots,
+                   SystemTime now = std::chrono::system_clock::now());
+
+inline constexpr std::string_view kRootCommonName = "Culvert root CA";
+
 // A signing certificate with its key.
 class Authority {
  public:
   // A new self-signed root: P-256, CN "Culvert root CA", O the trust domain, and the trust domain as SAN URI.
   static Result<Authority> make_root(std::string_view trust_domain, std::chrono::seconds lifetime = std::chrono::hours(24 * 3650),
                                      SystemTime now = std::chrono::system_clock::now());
+  // A signing certificate under this one, which may sign leaves only.
+  Result<Authority> make_intermediate(std::string_view common_name, std::chrono::seconds lifetime,
+                                      SystemTime now = std::chrono::system_clock::now()) const;
   // Fails if the key is not the certificate's, or the certificate may not sign. `chain_pem` lies between it and the roots, may be empty.
   static Result<Authority> load(std::string_view certificate_pem, std::string_view key_pem, std::string_view chain_pem = {});
 

@@ -151,6 +151,11 @@ std::string Certificate::subject() const {
   return text_of(bio.get());
 }
 
+std::string Certificate::common_name() const {
+  char text[256] = {};
+  return X509_NAME_get_text_by_NID(X509_get_subject_name(x509_.get()), NID_commonName, text, sizeof text) < 0 ? "" : text;
+}
+
 Result<PrivateKey> PrivateKey::generate() {
   KeyPtr key(EVP_EC_gen("P-256"));
   if (!key) return openssl_failure("making a key");

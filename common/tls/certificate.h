@@ -41,8 +41,9 @@ class Certificate {
   std::string valid_from() const;  // RFC 3339, UTC
   std::string expires_at() const;
   bool is_ca() const;
-  bool is_self_issued() const;  // as roots are
-  std::string subject() const;  // for messages
+  bool is_self_issued() const;      // as roots are
+  std::string subject() const;      // for messages
+  std::string common_name() const;  // empty: none
 
   x509_st* native() const { return x509_.get(); }
   explicit Certificate(std::shared_ptr<x509_st> x509) : x509_(std::move(x509)) {}

@@ -14,6 +14,26 @@ using testing::HasSubstr;
 
 const Identity kClient = {"cluster.local", "default", "client"};
 
+const char* const kWithSubject =
+    "-----BEGIN CERTIFICATE REQUEST-----\n"
+    "MIIBHTCBxAIBADAZMRcwFQYDVQQKDA5zeXN0ZW06bWFzdGVyczBZMBMGByqGSM49\n"
+    "AgEGCCqGSM49AwEHA0IABHgHAcIYngFbRMv4wT+yq71gadWmS9+ZdejPLW7s/IdI\n"
+    "riKnrmS9m2nYYE3sG/bwJ0jdShZrs9BgO0SW8J4Dk3igSTBHBgkqhkiG9w0BCQ4x\n"
+    "OjA4MDYGA1UdEQQvMC2GK3NwaWZmZTovL2NsdXN0ZXIubG9jYWwvbnMvZGVmYXVs\n"
+    "dC9zYS9jbGllbnQwCgYIKoZIzj0EAwIDSAAwRQIhALbSRam/YHJfAZ+jR0GyDVQC\n"
+    "40awFpubKpxp9w+4Fz5EAiAX8QmqYBk09rpYDYFfDWEDqQMwLtosBOj+ny6YnXjG\n"
+    "Bg==\n"
+    "-----END CERTIFICATE REQUEST-----\n";
+const char* const kWithHost =
+    "-----BEGIN CERTIFICATE REQUEST-----\n"
+    "MIIBCzCBsQIBADAAMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEeAcBwhieAVtE\n"
+    "y/jBP7KrvWBp1aZL35l16M8tbuz8h0iuIqeuZL2badhgTewb9vAnSN1KFmuz0GA7\n"
+    "RJbwngOTeKBPME0GCSqGSIb3DQEJDjFAMD4wPAYDVR0RBDUwM4Yrc3BpZmZlOi8v\n"
+    "Y2x1c3Rlci5sb2NhbC9ucy9kZWZhdWx0L3NhL2NsaWVudIIEZXZpbDAKBggqhkjO\n"
+    "PQQDAgNJADBGAiEAhki2+HloQDdOi20COwqFdN2a2RNtyBjTeJDLOKgDa/MCIQDo\n"
+    "tfJI7UkUcv1oQfFb0MBMX5PUtuTxjLvGvRzEwyvoDw==\n"
+    "-----END CERTIFICATE REQUEST-----\n";
+
 TEST(Authority, SignsTheIdentityItWasToldNotTheOneAskedFor) {
   const Authority root = *Authority::make_root("cluster.local");
   const auto csr = make_csr(kClient);
@@ -32,6 +52,31 @@ TEST(Authority, SignsTheIdentityItWasToldNotTheOneAskedFor) {
   EXPECT_NEAR(std::chrono::duration<double>(leaf->not_after() - now).count(), 86400, 1);
   EXPECT_NEAR(std::chrono::duration<double>(now - leaf->not_before()).count(), 120, 1);
   EXPECT_TRUE(KeyPair::make({*leaf}, csr->key));
+}
+
+TEST(Authority, AnIntermediateSignsForWhoTrustsTheRoot) {
+  const Authority root = *Authority::make_root("cluster.local");
+  const auto between = root.make_intermediate("between", 24h);
+  ASSERT_TRUE(between) << between.error().text;
+
+  const auto pair = between->make_workload(kClient, 1h);
+
+  ASSERT_TRUE(pair) << pair.error().text;
+  EXPECT_EQ(pair->chain().size(), 2U);
+  EXPECT_EQ(between->certificate().common_name(), "between");
+  EXPECT_TRUE(between->check_roots(std::span(&root.certificate(), 1)));
+  const Authority other = *Authority::make_root("cluster.local");
+  EXPECT_FALSE(between->check_roots(std::span(&other.certificate(), 1)));
+}
+
+TEST(Authority, ARequestIsPlainWhenItAsksForOneIdentityAndNothingElse) {
+  const auto csr = CsrRequest::parse(make_csr(kClient)->pem);
+  EXPECT_TRUE(csr->asks_only_for(kClient.uri()));
+  EXPECT_FALSE(csr->asks_only_for("spiffe://cluster.local/ns/default/sa/other"));
+
+  // openssl req -new -nodes -newkey ec:... : -subj /O=system:masters with the same name; and with a DNS name beside it.
+  EXPECT_FALSE(CsrRequest::parse(kWithSubject)->asks_only_for(kClient.uri()));
+  EXPECT_FALSE(CsrRequest::parse(kWithHost)->asks_only_for(kClient.uri()));
 }
 
 TEST(Authority, LeafEndsWithItsIssuerAtTheLatest) {
