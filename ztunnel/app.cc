@@ -90,6 +90,11 @@ Status App::start() {
       [this](const Identity& identity, Identities::Value value) {
         on_each([identity, value](Lane& lane) { lane.worker->set_identity(identity, value); });
       });
+  roots_ = std::make_unique<RootsFile>(control_, settings_.ca_root_ca, [this] {
+    log::info("identity", "the trusted roots have changed: all certificates are renewed",
+              {log::field("file", settings_.ca_root_ca)});
+    certificates_->renew_all();
+  });
   if (auto started = state_->start(); !started) return started;
   agent_ = std::make_unique<Agent>(control_, settings_.inpod_uds.string(),
                                    Agent::Hooks{.start = [this](zds::Client::Start start) { return start_pod(std::move(start)); },

@@ -13,6 +13,7 @@
 #include "common/rpc/ca_client.h"
 #include "ztunnel/config_dump.h"
 #include "ztunnel/identity/certificates.h"
+#include "ztunnel/identity/roots_file.h"
 #include "ztunnel/inpod/agent.h"
 #include "ztunnel/inpod/proxy.h"
 #include "ztunnel/metrics.h"
@@ -76,6 +77,7 @@ class App {
   std::unique_ptr<State> state_;
   std::shared_ptr<rpc::CaClient> ca_;
   std::unique_ptr<Certificates> certificates_;
+  std::unique_ptr<RootsFile> roots_;
   std::unique_ptr<Agent> agent_;
   std::unique_ptr<class Pages> pages_;
   std::map<std::string, zds::Pod> pods_;           // whose proxies run, by uid

@@ -59,6 +59,14 @@ void Certificates::hurry(const Identity& identity) {
   changed_.notify_all();
 }
 
+void Certificates::renew_all() {
+  for (const auto& [identity, entry] : entries_) {
+    entry->again = entry->under_way;
+    entry->due = std::min(entry->due, Clock::now());
+  }
+  changed_.notify_all();
+}
+
 Certificates::EntryRef Certificates::next_due(Clock::time_point now) const {
   EntryRef best;
   for (const auto& [identity, entry] : entries_) {
@@ -137,6 +145,7 @@ void Certificates::accept(Entry& entry, Result<CredentialsRef> fetched) {
   }
   log::info(kScope, "certificate for " + entry.identity.uri(),
             {log::field("serial", leaf.serial()), log::field("expires", leaf.expires_at())});
+  if (std::exchange(entry.again, false)) entry.due = now;
   publish_(entry.identity, Result<CredentialsRef>(entry.credentials));
 }
 

@@ -34,6 +34,9 @@ class Certificates {
   // A connection waits for this one: it goes first, and at once if nothing is under way. Ignored for identities without a pod here.
   void hurry(const Identity& identity);
 
+  // What is trusted has changed: all are fetched again, and bring it along. What is here is used meanwhile.
+  void renew_all();
+
   // As /config_dump shows it.
   struct Shown {
     Identity identity;
@@ -51,6 +54,7 @@ class Certificates {
     unsigned failures = 0;
     bool under_way = false;
     bool dropped = false;
+    bool again = false;  // what is under way may be of before renew_all()
     Priority priority = Priority::kFirst;
     Clock::time_point due;      // when to fetch
     Clock::time_point fetched;  // when the last call was begun

@@ -65,6 +65,32 @@ struct Fetched : testing::Test {
   }
 };
 
+TEST_F(Fetched, AreAllRenewedWhenWhatIsTrustedChanges) {
+  certificates->set_wanted({named("web"), named("db")});
+  until([&] { return published.size() == 2; });
+  pass(50ms);
+  EXPECT_EQ(asked.size(), 2U);
+
+  certificates->renew_all();
+  until([&] { return published.size() == 4; });
+  pass(50ms);
+
+  EXPECT_EQ(asked.size(), 4U);
+  EXPECT_EQ(std::ranges::count(published, "web good"), 2);
+}
+
+TEST_F(Fetched, WhatIsUnderWayWhenTrustChangesIsFetchedOnceMore) {
+  hold = true;
+  certificates->set_wanted({named("web")});
+  until([&] { return asked.size() == 1; });
+  certificates->renew_all();
+  release(true);
+  until([&] { return published.size() == 2; });
+  pass(50ms);
+
+  EXPECT_EQ(asked.size(), 2U);
+}
+
 TEST_F(Fetched, AreFetchedAheadAndDroppedWithTheirLastPod) {
   certificates->set_wanted({named("web"), named("db")});
   until([&] { return published.size() == 2; });
