@@ -6,13 +6,17 @@
 #include <csignal>
 #include <cstdio>
 #include <format>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/base/secrets.h"
 #include "common/config/source/folder_source.h"
 #include "common/net/signals.h"
+#include "common/net/timer.h"
+#include "controlplane/ca/ca_folder.h"
 #include "controlplane/ca/file_callers.h"
 #include "controlplane/ca/files.h"
 #include "controlplane/kubernetes.h"
@@ -29,20 +33,37 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-net::Task<> stop_on_signal(net::Loop& loop, net::Signals& signals) {
+using Farewell = std::function<net::Task<>()>;
+
+// `farewell` has a moment; a second signal ends it at once.
+net::Task<> stop_on_signal(net::Loop& loop, net::Signals& signals, const Farewell& farewell) {
+  constexpr auto kPatience = std::chrono::seconds(3);
   const int number = co_await signals.next();
   log::info("app", "ending", {log::field("signal", number)});
+  if (farewell) {
+    net::Timer patience(loop);
+    patience.arm(kPatience, [&loop] { loop.stop(); });
+    loop.spawn([](net::Loop* its_loop, net::Signals* its_signals) -> net::Task<> {
+      std::ignore = co_await its_signals->next();
+      its_loop->stop();
+    }(&loop, &signals));
+    co_await farewell();
+  }
   loop.stop();
 }
 
 // In the order of need: certificates, callers, configuration, and only then the door.
 Status serve_folder(net::Loop& loop, const Settings& settings, const settings::Table& table) {
-  auto authority = load_or_make_authority(settings.data_dir.string(), settings.trust_domain);
-  if (!authority) return std::unexpected(std::move(authority).error());
-  std::string roots = authority->certificate().pem();
-  Serving serving(loop, settings, table,
-                  {.authority = std::move(*authority), .roots_pem = std::move(roots), .from = "--data-dir"});
+  const std::string data_dir = settings.data_dir.string();
+  auto ca = load_or_make_ca(data_dir, settings.trust_domain, settings.rotation());
+  if (!ca) return std::unexpected(std::move(ca).error());
+  Serving serving(loop, settings, table);
   if (auto done = serving.begin(); !done) return done;
+  if (auto done = serving.take(std::move(*ca)); !done) return done;
+  const auto followed =
+      CaFolder::open(loop, {.folder = data_dir, .trust_domain = settings.trust_domain, .rotation = settings.rotation()},
+                     [&serving](Ca changed) { std::ignore = serving.take(std::move(changed)); });
+  if (!followed) return std::unexpected(followed.error());
   FileCallers* known = nullptr;
   auto callers = FileCallers::open(loop, settings.tokens.string(), [&serving, &known] {
     serving.xds().check([&](const rpc::ServerCall& call, const std::string& node) { return known->node_of(call) == node; });
@@ -57,15 +78,17 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
   return {};
 }
 
-Status serve_kubernetes(net::Loop& loop, const Settings& settings, const settings::Table& table) {
+Status serve_kubernetes(net::Loop& loop, const Settings& settings, const settings::Table& table, Farewell& farewell) {
   auto access = access_of(settings);
   if (!access) return std::unexpected(std::move(access).error());
   Status ended;
-  const Kubernetes kubernetes(loop, settings, table, std::move(*access), [&](Error error) {
+  Kubernetes kubernetes(loop, settings, table, std::move(*access), [&](Error error) {
     ended = std::unexpected(std::move(error));
     loop.stop();
   });
+  farewell = [&kubernetes] { return kubernetes.end(); };
   loop.run();
+  farewell = {};
   return ended;
 }
 
@@ -77,8 +100,9 @@ Status serve(const Settings& settings, const settings::Table& table) {
   if (!lock) return std::unexpected(lock.error());
   net::Loop loop;
   net::Signals signals(loop, {SIGTERM, SIGINT});
-  loop.spawn(stop_on_signal(loop, signals));
-  return settings.config_dir.empty() ? serve_kubernetes(loop, settings, table) : serve_folder(loop, settings, table);
+  Farewell farewell;
+  loop.spawn(stop_on_signal(loop, signals, farewell));
+  return settings.config_dir.empty() ? serve_kubernetes(loop, settings, table, farewell) : serve_folder(loop, settings, table);
 }
 
 }  // namespace
@@ -87,7 +111,9 @@ int run(const Settings& settings, const settings::Table& table) {
   ::umask(077);
   net::ignore_sigpipe();
   raise_descriptor_limit();
+  const bool forbidden = forbid_dumps();
   Status ended = log::start(settings.log_level, settings.log_format == "json");
+  if (!forbidden) log::warn("app", "a core dump of this process, and the keys in it, cannot be forbidden");
   if (ended) ended = serve(settings, table);
   log::stop();
   if (ended) return 0;

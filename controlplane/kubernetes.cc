@@ -6,9 +6,10 @@
 #include "common/base/log.h"
 #include "common/config/kinds.h"
 #include "common/net/timer.h"
-#include "controlplane/ca/files.h"
 #include "controlplane/ca/kube_callers.h"
 #include "controlplane/ca/kube_root.h"
+#include "controlplane/ca/kube_signer.h"
+#include "controlplane/ca/spiffe_bundle.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -46,7 +47,10 @@ Kubernetes::Kubernetes(net::Loop& loop, const Settings& settings, const settings
       table_(table),
       name_(settings.pod_name.empty() ? own_name() : settings.pod_name),
       failed_(std::move(failed)),
-      client_(loop, std::move(access), {.user_agent = "culvertd"}) {
+      client_(loop, std::move(access), {.user_agent = "culvertd"}),
+      serving_(std::make_unique<Serving>(loop, settings, table)),
+      doubt_(loop) {
+  serving_->waiting_for([this] { return source_ ? joined(source_->troubles()) : "the CA is not loaded yet" + trouble_; });
   loop.spawn(begin());
 }
 
@@ -55,25 +59,28 @@ Kubernetes::~Kubernetes() = default;
 // The CA comes first. A server that cannot be asked yet is asked again; a Secret that cannot be used is for its owner to mend.
 net::Task<> Kubernetes::begin() {
   constexpr std::chrono::milliseconds kLeast{250}, kMost{10'000};
-  std::string said;
+  co_await loop_.yield();
+  if (auto done = serving_->begin(); !done) co_return failed_(done.error());
   for (auto pause = kLeast;; pause = std::min(pause * 2, kMost)) {
-    auto ca = co_await load_or_make_ca(client_, settings_.system_namespace, settings_.trust_domain);
+    auto ca = co_await load_or_make_ca(client_, settings_.system_namespace, settings_.trust_domain, settings_.root_lifetime);
     if (ca) co_return serve(std::move(*ca));
-    if (std::exchange(said, ca.error().text) != ca.error().text)
-      log::error("ca", "the CA cannot be loaded, and is tried again: " + said);
+    if (std::exchange(trouble_, ": " + ca.error().text) != ": " + ca.error().text)
+      log::error("ca", "the CA cannot be loaded, and is tried again" + trouble_);
     co_await net::sleep_for(loop_, pause);
   }
 }
 
 void Kubernetes::serve(Ca ca) {
-  log::info("ca", "signs with " + ca.from,
-            {log::field("serial", ca.authority.certificate().serial()),
-             log::field("expires", ca.authority.certificate().expires_at())});
-  const DataFiles files(settings_.data_dir.string());
-  if (auto done = write_file(files.root, ca.roots_pem, Access::kEverybody); !done) return failed_(done.error());
-  serving_ = std::make_unique<Serving>(loop_, settings_, table_, std::move(ca));
-  serving_->waiting_for([this] { return source_ ? joined(source_->troubles()) : ""; });
-  if (auto done = serving_->begin(); !done) return failed_(done.error());
+  if (auto done = serving_->take(std::move(ca)); !done) return failed_(done.error());
+  serving_->on_roots([this] { roots_changed(); });
+  if (!settings_.k8s_signer.empty())
+    serving_->sign_by(std::make_unique<KubeSigner>(
+        client_, KubeSigner::Options{.signer = settings_.k8s_signer, .roots = settings_.signer_roots.string()}));
+  secrets_ = std::make_unique<CaSecrets>(
+      client_,
+      CaSecrets::Options{
+          .ns = settings_.system_namespace, .trust_domain = settings_.trust_domain, .rotation = settings_.rotation()},
+      [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
   source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted()}, serving_->registry(),
                                            [this](config::Diff diff) { changed(std::move(diff)); });
 }
@@ -81,17 +88,28 @@ void Kubernetes::serve(Ca ca) {
 void Kubernetes::changed(config::Diff diff) {
   const bool namespaces =
       std::ranges::any_of(diff.changes, [](const auto& change) { return change.key.kind == config::Kind::kNamespace; });
+  doubtful_ = doubtful_ || std::ranges::any_of(diff.changes, [](const config::Change& change) {
+                const bool holder = change.key.kind == config::Kind::kPod || change.key.kind == config::Kind::kServiceAccount;
+                return holder && change.what == config::Change::What::kDelete;
+              });
   serving_->apply(std::move(diff));
   if (publisher_ && namespaces) publisher_->namespaces_changed();
-  if (serving_->opened()) return;
+  if (!serving_->opened()) open();
+}
+
+void Kubernetes::open() {
   auto callers = std::make_unique<KubeCallers>(client_, serving_->objects(),
                                                KubeCallersOptions{.trust_domain = settings_.trust_domain,
                                                                   .audiences = settings_.token_audiences,
-                                                                  .trusted = settings_.trusted_node_accounts},
+                                                                  .trusted = settings_.trusted_node_accounts,
+                                                                  .authorities = settings_.trusted_authorities},
                                                serving_->registry());
+  callers_ = callers.get();
   if (auto done = serving_->open(std::move(callers)); !done) return failed_(done.error());
   if (auto done = begin_webhook(); !done) return failed_(done.error());
-  publisher_ = std::make_unique<RootPublisher>(client_, serving_->objects(), serving_->ca().roots_pem, serving_->registry());
+  check_callers();
+  publisher_ = std::make_unique<RootPublisher>(client_, serving_->objects(), serving_->roots_pem(), serving_->registry());
+  bundle_ = std::make_unique<TrustBundle>(client_, serving_->roots_pem(), serving_->registry());
   lease_ = std::make_unique<kube::Lease>(
       client_, kube::LeaseOptions{.ns = settings_.system_namespace, .name = "culvertd", .identity = name_},
       [this](bool leading) { lead(leading); });
@@ -99,10 +117,34 @@ void Kubernetes::changed(config::Diff diff) {
                                [this] { return lease_ && lease_->leading() ? 1.0 : 0.0; });
 }
 
+// Streams go on for long: who is on the other end of them is looked at again when a pod or an account has changed, and for the tokens' own end now and
+// then. Once in a second at most: it costs a little for each stream.
+void Kubernetes::check_callers() {
+  constexpr auto kPause = std::chrono::seconds(1), kAtLeast = std::chrono::seconds(10);
+  const auto now = net::Clock::now();
+  if (std::exchange(doubtful_, false) || now >= check_again_) {
+    check_again_ = now + kAtLeast;
+    serving_->xds().check([this](const rpc::ServerCall& call, const std::string&) { return callers_->still(call); });
+  }
+  doubt_.arm(kPause, [this] { check_callers(); });
+}
+
 void Kubernetes::lead(bool leading) {
   log::info("app", leading ? "leads" : "leads no more", {log::field("name", name_)});
   publisher_->lead(leading);
+  bundle_->lead(leading);
+  secrets_->lead(leading);
   if (registration_) registration_->lead(leading);
+}
+
+void Kubernetes::roots_changed() {
+  if (publisher_) publisher_->publish(serving_->roots_pem());
+  if (bundle_) bundle_->publish(serving_->roots_pem());
+  if (registration_) registration_->publish(serving_->roots_pem());
+}
+
+net::Task<> Kubernetes::end() {
+  if (lease_) co_await lease_->release();
 }
 
 Status Kubernetes::begin_webhook() {
@@ -118,8 +160,9 @@ Status Kubernetes::begin_webhook() {
       serving_->registry());
   if (!server) return std::unexpected(std::move(server).error());
   webhook_ = std::move(*server);
+  webhook_->on(kBundlePath, [this] { return spiffe_bundle(serving_->roots_pem(), serving_->issuer().sequence()); });
   registration_ = std::make_unique<WebhookRegistration>(
-      client_, WebhookAddress{.url = settings_.webhook_url, .ns = settings_.system_namespace}, serving_->ca().roots_pem);
+      client_, WebhookAddress{.url = settings_.webhook_url, .ns = settings_.system_namespace}, serving_->roots_pem());
   return {};
 }
 

@@ -8,7 +8,11 @@
 #include "common/kube/client.h"
 #include "common/kube/lease.h"
 #include "common/kube/source/kube_source.h"
+#include "common/net/timer.h"
+#include "controlplane/ca/ca_secrets.h"
+#include "controlplane/ca/kube_callers.h"
 #include "controlplane/ca/root_publisher.h"
+#include "controlplane/ca/trust_bundle.h"
 #include "controlplane/serving.h"
 #include "controlplane/webhook/registration.h"
 #include "controlplane/webhook/server.h"
@@ -22,11 +26,17 @@ class Kubernetes {
              std::function<void(Error)> failed);
   ~Kubernetes();
 
+  // Leads no more, and says so: the next leader need not wait.
+  net::Task<> end();
+
  private:
   net::Task<> begin();
   void serve(Ca ca);
   void changed(config::Diff diff);
+  void open();
   void lead(bool leading);
+  void roots_changed();
+  void check_callers();
   Status begin_webhook();
 
   net::Loop& loop_;
@@ -34,10 +44,17 @@ class Kubernetes {
   const settings::Table& table_;
   const std::string name_;  // ours among the replicas
   std::function<void(Error)> failed_;
+  std::string trouble_;  // why there is no CA yet
   kube::Client client_;
   std::unique_ptr<Serving> serving_;
   std::unique_ptr<kube::Source> source_;
+  std::unique_ptr<CaSecrets> secrets_;
+  KubeCallers* callers_ = nullptr;  // serving_'s
+  bool doubtful_ = false;           // a pod or an account is gone: its tokens are not good any more
+  net::Clock::time_point check_again_{};
+  net::Timer doubt_;
   std::unique_ptr<RootPublisher> publisher_;
+  std::unique_ptr<TrustBundle> bundle_;
   std::unique_ptr<WebhookServer> webhook_;
   std::unique_ptr<WebhookRegistration> registration_;
   std::unique_ptr<kube::Lease> lease_;

@@ -4,7 +4,9 @@
 
 #include "common/base/log.h"
 #include "common/base/version.h"
+#include "common/rpc/credentials.h"
 #include "common/xds/wire.h"
+#include "controlplane/ca/upstream_signer.h"
 #include "controlplane/pages.h"
 
 namespace culvert::controlplane {
@@ -28,28 +30,76 @@ IssuePolicy issue_policy(const Settings& settings) {
           .max_lifetime = settings.max_lifetime};
 }
 
+// The roots of both, each once.
+std::string joined_roots(const std::string& some, const std::string& others) {
+  std::string out;
+  for (const std::string& text : {some, others}) {
+    const auto roots = tls::Certificate::parse_all(text, tls::kMaxRoots);
+    for (const tls::Certificate& root : roots.value_or(std::vector<tls::Certificate>()))
+      if (const std::string pem = root.pem(); !out.contains(pem)) out += pem;
+  }
+  return out;
+}
+
 }  // namespace
 
 // Members are destroyed in reverse: first the server, last what it reads from.
-Serving::Serving(net::Loop& loop, const Settings& settings, const settings::Table& table, Ca ca)
+Serving::Serving(net::Loop& loop, const Settings& settings, const settings::Table& table)
     : loop_(loop),
       settings_(settings),
       table_(table),
-      ca_(std::move(ca)),
+      issuer_(loop, settings.root_overlap, registry_),
       mesh_(derive_settings(settings), registry_),
       xds_(mesh_.snapshot(), registry_, [this](Epoch epoch) { mesh_.forget_removals(epoch); }),
-      certificates_(loop, ca_.authority, ca_.roots_pem, mesh_.store().objects(), issue_policy(settings), registry_),
+      certificates_(loop, issuer_, mesh_.store().objects(), issue_policy(settings), registry_),
       unproved_(registry_.counter("culvert_unproved_calls_total", "Calls without a valid token.")),
       renewal_(loop),
       admin_(loop, "culvertd") {
   registry_.add_process();
   registry_.observe("culvert_build_info", "The version that runs.", telemetry::Kind::kGauge, [] { return 1.0; },
                     {{"version", std::string(kVersion)}, {"component", "culvertd"}});
+  if (!settings.ca_addr.empty()) {
+    sign_by(std::make_unique<UpstreamSigner>(
+        loop, rpc::CaOptions{
+                  .address = settings.ca_addr,
+                  .credentials = {.token = settings.ca_token, .roots = settings.ca_root_ca, .cluster_id = settings.cluster_id}}));
+  }
+  issuer_.on_change([this](const Overlap::Change& change) { ca_changed(change); });
 }
 
-Status Serving::begin() {
-  if (auto done = begin_certificate(); !done) return done;
-  return serve_pages();
+Status Serving::begin() { return serve_pages(); }
+
+Status Serving::take(Ca ca) {
+  const bool first = !issuer_.there();
+  const Status taken = issuer_.offer(std::move(ca));
+  if (!first) return {};
+  if (!taken) return taken;
+  if (auto done = publish_roots(); !done) return done;
+  return begin_certificate();
+}
+
+void Serving::sign_by(std::unique_ptr<Signer> signer) {
+  elsewhere_ = std::move(signer);
+  certificates_.sign_by(*elsewhere_);
+}
+
+// In a file for clients on this machine, and to whoever publishes it elsewhere.
+Status Serving::publish_roots() {
+  std::string roots = issuer_.roots_pem();
+  if (settings_.signs_elsewhere()) {
+    auto more = rpc::Credentials{.roots = settings_.signer_roots.string()}.roots_pem();
+    if (!more) return std::unexpected(std::move(more).error().during("reading CULVERT_SIGNER_ROOTS"));
+    roots = joined_roots(roots, *more);
+  }
+  if (std::exchange(roots_pem_, roots) == roots) return {};
+  if (roots_changed_) roots_changed_();
+  return write_roots(settings_.data_dir.string(), roots_pem_);
+}
+
+void Serving::ca_changed(const Overlap::Change& change) {
+  if (!certificate_) return;  // the first: take() goes on
+  if (change.roots) publish_roots_again();
+  if (change.signer) renew_certificate();
 }
 
 Status Serving::open(std::unique_ptr<Callers> callers) {
@@ -94,32 +144,28 @@ void Serving::admit(rpc::CallRef call, const Caller& caller) {
   if (call->path() == kCreateCertificatePath) return certificates_.serve(std::move(call), caller);
   if (call->path() != xds::kAdsPath) return call->finish({.code = kUnimplemented, .text = "unknown method " + call->path()});
   if (!caller.node.empty()) return xds_.serve(std::move(call), caller.node);
-  log::warn("xds", "refused the mesh's configuration to one that is no node proxy", {log::field("caller", caller.text())});
+  if (const auto left_out = quiet_.say(caller.text(), net::Clock::now()))
+    log::warn("xds", "refused the mesh's configuration to one that is no node proxy",
+              {log::field("caller", caller.text()), log::field("not_logged_before", *left_out)});
   call->finish({.code = kPermissionDenied, .text = "only node proxies get the mesh's configuration"});
 }
 
-// Anybody can make us say this: a line in ten seconds is enough to find out who.
+// Anybody can make us say this.
 void Serving::note_unproved(const rpc::ServerCall& call, const std::string& why) {
-  constexpr auto kPause = std::chrono::seconds(10);
   unproved_.add();
-  const auto now = net::Clock::now();
-  if (now < quiet_until_) {
-    ++unsaid_;
-    return;
-  }
-  quiet_until_ = now + kPause;
-  log::warn("rpc", "refused a call without a valid token: " + why,
-            {log::field("peer", call.peer()), log::field("path", call.path().substr(0, 100)),
-             log::field("not_logged_before", std::exchange(unsaid_, 0))});
+  if (const auto left_out = quiet_.say("", net::Clock::now()))
+    log::warn("rpc", "refused a call without a valid token: " + why,
+              {log::field("peer", call.peer()), log::field("path", call.path().substr(0, 100)),
+               log::field("not_logged_before", *left_out)});
 }
 
 // A new certificate at each start, since the names may be others. When that fails and one that is valid stands on disk, it goes on with that.
 Status Serving::begin_certificate() {
   const std::string folder = settings_.data_dir.string();
-  auto certificate = write_server_certificate(ca_.authority, folder, settings_.names);
+  auto certificate = write_server_certificate(issuer_.authority(), folder, settings_.names);
   if (!certificate) {
     const std::string why = certificate.error().text;
-    certificate = read_server_certificate(ca_.authority, folder);
+    certificate = read_server_certificate(issuer_.authority(), folder);
     if (!certificate) return failure(why);
     log::warn("ca", "goes on with the server's certificate of before: " + why,
               {log::field("expires", certificate->expires_at())});
@@ -135,17 +181,24 @@ Result<tls::Context> Serving::server_context() const {
   return tls::Context::server(*pair, {"http/1.1"});
 }
 
+void Serving::publish_roots_again() {
+  if (auto done = publish_roots(); !done) log::error("ca", "publishing the root certificates: " + done.error().text);
+}
+
+void Serving::renew_certificate() {
+  if (auto certificate = write_server_certificate(issuer_.authority(), settings_.data_dir.string(), settings_.names)) {
+    certificate_ = std::move(*certificate);
+  } else {
+    log::error("ca", "renewing the server's certificate: " + certificate.error().text,
+               {log::field("expires", certificate_->expires_at())});
+  }
+}
+
 // By the clock on the wall, looked at again and again: a timer of twelve hours does not notice that the clock was set or the machine slept.
 void Serving::tend() {
   constexpr auto kAgain = std::chrono::minutes(5);
-  if (is_due(*certificate_, std::chrono::system_clock::now())) {
-    if (auto certificate = write_server_certificate(ca_.authority, settings_.data_dir.string(), settings_.names)) {
-      certificate_ = std::move(*certificate);
-    } else {
-      log::error("ca", "renewing the server's certificate: " + certificate.error().text,
-                 {log::field("expires", certificate_->expires_at())});
-    }
-  }
+  if (is_due(*certificate_, std::chrono::system_clock::now())) renew_certificate();
+  if (settings_.signs_elsewhere()) publish_roots_again();  // its roots are in a file that may have changed
   renewal_.arm(kAgain, [this] { tend(); });
 }
 

@@ -9,6 +9,7 @@
 #include "common/net/timer.h"
 #include "common/tls/session.h"
 #include "controlplane/ca/callers.h"
+#include "controlplane/ca/issuer.h"
 #include "controlplane/ca/root.h"
 #include "controlplane/ca/service.h"
 #include "controlplane/mesh.h"
@@ -19,11 +20,18 @@ namespace culvert::controlplane {
 
 class Serving {
  public:
-  Serving(net::Loop& loop, const Settings& settings, const settings::Table& table, Ca ca);
+  Serving(net::Loop& loop, const Settings& settings, const settings::Table& table);
 
-  // Our own certificate, metrics and debug pages. Not ready yet.
+  // Metrics and debug pages. Not ready yet.
   Status begin();
-  // The door to proxies: once the configuration is here, whole. `callers` tells who they are.
+  // The CA, when it is found and each time that it may be another. Fails when we cannot begin with it; a later one that cannot be used is logged, and the
+  // one of before stays.
+  Status take(Ca ca);
+  // Workloads' certificates are signed elsewhere; ours goes on to sign those of our own servers. Before open().
+  void sign_by(std::unique_ptr<Signer> signer);
+  // What data planes are to trust, each time that this is another.
+  void on_roots(std::function<void()> changed) { roots_changed_ = std::move(changed); }
+  // The door to proxies: once the CA and the configuration are here, whole. `callers` tells who they are.
   Status open(std::unique_ptr<Callers> callers);
   bool opened() const { return server_ != nullptr; }
 
@@ -32,7 +40,8 @@ class Serving {
 
   telemetry::Registry& registry() { return registry_; }
   const derive::Objects& objects() const { return mesh_.store().objects(); }
-  const Ca& ca() const { return ca_; }
+  const Issuer& issuer() const { return issuer_; }
+  const std::string& roots_pem() const { return roots_pem_; }
   XdsService& xds() { return xds_; }
   std::uint16_t port() const { return server_->port(); }
   // Our own certificate for other servers of ours, as it is now.
@@ -45,6 +54,10 @@ class Serving {
   void admit(rpc::CallRef call, const Caller& caller);
   void note_unproved(const rpc::ServerCall& call, const std::string& why);
   Status begin_certificate();
+  Status publish_roots();
+  void publish_roots_again();
+  void ca_changed(const Overlap::Change& change);
+  void renew_certificate();
   void tend();
   Status serve_pages();
 
@@ -52,14 +65,16 @@ class Serving {
   const Settings& settings_;
   const settings::Table& table_;
   telemetry::Registry registry_;
-  const Ca ca_;
+  Issuer issuer_;
+  std::unique_ptr<Signer> elsewhere_;
+  std::string roots_pem_;  // what is published
+  std::function<void()> roots_changed_;
   std::optional<tls::Certificate> certificate_;  // the server's, as it stands on disk
   Mesh mesh_;
   XdsService xds_;
   CaService certificates_;
   telemetry::Counter& unproved_;
-  net::Clock::time_point quiet_until_{};
-  std::uint64_t unsaid_ = 0;
+  Quiet quiet_;
   net::Timer renewal_;
   std::unique_ptr<Callers> callers_;
   std::function<std::string()> waiting_;

@@ -63,6 +63,35 @@ settings::Table Settings::table() {
   table.add(default_lifetime,
             {.env = "DEFAULT_WORKLOAD_CERT_TTL", .doc = "lifetime of a certificate when the request names none"});
   table.add(max_lifetime, {.env = "MAX_WORKLOAD_CERT_TTL", .doc = "longest lifetime that is granted"});
+  table.add(
+      root_overlap,
+      {.env = "CULVERT_ROOT_OVERLAP",
+       .doc = "how long a new root certificate is published before anything is signed under it; proxies that do not follow the "
+              "published root get it when they renew, at half of a certificate's life"});
+  table.add(root_lifetime, {.env = "CITADEL_SELF_SIGNED_CA_CERT_TTL", .doc = "lifetime of a root that culvertd makes"});
+  table.add(root_check, {.env = "CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL",
+                         .doc = "how often it is looked whether a root that culvertd made has to be replaced"});
+  table.add(root_grace_percent, {.env = "CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE",
+                                 .unit = "percent",
+                                 .doc = "the last part of the life of a root that culvertd made, in which it is replaced"});
+  table.add(
+      trusted_authorities,
+      {.env = "CULVERT_TRUSTED_AUTHORITIES",
+       .doc = "service accounts (namespace/name) of CAs in front of this one, whose pods may ask for every identity of the trust "
+              "domain"});
+  table.add(k8s_signer, {.env = "K8S_SIGNER",
+                         .doc = "signer of the Kubernetes API that signs workloads' certificates, instead of culvertd's own CA"});
+  table.add(ca_addr,
+            {.env = "CA_ADDR",
+             .doc = "another CA, as https://host:port, that signs workloads' certificates by Istio's protocol, instead of "
+                    "culvertd's own"});
+  table.add(ca_root_ca,
+            {.env = "CA_ROOT_CA", .doc = "what the certificate of CA_ADDR must chain to: a PEM file, the PEM text, or SYSTEM"});
+  table.add(ca_token, {.env = "CULVERT_CA_TOKEN", .doc = "file with the bearer token for CA_ADDR, read again for every call"});
+  table.add(signer_roots,
+            {.env = "CULVERT_SIGNER_ROOTS",
+             .doc = "PEM file with what the certificates of K8S_SIGNER or CA_ADDR chain to; published with culvertd's own "
+                    "root"});
   table.add(max_connection_age, {.env = "CULVERT_MAX_CONNECTION_AGE", .doc = "after this a client has to connect again"});
   table.add(log_level, {.env = "LOG_LEVEL",
                         .flag = "--log-level",
@@ -75,9 +104,24 @@ settings::Table Settings::table() {
   return table;
 }
 
+RotationPolicy Settings::rotation() const {
+  return {.overlap = root_overlap,
+          .grace_percent = root_grace_percent,
+          .root_lifetime = root_lifetime,
+          .longest_leaf = max_lifetime,
+          .check = root_check};
+}
+
 Status Settings::check() const {
-  if (config_dir.empty() || !tokens.empty()) return {};
-  return failure("--config-dir needs --tokens FILE: with a folder of YAML nobody else says who may connect");
+  if (!config_dir.empty() && tokens.empty())
+    return failure("--config-dir needs --tokens FILE: with a folder of YAML nobody else says who may connect");
+  if (!k8s_signer.empty() && !config_dir.empty())
+    return failure("K8S_SIGNER needs the Kubernetes API, and --config-dir has none");
+  if (!k8s_signer.empty() && !ca_addr.empty()) return failure("K8S_SIGNER and CA_ADDR are two signers: set one of them");
+  if (!ca_addr.empty() && ca_root_ca.empty()) return failure("CA_ADDR needs CA_ROOT_CA: what its certificate must chain to");
+  if (signs_elsewhere() && signer_roots.empty())
+    return failure("K8S_SIGNER and CA_ADDR need CULVERT_SIGNER_ROOTS: what their certificates chain to, for proxies to trust");
+  return {};
 }
 
 }  // namespace culvert::controlplane

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/settings.h"
+#include "controlplane/ca/rotation.h"
 
 namespace culvert::controlplane {
 
@@ -37,12 +38,24 @@ struct Settings {
   bool dry_run_policies = false;
   std::chrono::seconds default_lifetime = std::chrono::hours(24);
   std::chrono::seconds max_lifetime = std::chrono::hours(24 * 90);
+  std::chrono::seconds root_overlap = std::chrono::hours(24);
+  std::chrono::seconds root_lifetime = std::chrono::hours(24 * 3650);
+  std::chrono::seconds root_check = std::chrono::hours(1);
+  std::uint16_t root_grace_percent = 20;
+  std::vector<std::string> trusted_authorities;
+  std::string k8s_signer;  // empty: none
+  std::string ca_addr;     // empty: none
+  std::string ca_root_ca;  // of ca_addr's own certificate
+  std::string ca_token = "./var/run/secrets/tokens/istio-token";
+  std::filesystem::path signer_roots;  // what certificates of either chain to
   std::chrono::milliseconds max_connection_age = std::chrono::minutes(30);
   std::string log_level = "info";
   std::string log_format = "plain";
 
   // The rows refer to this object's fields.
   settings::Table table();
+  bool signs_elsewhere() const { return !k8s_signer.empty() || !ca_addr.empty(); }
+  RotationPolicy rotation() const;
   // What no row can say by itself.
   Status check() const;
 };

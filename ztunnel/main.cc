@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/base/log.h"
+#include "common/base/secrets.h"
 #include "common/base/version.h"
 #include "common/net/signals.h"
 #include "ztunnel/app.h"
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
     return fail("RUST_LOG: " + started.error().text);
 
   net::ignore_sigpipe();
+  if (!forbid_dumps()) log::warn("app", "a core dump of this process, and the keys in it, cannot be forbidden");
   log::info("app", "ztunnel " + std::string(kVersion), {log::field("node", settings.node_name)});
   for (const auto& line : *ignored) log::warn("app", line);
   auto* app = new ztunnel::App(settings, table);

@@ -245,7 +245,7 @@ Result<std::unique_ptr<CallServer>> CallServer::start(net::Loop& loop, const Ser
     if (!std::filesystem::is_regular_file(file, error)) return failure("starting the gRPC server: " + file + " is not there");
   }
   prepare_grpc();
-  constexpr unsigned kReadAgain = 60;
+  constexpr unsigned kReadAgain = 1;  // seconds: what it was signed with may be trusted no more soon
   auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.key_file, options.certificate_file,
                                                                                        kReadAgain);
   grpc::experimental::TlsServerCredentialsOptions credentials(provider);

@@ -25,7 +25,7 @@ namespace culvert::rpc {
 
 struct ServerOptions {
   std::string address;           // "[::]:15012", "127.0.0.1:0"
-  std::string certificate_file;  // PEM chain; this and the key are read again within a minute of their change
+  std::string certificate_file;  // PEM chain; this and the key are read again within seconds of their change
   std::string key_file;
   int max_streams_per_connection = 100;
   std::size_t max_calls = 20'000;  // at one time, of all connections; further ones are refused with RESOURCE_EXHAUSTED

@@ -15,8 +15,12 @@ namespace culvert::controlplane {
 struct Caller {
   std::string node;             // it may act for the pods of this node; empty: for none
   std::optional<Identity> own;  // what it is itself, when it is a pod
+  bool any = false;             // an authority in front of us: it decides who may have what
 
-  std::string text() const { return node.empty() ? (own ? own->uri() : "nobody") : "node " + node; }
+  std::string text() const {
+    const std::string who = own ? own->uri() : any ? "by token" : "nobody";
+    return any ? "authority " + who : node.empty() ? who : "node " + node;
+  }
 };
 
 class Callers {

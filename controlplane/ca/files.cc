@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -56,6 +57,12 @@ Status write_file(const std::string& path, std::string_view text, Access access)
   return sync_folder(path);
 }
 
+Status remove_file(const std::string& path) {
+  if (::unlink(path.c_str()) == 0) return sync_folder(path);
+  if (errno == ENOENT) return {};
+  return failure_errno("removing " + path);
+}
+
 Result<bool> exists(const std::string& path) {
   struct stat about{};
   if (::lstat(path.c_str(), &about) == 0) return true;
@@ -75,6 +82,7 @@ Result<std::string> read_secret(const std::string& path) {
   if (about.st_uid != ::geteuid())
     return failure("reading " + path + ": belongs to somebody else (chown it to the user that culvertd runs as)");
   std::string text;
+  text.reserve(static_cast<std::size_t>(std::clamp<off_t>(about.st_size, 0, kMostBytes)) + 1);  // or pieces of it stay behind
   char buffer[4096];
   for (;;) {
     const ssize_t count = ::read(fd.get(), buffer, sizeof buffer);

@@ -13,6 +13,9 @@ namespace culvert::controlplane {
 enum class Access { kOwner, kEverybody };
 Status write_file(const std::string& path, std::string_view text, Access access);
 
+// No error when it is not there.
+Status remove_file(const std::string& path);
+
 // True when there is something of that name; an error is not "no".
 Result<bool> exists(const std::string& path);
 

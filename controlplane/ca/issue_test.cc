@@ -55,6 +55,14 @@ TEST(Issue, APodMayAskForItselfAndForNobodyElse) {
   EXPECT_FALSE(may_have(caller, "spiffe://cluster.local/ns/shop/sa/web", objects, {})) << "on no node, like the caller";
 }
 
+TEST(Issue, AnAuthorityInFrontOfUsMayAskForAllOfTheTrustDomain) {
+  const Caller caller{.node = "", .own = {}, .any = true};
+
+  EXPECT_TRUE(may_have(caller, "spiffe://cluster.local/ns/shop/sa/web", objects_of(""), {}));
+  EXPECT_FALSE(may_have(caller, "spiffe://evil/ns/shop/sa/web", objects_of(""), {}));
+  EXPECT_FALSE(may_have(caller, "", objects_of(""), {}));
+}
+
 TEST(Issue, AFailedPodGivesNothing) {
   EXPECT_FALSE(may_have(Caller{.node = "n1", .own = {}}, "spiffe://cluster.local/ns/shop/sa/web",
                         objects_of(pod("n1", "web", "Failed")), {}));

@@ -3,28 +3,47 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/json.hpp>
 #include <map>
 #include <utility>
 
 #include "common/base/base64.h"
 #include "common/kube/review.h"
+#include "controlplane/ca/review_cache.h"
 
 namespace culvert::controlplane {
 namespace {
 
 namespace json = boost::json;
-using Hash = std::array<unsigned char, SHA256_DIGEST_LENGTH>;
 
 constexpr std::size_t kLongestToken = 16 * 1024;
-constexpr std::size_t kMostRemembered = 20'000;
 constexpr std::string_view kBearer = "Bearer ";
 
-Hash hash_of(std::string_view token) {
-  Hash hash{};
+TokenHash hash_of(std::string_view token) {
+  TokenHash hash{};
+  static_assert(hash.size() == SHA256_DIGEST_LENGTH);
   SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), hash.data());
   return hash;
+}
+
+std::string text_at(const json::object& in, std::string_view name) {
+  const auto* value = in.if_contains(name);
+  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+// "kubernetes.io": {"namespace": ..., "pod": {"name": ..., "uid": ...}, "serviceaccount": {...}}
+void read_binding(const json::object& token, TokenClaims& claims) {
+  const auto* bound = token.if_contains("kubernetes.io");
+  if (bound == nullptr || !bound->is_object()) return;
+  claims.ns = text_at(bound->as_object(), "namespace");
+  if (const auto* pod = bound->as_object().if_contains("pod"); pod != nullptr && pod->is_object()) {
+    claims.pod = text_at(pod->as_object(), "name");
+    claims.pod_uid = text_at(pod->as_object(), "uid");
+  }
+  if (const auto* account = bound->as_object().if_contains("serviceaccount"); account != nullptr && account->is_object()) {
+    claims.account = text_at(account->as_object(), "name");
+    claims.account_uid = text_at(account->as_object(), "uid");
+  }
 }
 
 }  // namespace
@@ -46,16 +65,26 @@ Result<TokenClaims> read_claims(std::string_view token) {
   }
   if (const auto* expires = value.as_object().if_contains("exp"); expires && expires->is_int64())
     claims.expires = std::chrono::sys_seconds(std::chrono::seconds(expires->as_int64()));
+  read_binding(value.as_object(), claims);
   return claims;
 }
 
-struct KubeCallers::State {
-  struct Remembered {
-    Result<Caller> caller;
-    std::string pod_namespace, pod_name, pod_uid;  // what it holds for; empty for a refusal
-    net::Clock::time_point until;
+Status still_good(const TokenClaims& claims, const derive::Objects& objects, std::chrono::system_clock::time_point now) {
+  if (claims.expires < std::chrono::floor<std::chrono::seconds>(now)) return failure("the token has expired");
+  const auto is_there = [&](config::Kind kind, const std::string& name, const std::string& uid) {
+    if (name.empty()) return true;  // it does not say
+    const auto& all = objects.in(kind, claims.ns);
+    const auto found = all.find(name);
+    return found != all.end() && config::metadata_of(*found->second).uid == uid;
   };
+  if (!is_there(config::Kind::kPod, claims.pod, claims.pod_uid))
+    return failure("the pod " + claims.ns + "/" + claims.pod + " of the token is gone");
+  if (!is_there(config::Kind::kServiceAccount, claims.account, claims.account_uid))
+    return failure("the service account " + claims.ns + "/" + claims.account + " of the token is gone");
+  return {};
+}
 
+struct KubeCallers::State {
   State(kube::Client& its_client, const derive::Objects& its_objects, KubeCallersOptions its_options,
         telemetry::Registry& registry)
       : client(its_client),
@@ -65,14 +94,13 @@ struct KubeCallers::State {
 
   static net::Task<> ask(std::shared_ptr<State> self, std::string token, std::string from, Then then);
   Result<Caller> judge(const kube::User& user) const;
-  const Remembered* recall(const Hash& hash);
-  void remember(const Hash& hash, Remembered what);
+  const Review* recall(const TokenHash& hash);
 
   kube::Client& client;
   const derive::Objects& objects;
   const KubeCallersOptions options;
   telemetry::Counter& asked;
-  std::map<Hash, Remembered> remembered;
+  ReviewCache remembered;
   std::size_t asking = 0;
   std::map<std::string, std::size_t> asking_for;  // by the caller's address
   bool closed = false;
@@ -91,6 +119,7 @@ Result<Caller> KubeCallers::State::judge(const kube::User& user) const {
   if (pod->spec.service_account != account->name)
     return failure("the pod " + pod_text + " has another service account than " + name);
   Caller caller{.node = "", .own = Identity{options.trust_domain, account->ns, account->name}};
+  caller.any = std::ranges::contains(options.authorities, name);
   if (std::ranges::contains(options.trusted, name)) {
     if (pod->spec.node_name.empty()) return failure("the pod " + pod_text + " is on no node");
     caller.node = pod->spec.node_name;
@@ -98,25 +127,13 @@ Result<Caller> KubeCallers::State::judge(const kube::User& user) const {
   return caller;
 }
 
-const KubeCallers::State::Remembered* KubeCallers::State::recall(const Hash& hash) {
-  const auto found = remembered.find(hash);
-  if (found == remembered.end()) return nullptr;
-  const Remembered& what = found->second;
-  bool good = net::Clock::now() < what.until;
-  if (good && what.caller) {  // a token ends with its pod
-    const auto* pod = objects.find<config::Pod>(config::Kind::kPod, what.pod_namespace, what.pod_name);
-    good = pod != nullptr && pod->metadata.uid == what.pod_uid;
-  }
-  if (good) return &what;
-  remembered.erase(found);
+const Review* KubeCallers::State::recall(const TokenHash& hash) {
+  const Review* what = remembered.find(hash, net::Clock::now());
+  if (what == nullptr || !what->caller) return what;
+  const auto* pod = objects.find<config::Pod>(config::Kind::kPod, what->pod_namespace, what->pod_name);
+  if (pod != nullptr && pod->metadata.uid == what->pod_uid) return what;
+  remembered.erase(hash);  // a token ends with its pod
   return nullptr;
-}
-
-void KubeCallers::State::remember(const Hash& hash, Remembered what) {
-  if (remembered.size() >= kMostRemembered)
-    std::erase_if(remembered, [](const auto& one) { return one.second.until < net::Clock::now(); });
-  if (remembered.size() >= kMostRemembered) remembered.clear();
-  remembered.insert_or_assign(hash, std::move(what));
 }
 
 net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string token, std::string from, Then then) {
@@ -129,11 +146,11 @@ net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string tok
   if (self->closed) co_return;
   if (!answer) co_return then(std::unexpected(answer.error()));  // we do not know: not remembered
   const auto user = kube::reviewed_token(answer->body, self->options.audiences);
-  Remembered what{.caller = user ? self->judge(*user) : std::unexpected(user.error()),
-                  .pod_namespace = "",
-                  .pod_name = "",
-                  .pod_uid = "",
-                  .until = net::Clock::now() + self->options.refused};
+  Review what{.caller = user ? self->judge(*user) : std::unexpected(user.error()),
+              .pod_namespace = "",
+              .pod_name = "",
+              .pod_uid = "",
+              .until = net::Clock::now() + self->options.refused};
   if (what.caller) {
     what.pod_namespace = what.caller->own->name_space;
     what.pod_name = user->pod_name;
@@ -141,7 +158,7 @@ net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string tok
     what.until = net::Clock::now() + self->options.remembered;
   }
   // A pod that we have not heard of yet may be there in a moment.
-  if (what.caller || !user) self->remember(hash_of(token), what);
+  if (what.caller || !user) self->remembered.put(hash_of(token), what);
   then(std::move(what.caller));
 }
 
@@ -150,6 +167,14 @@ KubeCallers::KubeCallers(kube::Client& client, const derive::Objects& objects, K
     : state_(std::make_shared<State>(client, objects, std::move(options), registry)) {}
 
 KubeCallers::~KubeCallers() { state_->closed = true; }
+
+bool KubeCallers::still(const rpc::ServerCall& call) const {
+  std::string_view token = call.metadata("authorization");
+  if (!token.starts_with(kBearer)) return false;
+  token.remove_prefix(kBearer.size());
+  const auto claims = read_claims(token);
+  return claims && still_good(*claims, state_->objects, std::chrono::system_clock::now());
+}
 
 void KubeCallers::prove(rpc::CallRef call, Then then) {
   std::string_view token = call->metadata("authorization");

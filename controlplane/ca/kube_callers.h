@@ -21,6 +21,7 @@ struct KubeCallersOptions {
   std::string trust_domain = "cluster.local";
   std::vector<std::string> audiences = {"istio-ca"};
   std::vector<std::string> trusted = {"istio-system/ztunnel"};  // "namespace/account"
+  std::vector<std::string> authorities = {};                    // the same: CAs in front of us, see Caller::any
   std::chrono::seconds remembered{60};                          // a good token
   std::chrono::seconds refused{10};                             // one that is not
   std::size_t most_asked = 100;                                 // TokenReviews at one time; further callers are refused
@@ -31,8 +32,12 @@ struct KubeCallersOptions {
 struct TokenClaims {
   std::vector<std::string> audiences;
   std::chrono::sys_seconds expires{};
+  std::string ns, pod, pod_uid, account, account_uid;  // what it is bound to, as far as it says
 };
 Result<TokenClaims> read_claims(std::string_view token);
+
+// Is a token still good that once was? From what the API server invalidates tokens by: their end, their pod, their account. Pure.
+Status still_good(const TokenClaims& claims, const derive::Objects& objects, std::chrono::system_clock::time_point now);
 
 class KubeCallers final : public Callers {
  public:
@@ -40,6 +45,9 @@ class KubeCallers final : public Callers {
   ~KubeCallers() override;
 
   void prove(rpc::CallRef call, Then then) override;
+
+  // Of a call that was proved: could it be proved now?
+  bool still(const rpc::ServerCall& call) const;
 
  private:
   struct State;

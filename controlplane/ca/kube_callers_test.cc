@@ -150,6 +150,33 @@ TEST_F(KubeCallersTest, OneAddressCannotKeepTheOthersOut) {
   EXPECT_EQ(ask("ipv4:10.0.0.2", 16), 0U);
 }
 
+TEST_F(KubeCallersTest, ATokenIsGoodNoLongerThanItsPodAndItsAccount) {
+  pod("istio-system", "zt", "ztunnel", "n1");
+  const auto account = [&](const std::string& uid) {
+    const auto yaml =
+        std::format("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: ztunnel, namespace: istio-system, uid: {}}}\n", uid);
+    for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
+  };
+  account("a-1");
+  const Call call("Bearer head." +
+                  to_base64(R"({"aud":["istio-ca"],"exp":4000000000,"kubernetes.io":{"namespace":"istio-system",)"
+                            R"("pod":{"name":"zt","uid":"u-zt"},"serviceaccount":{"name":"ztunnel","uid":"a-1"}}})") +
+                  ".signature");
+  EXPECT_TRUE(callers.still(call));
+
+  account("a-2");
+  EXPECT_FALSE(callers.still(call)) << "another account of that name";
+  account("a-1");
+  EXPECT_TRUE(callers.still(call));
+  objects.erase({config::Kind::kPod, "istio-system", "zt"});
+  EXPECT_FALSE(callers.still(call));
+  pod("istio-system", "zt", "ztunnel", "n1");
+  EXPECT_TRUE(callers.still(call));
+  objects.erase({config::Kind::kServiceAccount, "istio-system", "ztunnel"});
+  EXPECT_FALSE(callers.still(call));
+  EXPECT_FALSE(callers.still(Call("Bearer " + token_for("istio-ca", 1000)))) << "it has expired";
+}
+
 TEST_F(KubeCallersTest, ATokenMayClaimToLastForever) {
   review = answer(201, R"({"kind":"TokenReview","status":{"authenticated":false,"error":"invalid bearer token"}})");
   EXPECT_THAT(prove("Bearer " + token_for("istio-ca", std::numeric_limits<std::int64_t>::max())),

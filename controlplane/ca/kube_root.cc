@@ -1,14 +1,16 @@
 #include "controlplane/ca/kube_root.h"
 
-#include <openssl/crypto.h>
-
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
+#include <charconv>
 #include <optional>
 #include <utility>
 
 #include "common/base/base64.h"
 #include "common/base/log.h"
+#include "common/base/secrets.h"
+#include "common/kube/object.h"
 #include "controlplane/ca/root.h"
 
 namespace culvert::controlplane {
@@ -16,104 +18,122 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::string_view kUsersOwn = "cacerts";
-constexpr std::string_view kOurs = "istio-ca-secret";
 constexpr int kNotFound = 404;
 constexpr int kConflict = 409;
 
 // Memory of what nobody may find in it afterwards.
-class Wiped final : public boost::container::pmr::memory_resource {
+class WipedMemory final : public boost::container::pmr::memory_resource {
   void* do_allocate(std::size_t bytes, std::size_t align) override { return ::operator new(bytes, std::align_val_t(align)); }
   void do_deallocate(void* place, std::size_t bytes, std::size_t align) override {
-    OPENSSL_cleanse(place, bytes);
+    wipe(std::span(static_cast<std::byte*>(place), bytes));
     ::operator delete(place, std::align_val_t(align));
   }
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 };
 
-void wipe(std::string& text) { OPENSSL_cleanse(text.data(), text.size()); }
-
-// The data of a Secret.
-class Data {
- public:
-  explicit Data(const json::object& data) : data_(data) {}
-
-  // The first of these keys that is there.
-  Result<std::string> get(std::initializer_list<std::string_view> names) const {
-    for (const std::string_view name : names) {
-      const auto* value = data_.if_contains(name);
-      if (value == nullptr || !value->is_string()) continue;
-      auto text = from_base64(value->as_string());
-      if (!text) return failure(std::string(name) + " is not base64");
-      return std::move(*text);
-    }
-    return failure("has no " + std::string(*names.begin()));
-  }
-
- private:
-  const json::object& data_;
+// By the names of a CA's texts, what stands for it in a Secret: Istio's key, or that of type kubernetes.io/tls.
+struct Field {
+  const char* name;
+  const char* other = nullptr;
 };
+constexpr std::array kFields = {Field{"ca-cert.pem", "tls.crt"},
+                                Field{"ca-key.pem", "tls.key"},
+                                Field{"root-cert.pem", "ca.crt"},
+                                Field{"cert-chain.pem"},
+                                Field{"next-cert.pem"},
+                                Field{"next-key.pem"},
+                                Field{"rotated-at"}};
 
-// What of cert-chain.pem lies between the signing certificate and the roots: people put one or both of them into it.
-std::string between(const std::string& chain_pem, const std::string& certificate_pem) {
-  std::string out;
-  const auto chain = tls::Certificate::parse_all(chain_pem);
-  const auto own = tls::Certificate::parse(certificate_pem);
-  if (!chain || !own) return chain_pem;  // loading it says what is wrong
-  for (const tls::Certificate& one : *chain)
-    if (!one.is_self_issued() && one.pem() != own->pem()) out += one.pem();
-  return out;
+const json::value* found(const json::object& data, const Field& field) {
+  const auto* value = data.if_contains(field.name);
+  return value != nullptr || field.other == nullptr ? value : data.if_contains(field.other);
+}
+
+Result<CaTexts> texts_of(std::string_view object) {
+  boost::system::error_code error;
+  WipedMemory memory;
+  const json::value value = json::parse(object, error, &memory);
+  const auto* data = !error && value.is_object() ? value.as_object().if_contains("data") : nullptr;
+  if (data == nullptr || !data->is_object()) return failure("has no data");
+  CaTexts texts;
+  for (const Field& field : kFields) {
+    const auto* text = found(data->as_object(), field);
+    if (text == nullptr || !text->is_string()) continue;
+    auto plain = from_base64(text->as_string());
+    if (!plain) return failure(std::string(field.name) + " is not base64");
+    texts.set(field.name, std::move(*plain));
+  }
+  return texts;
 }
 
 kube::Place secret_at(const std::string& ns, std::string_view name) {
   return {.of = {.plural = "secrets"}, .ns = ns, .name = std::string(name)};
 }
 
-// None when there is no such Secret.
-net::Task<Result<std::optional<Ca>>> find_ca(kube::Client& client, kube::Place at, std::string trust_domain) {
-  kube::Request request = kube::get(at);
+kube::Request secretly(kube::Request request) {
+  request.secret = true;
+  return request;
+}
+
+// The Secret's text; none when there is none. The caller wipes it.
+net::Task<Result<std::optional<std::string>>> read_secret_object(kube::Client& client, kube::Place at) {
+  const kube::Request request = secretly(kube::get(at));
   auto answer = co_await client.exchange(request);
   if (!answer) co_return std::unexpected(std::move(answer).error());
   if (answer->status == kNotFound) co_return std::nullopt;
   if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
-  auto ca = read_ca_secret(answer->body, trust_domain);
-  wipe(answer->body);
+  co_return std::move(answer->body);
+}
+
+std::uint64_t sequence_of(const std::string& object) {
+  const std::string version = kube::meta_of(object).resource_version;
+  std::uint64_t number = 0;
+  std::from_chars(version.data(), version.data() + version.size(), number);
+  return number;
+}
+
+net::Task<Result<std::optional<Ca>>> find_in(kube::Client& client, kube::Place at, std::string trust_domain) {
+  auto object = co_await read_secret_object(client, at);
+  if (!object) co_return std::unexpected(std::move(object).error());
+  if (!*object) co_return std::nullopt;
+  auto ca = read_ca_secret(**object, trust_domain);
+  const std::uint64_t sequence = sequence_of(**object);
+  wipe(**object);
   if (!ca) co_return std::unexpected(std::move(ca).error().during("reading Secret " + at.ns + "/" + at.name));
   ca->from = "Secret " + at.ns + "/" + at.name;
+  ca->sequence = sequence;
   co_return std::move(*ca);
+}
+
+// A merge patch that holds only for the version that was seen.
+std::string patch_of(const std::vector<CaEdit>& edits, const std::string& version) {
+  WipedMemory memory;
+  json::object data(&memory);
+  for (const CaEdit& edit : edits) {
+    if (!edit.text) {
+      data[edit.name] = nullptr;
+      continue;
+    }
+    std::string text = to_base64(*edit.text);
+    data[edit.name] = text;
+    wipe(text);
+  }
+  const json::object patch({{"metadata", {{"resourceVersion", version}}}, {"data", std::move(data)}}, &memory);
+  return json::serialize(patch);
 }
 
 }  // namespace
 
 Result<Ca> read_ca_secret(std::string_view object, const std::string& trust_domain) {
-  boost::system::error_code error;
-  Wiped memory;
-  const json::value value = json::parse(object, error, &memory);
-  const auto* data = !error && value.is_object() ? value.as_object().if_contains("data") : nullptr;
-  if (data == nullptr || !data->is_object()) return failure("has no data");
-  const Data secret(data->as_object());
-  auto certificate = secret.get({"ca-cert.pem", "tls.crt"});
-  if (!certificate) return std::unexpected(certificate.error());
-  auto key = secret.get({"ca-key.pem", "tls.key"});
-  if (!key) return std::unexpected(key.error());
-  const auto chain = secret.get({"cert-chain.pem"});
-  auto authority = tls::Authority::load(*certificate, *key, chain ? between(*chain, *certificate) : "");
-  wipe(*key);
-  if (!authority) return std::unexpected(authority.error());
-  auto roots = secret.get({"root-cert.pem", "ca.crt"});
-  if (!roots && authority->certificate().is_self_issued()) roots = authority->certificate().pem();
-  if (!roots) return failure("has no root-cert.pem, and its CA certificate is no root");
-  const auto parsed = tls::Certificate::parse_all(*roots);
-  if (!parsed || parsed->empty()) return failure("root-cert.pem holds no certificate");
-  if (auto leads = authority->check_roots(*parsed); !leads) return std::unexpected(leads.error());
-  if (auto fits = check_trust_domain(parsed->front(), trust_domain); !fits) return std::unexpected(fits.error());
-  return Ca{.authority = std::move(*authority), .roots_pem = std::move(*roots), .from = ""};
+  const auto texts = texts_of(object);
+  if (!texts) return std::unexpected(texts.error());
+  return read_ca(*texts, trust_domain);
 }
 
 std::string ca_secret(const tls::Authority& authority, std::string_view ns) {
   const std::string certificate = to_base64(authority.certificate().pem());
   std::string pem = authority.key_pair().key().private_pem(), key = to_base64(pem);
-  Wiped memory;
+  WipedMemory memory;
   const json::object data({{"ca-cert.pem", certificate},
                            {"ca-key.pem", key},
                            {"root-cert.pem", certificate},
@@ -123,7 +143,7 @@ std::string ca_secret(const tls::Authority& authority, std::string_view ns) {
   const json::object secret({{"apiVersion", "v1"},
                              {"kind", "Secret"},
                              {"type", "istio.io/ca-root"},
-                             {"metadata", {{"name", kOurs}, {"namespace", ns}}},
+                             {"metadata", {{"name", kOurSecret}, {"namespace", ns}}},
                              {"data", data}},
                             &memory);
   wipe(pem);
@@ -131,30 +151,63 @@ std::string ca_secret(const tls::Authority& authority, std::string_view ns) {
   return json::serialize(secret);
 }
 
-net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std::string trust_domain) {
-  auto users = co_await find_ca(client, secret_at(ns, kUsersOwn), trust_domain);
-  if (!users) co_return std::unexpected(std::move(users).error());
-  if (*users) co_return std::move(**users);
+net::Task<Result<std::optional<Ca>>> find_ca(kube::Client& client, std::string ns, std::string trust_domain) {
+  auto users = co_await find_in(client, secret_at(ns, kUsersOwnSecret), trust_domain);
+  if (!users || *users) co_return users;
+  co_return co_await find_in(client, secret_at(ns, kOurSecret), trust_domain);
+}
+
+net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std::string trust_domain,
+                                      std::chrono::seconds root_lifetime) {
   for (;;) {
-    auto ours = co_await find_ca(client, secret_at(ns, kOurs), trust_domain);
-    if (!ours) co_return std::unexpected(std::move(ours).error());
-    if (*ours) co_return std::move(**ours);
-    auto made = tls::Authority::make_root(trust_domain);
-    if (!made) co_return std::unexpected(std::move(made).error());
-    kube::Place at = secret_at(ns, kOurs);
+    auto there = co_await find_ca(client, ns, trust_domain);
+    if (!there) co_return std::unexpected(std::move(there).error());
+    if (*there) co_return std::move(**there);
+    const auto made = tls::Authority::make_root(trust_domain, root_lifetime);
+    if (!made) co_return std::unexpected(made.error());
+    kube::Place at = secret_at(ns, kOurSecret);
     at.name.clear();  // a POST names the collection
-    kube::Request request = kube::create(at, ca_secret(*made, ns));
+    kube::Request request = secretly(kube::create(at, ca_secret(*made, ns)));
     auto answer = co_await client.exchange(request);
     wipe(request.body);
     if (!answer) co_return std::unexpected(answer.error());
-    if (answer->status == kConflict) continue;  // another replica was faster
-    if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
-    wipe(answer->body);  // the Secret once more
+    // Read back like everybody else's: another replica may have been faster.
+    if (answer->status != kConflict && !kube::is_success(answer->status))
+      co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
+    wipe(answer->body);
+    if (answer->status == kConflict) continue;
     log::info("ca", "made a new root certificate",
               {log::field("serial", made->certificate().serial()), log::field("expires", made->certificate().expires_at())});
-    std::string roots = made->certificate().pem();
-    co_return Ca{.authority = std::move(*made), .roots_pem = std::move(roots), .from = "Secret " + ns + "/" + std::string(kOurs)};
   }
+}
+
+net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::string trust_domain, RotationPolicy policy) {
+  const kube::Place at = secret_at(ns, kOurSecret);
+  auto object = co_await read_secret_object(client, at);
+  if (!object) co_return std::unexpected(std::move(object).error());
+  if (!*object) co_return false;
+  const auto texts = texts_of(**object);
+  const std::string version = kube::meta_of(**object).resource_version;
+  wipe(**object);
+  if (!texts) co_return std::unexpected(texts.error());
+  const auto life = life_of(*texts);
+  if (!life) co_return std::unexpected(life.error());
+  const auto now = std::chrono::system_clock::now();
+  const RootStep step = next_step(*life, policy, now);
+  auto edits = edits_for(step, *texts, trust_domain, policy, now);
+  if (!edits) co_return std::unexpected(std::move(edits).error());
+  if (edits->empty()) co_return false;
+  kube::Request request = secretly(kube::merge(at, patch_of(*edits, version)));
+  for (CaEdit& edit : *edits)
+    if (edit.text) wipe(*edit.text);
+  auto answer = co_await client.exchange(request);
+  wipe(request.body);
+  if (!answer) co_return std::unexpected(std::move(answer).error());
+  if (answer->status == kConflict) co_return false;  // somebody else changed it: it is looked at again
+  if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
+  wipe(answer->body);
+  log::info("ca", "replaces the root certificate: " + std::string(name(step)));
+  co_return true;
 }
 
 }  // namespace culvert::controlplane

@@ -1,11 +1,15 @@
 #include "controlplane/ca/root.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <fstream>
 #include <sstream>
+#include <utility>
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/base/secrets.h"
 #include "controlplane/ca/files.h"
 
 namespace culvert::controlplane {
@@ -25,19 +29,37 @@ Status write_if_different(const std::string& path, const std::string& text, Acce
   return write_file(path, text, access);
 }
 
-Result<tls::Authority> load(const DataFiles& files, const std::string& trust_domain) {
-  auto key = read_secret(files.ca_key);
-  if (!key) return std::unexpected(std::move(key).error());
-  auto certificate = read(files.ca_certificate);
-  if (!certificate) return std::unexpected(std::move(certificate).error());
-  auto authority = tls::Authority::load(*certificate, *key);
-  if (!authority) return authority;
-  if (auto fits = check_trust_domain(authority->certificate(), trust_domain); !fits) return std::unexpected(fits.error());
-  return authority;
+// Which of the CA's files hold a secret.
+bool is_key(std::string_view name) { return name.ends_with("-key.pem"); }
+
+Result<CaTexts> read_texts(const std::string& folder) {
+  CaTexts texts;
+  for (const char* name :
+       {"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem", "next-cert.pem", "next-key.pem", "rotated-at"}) {
+    const std::string path = folder + "/" + name;
+    const auto there = exists(path);
+    if (!there) return std::unexpected(there.error());
+    if (!*there) continue;
+    auto text = is_key(name) ? read_secret(path) : read(path);
+    if (!text) return std::unexpected(std::move(text).error());
+    texts.set(name, std::move(*text));
+  }
+  return texts;
+}
+
+Status apply(const std::string& folder, std::vector<CaEdit> edits) {
+  Status done;
+  for (CaEdit& edit : edits) {
+    const std::string path = folder + "/" + edit.name;
+    if (done && edit.text) done = write_file(path, *edit.text, is_key(edit.name) ? Access::kOwner : Access::kEverybody);
+    if (done && !edit.text) done = remove_file(path);
+    if (edit.text) wipe(*edit.text);
+  }
+  return done;
 }
 
 // root-cert.pem is written last: where it is, there has been a CA, and data planes trust it. Without it, a start was cut short and begins anew.
-Result<tls::Authority> make(const DataFiles& files, const std::string& trust_domain) {
+Status make(const DataFiles& files, const std::string& trust_domain, std::chrono::seconds lifetime) {
   const auto trusted = exists(files.root);
   if (!trusted) return std::unexpected(trusted.error());
   if (*trusted) {
@@ -45,27 +67,39 @@ Result<tls::Authority> make(const DataFiles& files, const std::string& trust_dom
                    " says that there was a CA (bring the key back, or remove root-cert.pem to begin a new mesh that trusts "
                    "nobody of the old)");
   }
-  auto authority = tls::Authority::make_root(trust_domain);
-  if (!authority) return authority;
+  const auto authority = tls::Authority::make_root(trust_domain, lifetime);
+  if (!authority) return std::unexpected(authority.error());
   // The key last: a CA is there when its key is, and a start that is cut short in between begins anew.
-  if (auto done = write_file(files.ca_certificate, authority->certificate().pem(), Access::kEverybody); !done)
-    return std::unexpected(done.error());
-  if (auto done = write_file(files.ca_key, authority->key_pair().key().private_pem(), Access::kOwner); !done)
-    return std::unexpected(done.error());
+  if (auto done = write_file(files.ca_certificate, authority->certificate().pem(), Access::kEverybody); !done) return done;
+  std::string key = authority->key_pair().key().private_pem();
+  const Status done = write_file(files.ca_key, key, Access::kOwner);
+  wipe(key);
+  if (!done) return done;
   log::info(
       "ca", "made a new root certificate",
       {log::field("serial", authority->certificate().serial()), log::field("expires", authority->certificate().expires_at())});
-  return authority;
+  return {};
+}
+
+// When the file was last written, for Ca::sequence.
+std::uint64_t written_at(const std::string& path) {
+  struct stat about{};
+  return ::stat(path.c_str(), &about) == 0 ? static_cast<std::uint64_t>(about.st_mtim.tv_sec) : 0;
 }
 
 // The server's key: made once, and made anew when it cannot be used.
 Result<tls::PrivateKey> server_key(const DataFiles& files) {
-  if (const auto held = read_secret(files.server_key)) {
-    if (auto key = tls::PrivateKey::parse(*held)) return key;
+  if (auto held = read_secret(files.server_key)) {
+    auto key = tls::PrivateKey::parse(*held);
+    wipe(*held);
+    if (key) return key;
   }
   auto key = tls::PrivateKey::generate();
   if (!key) return key;
-  if (auto done = write_file(files.server_key, key->private_pem(), Access::kOwner); !done) return std::unexpected(done.error());
+  std::string text = key->private_pem();
+  const Status done = write_file(files.server_key, text, Access::kOwner);
+  wipe(text);
+  if (!done) return std::unexpected(done.error());
   return key;
 }
 
@@ -84,16 +118,86 @@ Status check_trust_domain(const tls::Certificate& root, const std::string& trust
                  " (set TRUST_DOMAIN back, or begin anew with another CA)");
 }
 
-Result<tls::Authority> load_or_make_authority(const std::string& folder, const std::string& trust_domain) {
+Result<Ca> read_ca(const CaTexts& texts, const std::string& trust_domain) {
+  const std::string* certificate = texts.find("ca-cert.pem");
+  const std::string* key = texts.find("ca-key.pem");
+  const std::string* more = texts.find("cert-chain.pem");
+  if (certificate == nullptr) return failure("has no ca-cert.pem");
+  if (key == nullptr) return failure("has no ca-key.pem");
+  auto chain = tls::Certificate::parse_all(*certificate);  // some put what lies between right behind it
+  if (!chain) return std::unexpected(std::move(chain).error().during("ca-cert.pem"));
+  const std::string own = chain->front().pem();
+  if (more != nullptr && !more->empty()) {
+    auto rest = tls::Certificate::parse_all(*more);
+    if (!rest) return std::unexpected(std::move(rest).error().during("cert-chain.pem"));
+    chain->insert(chain->end(), rest->begin(), rest->end());
+  }
+  std::string between;
+  for (const tls::Certificate& one : *chain)
+    if (!one.is_self_issued() && one.pem() != own && !between.contains(one.pem())) between += one.pem();
+  auto authority = tls::Authority::load(own, *key, between);
+  if (!authority) return std::unexpected(std::move(authority).error());
+  const std::string* given = texts.find("root-cert.pem");
+  if (given == nullptr && !authority->certificate().is_self_issued())
+    return failure("has no root-cert.pem, and its CA certificate is no root");
+  std::string roots = given == nullptr ? own : *given;
+  const auto parsed = tls::Certificate::parse_all(roots, tls::kMaxRoots);
+  if (!parsed) return failure("root-cert.pem holds no certificate");
+  if (auto leads = authority->check_roots(*parsed); !leads) return std::unexpected(leads.error());
+  if (auto fits = check_trust_domain(parsed->front(), trust_domain); !fits) return std::unexpected(fits.error());
+  return Ca{.authority = std::move(*authority), .roots_pem = std::move(roots)};
+}
+
+Result<Ca> load_ca(const std::string& folder, const std::string& trust_domain) {
+  auto texts = read_texts(folder);
+  if (!texts) return std::unexpected(std::move(texts).error());
+  if (auto rest = rest_of_switch(*texts); !rest.empty()) {
+    if (auto done = apply(folder, std::move(rest)); !done) return std::unexpected(done.error());
+    if (texts = read_texts(folder); !texts) return std::unexpected(std::move(texts).error());
+  }
+  auto ca = read_ca(*texts, trust_domain);
+  if (!ca) return ca;
+  ca->from = folder;
+  ca->sequence = written_at(DataFiles(folder).root);
+  return ca;
+}
+
+Result<Ca> load_or_make_ca(const std::string& folder, const std::string& trust_domain, const RotationPolicy& policy) {
   const DataFiles files(folder);
   if (auto there = make_private_folder(folder); !there) return std::unexpected(there.error());
   const auto held = exists(files.ca_key);
   if (!held) return std::unexpected(held.error());
-  auto authority = *held ? load(files, trust_domain) : make(files, trust_domain);
-  if (!authority) return std::unexpected(std::move(authority).error().during(*held ? "loading the CA" : "making the CA"));
-  if (auto done = write_if_different(files.root, authority->certificate().pem(), Access::kEverybody); !done)
-    return std::unexpected(done.error());
-  return authority;
+  if (!*held) {
+    if (auto made = make(files, trust_domain, policy.root_lifetime); !made)
+      return std::unexpected(made.error().during("making the CA"));
+  }
+  auto ca = load_ca(folder, trust_domain);
+  if (!ca) return std::unexpected(std::move(ca).error().during("loading the CA"));
+  if (auto done = write_roots(folder, ca->roots_pem); !done) return std::unexpected(done.error());
+  return ca;
+}
+
+Status write_roots(const std::string& folder, const std::string& roots_pem) {
+  return write_if_different(DataFiles(folder).root, roots_pem, Access::kEverybody);
+}
+
+Result<bool> rotate_root(const std::string& folder, const std::string& trust_domain, const RotationPolicy& policy,
+                         tls::SystemTime now) {
+  const auto texts = read_texts(folder);
+  if (!texts) return std::unexpected(texts.error());
+  const std::string* own = texts->find("ca-cert.pem");
+  const auto certificate = own != nullptr ? tls::Certificate::parse(*own) : failure("has no ca-cert.pem");
+  if (!certificate) return std::unexpected(certificate.error());
+  if (!is_self_made(*certificate)) return false;
+  const auto life = life_of(*texts);
+  if (!life) return std::unexpected(life.error());
+  const RootStep step = next_step(*life, policy, now);
+  auto edits = edits_for(step, *texts, trust_domain, policy, now);
+  if (!edits) return std::unexpected(std::move(edits).error());
+  if (edits->empty()) return false;
+  log::info("ca", "replaces the root certificate: " + std::string(name(step)));
+  if (auto done = apply(folder, std::move(*edits)); !done) return std::unexpected(done.error());
+  return true;
 }
 
 Result<tls::Certificate> write_server_certificate(const tls::Authority& authority, const std::string& folder,
@@ -123,7 +227,9 @@ Result<tls::KeyPair> read_server_pair(const std::string& folder) {
   if (!key) return std::unexpected(std::move(key).error());
   auto chain = read(files.server_certificate);
   if (!chain) return std::unexpected(std::move(chain).error());
-  return tls::KeyPair::parse(*chain, *key);
+  auto pair = tls::KeyPair::parse(*chain, *key);
+  wipe(*key);
+  return pair;
 }
 
 Result<tls::Certificate> read_server_certificate(const tls::Authority& authority, const std::string& folder,

@@ -1,6 +1,7 @@
 #pragma once
 // What data planes trust, in the ConfigMap istio-ca-root-cert of every namespace (protocols.md §4.5), where pods and proxies of others look for it.
-// Only while we lead, and only what is not there already: one write a namespace, and one for each that somebody changes. On the control thread.
+// Only while we lead, and only what is not there already: one write a namespace, and one for each that somebody changes; where somebody else keeps
+// writing another root (an istiod of another CA), we let him, and say so. On the control thread.
 
 #include <memory>
 #include <string>
@@ -21,6 +22,7 @@ class RootPublisher {
 
   void lead(bool leading);
   void namespaces_changed();
+  void publish(std::string roots_pem);  // other roots
 
  private:
   struct State;

@@ -87,5 +87,41 @@ TEST_F(RootPublisherTest, WhatIsDeletedBeforeTheWriteIsAnsweredIsWrittenAgain) {
   EXPECT_THAT(written, ElementsAre("shop", "shop"));
 }
 
+// An API server and somebody who puts back what he wants there, as often as we write.
+TEST_F(RootPublisherTest, WhoKeepsWritingAnotherRootIsLeftAlone) {
+  const std::string his =
+      R"({"metadata":{"name":"istio-ca-root-cert","namespace":"shop","uid":"1","resourceVersion":"11","managedFields":[)"
+      R"({"manager":"pilot-discovery","time":"2026-01-01T00:00:00Z"},{"manager":"culvertd","time":"2026-01-02T00:00:00Z"}]},)"
+      R"("data":{"root-cert.pem":"HIS"}})";
+  later.clear();
+  for (int i = 0; i < 20; ++i) {
+    later.push_back(kube::wait());
+    later.push_back(chunk(event("MODIFIED", his)));
+  }
+  later.push_back(kube::hold());
+  name_space("shop");
+  publisher.lead(true);
+  for (std::size_t count = 1; count <= 10; ++count) {
+    until(count, 300ms);
+    peer.go();
+  }
+
+  EXPECT_EQ(written.size(), 3U);
+  EXPECT_THAT(registry.text(), testing::HasSubstr("culvert_root_configmaps_contested 1\n"));
+}
+
+TEST_F(RootPublisherTest, OtherRootsGoToAllNamespaces) {
+  name_space("shop");
+  name_space("web");
+  publisher.lead(true);
+  until(2, 5s);
+
+  publisher.publish("ROOTS");
+  until(4, 5s);
+
+  EXPECT_THAT(written, ElementsAre("shop", "web", "shop", "web"));
+  EXPECT_THAT(peer.asked.back().body, testing::HasSubstr("ROOTS"));
+}
+
 }  // namespace
 }  // namespace culvert::controlplane

@@ -39,42 +39,42 @@ struct RootTest : ::testing::Test {
 };
 
 TEST_F(RootTest, IsMadeOnceAndKept) {
-  const auto made = load_or_make_authority(folder, "cluster.local");
+  const auto made = load_or_make_ca(folder, "cluster.local");
   ASSERT_TRUE(made) << made.error().text;
-  const auto loaded = load_or_make_authority(folder, "cluster.local");
+  const auto loaded = load_or_make_ca(folder, "cluster.local");
   ASSERT_TRUE(loaded) << loaded.error().text;
 
-  EXPECT_EQ(loaded->certificate().serial(), made->certificate().serial());
-  EXPECT_TRUE(made->certificate().is_ca());
-  EXPECT_GT(made->certificate().not_after(), std::chrono::system_clock::now() + std::chrono::hours(24 * 3640));
+  EXPECT_EQ(loaded->authority.certificate().serial(), made->authority.certificate().serial());
+  EXPECT_TRUE(made->authority.certificate().is_ca());
+  EXPECT_GT(made->authority.certificate().not_after(), std::chrono::system_clock::now() + std::chrono::hours(24 * 3640));
   EXPECT_EQ(mode(folder), 0700U);
   EXPECT_EQ(mode(DataFiles(folder).ca_key), 0600U);
   EXPECT_EQ(mode(DataFiles(folder).root), 0644U);
 }
 
 TEST_F(RootTest, AKeyThatOthersCanReadIsRefused) {
-  ASSERT_TRUE(load_or_make_authority(folder, "cluster.local"));
+  ASSERT_TRUE(load_or_make_ca(folder, "cluster.local"));
   ::chmod(DataFiles(folder).ca_key.c_str(), 0640);
 
-  const auto loaded = load_or_make_authority(folder, "cluster.local");
+  const auto loaded = load_or_make_ca(folder, "cluster.local");
 
   ASSERT_FALSE(loaded);
   EXPECT_THAT(loaded.error().text, HasSubstr("mode 0640 lets others at it (chmod 0600"));
 }
 
 TEST_F(RootTest, ALostCertificateIsAnErrorAndNoNewRoot) {
-  ASSERT_TRUE(load_or_make_authority(folder, "cluster.local"));
+  ASSERT_TRUE(load_or_make_ca(folder, "cluster.local"));
   std::filesystem::remove(DataFiles(folder).ca_certificate);
 
-  EXPECT_FALSE(load_or_make_authority(folder, "cluster.local"));
+  EXPECT_FALSE(load_or_make_ca(folder, "cluster.local"));
 }
 
 TEST_F(RootTest, TheServerProvesItsNames) {
-  const auto authority = load_or_make_authority(folder, "cluster.local");
-  ASSERT_TRUE(authority);
+  const auto ca = load_or_make_ca(folder, "cluster.local");
+  ASSERT_TRUE(ca);
   const std::vector<std::string> names = {"culvertd.istio-system.svc", "localhost", "127.0.0.1"};
 
-  ASSERT_TRUE(write_server_certificate(*authority, folder, names));
+  ASSERT_TRUE(write_server_certificate(ca->authority, folder, names));
 
   const DataFiles files(folder);
   EXPECT_EQ(mode(files.server_key), 0600U);
@@ -86,11 +86,11 @@ TEST_F(RootTest, TheServerProvesItsNames) {
 }
 
 TEST_F(RootTest, ALostKeyIsAnErrorAndNoNewRoot) {
-  ASSERT_TRUE(load_or_make_authority(folder, "cluster.local"));
+  ASSERT_TRUE(load_or_make_ca(folder, "cluster.local"));
   const std::string root = read(DataFiles(folder).root);
   std::filesystem::remove(DataFiles(folder).ca_key);
 
-  const auto loaded = load_or_make_authority(folder, "cluster.local");
+  const auto loaded = load_or_make_ca(folder, "cluster.local");
 
   ASSERT_FALSE(loaded);
   EXPECT_THAT(loaded.error().text, HasSubstr("bring the key back, or remove root-cert.pem"));
@@ -103,22 +103,69 @@ TEST_F(RootTest, AStartThatWasCutShortBeginsAnew) {
   std::ofstream(DataFiles(folder).ca_certificate) << "of a CA whose key was never written";
   std::ofstream(DataFiles(folder).ca_key + ".new") << "half a k";
 
-  ASSERT_TRUE(load_or_make_authority(folder, "cluster.local"));
+  ASSERT_TRUE(load_or_make_ca(folder, "cluster.local"));
   std::filesystem::remove(DataFiles(folder).root);
-  const auto loaded = load_or_make_authority(folder, "cluster.local");
+  const auto loaded = load_or_make_ca(folder, "cluster.local");
 
   ASSERT_TRUE(loaded) << loaded.error().text;
-  EXPECT_EQ(read(DataFiles(folder).root), loaded->certificate().pem());
+  EXPECT_EQ(read(DataFiles(folder).root), loaded->authority.certificate().pem());
   EXPECT_FALSE(std::filesystem::exists(DataFiles(folder).ca_key + ".new"));
 }
 
 TEST_F(RootTest, ARootOfAnotherTrustDomainIsRefused) {
-  ASSERT_TRUE(load_or_make_authority(folder, "one"));
+  ASSERT_TRUE(load_or_make_ca(folder, "one"));
 
-  const auto loaded = load_or_make_authority(folder, "two");
+  const auto loaded = load_or_make_ca(folder, "two");
 
   ASSERT_FALSE(loaded);
   EXPECT_THAT(loaded.error().text, HasSubstr("its root is of spiffe://one, and the trust domain is set to two"));
+}
+
+TEST_F(RootTest, TheUsersOwnMayBeAnIntermediateAndTrustSeveralRoots) {
+  const auto root = *tls::Authority::make_root("cluster.local"), other = *tls::Authority::make_root("cluster.local");
+  const auto between = *root.make_intermediate("between", std::chrono::hours(24));
+  ASSERT_TRUE(make_private_folder(folder));
+  const DataFiles files(folder);
+  ASSERT_TRUE(write_file(files.ca_key, between.key_pair().key().private_pem(), Access::kOwner));
+  ASSERT_TRUE(write_file(files.ca_certificate, between.certificate().pem(), Access::kEverybody));
+  const std::string roots = other.certificate().pem() + root.certificate().pem();
+  ASSERT_TRUE(write_file(files.root, roots, Access::kEverybody));
+
+  const auto ca = load_or_make_ca(folder, "cluster.local");
+
+  ASSERT_TRUE(ca) << ca.error().text;
+  EXPECT_EQ(ca->roots_pem, roots);
+  EXPECT_EQ(read(files.root), roots) << "left as it is";
+  EXPECT_EQ(ca->authority.intermediates().size(), 1U);
+  EXPECT_FALSE(*rotate_root(folder, "cluster.local", {.overlap = std::chrono::hours(10'000)})) << "it is not ours to replace";
+}
+
+TEST_F(RootTest, ARootOfOurOwnIsReplacedWhenItIsTime) {
+  using std::chrono::hours;
+  const auto first = load_or_make_ca(folder, "cluster.local", {.root_lifetime = hours(100)});
+  ASSERT_TRUE(first) << first.error().text;
+  const auto rotate = [&](hours overlap, hours longest_leaf) {
+    return *rotate_root(folder, "cluster.local", {.overlap = overlap, .longest_leaf = longest_leaf});
+  };
+  EXPECT_FALSE(rotate(hours(1), hours(1)));
+
+  EXPECT_TRUE(rotate(hours(200), hours(1))) << "there is no time to lose";
+  const auto announced = load_ca(folder, "cluster.local");
+  EXPECT_FALSE(rotate(hours(200), hours(1)));
+  EXPECT_TRUE(rotate(hours(0), hours(1)));
+  const auto switched = load_ca(folder, "cluster.local");
+  EXPECT_FALSE(rotate(hours(0), hours(1)));
+  EXPECT_TRUE(rotate(hours(0), hours(0)));
+  const auto retired = load_ca(folder, "cluster.local");
+
+  ASSERT_TRUE(announced && switched && retired);
+  EXPECT_EQ(announced->authority.certificate().pem(), first->authority.certificate().pem());
+  EXPECT_EQ(tls::Certificate::parse_all(announced->roots_pem)->size(), 2U);
+  EXPECT_EQ(switched->roots_pem, announced->roots_pem);
+  EXPECT_EQ(switched->roots_pem, first->roots_pem + switched->authority.certificate().pem());
+  EXPECT_EQ(retired->roots_pem, switched->authority.certificate().pem());
+  EXPECT_EQ(mode(DataFiles(folder).ca_key), 0600U);
+  EXPECT_FALSE(std::filesystem::exists(folder + "/next-key.pem"));
 }
 
 TEST_F(RootTest, AFolderIsOneProcesssAtATime) {
@@ -135,7 +182,7 @@ TEST_F(RootTest, AFolderIsOneProcesssAtATime) {
 
 struct ServerCertificate : RootTest {
   void SetUp() override {
-    authority.emplace(*load_or_make_authority(folder, "cluster.local"));
+    authority.emplace(load_or_make_ca(folder, "cluster.local")->authority);
     ASSERT_TRUE(write_server_certificate(*authority, folder, names));
   }
 
@@ -193,8 +240,8 @@ TEST_F(ServerCertificate, AFullDiskLeavesWhatIsThereWhole) {
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &nothing), 0);
 
   const auto written = write_server_certificate(*authority, folder, names);
-  const auto loaded = load_or_make_authority(folder, "cluster.local");
-  const auto fresh = load_or_make_authority(folder + "/other", "cluster.local");
+  const auto loaded = load_or_make_ca(folder, "cluster.local");
+  const auto fresh = load_or_make_ca(folder + "/other", "cluster.local");
 
   ::setrlimit(RLIMIT_FSIZE, &old_limit);
   ::signal(SIGXFSZ, old_handler);
@@ -204,7 +251,7 @@ TEST_F(ServerCertificate, AFullDiskLeavesWhatIsThereWhole) {
   EXPECT_TRUE(read_server_certificate(*authority, folder)) << "so that culvertd goes on with it";
   EXPECT_TRUE(loaded) << "nothing had to be written";
   EXPECT_FALSE(fresh);
-  EXPECT_TRUE(load_or_make_authority(folder + "/other", "cluster.local")) << "once there is room";
+  EXPECT_TRUE(load_or_make_ca(folder + "/other", "cluster.local")) << "once there is room";
 }
 
 }  // namespace

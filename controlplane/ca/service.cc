@@ -53,13 +53,13 @@ struct CaService::Waiting {
   CaService& service;
   Caller caller;
   net::Timer deadline;
+  bool asked = false;
 };
 
-CaService::CaService(net::Loop& loop, const tls::Authority& authority, std::string roots_pem, const derive::Objects& objects,
-                     IssuePolicy policy, telemetry::Registry& registry)
+CaService::CaService(net::Loop& loop, Signer& signer, const derive::Objects& objects, IssuePolicy policy,
+                     telemetry::Registry& registry)
     : loop_(loop),
-      authority_(authority),
-      roots_pem_(std::move(roots_pem)),
+      signer_(&signer),
       objects_(objects),
       policy_(std::move(policy)),
       requests_(registry.counter("citadel_server_csr_count", "Certificate requests received.")),
@@ -67,20 +67,12 @@ CaService::CaService(net::Loop& loop, const tls::Authority& authority, std::stri
       refused_(registry.counter("citadel_server_authentication_failure_count",
                                 "Requests of callers that may not have what they ask for.")),
       unreadable_(registry.counter("citadel_server_csr_parsing_err_count", "Requests whose CSR cannot be read.")),
-      failed_(registry.counter("citadel_server_csr_sign_err_count", "Requests that could not be signed.")) {
-  const auto expiry = [&authority] {
-    return std::chrono::duration<double>(authority.certificate().not_after().time_since_epoch()).count();
-  };
-  registry.observe("citadel_server_root_cert_expiry_timestamp", "When the root certificate ends, in seconds since 1970.",
-                   telemetry::Kind::kGauge, expiry);
-  registry.observe(
-      "citadel_server_root_cert_expiry_seconds", "Seconds until the root certificate ends.", telemetry::Kind::kGauge,
-      [expiry] { return expiry() - std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); });
-}
+      failed_(registry.counter("citadel_server_csr_sign_err_count", "Requests that could not be signed.")),
+      throttled_(registry.counter("culvert_csr_throttled_total", "Requests of callers that ask for too many certificates.")) {}
 
 void CaService::serve(rpc::CallRef call, const Caller& caller) {
   if (const auto count = waiting_.find(caller.text()); count != waiting_.end() && count->second >= kMostWaiting)
-    return call->finish({.code = kResourceExhausted, .text = "too many calls that ask for nothing"});
+    return call->finish({.code = kResourceExhausted, .text = "too many calls at one time"});
   // The call keeps its handlers, and they what they need, until it ends; they must not keep the call, or neither would ever go.
   auto waiting = std::make_shared<Waiting>(*this, caller);
   const std::weak_ptr<rpc::ServerCall> weak(call);
@@ -89,48 +81,67 @@ void CaService::serve(rpc::CallRef call, const Caller& caller) {
   });
   call->accept({.on_message =
                     [this, weak, waiting](const std::string& message) {
-                      if (const rpc::CallRef asked = weak.lock()) answer(*asked, message, waiting->caller);
+                      waiting->deadline.cancel();
+                      if (const rpc::CallRef asking = weak.lock(); asking && !std::exchange(waiting->asked, true))
+                        asked(asking, message, waiting->caller);
                     },
                 .on_sent = {},
                 .on_end = {}});
 }
 
-void CaService::answer(rpc::ServerCall& call, const std::string& message, const Caller& caller) {
-  auto answered = answer_to(message, caller, call.peer());
-  if (answered) return call.answer(std::move(*answered));
-  const Refusal& refusal = answered.error();
-  log::warn("ca", "refused a certificate: " + refusal.reason,
-            {log::field("caller", caller.text()), log::field("peer", call.peer())});
+void CaService::asked(const rpc::CallRef& call, const std::string& message, const Caller& caller) {
+  auto request = judge(message, caller);
+  if (!request) return refuse(*call, caller, request.error());
+  loop_.spawn(issue(call, caller, std::move(*request)));
+}
+
+void CaService::refuse(rpc::ServerCall& call, const Caller& caller, const Refusal& refusal) {
+  if (const auto left_out = quiet_.say(caller.text(), net::Clock::now()))
+    log::warn("ca", "refused a certificate: " + refusal.reason,
+              {log::field("caller", caller.text()), log::field("peer", call.peer()), log::field("not_logged_before", *left_out)});
   call.finish({.code = refusal.code, .text = refusal.told});
 }
 
-std::expected<std::string, CaService::Refusal> CaService::answer_to(const std::string& message, const Caller& caller,
-                                                                    const std::string& peer) {
+// May this caller have that? Before anything that costs, whether it asks too often.
+std::expected<LeafRequest, CaService::Refusal> CaService::judge(const std::string& message, const Caller& caller) {
   requests_.add();
-  const auto refuse = [](telemetry::Counter& counter, int code, std::string told, std::string reason) {
+  const auto no = [](telemetry::Counter& counter, int code, std::string told, std::string reason) {
     counter.add();
     return std::unexpected(Refusal{code, std::move(told), std::move(reason)});
   };
-  const auto request = decode_certificate_request(message);
-  if (!request) return refuse(unreadable_, kInvalidArgument, request.error().text, request.error().text);
-  const auto identity = may_have(caller, request->identity, objects_, policy_);
-  if (!identity) return refuse(refused_, kUnauthenticated, std::string(kOpaque), identity.error().text);
-  const auto lifetime = lifetime_of(request->lifetime_seconds, policy_);
-  if (!lifetime) return refuse(refused_, kInvalidArgument, lifetime.error().text, lifetime.error().text);
-  const auto csr = tls::CsrRequest::parse(request->csr_pem);
-  if (!csr) return refuse(unreadable_, kInvalidArgument, "CSR parsing error", csr.error().text);
-  const auto certificate = authority_.sign(*csr, *identity, *lifetime);
-  if (!certificate) return refuse(failed_, kInternal, "CSR signing error", certificate.error().text);
+  const Quota::Rate& rate = caller.any ? kAuthorityRate : caller.node.empty() ? kPodRate : kNodeRate;
+  if (signing_ >= kMostSigning || !quota_.take(caller.text(), rate, net::Clock::now())) {
+    const std::string why = "too many certificates are asked for (try again later)";
+    return no(throttled_, kResourceExhausted, why, why);
+  }
+  auto asked_for = decode_certificate_request(message);
+  if (!asked_for) return no(unreadable_, kInvalidArgument, asked_for.error().text, asked_for.error().text);
+  auto identity = may_have(caller, asked_for->identity, objects_, policy_);
+  if (!identity) return no(refused_, kUnauthenticated, std::string(kOpaque), identity.error().text);
+  const auto lifetime = lifetime_of(asked_for->lifetime_seconds, policy_);
+  if (!lifetime) return no(refused_, kInvalidArgument, lifetime.error().text, lifetime.error().text);
+  auto csr = tls::CsrRequest::parse(asked_for->csr_pem);
+  if (!csr) return no(unreadable_, kInvalidArgument, "CSR parsing error", csr.error().text);
+  return LeafRequest{
+      .csr_pem = std::move(asked_for->csr_pem), .csr = std::move(*csr), .identity = std::move(*identity), .lifetime = *lifetime};
+}
 
-  std::vector<std::string> chain = {certificate->pem()};
-  for (const tls::Certificate& between : authority_.intermediates()) chain.push_back(between.pem());
-  chain.push_back(roots_pem_);
+// When the service goes, so does the loop: what is under way then is never resumed.
+net::Task<> CaService::issue(rpc::CallRef call, Caller caller, LeafRequest request) {
+  const std::string identity = request.identity.uri();
+  ++signing_;
+  auto leaf = co_await signer_->sign(std::move(request));
+  --signing_;
+  if (!leaf) {
+    failed_.add();
+    co_return refuse(*call, caller, {kInternal, "CSR signing error", leaf.error().text});
+  }
   issued_.add();
-  log::info(
-      "ca", "issued a certificate",
-      {log::field("identity", identity->uri()), log::field("caller", caller.text()), log::field("serial", certificate->serial()),
-       log::field("expires", certificate->expires_at()), log::field("peer", peer)});
-  return encode_certificate_response(chain);
+  log::info("ca", "issued a certificate",
+            {log::field("identity", identity), log::field("caller", caller.text()), log::field("serial", leaf->serial),
+             log::field("expires", leaf->expires), log::field("peer", call->peer())});
+  leaf->chain.push_back(std::move(leaf->roots_pem));
+  call->answer(encode_certificate_response(leaf->chain));
 }
 
 }  // namespace culvert::controlplane

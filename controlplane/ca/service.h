@@ -1,7 +1,7 @@
 #pragma once
 // istio.v1.auth.IstioCertificateService: a caller that has proved who it is gets the certificates that it may have (protocols.md §4).
-// Each certificate is one line in the log, with no secret in it. Refusals tell the caller little and the log all. A call that says nothing ends after
-// kPatience, and a caller has a bounded number of them. On the control thread.
+// Each certificate is one line in the log, with no secret in it. Refusals tell the caller little and the log all, a line for each caller every ten
+// seconds. A call that says nothing ends after kPatience; a caller has a bounded number of calls, and of certificates in a time. On the control thread.
 
 #include <chrono>
 #include <map>
@@ -12,8 +12,9 @@
 #include "common/net/loop.h"
 #include "common/rpc/server.h"
 #include "common/telemetry/registry.h"
-#include "common/tls/authority.h"
 #include "controlplane/ca/issue.h"
+#include "controlplane/ca/limits.h"
+#include "controlplane/ca/signer.h"
 
 namespace culvert::controlplane {
 
@@ -31,13 +32,18 @@ std::string encode_certificate_response(std::span<const std::string> chain);
 class CaService {
  public:
   static constexpr std::chrono::seconds kPatience{10};
-  static constexpr std::size_t kMostWaiting = 100;  // calls of one caller that have not said what they want yet
+  static constexpr std::size_t kMostWaiting = 100;  // calls of one caller that are not answered yet
+  static constexpr std::size_t kMostSigning = 500;  // requests at one time that a signer elsewhere has not answered
+  // Certificates of one caller: a node starts with all that its pods need, and then renews them; a pod has but one.
+  static constexpr Quota::Rate kNodeRate{.burst = 500, .per_second = 20};
+  static constexpr Quota::Rate kPodRate{.burst = 20, .per_second = 1};
+  static constexpr Quota::Rate kAuthorityRate{.burst = 20'000, .per_second = 5'000};
 
-  // `roots_pem`: what the caller is to trust, the end of each answer.
-  CaService(net::Loop& loop, const tls::Authority& authority, std::string roots_pem, const derive::Objects& objects,
-            IssuePolicy policy, telemetry::Registry& registry);
+  CaService(net::Loop& loop, Signer& signer, const derive::Objects& objects, IssuePolicy policy, telemetry::Registry& registry);
 
   void serve(rpc::CallRef call, const Caller& caller);
+  // Somebody else signs, who outlives this.
+  void sign_by(Signer& signer) { signer_ = &signer; }
 
  private:
   struct Refusal {
@@ -46,12 +52,13 @@ class CaService {
     std::string reason;  // for the log
   };
   struct Waiting;
-  void answer(rpc::ServerCall& call, const std::string& message, const Caller& caller);
-  std::expected<std::string, Refusal> answer_to(const std::string& message, const Caller& caller, const std::string& peer);
+  void asked(const rpc::CallRef& call, const std::string& message, const Caller& caller);
+  std::expected<LeafRequest, Refusal> judge(const std::string& message, const Caller& caller);
+  net::Task<> issue(rpc::CallRef call, Caller caller, LeafRequest request);
+  void refuse(rpc::ServerCall& call, const Caller& caller, const Refusal& refusal);
 
   net::Loop& loop_;
-  const tls::Authority& authority_;
-  const std::string roots_pem_;
+  Signer* signer_;
   const derive::Objects& objects_;
   IssuePolicy policy_;
   telemetry::Counter& requests_;
@@ -59,7 +66,11 @@ class CaService {
   telemetry::Counter& refused_;
   telemetry::Counter& unreadable_;
   telemetry::Counter& failed_;
+  telemetry::Counter& throttled_;
   std::map<std::string, std::size_t> waiting_;  // by caller
+  std::size_t signing_ = 0;
+  Quota quota_;
+  Quiet quiet_;
 };
 
 }  // namespace culvert::controlplane

@@ -1,5 +1,6 @@
 #pragma once
-// Who a caller is, by its bearer token. The file has one line a node: "TOKEN NODE"; empty lines and lines that begin with # are left out.
+// Who a caller is, by its bearer token. The file has one line a node: "TOKEN NODE"; empty lines and lines that begin with # are left out. The node "*"
+// stands for an authority in front of us, which may ask for every identity of the trust domain.
 // Values; the file must be readable by its owner only (files.h).
 
 #include <optional>
@@ -14,6 +15,7 @@ namespace culvert::controlplane {
 class Tokens {
  public:
   static constexpr std::size_t kShortest = 16;  // characters of a token
+  static constexpr std::string_view kAuthority = "*";
 
   static Result<Tokens> parse(std::string_view text);
 

@@ -55,8 +55,11 @@ std::string webhook_configuration(const WebhookAddress& address, const std::stri
 }
 
 struct WebhookRegistration::State {
-  State(kube::Client& its_client, WebhookAddress address, const std::string& roots_pem)
-      : client(its_client), wanted(webhook_configuration(address, roots_pem)), changed(its_client.loop()) {}
+  State(kube::Client& its_client, WebhookAddress its_address, const std::string& roots_pem)
+      : client(its_client),
+        address(std::move(its_address)),
+        wanted(webhook_configuration(address, roots_pem)),
+        changed(its_client.loop()) {}
 
   // Applied again and again: that is one request a minute, and puts back what somebody changed.
   static net::Task<> run(std::shared_ptr<State> self) {
@@ -68,16 +71,18 @@ struct WebhookRegistration::State {
         co_await self->changed.wait();
         continue;
       }
-      const auto done = co_await self->client.call(kube::apply(at, self->wanted, {.field_manager = "culvertd"}));
+      const std::string sent = self->wanted;
+      const auto done = co_await self->client.call(kube::apply(at, sent, {.field_manager = "culvertd"}));
       if (self->closed) co_return;
       if (!done) log::warn("webhook", "telling the API server to ask us: " + done.error().text);
       pause = done ? kAgain : pause == kAgain ? kLeast : std::min(pause * 2, kMost);
-      std::ignore = co_await self->changed.wait_for(pause);
+      if (self->wanted == sent) std::ignore = co_await self->changed.wait_for(pause);
     }
   }
 
   kube::Client& client;
-  const std::string wanted;
+  const WebhookAddress address;
+  std::string wanted;
   net::Event changed;
   bool leading = false;
   bool closed = false;
@@ -90,6 +95,11 @@ WebhookRegistration::WebhookRegistration(kube::Client& client, WebhookAddress ad
 
 WebhookRegistration::~WebhookRegistration() {
   state_->closed = true;
+  state_->changed.notify_all();
+}
+
+void WebhookRegistration::publish(const std::string& roots_pem) {
+  state_->wanted = webhook_configuration(state_->address, roots_pem);
   state_->changed.notify_all();
 }
 

@@ -26,6 +26,7 @@ class WebhookRegistration {
   WebhookRegistration& operator=(const WebhookRegistration&) = delete;
 
   void lead(bool leading);
+  void publish(const std::string& roots_pem);  // other roots
 
  private:
   struct State;

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <chrono>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct WebhookServer::State : std::enable_shared_from_this<State> {
 
   net::Loop& loop;
   const std::function<tls::Context()> context;
+  std::map<std::string, std::function<std::string()>, std::less<>> pages;
   telemetry::Counter& passed;
   telemetry::Counter& refused;
   telemetry::Counter& unreadable;
@@ -89,6 +91,8 @@ net::Task<> WebhookServer::State::serve(std::shared_ptr<State> self, net::Stream
 
 http::Response WebhookServer::State::answer(const http::Request& request) {
   if (request.path() == "/ready") return http::text_response(200, "ready\n");
+  if (const auto page = pages.find(request.path()); page != pages.end())
+    return request.method == "GET" ? http::json_response(page->second()) : http::text_response(405, "use GET\n");
   if (request.path() != "/validate") return http::text_response(404, "not found\n");
   if (request.method != "POST") return http::text_response(405, "use POST\n");
   auto verdict = review(request.body);
@@ -119,6 +123,8 @@ WebhookServer::~WebhookServer() {
   state_->closed = true;
   state_->listener.close();
 }
+
+void WebhookServer::on(std::string path, std::function<std::string()> text) { state_->pages[std::move(path)] = std::move(text); }
 
 std::uint16_t WebhookServer::port() const { return state_->listener.local().port; }
 

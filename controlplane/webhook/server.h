@@ -1,10 +1,11 @@
 #pragma once
-// The validating webhook: HTTPS/1.1 for the API server, POST /validate. On the control thread. Anybody who reaches the port can ask: connections, sizes
+// The validating webhook: HTTPS/1.1 for the API server, POST /validate, and the pages that are for everybody, GET. On the control thread. Anybody who reaches the port can ask: connections, sizes
 // and times are bounded, and an answer tells nothing but what is wrong with the text that was sent.
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "common/base/result.h"
 #include "common/net/loop.h"
@@ -25,6 +26,8 @@ class WebhookServer {
   WebhookServer(const WebhookServer&) = delete;
   WebhookServer& operator=(const WebhookServer&) = delete;
 
+  // A page: asked for its JSON text at each request. Before anything is awaited.
+  void on(std::string path, std::function<std::string()> text);
   std::uint16_t port() const;
 
  private:

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <fstream>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "common/rpc/ca_client.h"
@@ -203,6 +205,138 @@ TEST_F(Ca, OneTokenCannotHoldAllCalls) {
   other->subscribe("type.googleapis.com/istio.workload.Address");
   until([&] { return !other->responses.empty(); }, "another node's answer");
   EXPECT_EQ(refused(), 8);
+}
+
+// Whoever asks too often has to wait; nobody else does.
+TEST_F(Ca, CertificatesOfOneCallerAreBoundedInATime) {
+  write("a.yaml", pod("a", "n1", "10.0.0.1") + pod("b", "n2", "10.0.0.2"));
+  ASSERT_TRUE(start());
+  int signed_ones = 0, code = 0;
+  for (; signed_ones < 2000 && code == 0; ++signed_ones) code = sign(kToken1, kWeb).ended.code;
+
+  EXPECT_EQ(code, 8);
+  EXPECT_GE(signed_ones, 500);
+  EXPECT_LT(signed_ones, 2000);
+  EXPECT_TRUE(sign(kToken2, kWeb).ended.ok());
+  for (int i = 0; i < 20; ++i) sign(kToken1, kWeb);
+  EXPECT_TRUE(says("refused a certificate: too many certificates are asked for"));
+  const std::string lines = log();
+  const auto first = lines.find("refused a certificate");
+  EXPECT_EQ(lines.find("refused a certificate", first + 1), std::string::npos) << "one line is enough";
+}
+
+// Its owner puts another CA into the folder, in as many steps as files.
+TEST_F(Ca, AnotherCaIsTakenUpWhileItRuns) {
+  write("a.yaml", pod("a", "n1", "10.0.0.1"));
+  const auto one = *tls::Authority::make_root("cluster.local"), two = *tls::Authority::make_root("cluster.local");
+  const auto put = [&](const std::string& name, const std::string& text) {
+    const std::string path = folder + "/data/" + name;
+    std::FILE* file = std::fopen((path + "~").c_str(), "w");
+    std::fputs(text.c_str(), file);
+    std::fclose(file);
+    std::filesystem::permissions(path + "~", std::filesystem::perms(0600));
+    std::filesystem::rename(path + "~", path);
+  };
+  const auto install = [&](const tls::Authority& authority, const std::string& roots) {
+    put("root-cert.pem", roots);
+    put("ca-cert.pem", authority.certificate().pem());
+    put("ca-key.pem", authority.key_pair().key().private_pem());
+  };
+  std::filesystem::create_directory(folder + "/data");
+  chmod("data", 0700);
+  environment["CULVERT_ROOT_OVERLAP"] = "1s";
+  const std::string root1 = one.certificate().pem(), root2 = two.certificate().pem();
+  const auto first = *one.make_intermediate("first", std::chrono::hours(1)),
+             second = *one.make_intermediate("second", std::chrono::hours(1));
+  install(first, root1);
+  ASSERT_TRUE(start());
+  const auto answer = [&](bool last) {
+    const Signed got = sign(kToken1, kWeb);
+    EXPECT_TRUE(got.ended.ok()) << got.ended.describe();
+    return got.chain.size() < 2 ? std::string() : last ? got.chain.back() : got.chain[1];
+  };
+  const auto signer = [&] { return answer(false); };
+  const auto roots = [&] { return answer(true); };
+  EXPECT_EQ(signer(), first.certificate().pem());
+
+  install(second, root1);
+  until([&] { return signer() == second.certificate().pem(); }, "the new intermediate signs");
+
+  const auto third = *two.make_intermediate("third", std::chrono::hours(1));
+  install(third, root1 + root2);
+  until([&] { return roots() == root1 + root2; }, "the new root is published");
+  EXPECT_EQ(signer(), second.certificate().pem()) << "and does not sign yet";
+  until([&] { return signer() == third.certificate().pem(); }, "the new root's intermediate signs");
+  EXPECT_TRUE(sign(kToken1, kWeb).ended.ok());
+
+  install(first, root1);
+  EXPECT_TRUE(says("is not taken up: its roots do not lead to the certificates that are in use"));
+  EXPECT_EQ(signer(), third.certificate().pem());
+  EXPECT_THAT(metrics(), HasSubstr("culvert_ca_refused 1\n"));
+  std::this_thread::sleep_for(std::chrono::seconds(2));  // until the server shows its new certificate
+  install(third, root2);
+  until([&] { return roots() == root2; }, "the old root is gone");
+  EXPECT_THAT(metrics(), HasSubstr("culvert_ca_refused 0\n"));
+}
+
+// A root of culvertd's own with a life of seconds: replaced before it ends. Who got his roots within the overlap trusts every new certificate, and who got
+// them now every old one that has not ended.
+TEST_F(Ca, ARootOfItsOwnIsReplacedBeforeItEnds) {
+  using std::chrono::seconds;
+  using std::chrono::steady_clock;
+  write("a.yaml", pod("a", "n1", "10.0.0.1"));
+  environment = {{"CITADEL_SELF_SIGNED_CA_CERT_TTL", "10s"},
+                 {"CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL", "1s"},
+                 {"CULVERT_ROOT_OVERLAP", "2s"},
+                 {"MAX_WORKLOAD_CERT_TTL", "2s"},
+                 {"DEFAULT_WORKLOAD_CERT_TTL", "2s"}};
+  ASSERT_TRUE(start());
+  const auto trusts = [](const std::string& bundle, const tls::Certificate& leaf) {
+    return tls::check_chain(std::span(&leaf, 1), *tls::Certificate::parse_all(bundle)).has_value();
+  };
+  std::vector<std::string> bundles;
+  std::vector<tls::Certificate> leaves;
+  auto changed = steady_clock::now();
+  for (const auto end = steady_clock::now() + seconds(13); steady_clock::now() < end;) {
+    const Signed got = sign(kToken1, kWeb);
+    ASSERT_TRUE(got.ended.ok()) << got.ended.describe();
+    if (bundles.empty() || bundles.back() != got.chain.back()) {
+      bundles.push_back(got.chain.back());
+      changed = steady_clock::now();
+    }
+    leaves.push_back(*tls::Certificate::parse(got.chain[0]));
+    if (bundles.size() > 1 && steady_clock::now() < changed + std::chrono::milliseconds(1500)) {
+      ASSERT_TRUE(trusts(bundles[bundles.size() - 2], leaves.back())) << "who has the roots of a moment ago";
+    }
+    std::erase_if(leaves, [](const auto& leaf) { return leaf.not_after() <= std::chrono::system_clock::now() + std::chrono::milliseconds(500); });
+    for (const auto& leaf : leaves) ASSERT_TRUE(trusts(bundles.back(), leaf)) << "who has the roots of now";
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+
+  EXPECT_GE(bundles.size(), 3U) << "one, both, the other";
+  EXPECT_TRUE(says("replaces the root certificate: the next one signs"));
+}
+
+TEST_F(Ca, AnAuthorityInFrontAsksForAllOfTheTrustDomain) {
+  std::FILE* file = std::fopen((folder + "/tokens").c_str(), "a");
+  std::fputs("token-of-an-authority *\n", file);
+  std::fclose(file);
+  ASSERT_TRUE(start());
+
+  EXPECT_TRUE(sign("token-of-an-authority", kWeb).ended.ok());
+  EXPECT_EQ(sign("token-of-an-authority", "spiffe://evil/ns/shop/sa/web").ended.code, 16);
+  auto stream = connect("token-of-an-authority");
+  stream->subscribe("type.googleapis.com/istio.workload.Address");
+  until([&] { return stream->ended.has_value(); }, "no configuration");
+  EXPECT_EQ(stream->ended->code, 7);
+}
+
+TEST_F(Ca, ItsMemoryIsNobodysToDump) {
+  ASSERT_TRUE(start());
+  std::ifstream limits("/proc/" + std::to_string(pid) + "/limits");
+  std::string line;
+  while (std::getline(limits, line) && !line.starts_with("Max core file size")) {}
+  EXPECT_THAT(line, testing::ContainsRegex("Max core file size +0 +0"));
 }
 
 }  // namespace

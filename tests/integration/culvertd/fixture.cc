@@ -155,6 +155,7 @@ bool CulvertdTest::start() {
     const int out = ::open((folder + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
     ::dup2(out, 1);
     ::dup2(out, 2);
+    for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
     ::execv(CULVERTD, argv.data());
     ::_exit(127);
   }

@@ -78,7 +78,8 @@ struct CulvertdTest : ::testing::Test {
   Signed sign(const std::string& token, const std::string& identity, long seconds = 0);
 
   std::string folder;
-  std::string data = "data";  // in it: --data-dir
+  std::string data = "data";                       // in it: --data-dir
+  std::map<std::string, std::string> environment;  // settings of the next start
   int port = 0, metrics_port = 0, debug_port = 0;
   pid_t pid = -1;
   int exit_code = -1;

@@ -1,0 +1,116 @@
+#include "controlplane/ca/ca_secrets.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "common/base/log.h"
+#include "common/kube/watch.h"
+#include "common/net/event.h"
+#include "common/net/timer.h"
+#include "controlplane/ca/kube_root.h"
+
+namespace culvert::controlplane {
+namespace {
+
+constexpr std::chrono::milliseconds kLeast{1'000}, kMost{60'000};  // between tries after a failure
+
+}  // namespace
+
+struct CaSecrets::State {
+  State(kube::Client& its_client, Options its_options, std::function<void(Ca)> its_changed)
+      : client(its_client),
+        options(std::move(its_options)),
+        changed(std::move(its_changed)),
+        more(its_client.loop()),
+        led(its_client.loop()) {
+    for (std::size_t i = 0; i < watches.size(); ++i) {
+      const std::string name(i == 0 ? kUsersOwnSecret : kOurSecret);
+      watches[i].emplace(
+          client,
+          kube::WatchOptions{.of = {.plural = "secrets"}, .ns = options.ns, .fields = "metadata.name=" + name, .metadata = true},
+          [this, name](const kube::Event& event) { heard(name, event); });
+    }
+  }
+
+  void heard(const std::string& name, const kube::Event& event) {
+    if (const auto* trouble = std::get_if<kube::Trouble>(&event)) {
+      log::warn("ca", "following Secret " + options.ns + "/" + name + ": " + trouble->text);
+      return;
+    }
+    if (std::holds_alternative<kube::Gone>(event))
+      log::warn("ca",
+                "Secret " + options.ns + "/" + name + " is gone: what it held stays in force until culvertd is started again");
+    if (!std::holds_alternative<kube::Put>(event)) return;
+    again = true;
+    more.notify_all();
+  }
+
+  // The one that is used may be gone, and the other is none to go over to by itself: then nothing is told.
+  static net::Task<> follow(std::shared_ptr<State> self) {
+    std::string said;
+    for (auto pause = kLeast; !self->closed;) {
+      if (!std::exchange(self->again, false)) {
+        co_await self->more.wait();
+        continue;
+      }
+      auto ca = co_await find_ca(self->client, self->options.ns, self->options.trust_domain);
+      if (self->closed) co_return;
+      if (ca) {
+        said.clear();
+        pause = kLeast;
+        if (*ca) self->changed(std::move(**ca));
+        continue;
+      }
+      if (std::exchange(said, ca.error().text) != ca.error().text) log::error("ca", "the CA of before stays in force: " + said);
+      self->again = true;
+      std::ignore = co_await self->more.wait_for(pause);
+      pause = std::min(pause * 2, kMost);
+    }
+  }
+
+  static net::Task<> rotate(std::shared_ptr<State> self) {
+    while (!self->closed) {
+      if (!self->leading) {
+        co_await self->led.wait();
+        continue;
+      }
+      const auto done = co_await rotate_root(self->client, self->options.ns, self->options.trust_domain, self->options.rotation);
+      if (self->closed) co_return;
+      if (!done) log::error("ca", "replacing the root certificate: " + done.error().text);
+      std::ignore = co_await self->led.wait_for(self->options.rotation.check);
+    }
+  }
+
+  kube::Client& client;
+  const Options options;
+  const std::function<void(Ca)> changed;
+  net::Event more;
+  net::Event led;
+  std::array<std::optional<kube::Watch>, 2> watches;
+  bool again = false;
+  bool leading = false;
+  bool closed = false;
+};
+
+CaSecrets::CaSecrets(kube::Client& client, Options options, std::function<void(Ca)> changed)
+    : state_(std::make_shared<State>(client, std::move(options), std::move(changed))) {
+  client.loop().spawn(State::follow(state_));
+  client.loop().spawn(State::rotate(state_));
+}
+
+CaSecrets::~CaSecrets() {
+  state_->closed = true;
+  for (auto& watch : state_->watches) watch.reset();
+  state_->more.notify_all();
+  state_->led.notify_all();
+}
+
+void CaSecrets::lead(bool leading) {
+  state_->leading = leading;
+  state_->led.notify_all();
+}
+
+}  // namespace culvert::controlplane
