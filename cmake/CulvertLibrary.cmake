@@ -4,6 +4,7 @@
 
 include(GoogleTest)
 include(CulvertPrecompiled)
+include(CulvertCommit)
 
 function(culvert_target_name out folder)
   string(REGEX REPLACE "^common/" "" name "${folder}")

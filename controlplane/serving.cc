@@ -113,7 +113,7 @@ Status Serving::open(std::unique_ptr<Callers> callers) {
                                        [this](rpc::CallRef call) { begin(std::move(call)); });
   if (!server) return std::unexpected(std::move(server).error());
   server_ = std::move(*server);
-  log::info("app", "serving", {log::field("version", std::string(kVersion)), log::field("port", port())});
+  log::info("app", "serving", {log::field("version", version_text()), log::field("port", port())});
   return {};
 }
 

@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
 
   net::ignore_sigpipe();
   if (!forbid_dumps()) log::warn("app", "a core dump of this process, and the keys in it, cannot be forbidden");
-  log::info("app", "ztunnel " + std::string(kVersion), {log::field("node", settings.node_name)});
+  log::info("app", "ztunnel " + version_text(), {log::field("node", settings.node_name)});
   for (const auto& line : *ignored) log::warn("app", line);
   auto* app = new ztunnel::App(settings, table);
   const auto ended = app->run();

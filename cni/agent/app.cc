@@ -67,7 +67,7 @@ net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals) {
   if (!pages) end(cannot(pages.error()));
   net::Signals signals(loop, {SIGTERM, SIGINT});
   loop.spawn(end_on_signal(loop, signals));
-  log::info(kScope, "running", {log::field("version", std::string(kVersion)), log::field("node", settings.node_name)});
+  log::info(kScope, "running", {log::field("version", version_text()), log::field("node", settings.node_name)});
   loop.run();
   end(0);
 }

@@ -245,7 +245,7 @@ std::optional<int> Table::read(int argc, const char* const* argv) {
   const std::span words(argv + 1, static_cast<std::size_t>(std::max(argc - 1, 0)));
   for (const std::string_view word : words) {
     if (word == "--help" || word == "-h") return std::fputs(help().c_str(), stdout), 0;
-    if (word == "--version") return std::puts(std::format("{} {}", program_, kVersion).c_str()), 0;
+    if (word == "--version") return std::puts(std::format("{} {}", program_, version_text()).c_str()), 0;
     if (word == "--settings-markdown") return std::fputs(markdown().c_str(), stdout), 0;
   }
   const auto parsed = parse(words, of_process);
