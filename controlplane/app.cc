@@ -21,6 +21,7 @@
 #include "controlplane/ca/files.h"
 #include "controlplane/kubernetes.h"
 #include "controlplane/serving.h"
+#include "controlplane/uninstall.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -114,7 +115,7 @@ int run(const Settings& settings, const settings::Table& table) {
   const bool forbidden = forbid_dumps();
   Status ended = log::start(settings.log_level, settings.log_format == "json");
   if (!forbidden) log::warn("app", "a core dump of this process, and the keys in it, cannot be forbidden");
-  if (ended) ended = serve(settings, table);
+  if (ended) ended = settings.uninstall == Uninstall::kNone ? serve(settings, table) : uninstall(settings);
   log::stop();
   if (ended) return 0;
   std::fputs(std::format("culvertd: {}\n", ended.error().text).c_str(), stderr);

@@ -85,11 +85,12 @@ void Pages::add_to(admin::Server& server) const {
     server.on(Port::kAdmin, "GET", std::move(path), std::move(what), std::move(handler));
   };
   const Pages self = *this;
-  on("/ready", "200 once the configuration is read and served", [self](const http::Request&) {
+  // Also beside the metrics: the kubelet does not come by way of localhost.
+  server.on(Port::kMetrics, "GET", "/ready", "200 once the configuration is read and served", [self](const http::Request&) {
     const Status ready = self.ready();
     return ready ? http::text_response(200, "ready\n") : http::text_response(503, ready.error().text + "\n");
   });
-  on("/version", "what runs", [](const http::Request&) { return http::text_response(200, std::string(kVersion) + "\n"); });
+  on("/version", "what runs", [](const http::Request&) { return http::text_response(200, version_text() + "\n"); });
   on("/debug/syncz", "who is connected, and which epoch each has been sent and has acknowledged",
      [self](const http::Request&) { return http::json_response(syncz(self.xds, self.mesh.snapshot().epoch())); });
   on("/debug/configz", "the objects in force, what is broken, what is probably not meant",

@@ -101,6 +101,12 @@ settings::Table Settings::table() {
                            if (format == "plain" || format == "json") return {};
                            return failure("must be plain or json");
                          });
+  table.choice(uninstall,
+               {.flag = "--uninstall",
+                .doc = "instead of serving, remove from the cluster what helm does not: agents, in order, before anything is "
+                       "deleted; traces, "
+                       "what culvertd has written, after that"},
+               {{"none", Uninstall::kNone}, {"agents", Uninstall::kAgents}, {"traces", Uninstall::kTraces}});
   return table;
 }
 

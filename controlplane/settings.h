@@ -15,6 +15,9 @@ namespace culvert::controlplane {
 // A name that no other replica has, where nobody gives us one.
 std::string own_name();
 
+// What a Job of the charts has to do around `helm uninstall` (controlplane/uninstall.h).
+enum class Uninstall : std::uint8_t { kNone, kAgents, kTraces };
+
 struct Settings {
   std::filesystem::path config_dir;  // empty: the Kubernetes API
   std::filesystem::path kubeconfig;  // empty: as a pod
@@ -51,6 +54,7 @@ struct Settings {
   std::chrono::milliseconds max_connection_age = std::chrono::minutes(30);
   std::string log_level = "info";
   std::string log_format = "plain";
+  Uninstall uninstall = Uninstall::kNone;
 
   // The rows refer to this object's fields.
   settings::Table table();

@@ -1,0 +1,21 @@
+#pragma once
+// culvertd --uninstall=WHAT: what Helm cannot do by deleting objects. The charts run it as Jobs (helm/cni, helm/controlplane).
+//
+//   agents   before anything is deleted: the node agents end while everything else still runs. An agent that is told to end and finds its
+//            DaemonSet being deleted takes its pods out of the mesh first, so that no pod is captured when its ztunnel goes.
+//   traces   after all is deleted: what culvertd has written itself: its lease, the webhook's registration, the roots in all namespaces, and the CA
+//            that it has made. A user's own CA (Secret `cacerts`) stays, and so does what somebody else has written under those names.
+
+#include <string_view>
+
+#include "controlplane/settings.h"
+
+namespace culvert::controlplane {
+
+// Returns when it is done; that may take as long as agents take to end. What is gone already is none of its failures.
+Status uninstall(const Settings& settings);
+
+// Whether culvertd has written fields of this object, as its managedFields say. Pure.
+bool is_written_by_us(std::string_view object);
+
+}  // namespace culvert::controlplane
