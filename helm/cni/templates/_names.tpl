@@ -1,0 +1,28 @@
+{{/* What a platform keeps elsewhere than the rest of the world, as a dictionary. Values that are set win. */}}
+{{- define "cni.platform" -}}
+{{- $platforms := dict
+  "k3s" (dict "cniBinDir" "/var/lib/rancher/k3s/data/cni" "cniConfDir" "/var/lib/rancher/k3s/agent/etc/cni/net.d")
+  "k3d" (dict "cniBinDir" "/bin" "cniConfDir" "/var/lib/rancher/k3s/agent/etc/cni/net.d")
+  "microk8s" (dict "cniBinDir" "/var/snap/microk8s/current/opt/cni/bin" "cniConfDir" "/var/snap/microk8s/current/args/cni-network")
+  "minikube" (dict "cniNetnsDir" "/var/run/docker/netns")
+  "gke" (dict "cniBinDir" "/home/kubernetes/bin")
+  "openshift" (dict "cniBinDir" "/var/lib/cni/bin" "cniConfDir" "/etc/cni/multus/net.d" "chained" false "cniConfFileName" "culvert-cni.conf") }}
+{{- $all := dict "cniBinDir" "/opt/cni/bin" "cniConfDir" "/etc/cni/net.d" "cniNetnsDir" "/var/run/netns" "chained" true "cniConfFileName" "" }}
+{{- $all = merge (dict) (get $platforms .Values.global.platform | default dict) $all }}
+{{- range $name, $_ := $all }}
+{{- $value := get $.Values $name }}
+{{- if and (not (kindIs "invalid" $value)) (ne (toString $value) "") }}{{ $_ := set $all $name $value }}{{ end }}
+{{- end }}
+{{- toYaml $all }}
+{{- end -}}
+
+{{/* Of each object of the Job that runs around `helm uninstall`; a weight follows. */}}
+{{- define "cni.uninstall.metadata" -}}
+name: culvert-node-uninstall
+namespace: {{ .Release.Namespace }}
+labels:
+  {{- include "culvert.labels" (dict "root" . "app" "culvert-node-uninstall") | nindent 2 }}
+annotations:
+  helm.sh/hook: pre-delete
+  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}

@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""What the charts make is what a real API server takes, field by field, in every profile; CRDs are installed when nobody else has them.
+Usage: apiserver_test.py CHARTS"""
+import pathlib
+import re
+import sys
+
+from apiserver import ApiServer, Refused
+from charts import PROFILES, helm, profile
+
+FOREIGN = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gateways.gateway.networking.k8s.io, annotations: {api-approved.kubernetes.io: "unapproved, a test's"}}
+spec:
+  group: gateway.networking.k8s.io
+  scope: Namespaced
+  names: {plural: gateways, kind: Gateway}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+"""
+
+
+def crds(api):
+    return {each["metadata"]["name"] for each in api.get("crds")}
+
+
+def every_profile(charts, api):
+    """--dry-run=server renders with what the cluster has; applying that as a dry run checks each field, strictly."""
+    for name in PROFILES:
+        words = ("install", "culvert", charts / "culvert", "-n", "istio-system", *profile(charts, name), "--set", "cni.podMonitor.enabled=false")
+        code, out, err = helm(*words, "--dry-run=server", KUBECONFIG=str(api.kubeconfig))
+        assert code == 0, f"{name}: {err}"
+        code, text, err = helm("template", *words[1:], KUBECONFIG=str(api.kubeconfig))
+        objects = [each for each in re.split(r"^---$", text, flags=re.M) if "CustomResourceDefinition" not in each]
+        said = api.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input="---\n".join(objects))
+        print(f"{name}: {len(said.splitlines())} objects are taken", flush=True)
+    wrong = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: default}\nspec: {ports: [{port: 1, prot: TCP}]}\n"
+    try:
+        api.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=wrong)
+    except Refused as refused:
+        assert 'unknown field "spec.ports[0].prot"' in str(refused), refused
+    else:
+        raise AssertionError("a dry run checks nothing")
+
+
+def base(charts, api, command, *more):
+    code, _, err = helm(command, "base", charts / "base", "-n", "istio-system", *more, KUBECONFIG=str(api.kubeconfig))
+    assert code == 0, err
+
+
+def only_when_absent(charts, api):
+    ours = {path.read_text().split("\n  name: \"")[1].split('"')[0] for path in (charts / "base/files/crds").iterdir()}
+    api.apply(FOREIGN)
+    base(charts, api, "install")
+    gateway = {name for name in ours if name.endswith("gateway.networking.k8s.io")}
+    assert crds(api) == (ours - gateway) | {"gateways.gateway.networking.k8s.io"}, "the group is somebody else's"
+    api.kubectl("delete", "crd", "gateways.gateway.networking.k8s.io")
+    base(charts, api, "upgrade")
+    assert crds(api) == ours, "now it is nobody's"
+    base(charts, api, "upgrade")
+    assert crds(api) == ours, "what is ours stays ours"
+    code, _, err = helm("uninstall", "base", "-n", "istio-system", KUBECONFIG=str(api.kubeconfig))
+    assert code == 0, err
+    assert crds(api) == ours, "objects would be lost with them"
+    base(charts, api, "install")
+    assert crds(api) == ours, "installed again over those of before"
+    print(f"{len(ours)} CRDs, of which {len(gateway)} are the Gateway API's")
+
+
+def main():
+    charts = pathlib.Path(sys.argv[1]).resolve()
+    with ApiServer() as api:
+        api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n")
+        every_profile(charts, api)
+        only_when_absent(charts, api)
+
+
+if __name__ == "__main__":
+    main()
