@@ -4,10 +4,9 @@
   "k3s" (dict "cniBinDir" "/var/lib/rancher/k3s/data/cni" "cniConfDir" "/var/lib/rancher/k3s/agent/etc/cni/net.d")
   "k3d" (dict "cniBinDir" "/bin" "cniConfDir" "/var/lib/rancher/k3s/agent/etc/cni/net.d")
   "microk8s" (dict "cniBinDir" "/var/snap/microk8s/current/opt/cni/bin" "cniConfDir" "/var/snap/microk8s/current/args/cni-network")
-  "minikube" (dict "cniNetnsDir" "/var/run/docker/netns")
   "gke" (dict "cniBinDir" "/home/kubernetes/bin")
   "openshift" (dict "cniBinDir" "/var/lib/cni/bin" "cniConfDir" "/etc/cni/multus/net.d" "chained" false "cniConfFileName" "culvert-cni.conf") }}
-{{- $all := dict "cniBinDir" "/opt/cni/bin" "cniConfDir" "/etc/cni/net.d" "cniNetnsDir" "/var/run/netns" "chained" true "cniConfFileName" "" }}
+{{- $all := dict "cniBinDir" "/opt/cni/bin" "cniConfDir" "/etc/cni/net.d" "chained" true "cniConfFileName" "" }}
 {{- $all = merge (dict) (get $platforms .Values.global.platform | default dict) $all }}
 {{- range $name, $_ := $all }}
 {{- $value := get $.Values $name }}
