@@ -1,0 +1,157 @@
+#include "cni/install/installer.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <format>
+#include <utility>
+
+#include "cni/install/files.h"
+#include "common/base/log.h"
+#include "common/net/file_watch.h"
+#include "common/net/timer.h"
+
+namespace culvert::install {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view kScope = "install";
+constexpr auto kAgain = 2s;         // after what could not be done, and without a watch
+constexpr auto kLook = 30s;         // whatever the watches say
+constexpr std::size_t kStrife = 5;  // so often in a row: somebody else wants it otherwise
+constexpr auto kStrifePause = 1s;
+constexpr auto kPeace = 60s;
+constexpr auto kGrace = 10s;  // for the owner of the configuration that ours is made of, to have it whole again
+
+}  // namespace
+
+Result<bool> put(const Places& places, const Wish& wish) {
+  const auto copied = copy_program(places.program, places.binaries / kPlugin);
+  if (!copied) return std::unexpected(copied.error());
+  const auto folder = read_folder(places.configuration);
+  if (!folder) return std::unexpected(folder.error());
+  const auto changes = install(*folder, wish);
+  if (!changes) return std::unexpected(changes.error().during(places.configuration.string()));
+  for (const auto& change : *changes) {
+    if (auto done = apply(places.configuration, change); !done) return std::unexpected(done.error());
+    log::info(kScope, change.text ? "written" : "deleted", {log::field("file", (places.configuration / change.name).string())});
+  }
+  return *copied || !changes->empty();
+}
+
+// Out of the configuration.
+static Status take_out(const Places& places, const Wish& wish) {
+  const auto folder = read_folder(places.configuration);
+  if (!folder) return std::unexpected(folder.error());
+  for (const auto& change : uninstall(*folder, wish)) {
+    if (auto done = apply(places.configuration, change); !done) return done;
+    log::info(kScope, change.text ? "taken out of" : "deleted",
+              {log::field("file", (places.configuration / change.name).string())});
+  }
+  return {};
+}
+
+Status remove(const Places& places, const Wish& wish) {
+  if (auto done = take_out(places, wish); !done) return done;
+  const auto program = places.binaries / kPlugin;
+  if (::unlink(program.c_str()) != 0 && errno != ENOENT) return failure_errno("deleting " + program.string());
+  return {};
+}
+
+struct Installer::State : std::enable_shared_from_this<Installer::State> {
+  State(net::Loop& its_loop, Places its_places, Wish its_wish, Trouble its_trouble)
+      : loop(its_loop),
+        places(std::move(its_places)),
+        wish(std::move(its_wish)),
+        trouble(std::move(its_trouble)),
+        timer(its_loop) {}
+
+  net::Task<> follow(std::shared_ptr<State> self, net::FileWatch& watch, std::filesystem::path folder);
+  void look();
+  void failed(const Error& error, net::Clock::time_point now);
+
+  net::Loop& loop;
+  Places places;
+  Wish wish;
+  Trouble trouble;
+  net::Timer timer;  // when to look again
+  net::FileWatch binaries, configuration;
+  std::uint64_t restored = 0;
+  bool installed = false;
+  bool ended = false;
+  std::size_t strife = 0;
+  net::Clock::time_point last{};
+  net::Clock::time_point failing{};  // since when; none: not
+};
+
+net::Task<> Installer::State::follow(std::shared_ptr<State> self, net::FileWatch& watch, std::filesystem::path folder) {
+  while (!self->ended) {
+    auto opened = net::FileWatch::open(self->loop, folder.string());
+    if (!opened) {
+      co_await net::sleep_for(self->loop, kAgain);
+      continue;
+    }
+    watch = *std::move(opened);
+    self->look();
+    while (!self->ended) {
+      const auto changes = co_await watch.next();
+      if (self->ended || changes.empty()) co_return;
+      self->look();
+      if (std::ranges::any_of(changes, [](const auto& change) { return change.kind == net::FileChange::kFolderGone; })) break;
+    }
+    co_await net::sleep_for(self->loop, kAgain);
+  }
+}
+
+void Installer::State::look() {
+  if (ended) return;
+  const auto now = net::Clock::now();
+  if (now - last > kPeace) strife = 0;
+  if (strife >= kStrife && now - last < kStrifePause) return timer.arm(kStrifePause, [this] { look(); });
+  const auto changed = put(places, wish);
+  timer.arm(changed ? net::Clock::duration(kLook) : net::Clock::duration(kAgain), [this] { look(); });
+  if (!changed) return failed(changed.error(), now);
+  failing = {};
+  if (std::exchange(installed, true) && *changed) {
+    ++restored;
+    ++strife;
+    last = now;
+    log::warn(kScope, "somebody has changed the node's CNI configuration: the plugin is in it again",
+              {log::field("times", restored)});
+  }
+  trouble(strife < kStrife
+              ? ""
+              : std::format("{}: something else takes the plugin out again and again (Cilium with cni.exclusive=true?)",
+                            places.configuration.string()));
+}
+
+// Ours must not stand in for what is gone for good.
+void Installer::State::failed(const Error& error, net::Clock::time_point now) {
+  if (failing == net::Clock::time_point{}) failing = now;
+  auto text = error.text;
+  if (now - failing >= kGrace) {
+    installed = false;
+    if (auto done = take_out(places, wish); !done) text += "; " + done.error().text;
+  }
+  trouble(text);
+}
+
+Installer::Installer(net::Loop& loop, Places places, Wish wish, Trouble trouble)
+    : state_(std::make_shared<State>(loop, std::move(places), std::move(wish), std::move(trouble))) {
+  loop.spawn(state_->follow(state_, state_->configuration, state_->places.configuration));
+  loop.spawn(state_->follow(state_, state_->binaries, state_->places.binaries));
+}
+
+Installer::~Installer() {
+  state_->ended = true;
+  state_->timer.cancel();
+  state_->binaries.close();
+  state_->configuration.close();
+}
+
+std::uint64_t Installer::restored() const { return state_->restored; }
+bool Installer::installed() const { return state_->installed; }
+
+}  // namespace culvert::install
