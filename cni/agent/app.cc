@@ -1,21 +1,34 @@
 #include "cni/agent/app.h"
 
+#include <fcntl.h>
+#include <sched.h>
 #include <sys/resource.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <format>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "cni/agent/ask_endpoint.h"
+#include "cni/agent/departure.h"
+#include "cni/agent/folder_cluster.h"
+#include "cni/agent/kube_cluster.h"
+#include "cni/agent/kubernetes.h"
 #include "cni/agent/node.h"
 #include "cni/agent/pages.h"
 #include "cni/agent/unload.h"
+#include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/config/source/folder_source.h"
+#include "common/kube/client.h"
+#include "common/kube/source/kube_source.h"
 #include "common/net/signals.h"
+#include "common/telemetry/registry.h"
 
 namespace culvert::agent {
 namespace {
@@ -30,8 +43,6 @@ int cannot(const Error& error) {
 
 Status check(const Settings& settings) {
   if (settings.node_name.empty()) return failure("NODE_NAME is not set (set NODE_NAME or --node-name: the node that we run on)");
-  if (settings.config_dir.empty())
-    return failure("CULVERT_CONFIG_DIR is not set (set CULVERT_CONFIG_DIR or --config-dir: folder of YAML with Pods)");
   return {};
 }
 
@@ -43,9 +54,10 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals) {
+net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals, std::function<net::Task<>()> before) {
   const int number = co_await signals.next();
   log::info(kScope, "ending; what is captured stays captured", {log::field("signal", number)});
+  if (before) co_await before();
   loop.stop();
 }
 
@@ -55,21 +67,98 @@ net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals) {
   std::_Exit(exit_code);
 }
 
-[[noreturn]] void serve(const Settings& settings, const settings::Table& table) {
+// Answers the plugin, where there is one to answer.
+Status answer_plugin(net::Loop& loop, const Settings& settings, Node& node, std::unique_ptr<AskEndpoint>& endpoint) {
+  auto path = settings.agent_socket.string();
+  if (path.empty() && settings.kubernetes()) path = kAgentSocket;
+  if (path.empty()) return {};
+  auto opened = AskEndpoint::open(
+      loop, path, [&node](ask::Question question, Fd netns) { return node.answer(std::move(question), std::move(netns)); });
+  if (!opened) return std::unexpected(std::move(opened).error());
+  endpoint = *std::move(opened);
+  return {};
+}
+
+[[noreturn]] void serve(net::Loop& loop, const Settings& settings, const settings::Table& table, Node& node,
+                        telemetry::Registry& registry, std::function<net::Task<>()> before_end = {}) {
+  std::unique_ptr<AskEndpoint> endpoint;
+  if (auto answering = answer_plugin(loop, settings, node, endpoint); !answering) end(cannot(answering.error()));
+  const auto pages = Pages::open(loop, node, settings, table, registry);
+  if (!pages) end(cannot(pages.error()));
+  net::Signals signals(loop, {SIGTERM, SIGINT});
+  loop.spawn(end_on_signal(loop, signals, std::move(before_end)));
+  log::info(kScope, "running", {log::field("version", version_text()), log::field("node", settings.node_name)});
+  loop.run();
+  end(0);
+}
+
+[[noreturn]] void serve_folder(const Settings& settings, const settings::Table& table) {
   net::Loop loop;
-  auto node = Node::open(loop, settings);
+  telemetry::Registry registry;
+  auto status = StatusFolder::open(settings.config_dir, settings.node_name);
+  if (!status) end(cannot(status.error()));
+  FolderCluster cluster(*std::move(status));
+  Sandboxes sandboxes({.annotation = true, .plugin = !settings.agent_socket.empty()});
+  auto node = Node::open(loop, settings, cluster, sandboxes);
   if (!node) end(cannot(node.error()));
   auto source = config::FolderSource::open(loop, settings.config_dir.string(), {.status = false, .whole = false},
                                            [&node](const config::Diff& diff) { (*node)->apply(diff); });
   if (!source) end(cannot(source.error()));
   (*node)->begin();
-  const auto pages = Pages::open(loop, **node, settings, table);
-  if (!pages) end(cannot(pages.error()));
-  net::Signals signals(loop, {SIGTERM, SIGINT});
-  loop.spawn(end_on_signal(loop, signals));
-  log::info(kScope, "running", {log::field("version", version_text()), log::field("node", settings.node_name)});
-  loop.run();
-  end(0);
+  serve(loop, settings, table, **node, registry);
+}
+
+using InstallerPtr = std::unique_ptr<install::Installer>;
+
+// From when pods can be answered: what calls us is there no sooner.
+void install_plugin(net::Loop& loop, const Settings& settings, Node& node, telemetry::Registry& registry,
+                    InstallerPtr& installer) {
+  if (settings.cni_bin_dir.empty()) return;
+  installer =
+      std::make_unique<install::Installer>(loop, places_of(settings), wish_of(settings), [&node](const std::string& trouble) {
+        if (trouble.empty()) node.health().recovered("CNI plugin");
+        else node.health().failing("CNI plugin", "install", trouble);
+      });
+  registry.observe("culvert_node_cni_installed", "1 when the node's CNI configuration calls our plugin", telemetry::Kind::kGauge,
+                   [&installer] { return installer && installer->installed() ? 1.0 : 0.0; });
+  registry.observe("culvert_node_cni_restored_total",
+                   "Times that somebody else had taken our plugin out of the CNI configuration", telemetry::Kind::kCounter,
+                   [&installer] { return installer ? static_cast<double>(installer->restored()) : 0.0; });
+}
+
+net::Task<> end_of_kubernetes(kube::Client& client, const Settings& settings, Node& node, InstallerPtr& installer) {
+  if (co_await is_uninstalled(client, settings.own_namespace, settings.daemonset)) co_await depart(node, settings, installer);
+}
+
+// Cgroups of others are told as seen from our own cgroup namespace, which a container has to itself: from the node's they are what they are.
+void see_all_cgroups() {
+  const Fd space(::open("/proc/1/ns/cgroup", O_RDONLY | O_CLOEXEC));
+  if (space && ::setns(space.get(), CLONE_NEWCGROUP) == 0) return;
+  log::warn(kScope, "entering the node's cgroup namespace", {log::field("error", errno_text(errno))});
+}
+
+[[noreturn]] void serve_kubernetes(const Settings& settings, const settings::Table& table) {
+  see_all_cgroups();
+  net::Loop loop;
+  telemetry::Registry registry;
+  auto access = access_of(settings);
+  if (!access) end(cannot(access.error()));
+  kube::Client client(loop, *std::move(access), {.user_agent = "culvert-node"});
+  KubeCluster cluster(client, {.node = settings.node_name}, registry);
+  Sandboxes sandboxes({.plugin = true, .processes = true});
+  auto node = Node::open(loop, settings, cluster, sandboxes);
+  if (!node) end(cannot(node.error()));
+  (*node)->health().unready("kubernetes", "pods and namespaces are not listed yet");
+  InstallerPtr installer;
+  const kube::Source source(client, {.of = wanted(settings.node_name)}, registry, [&](const config::Diff& diff) {
+    (*node)->apply(diff);
+    if ((*node)->begun()) return;
+    (*node)->begin();
+    (*node)->health().unready("kubernetes", "");
+    install_plugin(loop, settings, **node, registry, installer);
+  });
+  serve(loop, settings, table, **node, registry,
+        [&]() -> net::Task<> { return end_of_kubernetes(client, settings, **node, installer); });
 }
 
 }  // namespace
@@ -84,7 +173,8 @@ int run(const Settings& settings, const settings::Table& table) {
     return 0;
   }
   if (auto checked = check(settings); !checked) return cannot(checked.error());
-  serve(settings, table);
+  if (settings.kubernetes()) serve_kubernetes(settings, table);
+  serve_folder(settings, table);
 }
 
 }  // namespace culvert::agent

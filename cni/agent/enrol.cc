@@ -15,6 +15,7 @@ Verdict judge(const config::Pod& pod, const config::Namespace* name_space, bool 
   const auto& meta = pod.metadata;
   if (pod.spec.host_network) return Verdict::kHostNetwork;
   if (pod.is_terminal()) return Verdict::kTerminated;
+  if (rules.leaving) return Verdict::kUninstalled;
   if (std::ranges::contains(rules.excluded_namespaces, meta.name_space)) return Verdict::kExcludedNamespace;
   if (meta.annotations.contains(std::string(kSidecarStatus))) return Verdict::kSidecar;
   const auto own = config::value_of(meta.labels, kModeLabel);
@@ -50,6 +51,7 @@ std::string_view name(Verdict verdict) {
     case Verdict::kTerminated: return "terminated";
     case Verdict::kExcludedNamespace: return "excluded_namespace";
     case Verdict::kSidecar: return "sidecar";
+    case Verdict::kUninstalled: return "uninstalled";
   }
   return "";
 }
@@ -65,6 +67,7 @@ std::string_view text(Verdict verdict) {
     case Verdict::kTerminated: return "the pod has ended";
     case Verdict::kExcludedNamespace: return "its namespace is excluded by the node agent's settings";
     case Verdict::kSidecar: return "the pod has a sidecar proxy (annotation sidecar.istio.io/status)";
+    case Verdict::kUninstalled: return "the mesh is being uninstalled from this node";
   }
   return "";
 }

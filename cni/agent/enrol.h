@@ -24,6 +24,7 @@ enum class Verdict : std::uint8_t {
   kTerminated,         // has ended, nothing runs in it
   kExcludedNamespace,  // the settings leave this namespace alone
   kSidecar,            // has a proxy of its own inside
+  kUninstalled,        // the mesh leaves this node
 };
 std::string_view name(Verdict verdict);  // "host_network": the label of metrics
 std::string_view text(Verdict verdict);  // one sentence for people
@@ -31,6 +32,7 @@ std::string_view text(Verdict verdict);  // one sentence for people
 struct Rules {
   std::vector<std::string> excluded_namespaces = {"kube-system"};
   bool dns_capture = true;  // where the pod does not say
+  bool leaving = false;     // the mesh is taken off this node: nobody belongs any more
 };
 
 struct Decision {

@@ -70,6 +70,13 @@ TEST(Enrol, NeverTakesWhatCannotOrMustNotBeCaptured) {
   EXPECT_EQ(decide(pod("ambient"), &space, false, {.excluded_namespaces = {"shop"}}).verdict, Verdict::kExcludedNamespace);
 }
 
+TEST(Enrol, TakesNobodyOnceTheMeshLeavesTheNode) {
+  const auto space = name_space("ambient");
+
+  EXPECT_EQ(decide(pod("ambient"), &space, true, {.leaving = true}).verdict, Verdict::kUninstalled);
+  EXPECT_EQ(decide(pod(""), nullptr, true, {.leaving = true}).verdict, Verdict::kUninstalled);
+}
+
 TEST(Enrol, LetsThePodSayWhetherItsDnsIsCaptured) {
   auto with = pod("ambient");
   EXPECT_TRUE(decide(with, nullptr, false, {.dns_capture = true}).dns_capture);

@@ -1,7 +1,6 @@
 #include "cni/agent/member.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -30,10 +29,14 @@ constexpr net::Clock::duration kQuiet = 250ms;
 constexpr net::Clock::duration kNetnsPoll = 1s;
 constexpr std::size_t kMostAddresses = 256;  // of one pod: the kernel's map is the whole node's
 
-// The inode of the namespace that a path leads to, 0 when it leads to none.
-std::uint64_t inode_at(const std::string& path) {
-  struct stat status{};
-  return !path.empty() && ::stat(path.c_str(), &status) == 0 ? status.st_ino : 0;
+constexpr std::string_view kEnrolled = "in the mesh: what it sends and receives goes through ztunnel";
+constexpr std::string_view kMissed =
+    "in the mesh from now on. It ran outside until now, since culvert-cni was not called when it started: was the mesh installed "
+    "later, or has another "
+    "component rewritten the node's CNI configuration?";
+
+bool says_enabled(const config::Pod& pod) {
+  return config::value_of(pod.metadata.annotations, kRedirection) == name(Redirection::kEnabled);
 }
 
 redirect::PodAddresses primary(const std::vector<IpAddress>& addresses) {
@@ -48,23 +51,29 @@ redirect::PodAddresses primary(const std::vector<IpAddress>& addresses) {
 }  // namespace
 
 Member::Member(Surroundings& surroundings, std::string uid, std::optional<bpf::Captured> captured)
-    : around_(surroundings), uid_(std::move(uid)), captured_(captured.has_value()), changed_(surroundings.loop) {
+    : around_(surroundings),
+      uid_(std::move(uid)),
+      captured_(captured.has_value()),
+      changed_(surroundings.loop),
+      progress_(surroundings.loop) {
   if (!captured) return;
   cookie_ = captured->netns_cookie;
   inode_ = captured->netns_inode;
 }
 
-void Member::wish(std::shared_ptr<const config::Pod> pod, Decision decision) {
+void Member::wish(std::shared_ptr<const config::Pod> pod, Decision decision, bool late) {
   const auto concerns_us = [](const config::Pod& p) {
     return std::tuple(p.addresses, p.spec.service_account, config::value_of(p.metadata.annotations, kNetnsAnnotation));
   };
   const bool same = pod_ != nullptr && pod_exists_ && concerns_us(*pod) == concerns_us(*pod_) && decision == decision_;
   const bool first = pod_ == nullptr;
+  late_ = late_ || late;
+  const bool robbed = !first && says_enabled(*pod_) && !says_enabled(*pod);  // somebody has taken our annotation away
   pod_ = std::move(pod);
   decision_ = std::move(decision);
   pod_exists_ = true;
   name_ = pod_->metadata.name_space + "/" + pod_->metadata.name;
-  if (!same) change();
+  if (!same || robbed) change();
   if (!first) return;
   if (captured_) around_.zds.add(zds_pod(), nullptr);  // ztunnel keeps what it has, whatever comes between
   around_.loop.spawn(live(shared_from_this()));
@@ -89,7 +98,7 @@ void Member::change() {
 
 void Member::look() {
   if (state_ == State::kGone || !pod_exists_) return;
-  if (inode_at(netns_path()) != path_inode_) return change();
+  if (around_.sandboxes.inode(*pod_) != path_inode_) return change();
   if (settled() && around_.zds.has_ztunnel() && !slots_filled()) change();
 }
 
@@ -112,7 +121,7 @@ zds::Pod Member::zds_pod() const {
           .service_account = pod_->spec.service_account};
 }
 
-std::string Member::netns_path() const { return std::string(config::value_of(pod_->metadata.annotations, kNetnsAnnotation)); }
+net::Task<> Member::progress(net::Clock::duration limit) { co_await progress_.wait_for(limit); }
 
 net::Task<> Member::live(std::shared_ptr<Member> self) {
   Member& me = *self;
@@ -141,6 +150,16 @@ void Member::fail(const Error& error) {
   error_ = std::format("{}: {}", name(step_), error.text);
   log::error(kScope, "a step failed, it will be tried again", {log::field("pod", name_), log::field("error", error_)});
   around_.health.failing("pod " + name_, name(step_), error_);
+  if (std::exchange(told_, error_) != error_)
+    around_.cluster.tell(*pod_, {.warning = true, .reason = "MeshFailed", .text = error_ + " (it will be tried again)"});
+  progress_.notify_all();
+}
+
+void Member::tell_enrolled() {
+  told_.clear();
+  if (std::exchange(late_, false))
+    around_.cluster.tell(*pod_, {.warning = true, .reason = "MeshMissed", .text = std::string(kMissed)});
+  else around_.cluster.tell(*pod_, {.warning = false, .reason = "MeshEnrolled", .text = std::string(kEnrolled)});
 }
 
 void Member::succeed() {
@@ -155,7 +174,7 @@ void Member::succeed() {
 }
 
 void Member::note_missing_netns() {
-  error_ = std::format("its network namespace {} is not there", netns_path());
+  error_ = std::format("its {} is not there", around_.sandboxes.where(*pod_));
   if (cookie_ != 0) error_ += ", and still lives: it stays captured until it ends";
   around_.health.failing("pod " + name_, "netns", error_);
 }
@@ -171,18 +190,26 @@ net::Task<Status> Member::walk(std::uint64_t version) {
   const bool in = steps.back() == Step::kPublish;
   if (!in) state_ = State::kLeaving;
   if (in && state_ != State::kEnrolled) state_ = State::kJoining;
+  const bool around_again = captured_;  // an agent before us has told
   if (in && !captured_) {
-    if (auto said = publish(Redirection::kPending); !said) co_return said;
+    if (auto said = co_await publish(Redirection::kPending); !said) co_return said;
   }
   for (const auto step : steps) {
     step_ = step;
+    if (step == Step::kPublish) progress_.notify_all();
     if (auto done = co_await run(step, version); !done) co_return done;
     if (version_ != version) co_return Status{};
   }
-  if (in && state_ != State::kEnrolled)
+  if (in && state_ != State::kEnrolled) {
     log::info(kScope, "enrolled", {log::field("pod", name_), log::field("netns_cookie", cookie_)});
+    if (!around_again) tell_enrolled();
+  }
   if (in) state_ = State::kEnrolled;
-  if (!in && !(pod_exists_ && decision_.enrolled())) log::info(kScope, "left the mesh", {log::field("pod", name_)});
+  if (!in && !(pod_exists_ && decision_.enrolled())) {
+    log::info(kScope, "left the mesh", {log::field("pod", name_)});
+    if (pod_exists_)
+      around_.cluster.tell(*pod_, {.reason = "MeshLeft", .text = std::format("out of the mesh: {}", text(decision_.verdict))});
+  }
   co_return Status{};
 }
 
@@ -203,8 +230,8 @@ net::Task<Status> Member::run(Step step, std::uint64_t version) {
       around_.settled();
       while (!around_.active() && version_ == version) co_await changed_.wait();
       co_return Status{};
-    case Step::kPublish: co_return publish(Redirection::kEnabled);
-    case Step::kUnpublish: co_return publish(Redirection::kNone);
+    case Step::kPublish: co_return co_await publish(Redirection::kEnabled);
+    case Step::kUnpublish: co_return co_await publish(Redirection::kNone);
     case Step::kWithdraw: co_return known ? datapath.withdraw(cookie_) : Status{};
     case Step::kDetach: co_return known ? datapath.detach_lookup(cookie_) : Status{};
     case Step::kLetFinish: co_return co_await await_sockets(around_.settings.finish_grace, kQuiet, version);
@@ -225,21 +252,17 @@ net::Task<Status> Member::run(Step step, std::uint64_t version) {
   co_return Status{};
 }
 
-// Holds the namespace that the pod's annotation names. A path that leads nowhere does not say that a namespace has ended; one that
-// leads to another says that this one is the pod's from now on.
+// Holds the pod's namespace. That there is none to be found does not say that one has ended; another one says that this is the pod's from now on.
 Status Member::open_netns() {
   if (!pod_exists_) return {};
-  const auto path = netns_path();
-  if (path.empty() && decision_.enrolled()) {
-    return failure(std::format("no annotation {} says where its network namespace is", kNetnsAnnotation));
-  }
-  path_inode_ = inode_at(path);
+  if (auto sought = around_.sandboxes.sought(*pod_); !sought && decision_.enrolled()) return sought;
+  path_inode_ = around_.sandboxes.inode(*pod_);
   if (path_inode_ == inode_ && netns_ != nullptr) return {};
   if (path_inode_ == 0) {
     release_netns();
     return {};
   }
-  auto opened = redirect::open_netns(path.c_str());
+  auto opened = around_.sandboxes.open(*pod_);
   if (!opened) return std::unexpected(std::move(opened).error());
   const auto cookie = redirect::netns_cookie(opened->get());
   if (!cookie) return std::unexpected(cookie.error());
@@ -396,6 +419,6 @@ net::Task<Status> Member::await_netns(std::uint64_t version) {
   co_return Status{};
 }
 
-Status Member::publish(Redirection redirection) { return around_.status.write(pod_->metadata, redirection); }
+net::Task<Status> Member::publish(Redirection redirection) { return around_.cluster.say(pod_, redirection); }
 
 }  // namespace culvert::agent

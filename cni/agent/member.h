@@ -12,11 +12,12 @@
 #include <string_view>
 
 #include "bpf/loader/datapath.h"
+#include "cni/agent/cluster.h"
 #include "cni/agent/enrol.h"
 #include "cni/agent/health.h"
 #include "cni/agent/plan.h"
+#include "cni/agent/sandboxes.h"
 #include "cni/agent/settings.h"
-#include "cni/agent/status.h"
 #include "cni/agent/zds_endpoint.h"
 #include "common/base/fd.h"
 #include "common/config/object.h"
@@ -33,7 +34,8 @@ struct Surroundings {
   const Settings& settings;
   bpf::Datapath& datapath;
   ZdsEndpoint& zds;
-  StatusFolder& status;
+  Cluster& cluster;
+  Sandboxes& sandboxes;
   Health& health;
   std::function<bool()> active;          // whether the programs of this version are in force
   std::function<void()> settled;         // a member has got as far as it can without them, or is gone
@@ -50,8 +52,8 @@ class Member : public std::enable_shared_from_this<Member> {
   // `captured`: what the kernel captures of this pod already, for an agent before us.
   Member(Surroundings& surroundings, std::string uid, std::optional<bpf::Captured> captured);
 
-  // What is wanted of it now. The first call begins its life.
-  void wish(std::shared_ptr<const config::Pod> pod, Decision decision);
+  // What is wanted of it now. The first call begins its life. `late`: it was to be in the mesh from its start, and was not.
+  void wish(std::shared_ptr<const config::Pod> pod, Decision decision, bool late = false);
   void pod_deleted();
   // Another member has its network namespace now: what the kernel holds is that one's. Only when the pod is deleted.
   void hand_over();
@@ -71,9 +73,16 @@ class Member : public std::enable_shared_from_this<Member> {
   bool captured() const { return captured_; }
   bool pod_exists() const { return pod_exists_; }
   std::uint64_t netns_cookie() const { return cookie_; }
+  std::uint64_t netns_inode() const { return inode_; }
   const std::string& uid() const { return uid_; }
   const std::string& pod_name() const { return name_; }  // "shop/web-0"
   Step step() const { return step_; }
+  // Everything of this network namespace that is to be captured is: the pod may start in it.
+  bool serves(std::uint64_t inode) const {
+    return captured_ && inode_ == inode && (state_ == State::kJoining || state_ == State::kEnrolled) && step_ == Step::kPublish;
+  }
+  // Resumes when it has got further, or a step has failed, or the time is over.
+  net::Task<> progress(net::Clock::duration limit);
   const std::string& error() const { return error_; }  // of the last step that failed, empty when all is well
 
  private:
@@ -94,6 +103,7 @@ class Member : public std::enable_shared_from_this<Member> {
   void fail(const Error& error);
   void succeed();
   void note_missing_netns();
+  void tell_enrolled();
   Status open_netns();
   void abandon_netns();
   bool netns_alive() const;
@@ -102,9 +112,8 @@ class Member : public std::enable_shared_from_this<Member> {
   Status refresh();
   Status fill_slots();
   bool slots_filled() const;
-  Status publish(Redirection redirection);
+  net::Task<Status> publish(Redirection redirection);
   zds::Pod zds_pod() const;
-  std::string netns_path() const;
   void change();
   bool settled() const { return step_ == Step::kPublish && error_.empty(); }
 
@@ -116,7 +125,7 @@ class Member : public std::enable_shared_from_this<Member> {
   bool pod_exists_ = true;
 
   std::shared_ptr<const Fd> netns_;
-  std::uint64_t path_inode_ = 0;  // what the pod's path led to when it was last followed; 0: nowhere
+  std::uint64_t path_inode_ = 0;  // the pod's namespace when it was last looked for; 0: there was none
   std::uint64_t inode_ = 0;       // of the namespace that is the pod's
   std::uint64_t cookie_ = 0;      // its other name; 0: there is nothing of it in the kernel
   bool too_many_addresses_ = false;
@@ -130,6 +139,9 @@ class Member : public std::enable_shared_from_this<Member> {
   bool taken_ = false;
   std::uint64_t version_ = 0;  // of what is wanted
   net::Event changed_;
+  net::Event progress_;
+  bool late_ = false;      // it ran outside before it joined, although nothing has changed that would have it join now
+  std::string told_ = {};  // the last failure that people heard of
 };
 
 }  // namespace culvert::agent

@@ -1,7 +1,5 @@
 #include "cni/agent/node.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <chrono>
 #include <format>
@@ -10,6 +8,7 @@
 
 #include "bpf/loader/cgroup.h"
 #include "cni/agent/kubelet.h"
+#include "cni/agent/processes.h"
 #include "cni/redirect/netns.h"
 #include "common/base/log.h"
 
@@ -20,17 +19,8 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view kScope = "node";
 constexpr auto kTick = 1s;
-
-std::string uid_of(const config::Pod& pod) {
-  const auto& meta = pod.metadata;
-  return meta.uid.empty() ? meta.name_space + "/" + meta.name : meta.uid;
-}
-
-// The inode of the namespace that a path leads to, 0 when it leads to none. Asks for no descriptor: they may have run out.
-std::uint64_t inode_at(std::string_view path) {
-  struct stat status{};
-  return !path.empty() && ::stat(std::string(path).c_str(), &status) == 0 ? status.st_ino : 0;
-}
+constexpr auto kLeavePoll = 50ms;
+constexpr auto kKubeletPause = 5s;  // between two looks for it among all processes
 
 template <class T>
 std::shared_ptr<const T> as(const config::ObjectPtr& object) {
@@ -47,29 +37,41 @@ std::string_view name(Member::State state) {
   return "";
 }
 
+// Of the network namespace that the first process lives in: the node's, where we see the node's processes. 0: cannot be read.
+std::uint64_t first_netns_cookie() {
+  const auto first = redirect::open_netns("/proc/1/ns/net");
+  return first ? redirect::netns_cookie(first->get()).value_or(0) : 0;
+}
+
 }  // namespace
 
-Result<std::unique_ptr<Node>> Node::open(net::Loop& loop, const Settings& settings) {
-  auto status = StatusFolder::open(settings.config_dir, settings.node_name);
-  if (!status) return std::unexpected(std::move(status).error());
-  auto datapath = bpf::Datapath::load({.pin_dir = settings.pin_dir, .cgroup_root = settings.cgroup_root, .host_netns_cookie = 0});
+Result<std::unique_ptr<Node>> Node::open(net::Loop& loop, const Settings& settings, Cluster& cluster, Sandboxes& sandboxes) {
+  auto datapath = bpf::Datapath::load({.pin_dir = settings.pin_dir,
+                                       .cgroup_root = settings.cgroup_root,
+                                       .host_netns_cookie = settings.kubernetes() ? first_netns_cookie() : 0});
   if (!datapath) return std::unexpected(std::move(datapath).error().during("loading the kernel programs"));
-  std::unique_ptr<Node> node(new Node(loop, settings, *std::move(datapath), *std::move(status)));
+  std::unique_ptr<Node> node(new Node(loop, settings, cluster, sandboxes, *std::move(datapath)));
   const auto captured = node->datapath_.known_pods();
   if (!captured) return std::unexpected(captured.error().during("reading what an earlier agent captured"));
   for (const auto& [cookie, inode] : *captured) node->strangers_[cookie] = inode;
   for (const auto id : node->datapath_.exempt_cgroups().value_or(std::vector<std::uint64_t>())) node->exempt_.insert(id);
   node->patience_ = net::Clock::now() + settings.upgrade_patience;
   node->node_cookies_.insert(node->datapath_.host_netns_cookie());
-  if (const auto first = redirect::open_netns("/proc/1/ns/net"); first)
-    node->node_cookies_.insert(redirect::netns_cookie(first->get()).value_or(0));
+  node->node_cookies_.insert(first_netns_cookie());
   if (auto listening = node->listen(); !listening) return std::unexpected(std::move(listening).error());
   node->find_kubelet();
   return node;
 }
 
-Node::Node(net::Loop& loop, const Settings& settings, bpf::Datapath datapath, StatusFolder status)
-    : loop_(loop), settings_(settings), datapath_(std::move(datapath)), status_(std::move(status)), timer_(loop) {}
+Node::Node(net::Loop& loop, const Settings& settings, Cluster& cluster, Sandboxes& sandboxes, bpf::Datapath datapath)
+    : loop_(loop),
+      settings_(settings),
+      rules_(settings.rules),
+      cluster_(cluster),
+      sandboxes_(sandboxes),
+      datapath_(std::move(datapath)),
+      timer_(loop),
+      begun_signal_(loop) {}
 
 Status Node::listen() {
   const auto of_pod = [this](std::string_view uid, auto act) {
@@ -89,7 +91,8 @@ Status Node::listen() {
                    .settings = settings_,
                    .datapath = datapath_,
                    .zds = *zds_,
-                   .status = status_,
+                   .cluster = cluster_,
+                   .sandboxes = sandboxes_,
                    .health = health_,
                    .active = [this] { return active_; },
                    .settled = [this] { activate(); },
@@ -140,6 +143,7 @@ void Node::put_pod(const config::Key& key, const config::ObjectPtr& object) {
 void Node::pod_gone(const config::Key& key) {
   const auto known = pods_.find(key);
   if (known == pods_.end()) return;
+  sandboxes_.forget(*known->second.pod);
   if (const auto found = member(known->second.uid)) found->pod_deleted();
   pods_.erase(known);
 }
@@ -149,20 +153,52 @@ void Node::reconcile(Known& known) {
   auto found = member(known.uid);
   const auto stranger = found ? std::nullopt : stranger_of(*known.pod);
   const bool captured = found ? found->captured() : stranger.has_value();
-  auto decision = decide(*known.pod, space == namespaces_.end() ? nullptr : space->second.get(), captured, settings_.rules);
-  if (decision != known.decision) {
-    const auto name = known.pod->metadata.name_space + "/" + known.pod->metadata.name;
-    for (const auto& note : decision.notes) log::warn(kScope, note, {log::field("pod", name)});
-    log::info(kScope, text(decision.verdict), {log::field("pod", name)});
-  }
-  known.decision = decision;
+  auto decision = decide(*known.pod, space == namespaces_.end() ? nullptr : space->second.get(), captured, rules_);
+  note(known, decision);
   if (found == nullptr) {
-    if (!decision.enrolled() && !captured) return;
+    if (!decision.enrolled() && !captured) return unsay(*known.pod);
+    // A pod that is being made: the plugin brings its namespace, or find_missed() finds it.
+    if (!captured && settings_.kubernetes() && sandboxes_.inode(*known.pod) == 0) return;
     found = std::make_shared<Member>(*around_, known.uid, stranger);
     members_[known.uid] = found;
     if (stranger) strangers_.erase(stranger->netns_cookie);
   }
-  found->wish(known.pod, std::move(decision));
+  found->wish(known.pod, std::move(decision), !captured && !known.asked && !sandboxes_.was_given(*known.pod));
+}
+
+void Node::note(Known& known, const Decision& decision) {
+  if (known.decision && *known.decision == decision) return;
+  const auto& meta = known.pod->metadata;
+  const auto pod = log::field("pod", meta.name_space + "/" + meta.name);
+  log::info(kScope, text(decision.verdict), {pod});
+  for (const auto& problem : decision.notes) {
+    log::warn(kScope, problem, {pod});
+    cluster_.tell(*known.pod, {.warning = true, .reason = "MeshIgnored", .text = problem});
+  }
+  const bool wants = config::value_of(meta.labels, kModeLabel) == "ambient";
+  if (wants && !decision.enrolled() && decision.verdict != Verdict::kTerminated)
+    cluster_.tell(
+        *known.pod,
+        {.warning = true, .reason = "MeshRefused", .text = std::string("not in the mesh: ").append(text(decision.verdict))});
+  known.asked = known.asked || (known.decision && !known.decision->enrolled() && decision.enrolled());
+  known.decision = decision;
+}
+
+// What an agent before us, or anybody, has said of a pod that is not in the mesh.
+void Node::unsay(const config::Pod& pod) {
+  if (config::value_of(pod.metadata.annotations, kRedirection).empty()) return;
+  loop_.spawn([](Cluster& cluster, std::shared_ptr<const config::Pod> of) -> net::Task<> {
+    if (auto said = co_await cluster.say(of, Redirection::kNone); !said)
+      log::warn(kScope, said.error().text, {log::field("pod", of->metadata.name)});
+  }(cluster_, std::make_shared<const config::Pod>(pod)));
+}
+
+// Pods whose network namespace has come to light without the plugin.
+void Node::find_missed() {
+  if (!settings_.kubernetes()) return;
+  for (auto& [key, known] : pods_) {
+    if (known.decision && known.decision->enrolled() && member(known.uid) == nullptr) reconcile(known);
+  }
 }
 
 std::shared_ptr<Member> Node::member(const std::string& uid) const {
@@ -172,13 +208,14 @@ std::shared_ptr<Member> Node::member(const std::string& uid) const {
 
 // What the kernel captures of a pod that has no member yet.
 std::optional<bpf::Captured> Node::stranger_of(const config::Pod& pod) const {
-  const auto inode = inode_at(config::value_of(pod.metadata.annotations, kNetnsAnnotation));
+  if (strangers_.empty()) return std::nullopt;
+  const auto inode = sandboxes_.inode(pod);
   if (inode == 0) return std::nullopt;
   if (const auto found = std::ranges::find(strangers_ | std::views::values, inode); found.base() != strangers_.end())
     return bpf::Captured{.netns_cookie = found.base()->first, .netns_inode = inode};
   // An agent that ended between taking a pod's sk_lookup away and restoring its namespace has left nothing but the cookie.
   if (!std::ranges::contains(strangers_ | std::views::values, 0U)) return std::nullopt;
-  const auto netns = redirect::open_netns(std::string(config::value_of(pod.metadata.annotations, kNetnsAnnotation)).c_str());
+  const auto netns = sandboxes_.open(pod);
   if (!netns) return std::nullopt;
   const auto cookie = redirect::netns_cookie(netns->get());
   if (!cookie || !strangers_.contains(*cookie)) return std::nullopt;
@@ -202,11 +239,12 @@ Result<bool> Node::claim(Member& member, std::uint64_t cookie) {
 
 void Node::begin() {
   begun_ = true;
+  begun_signal_.set();
   std::set<std::string> enrolled;
   for (const auto& [key, known] : pods_) {
-    if (known.decision.enrolled()) enrolled.insert(key.name_space + "/" + key.name);
+    if (known.decision && known.decision->enrolled()) enrolled.insert(key.name_space + "/" + key.name);
   }
-  if (auto pruned = status_.prune(enrolled); !pruned) health_.failing("status folder", "unpublish", pruned.error().text);
+  if (auto pruned = cluster_.prune(enrolled); !pruned) health_.failing("status folder", "unpublish", pruned.error().text);
   forget_strangers();
   for (const auto& [cookie, inode] : strangers_)
     log::warn(kScope, "a captured network namespace is no pod's: it stays captured, and refused, until it ends",
@@ -258,6 +296,7 @@ void Node::tick() {
   for (const auto& [uid, found] : members_) found->look();
   std::erase_if(members_, [](const auto& entry) { return entry.second->state() == Member::State::kGone; });
   forget_strangers();
+  find_missed();
   activate();
   find_kubelet();
   note_missing_ztunnel();
@@ -273,22 +312,23 @@ void Node::note_missing_ztunnel() {
 }
 
 void Node::find_kubelet() {
-  if (settings_.kubelet_cgroups.empty()) return;
+  if (settings_.kubelet_cgroups.empty() && !settings_.kubernetes()) return;
+  if (net::Clock::now() < kubelet_due_) return;
   const auto root = bpf::cgroup2_root();
   if (!root) return health_.failing("kubelet cgroups", "kubelet", root.error().text);
+  const auto folders = kubelet_folders(*root);
   std::vector<std::uint64_t> ids;
-  std::vector<std::filesystem::path> folders;
-  for (const auto& folder : settings_.kubelet_cgroups) {
-    folders.push_back(*root / folder);  // an absolute one stands for itself
-    const auto id = bpf::cgroup_id(folders.back());
+  for (const auto& folder : folders) {
+    const auto id = bpf::cgroup_id(folder);
     if (id) {
-      ids.push_back(*id);
-      health_.recovered("kubelet cgroup " + folder);
+      if (!std::ranges::contains(ids, *id)) ids.push_back(*id);
+      health_.recovered("kubelet cgroup " + folder.string());
     } else {
-      health_.failing("kubelet cgroup " + folder, "kubelet", id.error().text);
+      health_.failing("kubelet cgroup " + folder.string(), "kubelet", id.error().text);
     }
   }
   note_foreign_kubelet(foreign_kubelet(folders));
+  if (settings_.kubernetes() && !ids.empty()) kubelet_due_ = net::Clock::now() + kKubeletPause;
   if (ids == kubelet_) return;
   if (auto set = datapath_.set_kubelet_cgroups(ids); !set) return health_.failing("kubelet cgroups", "kubelet", set.error().text);
   health_.recovered("kubelet cgroups");
@@ -301,6 +341,33 @@ void Node::note_foreign_kubelet(const std::string& trouble) {
   if (trouble.empty()) return health_.recovered("network namespace");
   log::warn(kScope, trouble);
   health_.failing("network namespace", "kubelet", trouble);
+}
+
+// The folders of the settings (an absolute one stands for itself), or those that kubelets are found in.
+std::vector<std::filesystem::path> Node::kubelet_folders(const std::filesystem::path& root) {
+  std::vector<std::filesystem::path> folders;
+  for (const auto& folder : settings_.kubelet_cgroups) folders.push_back(root / folder);
+  if (!folders.empty()) return folders;
+  for (const auto pid : kubelets()) {
+    if (auto folder = bpf::cgroup_of(pid, root)) folders.push_back(*std::move(folder));
+  }
+  if (folders.empty())
+    health_.failing("kubelet", "kubelet",
+                    "none is found among the node's processes: its probes are captured like other connections "
+                    "(run culvert-node in the node's process ids, or set CULVERT_KUBELET_CGROUPS)");
+  else health_.recovered("kubelet");
+  return folders;
+}
+
+net::Task<bool> Node::leave(net::Clock::duration patience) {
+  rules_.leaving = true;
+  const auto end = net::Clock::now() + patience;
+  for (auto& [key, known] : pods_) reconcile(known);
+  const auto captured = [this] {
+    return std::ranges::any_of(members_, [](const auto& entry) { return entry.second->captured(); });
+  };
+  while (captured() && net::Clock::now() < end) co_await net::sleep_for(loop_, kLeavePoll);
+  co_return !captured();
 }
 
 // --- ztunnels ------------------------------------------------------------------------------------------------------
@@ -369,8 +436,9 @@ std::vector<Node::PodView> Node::pods() const {
     auto& view = views.emplace_back();
     view.name = key.name_space + "/" + key.name;
     view.uid = known.uid;
-    view.verdict = agent::name(known.decision.verdict);
-    view.why = text(known.decision.verdict);
+    const auto verdict = known.decision ? known.decision->verdict : Verdict::kNotLabelled;
+    view.verdict = agent::name(verdict);
+    view.why = text(verdict);
     view.state = "outside";
     if (const auto found = member(known.uid)) {
       view.state = name(found->state());

@@ -1,31 +1,37 @@
 #pragma once
 // This node: its pods out of the configuration, the kernel programs, the ztunnels. One loop's thread.
 //
-//   auto node = Node::open(loop, settings);     loads the programs (of an agent before us: stay in force), opens the ZDS socket
-//   node->apply(diff)                           each change of the configuration; the first holds everything
-//   node->begin()                               after the first: puts our programs in force; of an earlier version's, when its pods are whole
+//   auto node = Node::open(loop, settings, cluster, sandboxes);   loads the programs (of an agent before us: stay in force), opens the ZDS socket
+//   node->apply(diff)     each change of the configuration; the first holds everything
+//   node->begin()         after the first: puts our programs in force; of an earlier version's, when its pods are whole
+//   node->answer(...)     what the CNI plugin asks, at any time
 //
 // What the kernel captures stays captured until a pod's own object says otherwise or the kernel has ended the network namespace. A file that
-// cannot be read, a path that leads nowhere, an object that is gone: none of these releases a pod that may still run.
+// cannot be read, a path that leads nowhere, an API server that is away, an object that is gone: none of these releases a pod that may still run.
 
 #include <sys/types.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bpf/loader/datapath.h"
+#include "cni/agent/cluster.h"
 #include "cni/agent/health.h"
 #include "cni/agent/member.h"
+#include "cni/agent/sandboxes.h"
 #include "cni/agent/settings.h"
-#include "cni/agent/status.h"
 #include "cni/agent/zds_endpoint.h"
+#include "cni/ask/messages.h"
 #include "common/config/folder.h"
+#include "common/net/event.h"
 #include "common/net/loop.h"
 #include "common/net/timer.h"
 
@@ -33,12 +39,18 @@ namespace culvert::agent {
 
 class Node {
  public:
-  static Result<std::unique_ptr<Node>> open(net::Loop& loop, const Settings& settings);
+  // All of them outlive the node.
+  static Result<std::unique_ptr<Node>> open(net::Loop& loop, const Settings& settings, Cluster& cluster, Sandboxes& sandboxes);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
   void apply(const config::Diff& diff);
   void begin();
+  // Of a pod that starts, ends or is checked; `netns` is its network namespace, when that came along.
+  net::Task<ask::Answer> answer(ask::Question question, Fd netns);
+
+  // The mesh leaves this node: takes every pod out, as if its label had gone, until none is captured any more or the time is over. True when none is.
+  net::Task<bool> leave(net::Clock::duration patience);
 
   // What people and Prometheus see.
   struct PodView {
@@ -48,7 +60,9 @@ class Node {
   std::vector<PodView> pods() const;  // of this node, enrolled or not, by name
   std::vector<bpf::Counter> counters() const;
   std::size_t ztunnels() const { return zds_->ztunnels().size(); }
+  const std::map<std::pair<ask::Verb, ask::Verdict>, std::uint64_t>& answers() const { return answers_; }  // to the CNI plugin
   std::size_t strangers() const { return strangers_.size(); }
+  bool begun() const { return begun_; }
   bool active() const { return active_; }
   Health& health() { return health_; }
   const Health& health() const { return health_; }
@@ -56,16 +70,26 @@ class Node {
  private:
   struct Known {  // a pod of this node
     std::shared_ptr<const config::Pod> pod;
-    Decision decision;
+    std::optional<Decision> decision;
     std::string uid;
+    bool asked = false;  // its labels, or those of its namespace, have asked for the mesh since it was first seen
   };
 
-  Node(net::Loop& loop, const Settings& settings, bpf::Datapath datapath, StatusFolder status);
+  Node(net::Loop& loop, const Settings& settings, Cluster& cluster, Sandboxes& sandboxes, bpf::Datapath datapath);
 
   Status listen();
   void put_pod(const config::Key& key, const config::ObjectPtr& object);
   void pod_gone(const config::Key& key);
+  Known* known_as(const ask::Question& question);
+  net::Task<Status> look_at(const ask::Question& question);
+  net::Task<ask::Answer> add(ask::Question question, Fd netns);
+  net::Task<ask::Answer> await_member(ask::Question question, std::uint64_t inode);
+  void del(const ask::Question& question, std::uint64_t inode);
+  ask::Answer check(const ask::Question& question, std::uint64_t inode);
+  void find_missed();
   void reconcile(Known& known);
+  void note(Known& known, const Decision& decision);
+  void unsay(const config::Pod& pod);
   std::shared_ptr<Member> member(const std::string& uid) const;
   std::optional<bpf::Captured> stranger_of(const config::Pod& pod) const;
   Result<bool> claim(Member& member, std::uint64_t cookie);
@@ -74,6 +98,7 @@ class Node {
   void activate();
   void tick();
   void find_kubelet();
+  std::vector<std::filesystem::path> kubelet_folders(const std::filesystem::path& root);
   void note_missing_ztunnel();
   void note_foreign_kubelet(const std::string& trouble);
 
@@ -87,8 +112,10 @@ class Node {
 
   net::Loop& loop_;
   const Settings& settings_;
+  Rules rules_;
+  Cluster& cluster_;
+  Sandboxes& sandboxes_;
   bpf::Datapath datapath_;
-  StatusFolder status_;
   Health health_;
   std::unique_ptr<ZdsEndpoint> zds_;
   std::unique_ptr<Surroundings> around_;
@@ -102,8 +129,11 @@ class Node {
   std::set<std::uint64_t> exempt_;                          // cgroups of ztunnels, until nobody lives in them
   std::vector<std::uint64_t> kubelet_;
   std::string kubelet_trouble_;
+  net::Clock::time_point kubelet_due_{};
+  std::map<std::pair<ask::Verb, ask::Verdict>, std::uint64_t> answers_;
   net::Clock::time_point patience_;  // when our programs come into force even if a captured pod is not whole
   bool ztunnel_missing_ = false;
+  net::Event begun_signal_;
   bool begun_ = false;
   bool active_ = false;
 };

@@ -49,6 +49,19 @@ Family errors(const Node& node) {
   return family;
 }
 
+Family answers(const Node& node) {
+  Family family{.name = "culvert_node_cni_answers_total",
+                .help = "What the CNI plugin asked about pods, and heard",
+                .kind = Kind::kCounter,
+                .samples = {}};
+  for (const auto& [what, count] : node.answers()) {
+    family.samples.push_back({.suffix = "",
+                              .labels = {{"verb", std::string(name(what.first))}, {"verdict", std::string(name(what.second))}},
+                              .value = static_cast<double>(count)});
+  }
+  return family;
+}
+
 std::string pods_json(const Node& node) {
   boost::json::array pods;
   for (const auto& pod : node.pods()) {
@@ -80,18 +93,19 @@ std::string settings_json(const settings::Table& table) {
 }  // namespace
 
 struct Pages::State {
-  State(net::Loop& loop, const Node& node, const settings::Table& table);
+  State(net::Loop& loop, const Node& node, const settings::Table& table, telemetry::Registry& registry);
 
-  telemetry::Registry registry;
   admin::Server server;
 };
 
-Pages::State::State(net::Loop& loop, const Node& node, const settings::Table& table) : server(loop, "culvert-node") {
+Pages::State::State(net::Loop& loop, const Node& node, const settings::Table& table, telemetry::Registry& registry)
+    : server(loop, "culvert-node") {
   registry.add_process();
   registry.collect([&node](std::vector<Family>& out) {
     out.push_back(bpf_events(node));
     out.push_back(pods_by_state(node));
     out.push_back(errors(node));
+    out.push_back(answers(node));
   });
   registry.observe("culvert_node_ztunnels", "ztunnels that are connected", Kind::kGauge,
                    [&node] { return static_cast<double>(node.ztunnels()); });
@@ -122,8 +136,9 @@ Pages::Pages(Pages&&) noexcept = default;
 Pages& Pages::operator=(Pages&&) noexcept = default;
 Pages::~Pages() = default;
 
-Result<Pages> Pages::open(net::Loop& loop, const Node& node, const Settings& settings, const settings::Table& table) {
-  auto state = std::make_unique<State>(loop, node, table);
+Result<Pages> Pages::open(net::Loop& loop, const Node& node, const Settings& settings, const settings::Table& table,
+                          telemetry::Registry& registry) {
+  auto state = std::make_unique<State>(loop, node, table, registry);
   if (auto at = admin::listen_wildcard(state->server, admin::Port::kMetrics, settings.metrics_port); !at)
     return std::unexpected(at.error());
   if (auto at = admin::listen_wildcard(state->server, admin::Port::kReadiness, settings.readiness_port); !at)

@@ -6,13 +6,15 @@
 #include "cni/agent/node.h"
 #include "cni/agent/settings.h"
 #include "common/net/loop.h"
+#include "common/telemetry/registry.h"
 
 namespace culvert::agent {
 
 class Pages {
  public:
-  // Listens at once. `node`, `settings` and `table` outlive the pages.
-  static Result<Pages> open(net::Loop& loop, const Node& node, const Settings& settings, const settings::Table& table);
+  // Listens at once. All of them outlive the pages.
+  static Result<Pages> open(net::Loop& loop, const Node& node, const Settings& settings, const settings::Table& table,
+                            telemetry::Registry& registry);
   Pages(Pages&&) noexcept;
   Pages& operator=(Pages&&) noexcept;
   ~Pages();

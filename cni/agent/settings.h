@@ -12,11 +12,27 @@
 
 namespace culvert::agent {
 
+inline constexpr std::string_view kAgentSocket = "/var/run/culvert/agent.sock";
+
 struct Settings {
   std::string node_name;
   std::filesystem::path config_dir;
+  std::filesystem::path kubeconfig;
+  std::string context;
+  std::string own_namespace = "istio-system";
   std::filesystem::path pin_dir = "/sys/fs/bpf/culvert";
   std::filesystem::path ztunnel_socket = "/var/run/ztunnel/ztunnel.sock";
+  std::filesystem::path agent_socket;  // empty: kAgentSocket on Kubernetes, none with a folder
+  std::chrono::milliseconds add_patience{10000};
+  std::filesystem::path cni_bin_dir;  // empty: the plugin is not installed
+  std::filesystem::path cni_net_dir = "/host/etc/cni/net.d";
+  std::filesystem::path cni_program;  // empty: beside our own
+  std::string cni_conf_name;
+  bool cni_chained = true;
+  bool cni_own_config = true;
+  std::vector<std::string> own_pods = {"culvert-node-", "culvertd-", "istiod-", "ztunnel-"};
+  std::string daemonset = "culvert-node";
+  std::chrono::milliseconds leave_patience{100000};
   std::filesystem::path cgroup_root;
   std::vector<std::string> kubelet_cgroups;
   Rules rules;
@@ -29,6 +45,8 @@ struct Settings {
   std::string log_level = "info";
   std::string log_format = "plain";
   bool unload = false;
+
+  bool kubernetes() const { return config_dir.empty(); }
 
   // The rows refer to this object's fields.
   settings::Table table();

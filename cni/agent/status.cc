@@ -54,15 +54,6 @@ Status delete_file(const fs::path& file) {
 
 }  // namespace
 
-std::string_view name(Redirection redirection) {
-  switch (redirection) {
-    case Redirection::kNone: return "";
-    case Redirection::kPending: return "pending";
-    case Redirection::kEnabled: return "enabled";
-  }
-  return "";
-}
-
 Result<StatusFolder> StatusFolder::open(const fs::path& config_dir, std::string node) {
   auto folder = config_dir / "status" / "pods";
   std::error_code problem;

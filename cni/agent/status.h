@@ -2,8 +2,6 @@
 // What the agent would patch onto pods, written as files: status/pods/NODE_NAMESPACE_POD.yaml in the configuration folder, each a Pod
 // with nothing but its names and our annotation. culvertd lays them over the pods (common/config/folder.h). A file appears and changes whole
 // (written beside, then renamed); several agents may share a folder, each touches its node's files alone.
-//
-// Once there is a Kubernetes source, the same calls become patches of pods/status.
 
 #include <filesystem>
 #include <map>
@@ -11,13 +9,11 @@
 #include <string>
 #include <string_view>
 
+#include "cni/agent/cluster.h"
 #include "common/base/result.h"
 #include "common/config/object.h"
 
 namespace culvert::agent {
-
-enum class Redirection : std::uint8_t { kNone, kPending, kEnabled };
-std::string_view name(Redirection redirection);  // the annotation's value, "" for none
 
 class StatusFolder {
  public:

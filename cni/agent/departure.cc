@@ -1,0 +1,72 @@
+#include "cni/agent/departure.h"
+
+#include <filesystem>
+
+#include "cni/agent/unload.h"
+#include "cni/json/text.h"
+#include "common/base/log.h"
+
+namespace culvert::agent {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::string_view kScope = "app";
+constexpr int kNotFound = 404;
+
+}  // namespace
+
+net::Task<bool> is_uninstalled(kube::Client& client, std::string name_space, std::string daemonset) {
+  auto request = kube::get({.of = {.group = "apps", .plural = "daemonsets"}, .ns = name_space, .name = daemonset});
+  request.timeout = 5s;
+  const auto answer = co_await client.exchange(request);
+  if (!answer) {
+    log::warn(kScope, "whether the mesh is being uninstalled cannot be known, so it stays: " + answer.error().text);
+    co_return false;
+  }
+  if (answer->status == kNotFound) co_return true;
+  if (!kube::is_success(answer->status)) {
+    log::warn(kScope, "whether the mesh is being uninstalled cannot be known, so it stays: " +
+                          kube::refusal(request, answer->status, answer->body).text);
+    co_return false;
+  }
+  co_return json::check(answer->body) && !json::find(json::find(answer->body, "metadata"), "deletionTimestamp").empty();
+}
+
+install::Places places_of(const Settings& settings) {
+  std::error_code ignored;
+  auto program = settings.cni_program;
+  if (program.empty()) program = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path() / install::kPlugin;
+  return {.program = std::move(program), .binaries = settings.cni_bin_dir, .configuration = settings.cni_net_dir};
+}
+
+install::Wish wish_of(const Settings& settings) {
+  const auto mode = !settings.cni_chained     ? install::Mode::kStandalone
+                    : settings.cni_own_config ? install::Mode::kOwn
+                                              : install::Mode::kChained;
+  const auto socket = settings.agent_socket.empty() ? std::string(kAgentSocket) : settings.agent_socket.string();
+  install::Wish wish{.mode = mode,
+                     .entry = install::entry_of({.agent_socket = socket,
+                                                 .exclude_namespaces = settings.rules.excluded_namespaces,
+                                                 .own_namespace = settings.own_namespace,
+                                                 .own_pods = settings.own_pods},
+                                                mode),
+                     .primary = mode == install::Mode::kStandalone ? "" : settings.cni_conf_name};
+  if (mode == install::Mode::kStandalone) wish.own = settings.cni_conf_name.empty() ? "culvert-cni.conf" : settings.cni_conf_name;
+  return wish;
+}
+
+net::Task<> depart(Node& node, const Settings& settings, std::unique_ptr<install::Installer>& installer) {
+  log::info(kScope, "the mesh is being uninstalled: pods of this node leave it");
+  installer.reset();
+  if (!settings.cni_bin_dir.empty()) {
+    if (auto removed = install::remove(places_of(settings), wish_of(settings)); !removed)
+      log::error(kScope, removed.error().text);
+  }
+  if (!co_await node.leave(settings.leave_patience))
+    log::error(kScope, "some pods are still captured: what they have open through ztunnel ends now");
+  if (auto unloaded = unload(settings); !unloaded) log::error(kScope, unloaded.error().text);
+  log::info(kScope, "the mesh has left this node");
+}
+
+}  // namespace culvert::agent

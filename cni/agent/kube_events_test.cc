@@ -1,0 +1,58 @@
+#include "cni/agent/kube_events.h"
+
+#include <gtest/gtest.h>
+
+#include "cni/json/text.h"
+
+namespace culvert::agent {
+namespace {
+
+config::Pod pod(std::string name) {
+  config::Pod pod;
+  pod.metadata.name = std::move(name);
+  pod.metadata.name_space = "shop";
+  pod.metadata.uid = "9d2c";
+  return pod;
+}
+
+News refused(std::string text) {
+  News news;
+  news.warning = true;
+  news.reason = "MeshRefused";
+  news.text = std::move(text);
+  return news;
+}
+
+EventText event(const config::Pod& of, const News& news, int count = 1) {
+  return event_of(of, news, "n1", count, "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z");
+}
+
+TEST(KubeEvents, SaysWhatHappenedToWhichPodAndWho) {
+  const auto [name, text] = event(pod("web-0"), refused("no \"ztunnel\"\n"), 3);
+  const auto of = json::find(text, "involvedObject");
+
+  ASSERT_TRUE(json::check(text)) << text;
+  EXPECT_EQ(json::text_of(json::find(of, "name")), "web-0");
+  EXPECT_EQ(json::text_of(json::find(of, "uid")), "9d2c");
+  EXPECT_EQ(json::text_of(json::find(text, "type")), "Warning");
+  EXPECT_EQ(json::text_of(json::find(text, "reason")), "MeshRefused");
+  EXPECT_EQ(json::text_of(json::find(text, "message")), "no \"ztunnel\"\n");
+  EXPECT_EQ(json::find(text, "count"), "3");
+  EXPECT_EQ(json::text_of(json::find(json::find(text, "source"), "component")), "culvert-node");
+}
+
+TEST(KubeEvents, IsOneEventForTheSameNewsOfTheSamePod) {
+  EXPECT_EQ(event(pod("web-0"), refused("a")).name, event(pod("web-0"), refused("a"), 7).name);
+  EXPECT_NE(event(pod("web-0"), refused("a")).name, event(pod("web-0"), refused("b")).name);
+  EXPECT_NE(event(pod("web-0"), refused("a")).name, event(pod("web-1"), refused("a")).name);
+}
+
+TEST(KubeEvents, FitsIntoWhatTheApiTakes) {
+  const auto [name, text] = event(pod(std::string(253, 'a')), refused(std::string(1023, 'x') + "é"));
+
+  EXPECT_LE(name.size(), 253U);
+  EXPECT_EQ(json::text_of(json::find(text, "message")), std::string(1023, 'x'));  // cut between characters
+}
+
+}  // namespace
+}  // namespace culvert::agent
