@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 
 #include <cerrno>
 #include <csignal>
@@ -137,8 +139,18 @@ void see_all_cgroups() {
   log::warn(kScope, "entering the node's cgroup namespace", {log::field("error", errno_text(errno))});
 }
 
+// Runtimes mount it read-only into containers that are not privileged. What is written there is only what pods need in their own namespaces.
+void make_sysctls_writable() {
+  struct statvfs status{};
+  if (::statvfs("/proc/sys", &status) != 0 || (status.f_flag & ST_RDONLY) == 0) return;
+  constexpr unsigned long kFlags = MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  if (::mount(nullptr, "/proc/sys", nullptr, kFlags, nullptr) != 0)
+    log::warn(kScope, "making /proc/sys writable", {log::field("error", errno_text(errno))});
+}
+
 [[noreturn]] void serve_kubernetes(const Settings& settings, const settings::Table& table) {
   see_all_cgroups();
+  make_sysctls_writable();
   net::Loop loop;
   telemetry::Registry registry;
   auto access = access_of(settings);

@@ -49,7 +49,7 @@ Status write_sysctls(const culvert_sysctls& values) {
     if (!file && errno == ENOENT && may_be_absent(row)) continue;
     const auto text = std::to_string(values.*row.value);
     if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-      const char* hint = errno == EROFS ? " (the agent needs a writable /proc/sys: run it privileged)" : "";
+      const char* hint = errno == EROFS ? " (the agent needs a writable /proc/sys: its container needs CAP_SYS_ADMIN)" : "";
       return failure(std::format("setting {} of the pod: {}{}", row.path, errno_text(errno), hint));
     }
   }

@@ -1,0 +1,139 @@
+#include "cni/install/installer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <format>
+#include <fstream>
+#include <sstream>
+
+#include "cni/install/files.h"
+#include "common/net/timer.h"
+
+namespace culvert::install {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+constexpr std::string_view kBridge = R"({"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge"}]})";
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+class Install : public testing::Test {
+ protected:
+  Install() {
+    fs::remove_all(root_);
+    fs::create_directories(places_.binaries);
+    fs::create_directories(places_.configuration);
+    write(places_.program, "the plugin");
+    write(places_.configuration / "10-bridge.conflist", kBridge);
+    ::chmod((places_.configuration / "10-bridge.conflist").c_str(), 0640);
+  }
+  ~Install() override { fs::remove_all(root_); }
+
+  static void write(const fs::path& path, std::string_view text) { std::ofstream(path) << text; }
+
+  // Until `condition` holds; the test's own time limit is the only clock.
+  net::Task<> until(auto condition) {
+    while (!condition()) co_await net::sleep_for(loop_, 5ms);
+  }
+
+  const fs::path root_ = fs::path(testing::TempDir()) / std::format("install-{}", ::getpid());
+  const Places places_{.program = root_ / "plugin", .binaries = root_ / "bin", .configuration = root_ / "net.d"};
+  const fs::path own_ = places_.configuration / kOwnFile;
+  const Wish wish_{.entry = R"({"type":"culvert-cni"})"};
+  net::Loop loop_;
+};
+
+TEST_F(Install, PutsProgramAndConfigurationThereOnce) {
+  EXPECT_EQ(put(places_, wish_), true);
+  EXPECT_EQ(put(places_, wish_), false);
+
+  struct stat status{};
+  EXPECT_EQ(read(places_.binaries / "culvert-cni"), "the plugin");
+  ASSERT_EQ(::stat((places_.binaries / "culvert-cni").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0755U);
+  EXPECT_THAT(read(own_), HasSubstr(R"({"type":"bridge"}, {"type":"culvert-cni"}])"));
+  ASSERT_EQ(::stat(own_.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0640U);  // as the file that it was made of
+  EXPECT_EQ(std::distance(fs::directory_iterator(places_.configuration), {}), 2);
+}
+
+TEST_F(Install, ReplacesAProgramThatIsAnother) {
+  write(places_.binaries / "culvert-cni", "an older plugin");
+
+  EXPECT_EQ(put(places_, wish_), true);
+  EXPECT_EQ(read(places_.binaries / "culvert-cni"), "the plugin");
+}
+
+TEST_F(Install, LeavesNothingBehind) {
+  ASSERT_TRUE(put(places_, wish_));
+
+  ASSERT_TRUE(remove(places_, wish_));
+  EXPECT_TRUE(fs::is_empty(places_.binaries));
+  EXPECT_EQ(std::distance(fs::directory_iterator(places_.configuration), {}), 1);
+  EXPECT_EQ(read(places_.configuration / "10-bridge.conflist"), kBridge);
+  EXPECT_TRUE(remove(places_, wish_));
+}
+
+TEST_F(Install, SaysWhatItCannotDo) {
+  fs::remove(places_.configuration / "10-bridge.conflist");
+  EXPECT_THAT(put(places_, wish_).error().text, HasSubstr("is the cluster's CNI plugin installed yet?"));
+
+  fs::remove_all(places_.binaries);
+  EXPECT_THAT(put(places_, wish_).error().text, HasSubstr("No such file or directory"));
+}
+
+TEST_F(Install, LooksAtNothingThatIsNoFile) {
+  ::mkfifo((places_.configuration / "05-pipe.conflist").c_str(), 0600);
+  fs::create_symlink("nowhere", places_.configuration / "06-nowhere.conflist");
+
+  EXPECT_EQ(read_folder(places_.configuration)->size(), 1U);
+}
+
+TEST_F(Install, FollowsWhatOthersDo) {
+  std::string trouble = "none heard";
+  Installer installer(loop_, places_, wish_, [&](const std::string& text) { trouble = text; });
+
+  loop_.run([](auto& test, auto& is, auto& heard) -> net::Task<> {
+    co_await test.until([&] { return is.installed(); });
+    EXPECT_EQ(heard, "");
+    fs::remove(test.own_);
+    co_await test.until([&] { return is.restored() == 1 && fs::exists(test.own_); });
+    fs::remove(test.places_.binaries / "culvert-cni");
+    co_await test.until([&] { return is.restored() == 2 && fs::exists(test.places_.binaries / "culvert-cni"); });
+    write(test.places_.configuration / "10-bridge.conflist",
+          R"({"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge","mtu":1400}]})");
+    co_await test.until([&] { return read(test.own_).contains("1400"); });
+    write(test.places_.configuration / "10-bridge.conflist", "{");  // its owner is writing
+    co_await test.until([&] { return heard.contains("10-bridge.conflist: no JSON"); });
+    EXPECT_TRUE(read(test.own_).contains("1400"));
+  }(*this, installer, trouble));
+}
+
+TEST_F(Install, SaysWhenSomebodyElseWantsItOtherwise) {
+  std::string trouble;
+  Installer installer(loop_, places_, wish_, [&](const std::string& text) { trouble = text; });
+
+  loop_.run([](auto& test, auto& is, auto& heard) -> net::Task<> {
+    co_await test.until([&] { return is.installed(); });
+    for (std::uint64_t times = 1; times <= 5; ++times) {
+      fs::remove(test.own_);
+      co_await test.until([&] { return is.restored() == times; });
+    }
+    co_await test.until([&] { return heard.contains("takes the plugin out again and again"); });
+    EXPECT_TRUE(fs::exists(test.own_));
+  }(*this, installer, trouble));
+}
+
+}  // namespace
+}  // namespace culvert::install
