@@ -83,6 +83,23 @@ std::vector<CustomKind> make_rows() {
   };
 }
 
+// Others write the status: what of it cannot be read is as good as not there, and never makes an object broken.
+std::vector<StatusAddress> read_addresses(const Tree* status) {
+  std::vector<StatusAddress> out;
+  const Tree* list = status ? status->find("addresses") : nullptr;
+  if (!list || list->type != Tree::Type::kList) return out;
+  const auto text = [](const Tree& entry, std::string_view name) {
+    const Tree* tree = entry.find(name);
+    return tree && tree->type == Tree::Type::kString ? tree->text : std::string();
+  };
+  for (const Tree& entry : list->items) {
+    if (out.size() >= Custom::kMostAddresses) break;
+    StatusAddress address{.type = text(entry, "type"), .host = text(entry, "host"), .value = text(entry, "value")};
+    if (!address.value.empty() && address.value.size() <= 253 && address.host.size() <= 253) out.push_back(std::move(address));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::span<const CustomKind> custom_kinds() {
@@ -105,10 +122,11 @@ const CustomKind* find_kind(Kind kind) {
 Object read_custom(Fields& object, Metadata metadata, Kind kind) {
   const CustomKind* row = find_kind(kind);
   CULVERT_CHECK(row != nullptr);
-  Custom custom{.metadata = std::move(metadata), .kind = kind, .spec = {}};
+  Custom custom{.metadata = std::move(metadata), .kind = kind, .spec = {}, .addresses = {}};
   const auto* prototype = google::protobuf::MessageFactory::generated_factory()->GetPrototype(row->spec);
   std::shared_ptr<google::protobuf::Message> spec(prototype->New());
-  object.skip({"status"});
+  const Tree* status = object.find("status");
+  if (kind == Kind::kGateway || kind == Kind::kServiceEntry) custom.addresses = read_addresses(status);
   if (row->spec_required) object.require("spec", "");
   if (const Tree* tree = object.of_type("spec", Tree::Type::kMap)) read_message(object.report(), *tree, "spec", *spec);
   custom.spec = std::move(spec);

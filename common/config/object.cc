@@ -79,7 +79,7 @@ std::string_view value_of(const Labels& labels, std::string_view name) {
 }
 
 bool operator==(const Custom& a, const Custom& b) {
-  if (a.kind != b.kind || a.metadata != b.metadata) return false;
+  if (a.kind != b.kind || a.metadata != b.metadata || a.addresses != b.addresses) return false;
   return a.spec == b.spec || (a.spec && b.spec && google::protobuf::util::MessageDifferencer::Equals(*a.spec, *b.spec));
 }
 

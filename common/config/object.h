@@ -3,6 +3,7 @@
 // after they are made. No YAML, no JSON, no API server here. Strings are as written; addresses and numbers are already checked.
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -58,7 +59,7 @@ enum class Kind : std::uint8_t {
 std::string_view name(Kind kind);  // "Pod"; "Gateway" is the Gateway API's, Istio's is "Gateway.networking.istio.io"
 bool is_namespaced(Kind kind);     // all but Namespace, Node and GatewayClass
 bool is_policy(Kind kind);         // PeerAuthentication, AuthorizationPolicy
-bool is_custom(Kind kind);         // read by its proto, kept whole and not enforced yet
+bool is_custom(Kind kind);         // read by its proto and kept whole, as a Custom
 
 // What an object is called. `name_space` is empty for kinds that have none.
 struct Key {
@@ -375,12 +376,24 @@ struct AuthorizationPolicy {
   friend bool operator==(const AuthorizationPolicy&, const AuthorizationPolicy&) = default;
 };
 
-// An object of a kind that is defined by a proto and of which nothing is derived yet: all of it, checked.
+// One of status.addresses, where others write down what they gave to an object.
+struct StatusAddress {
+  std::string type;   // of a Gateway's: "IPAddress", "Hostname", ...
+  std::string host;   // of a ServiceEntry's: the host that it is for
+  std::string value;  // as written
+
+  friend auto operator<=>(const StatusAddress&, const StatusAddress&) = default;
+};
+
+// An object of a kind that is defined by a proto: all of its spec, checked.
 struct Custom {
+  static constexpr std::size_t kMostAddresses = 1024;  // of one status; more are not read
+
   Metadata metadata;
   Kind kind = Kind::kRequestAuthentication;
   std::shared_ptr<const google::protobuf::Message>
-      spec;  // of the type that kinds.h names; never null once parsed, empty when there was none
+      spec;                                   // of the type that kinds.h names; never null once parsed, empty when there was none
+  std::vector<StatusAddress> addresses = {};  // status.addresses of a Gateway or ServiceEntry
 
   friend bool operator==(const Custom& a, const Custom& b);
 };
