@@ -191,17 +191,18 @@ Converted convert(const AuthorizationPolicy& policy, const Settings& settings) {
   return out;
 }
 
-std::vector<std::string> selecting_policies(const config::Pod& pod, const Objects& objects, const Settings& settings) {
+bool is_sent(const AuthorizationPolicy& policy, const Settings& settings) { return not_for_l4(policy, settings).empty(); }
+
+std::vector<std::string> selecting_policies(const config::Metadata& workload, const Objects& objects, const Settings& settings) {
   std::vector<std::string> out;
   const auto collect = [&](const std::string& name_space) {
-    for (const auto& [name, object] : objects.in(config::Kind::kAuthorizationPolicy, name_space)) {
-      const auto& policy = std::get<AuthorizationPolicy>(*object);
-      if (policy.selector.empty() || !config::selects(policy.selector, pod.metadata.labels)) continue;
-      if (not_for_l4(policy, settings).empty()) out.push_back(name_space + "/" + name);
+    for (const std::string_view name : objects.selecting(config::Kind::kAuthorizationPolicy, name_space, workload.labels)) {
+      const auto* policy = objects.find<AuthorizationPolicy>(config::Kind::kAuthorizationPolicy, name_space, name);
+      if (is_sent(*policy, settings)) out.push_back(name_space + "/" + std::string(name));
     }
   };
-  collect(pod.metadata.name_space);
-  if (pod.metadata.name_space != settings.root_namespace) collect(settings.root_namespace);
+  collect(workload.name_space);
+  if (workload.name_space != settings.root_namespace) collect(settings.root_namespace);
   std::ranges::sort(out);
   return out;
 }

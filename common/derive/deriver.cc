@@ -7,9 +7,12 @@
 
 #include "common/derive/authorization.h"
 #include "common/derive/doubts.h"
+#include "common/derive/mesh_config.h"
 #include "common/derive/peer_authentication.h"
 #include "common/derive/service.h"
+#include "common/derive/service_entry.h"
 #include "common/derive/workload.h"
+#include "common/derive/workload_entry.h"
 
 namespace culvert::derive {
 namespace {
@@ -34,140 +37,178 @@ void settle(std::map<std::string, std::shared_ptr<const T>>& held, const std::st
   changed.push_back(std::move(made));
 }
 
-}  // namespace
-
-// What has to be computed again.
-struct Deriver::Dirty {
-  std::set<Key> pods, slices, services;
-  std::set<std::string> policies;  // namespaces
-  std::set<Key> doubts;
-  std::set<std::string> pods_of, accounts_of;  // namespaces in which a pod or a service account changed
-
-  static void all_in(const Objects& objects, Kind kind, const std::string& name_space, std::set<Key>& out) {
-    for (const auto& [name, object] : objects.in(kind, name_space)) out.insert({kind, name_space, name});
-  }
-  static void all(const Objects& objects, Kind kind, std::set<Key>& out) {
-    for (const std::string& name_space : objects.namespaces(kind)) all_in(objects, kind, name_space, out);
-  }
-};
-
-void Deriver::mark(const Objects& objects, const Key& key, Dirty& dirty) const {
-  const auto pods_of = [&](const std::string& name_space) {
-    if (name_space == settings_.root_namespace) return Dirty::all(objects, Kind::kPod, dirty.pods);  // reaches the whole mesh
-    Dirty::all_in(objects, Kind::kPod, name_space, dirty.pods);
-  };
-  dirty.doubts.insert(key);
-  switch (key.kind) {
-    case Kind::kPod:
-      dirty.pods.insert(key);
-      dirty.pods_of.insert(key.name_space);
-      break;
-    case Kind::kService:
-      dirty.services.insert(key);
-      Dirty::all_in(objects, Kind::kPod, key.name_space, dirty.pods);
-      Dirty::all_in(objects, Kind::kEndpointSlice, key.name_space, dirty.slices);
-      Dirty::all_in(objects, Kind::kEndpointSlice, key.name_space, dirty.doubts);
-      break;
-    case Kind::kEndpointSlice:
-      dirty.slices.insert(key);
-      Dirty::all_in(objects, Kind::kPod, key.name_space, dirty.pods);
-      break;
-    case Kind::kNamespace:
-      pods_of(key.name);
-      if (key.name == settings_.root_namespace) {  // the network of all
-        Dirty::all(objects, Kind::kService, dirty.services);
-        Dirty::all(objects, Kind::kEndpointSlice, dirty.slices);
-      } else {
-        Dirty::all_in(objects, Kind::kService, key.name, dirty.services);
-      }
-      break;
-    case Kind::kNode:
-      for (const std::string& name_space : objects.namespaces(Kind::kPod)) {
-        for (const auto& [name, object] : objects.in(Kind::kPod, name_space)) {
-          if (std::get<config::Pod>(*object).spec.node_name == key.name) dirty.pods.insert({Kind::kPod, name_space, name});
-        }
-      }
-      break;
-    case Kind::kAuthorizationPolicy:
-    case Kind::kPeerAuthentication:
-      if (key.name_space.empty()) {  // unreadable, and may be any: the root namespace's denial stands for it
-        dirty.policies.insert(settings_.root_namespace);
-        break;
-      }
-      dirty.policies.insert(key.name_space);
-      pods_of(key.name_space);
-      if (key.kind == Kind::kAuthorizationPolicy) break;
-      Dirty::all_in(objects, key.kind, key.name_space, dirty.doubts);  // another one may count now
-      dirty.policies.insert(settings_.root_namespace);                 // where the static policy lives
-      if (key.name_space == settings_.root_namespace) {
-        for (const std::string& other : objects.namespaces(Kind::kPeerAuthentication)) dirty.policies.insert(other);
-      }
-      break;
-    case Kind::kServiceAccount: dirty.accounts_of.insert(key.name_space); break;
-    case Kind::kConfigMap:
-    case Kind::kDeployment:
-    case Kind::kStatefulSet:
-    default: break;  // nothing is derived from them, and not yet from what is a config::Custom
+// What others are found through comes before them: objects of a first update are looked for in vain by all that come before.
+int rank(Kind kind) {
+  switch (kind) {
+    case Kind::kNamespace: return 0;
+    case Kind::kGatewayClass: return 1;
+    case Kind::kGateway: return 2;
+    case Kind::kService: return 4;
+    case Kind::kEndpointSlice: return 5;
+    case Kind::kServiceEntry: return 6;
+    case Kind::kWorkloadEntry: return 7;
+    case Kind::kPod: return 8;
+    default: return 3;
   }
 }
 
+}  // namespace
+
+Deriver::Deriver(Settings settings)
+    : configured_(std::move(settings)), settings_(with_mesh_config(configured_, Objects{}).settings) {}
+
 Delta Deriver::update(const Objects& objects, std::span<const Key> changed) {
   Dirty dirty;
-  for (const Key& key : changed) mark(objects, key, dirty);
   Delta delta;
+  work_ = {};
+  std::vector<Key> keys(changed.begin(), changed.end());
+  std::ranges::sort(
+      keys, [](const Key& a, const Key& b) { return rank(a.kind) != rank(b.kind) ? rank(a.kind) < rank(b.kind) : a < b; });
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  if (std::ranges::contains(keys, mesh_config_key(settings_))) configure(objects, dirty);
+  for (const Key& key : keys) step(objects, key, dirty);
+  const bool entries = std::ranges::contains(keys, Kind::kServiceEntry, &Key::kind);
+  if (entries && settings_.allocate_addresses) allocate_addresses(objects, dirty);
   for (const std::string& name_space : dirty.policies) derive_policies(objects, name_space, delta);
   for (const Key& key : dirty.services) derive_service(objects, key, delta);
+  for (const Key& key : dirty.service_entries) derive_service_entry(objects, key, delta);
   for (const Key& key : dirty.slices) derive_slice(objects, key, delta);
+  for (const Key& key : dirty.workload_entries) derive_workload_entry(objects, key, delta);
   for (const Key& key : dirty.pods) derive_pod(objects, key, delta);
+  forget_put_again(delta);
   doubt(objects, dirty, delta);
   return delta;
 }
 
-// Pods come and go: what names them by label, by port or by name is looked at again.
-void Deriver::doubt(const Objects& objects, Dirty& dirty, Delta& delta) {
-  for (const std::string& name_space : dirty.pods_of) {
-    for (const Kind kind : {Kind::kAuthorizationPolicy, Kind::kPeerAuthentication, Kind::kService, Kind::kEndpointSlice})
-      Dirty::all_in(objects, kind, name_space, dirty.doubts);
+// The last MeshConfig that could be read stays in force.
+void Deriver::configure(const Objects& objects, Dirty& dirty) {
+  MeshConfigured read = with_mesh_config(configured_, objects);
+  if (!read.problems.empty() || read.settings == settings_) return;
+  for (const std::string& root : {settings_.root_namespace, read.settings.root_namespace}) dirty.policies.insert(root);
+  settings_ = std::move(read.settings);
+  mark_all(seen_, settings_, dirty);
+  for (const Kind kind : {Kind::kService, Kind::kServiceEntry, Kind::kAuthorizationPolicy, Kind::kPeerAuthentication}) {
+    for (const std::string& in : seen_.namespaces(kind))
+      for (const auto& [name, object] : seen_.in(kind, in)) selected_.recount({kind, in, name}, seen_, seen_, settings_);
   }
-  if (!dirty.pods_of.empty()) Dirty::all_in(objects, Kind::kAuthorizationPolicy, settings_.root_namespace, dirty.doubts);
-  for (const std::string& name_space : dirty.accounts_of) Dirty::all_in(objects, Kind::kPod, name_space, dirty.doubts);
-  dirty.doubts.insert(dirty.services.begin(), dirty.services.end());  // their waypoint may be the namespace's
-  for (const Key& key : dirty.doubts) warn(key, doubts(key, objects, settings_), delta);
+}
+
+void Deriver::step(const Objects& objects, const Key& key, Dirty& dirty) {
+  const config::Object* before = object_of(key, seen_);
+  const config::Object* now = object_of(key, objects);
+  const bool unreadable = config::is_policy(key.kind);  // may have become so, or no more, though the object is the same
+  if (!unreadable && (before == now || (before && now && *before == *now))) return;
+  mark({key, before, now}, objects, seen_, settings_, dirty);
+  if (before) selected_.remove(*before, objects, settings_, dirty.doubts);
+  if (now) selected_.add(*now, objects, settings_, dirty.doubts);
+  if (now) seen_.put(key, objects.in(key.kind, key.name_space).find(key.name)->second);
+  else seen_.erase(key);
+  const bool selects = key.kind == Kind::kService || key.kind == Kind::kServiceEntry || unreadable;
+  if (selects) selected_.recount(key, objects, seen_, settings_);
+}
+
+// A ServiceEntry's status would say it; where nobody writes that, it is as if it did.
+void Deriver::allocate_addresses(const Objects& objects, Dirty& dirty) {
+  Allocations now = allocate(objects);
+  for (const auto* one : {&allocated_, &now}) {
+    const auto& other = one == &now ? allocated_ : now;
+    for (const auto& [key, addresses] : *one) {
+      const auto there = other.find(key);
+      if (there == other.end() || there->second != addresses) dirty.service_entries.insert(key);
+    }
+  }
+  allocated_ = std::move(now);
+}
+
+// Pods come and go: `dirty` has what names them by label, by port or by name and may have to say something else now.
+void Deriver::doubt(const Objects& objects, const Dirty& dirty, Delta& delta) {
+  std::set<Key> keys = dirty.doubts;
+  for (const auto* some : {&dirty.pods, &dirty.workload_entries, &dirty.slices, &dirty.services, &dirty.service_entries})
+    keys.insert(some->begin(), some->end());
+  work_.doubts += keys.size();
+  for (const Key& key : keys) {
+    warn(key, doubts(key, objects, settings_, selected_), delta);
+  }
+}
+
+// What went from one owner to another in one step is not gone.
+void Deriver::forget_put_again(Delta& delta) const {
+  std::erase_if(delta.removed_addresses,
+                [this](const std::string& key) { return workloads_.contains(key) || services_.contains(key); });
 }
 
 void Deriver::derive_pod(const Objects& objects, const Key& key, Delta& delta) {
+  ++work_.workloads;
   const auto* pod = objects.find<config::Pod>(key.kind, key.name_space, key.name);
   settle(workloads_, pod_uid(key.name_space, key.name, settings_), pod ? workload_of(*pod, objects, settings_) : std::nullopt,
          delta.workloads, delta.removed_addresses);
 }
 
+void Deriver::derive_workload_entry(const Objects& objects, const Key& key, Delta& delta) {
+  ++work_.workloads;
+  const auto* entry = objects.find<config::Custom>(key.kind, key.name_space, key.name);
+  settle(workloads_, workload_entry_uid(key.name_space, key.name, settings_),
+         entry ? workload_of(*entry, objects, settings_) : std::nullopt, delta.workloads, delta.removed_addresses);
+}
+
 void Deriver::derive_slice(const Objects& objects, const Key& key, Delta& delta) {
-  std::set<std::string> uids;
-  if (const auto* slice = objects.find<config::EndpointSlice>(key.kind, key.name_space, key.name)) {
-    for (model::Workload& workload : workloads_of(*slice, objects, settings_)) {
-      const std::string uid = workload.uid;
-      if (uids.insert(uid).second)
-        settle(workloads_, uid, std::optional(std::move(workload)), delta.workloads, delta.removed_addresses);
-    }
+  const auto* slice = objects.find<config::EndpointSlice>(key.kind, key.name_space, key.name);
+  settle_workloads(key, slice ? workloads_of(*slice, objects, settings_) : std::vector<model::Workload>{}, delta);
+}
+
+// Of several with one uid the first counts.
+void Deriver::settle_workloads(const Key& from, std::vector<model::Workload> derived, Delta& delta) {
+  Uids uids;
+  work_.workloads += derived.size();
+  for (model::Workload& workload : derived) {
+    const std::string uid = workload.uid;
+    if (uids.insert(uid).second)
+      settle(workloads_, uid, std::optional(std::move(workload)), delta.workloads, delta.removed_addresses);
   }
-  for (const std::string& old : slice_uids_[key]) {
+  for (const std::string& old : uids_[from]) {
     if (!uids.contains(old)) settle(workloads_, old, std::optional<model::Workload>(), delta.workloads, delta.removed_addresses);
   }
-  if (uids.empty()) {
-    slice_uids_.erase(key);
-  } else {
-    slice_uids_[key] = std::move(uids);
-  }
+  if (uids.empty()) uids_.erase(from);
+  else uids_[from] = std::move(uids);
 }
 
 void Deriver::derive_service(const Objects& objects, const Key& key, Delta& delta) {
+  ++work_.services;
   config::Metadata metadata;
   metadata.name = key.name;
   metadata.name_space = key.name_space;
   const auto* service = objects.find<config::Service>(key.kind, key.name_space, key.name);
   std::optional<model::Service> derived = service ? service_of(*service, objects, settings_) : std::nullopt;
-  settle(services_, key.name_space + "/" + hostname_of(metadata, settings_), std::move(derived), delta.services,
-         delta.removed_addresses);
+  const std::string its = key.name_space + "/" + hostname_of(metadata, settings_);
+  if (derived) service_owners_.erase(its);
+  else if (service_owners_.contains(its)) return;  // a ServiceEntry's
+  settle(services_, its, std::move(derived), delta.services, delta.removed_addresses);
+}
+
+void Deriver::derive_service_entry(const Objects& objects, const Key& key, Delta& delta) {
+  const auto* entry = objects.find<config::Custom>(key.kind, key.name_space, key.name);
+  std::vector<model::Service> derived;
+  if (entry) {
+    const auto given = allocated_.find(key);
+    derived = entry_services(*entry, given == allocated_.end() ? entry->addresses : given->second, objects, settings_);
+  }
+  work_.services += derived.size();
+  std::set<std::string> keys;
+  for (model::Service& service : derived) {
+    const std::string its = service.key();
+    keys.insert(its);
+    service_owners_[its] = key;
+    settle(services_, its, std::optional(std::move(service)), delta.services, delta.removed_addresses);
+  }
+  for (const std::string& old : entry_services_[key]) {
+    const auto owner = service_owners_.find(old);
+    if (keys.contains(old) || owner == service_owners_.end() || owner->second != key) continue;  // somebody else has it now
+    service_owners_.erase(owner);
+    settle(services_, old, std::optional<model::Service>(), delta.services, delta.removed_addresses);
+  }
+  if (keys.empty()) entry_services_.erase(key);
+  else entry_services_[key] = std::move(keys);
+  settle_workloads(key, entry ? workloads_of(*entry, objects, settings_) : std::vector<model::Workload>{}, delta);
 }
 
 void Deriver::derive_authorization(const Objects& objects, const std::string& name_space,
@@ -191,6 +232,7 @@ void Deriver::derive_peer_authentication(const Objects& objects, const std::stri
 }
 
 void Deriver::derive_policies(const Objects& objects, const std::string& name_space, Delta& delta) {
+  ++work_.policies;
   std::map<std::string, model::Policy> derived;
   derive_authorization(objects, name_space, derived);
   derive_peer_authentication(objects, name_space, derived);

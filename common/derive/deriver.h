@@ -1,14 +1,18 @@
 #pragma once
-// Keeps the model's values in step with the objects: recomputes what a change can have touched, and says only what came out different.
-// No clock, no I/O; single-threaded.
+// Keeps the model's values in step with the objects: recomputes what a change can have touched (mark.h), and says only what came out different.
+// A changed pod costs as much as it is an endpoint and a subject of: nothing grows with the number of pods. No clock, no I/O; single-threaded.
 
+#include <cstddef>
 #include <map>
 #include <set>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "common/derive/allocate.h"
+#include "common/derive/mark.h"
 #include "common/derive/objects.h"
+#include "common/derive/selected.h"
 #include "common/model/policy.h"
 #include "common/model/service.h"
 #include "common/model/workload.h"
@@ -40,7 +44,8 @@ struct Delta {
 
 class Deriver {
  public:
-  explicit Deriver(Settings settings) : settings_(std::move(settings)) {}
+  // `settings` as they are without MeshConfig, which is an object like others.
+  explicit Deriver(Settings settings);
 
   // `objects` as they are now, and the keys of those that changed since the last call (put, erased or invalidated).
   Delta update(const Objects& objects, std::span<const config::Key> changed);
@@ -49,28 +54,48 @@ class Deriver {
   const std::map<std::string, model::ServiceRef>& services() const { return services_; }     // by "namespace/hostname"
   const std::map<std::string, model::PolicyRef>& policies() const { return policies_; }      // by "namespace/name"
   std::vector<Warning> warnings() const;
-  const Settings& settings() const { return settings_; }
+  const Settings& settings() const { return settings_; }  // with what MeshConfig says
+
+  // How much the last update looked at, whatever came out: what it costs, without a clock.
+  struct Work {
+    std::size_t workloads = 0, services = 0, policies = 0, doubts = 0;
+    friend bool operator==(const Work&, const Work&) = default;
+  };
+  const Work& work() const { return work_; }
 
  private:
-  struct Dirty;
-  void mark(const Objects& objects, const config::Key& key, Dirty& dirty) const;
+  using Uids = std::set<std::string>;
+  void configure(const Objects& objects, Dirty& dirty);
+  void step(const Objects& objects, const config::Key& key, Dirty& dirty);
+  void allocate_addresses(const Objects& objects, Dirty& dirty);
   void derive_pod(const Objects& objects, const config::Key& key, Delta& delta);
   void derive_slice(const Objects& objects, const config::Key& key, Delta& delta);
   void derive_service(const Objects& objects, const config::Key& key, Delta& delta);
+  void derive_workload_entry(const Objects& objects, const config::Key& key, Delta& delta);
+  void derive_service_entry(const Objects& objects, const config::Key& key, Delta& delta);
+  void settle_workloads(const config::Key& from, std::vector<model::Workload> derived, Delta& delta);
+  void forget_put_again(Delta& delta) const;
   void derive_policies(const Objects& objects, const std::string& name_space, Delta& delta);
   void derive_authorization(const Objects& objects, const std::string& name_space,
                             std::map<std::string, model::Policy>& out) const;
   void derive_peer_authentication(const Objects& objects, const std::string& name_space,
                                   std::map<std::string, model::Policy>& out) const;
-  void doubt(const Objects& objects, Dirty& dirty, Delta& delta);
+  void doubt(const Objects& objects, const Dirty& dirty, Delta& delta);
   void warn(const config::Key& key, std::vector<std::string> texts, Delta& delta);
 
+  const Settings configured_;
   Settings settings_;
+  Objects seen_;       // as they were when derived from last
+  Selected selected_;  // of seen_, by the selectors of now
   std::map<std::string, model::WorkloadRef> workloads_;
   std::map<std::string, model::ServiceRef> services_;
   std::map<std::string, model::PolicyRef> policies_;
-  std::map<config::Key, std::set<std::string>> slice_uids_;          // what a slice gave last
+  std::map<config::Key, Uids> uids_;                                 // what a slice or a ServiceEntry gave last
+  std::map<config::Key, std::set<std::string>> entry_services_;      // what a ServiceEntry gave last
+  std::map<std::string, config::Key> service_owners_;                // of the services that come from ServiceEntries
+  Allocations allocated_;                                            // what no status says, where Settings want it
   std::map<std::string, std::set<std::string>> namespace_policies_;  // the keys that a namespace gave last
+  Work work_;
   std::map<config::Key, std::set<std::string>> warnings_;
 };
 

@@ -3,10 +3,15 @@
 #include <algorithm>
 #include <iterator>
 #include <set>
+#include <variant>
 
 #include "common/derive/authorization.h"
+#include "common/derive/mesh_config.h"
 #include "common/derive/peer_authentication.h"
 #include "common/derive/service.h"
+#include "common/derive/service_entry.h"
+#include "common/derive/waypoint.h"
+#include "common/derive/workload_entry.h"
 
 namespace culvert::derive {
 namespace {
@@ -14,105 +19,119 @@ namespace {
 using config::Kind;
 using Texts = std::vector<std::string>;
 
-bool selects_a_pod(const config::Labels& selector, const std::string& name_space, const Objects& objects) {
-  return std::ranges::any_of(objects.in(Kind::kPod, name_space), [&](const auto& entry) {
-    return config::selects(selector, config::metadata_of(*entry.second).labels);
-  });
-}
+// What is asked about: an object, and all that there is beside it.
+struct Scene {
+  const config::Key& key;
+  const Objects& objects;
+  const Settings& settings;
+  const Selected& selected;
 
-Texts about(const config::AuthorizationPolicy& policy, const Objects& objects, const Settings& settings) {
-  Converted converted = convert(policy, settings);
-  if (!converted.policy || policy.selector.empty()) return std::move(converted.warnings);
-  const std::string& name_space = policy.metadata.name_space;
-  const bool found = name_space == settings.root_namespace  // looks in all of them
-                         ? std::ranges::any_of(objects.namespaces(Kind::kPod),
-                                               [&](const std::string& in) { return selects_a_pod(policy.selector, in, objects); })
-                         : selects_a_pod(policy.selector, name_space, objects);
-  if (!found) converted.warnings.push_back("spec.selector selects no pod");
+  bool selects_nothing() const { return selected.of(key).workloads == 0; }
+};
+
+Texts about(const config::AuthorizationPolicy& policy, const Scene& scene) {
+  Converted converted = convert(policy, scene.settings);
+  if (converted.policy && !policy.selector.empty() && scene.selects_nothing())
+    converted.warnings.push_back("spec.selector selects no pod");
   return std::move(converted.warnings);
 }
 
-Texts about(const config::PeerAuthentication& policy, const Objects& objects, const Settings& settings) {
+Texts about(const config::PeerAuthentication& policy, const Scene& scene) {
   const config::Metadata& metadata = policy.metadata;
   if (policy.selector.empty()) {
-    const config::PeerAuthentication* first = wide_policy(objects, metadata.name_space);
+    const config::PeerAuthentication* first = wide_policy(scene.objects, metadata.name_space);
     if (!first || first->metadata.name == metadata.name) return {};
     return {"is not in force: " + first->metadata.name + " is for the whole namespace too, and is older or sorts first"};
   }
-  if (metadata.name_space == settings.root_namespace)
+  if (metadata.name_space == scene.settings.root_namespace)
     return {"has a selector in the root namespace, where only policies for the whole mesh count: it is ignored"};
-  if (selects_a_pod(policy.selector, metadata.name_space, objects)) return {};
-  return {"spec.selector selects no pod"};
+  return scene.selects_nothing() ? Texts{"spec.selector selects no pod"} : Texts{};
 }
 
-Texts about(const config::Pod& pod, const Objects& objects, const Settings&) {
-  const std::string& account = pod.spec.service_account;
-  if (pod.is_terminal() || account == "default") return {};  // every namespace has that one
-  if (objects.in(Kind::kServiceAccount, pod.metadata.name_space).contains(account)) return {};
-  return {"spec.serviceAccountName: there is no ServiceAccount " + account};
-}
-
-bool has_port(const config::Pod& pod, const std::string& name) {
-  return std::ranges::any_of(pod.spec.containers, [&](const config::Container& container) {
-    return std::ranges::contains(container.ports, name, &config::ContainerPort::name);
-  });
-}
-
-// A port by name that none of the selected pods has leads nowhere.
-Texts about(const config::Service& service, const Objects& objects, const Settings& settings) {
+Texts about(const config::Pod& pod, const Scene& scene) {
   Texts out;
-  if (const auto derived = service_of(service, objects, settings); derived && derived->waypoint) {
-    out.push_back("names the waypoint " + derived->waypoint->text() +
-                  ", and this version has no waypoints: connections to it are refused");
-  }
+  if (pod.is_terminal()) return out;
+  const std::string& account = pod.spec.service_account;
+  const bool there = account == "default" ||  // every namespace has that one
+                     scene.objects.in(Kind::kServiceAccount, pod.metadata.name_space).contains(account);
+  if (!there) out.push_back("spec.serviceAccountName: there is no ServiceAccount " + account);
+  const Binding binding = waypoint_of(pod.metadata, Traffic::kWorkload, scene.objects, scene.settings);
+  if (binding.own && binding.waypoint) out.push_back(waypoint_text(binding));
+  return out;
+}
+
+// A port by name that none of the selected workloads has leads nowhere.
+Texts about(const config::Service& service, const Scene& scene) {
+  Texts out;
+  if (service.type == config::Service::Type::kExternalName) return out;
+  const Binding binding = waypoint_of(service.metadata, Traffic::kService, scene.objects, scene.settings);
+  if (binding.waypoint) out.push_back(waypoint_text(binding));
+  const std::string canary = canary_of(service.metadata, binding, scene.objects, scene.settings).trouble;
+  if (!canary.empty()) out.push_back(canary + ": all connections go to " + binding.waypoint->text());
+  if (service.selector.empty() || scene.selects_nothing()) return out;
+  const auto& ports = scene.selected.of(scene.key).ports;
   std::set<std::string> missing;
   for (const config::ServicePort* port : tcp_ports(service)) {
-    if (port->target.number == 0) missing.insert(port->target.name);
+    const auto having = ports.find(port->target.name);
+    if (port->target.number == 0 && (having == ports.end() || having->second == 0)) missing.insert(port->target.name);
   }
-  if (missing.empty() || service.selector.empty()) return out;
-  bool any = false;
-  for (const auto& [name, object] : objects.in(Kind::kPod, service.metadata.name_space)) {
-    const auto& pod = std::get<config::Pod>(*object);
-    if (!config::selects(service.selector, pod.metadata.labels)) continue;
-    any = true;
-    std::erase_if(missing, [&](const std::string& port) { return has_port(pod, port); });
-  }
-  if (!any) return out;
   for (const std::string& port : missing) out.push_back("targetPort " + port + ": none of its pods has a port of that name");
   return out;
 }
 
-Texts about(const config::EndpointSlice& slice, const Objects& objects, const Settings&) {
+// Pods come and go before their slices know: only where nobody but the author fills them is a missing one worth a word.
+Texts about(const config::EndpointSlice& slice, const Scene& scene) {
   const std::string& name_space = slice.metadata.name_space;
   if (slice.service.empty()) return {"has no label kubernetes.io/service-name: it belongs to no Service"};
-  if (!objects.in(Kind::kService, name_space).contains(slice.service)) return {"there is no Service " + slice.service};
+  const auto* service = scene.objects.find<config::Service>(Kind::kService, name_space, slice.service);
+  if (!service) return {"there is no Service " + slice.service};
   Texts out;
+  if (!service->selector.empty()) return out;
   for (const config::EndpointSlice::Endpoint& endpoint : slice.endpoints) {
     if (endpoint.target_kind != "Pod") continue;
     const std::string& where = endpoint.target_namespace.empty() ? name_space : endpoint.target_namespace;
-    if (where != name_space || !objects.in(Kind::kPod, where).contains(endpoint.target_name))
+    if (where != name_space || !scene.objects.in(Kind::kPod, where).contains(endpoint.target_name))
       out.push_back("targetRef: there is no Pod " + endpoint.target_name + " in its namespace");
   }
   return out;
 }
 
+Texts about(const config::Custom& custom, const Scene& scene) {
+  switch (custom.kind) {
+    case Kind::kGateway: return waypoint_doubts(custom, scene.objects, scene.settings);
+    case Kind::kWorkloadEntry: return workload_entry_doubts(custom, scene.objects, scene.settings);
+    case Kind::kServiceEntry: break;
+    default: return {};
+  }
+  Texts out = entry_doubts(custom, scene.objects, scene.settings);
+  std::ranges::move(endpoint_doubts(custom, scene.settings), std::back_inserter(out));
+  if (!scene.objects.wide(Kind::kServiceEntry, scene.key.name_space).contains(scene.key.name) && scene.selects_nothing())
+    out.push_back("spec.workloadSelector selects no pod or WorkloadEntry");
+  return out;
+}
+
+Texts about(const config::ConfigMap&, const Scene& scene) {
+  return scene.key == mesh_config_key(scene.settings) ? with_mesh_config(scene.settings, scene.objects).problems : Texts{};
+}
+
 template <class T>
-Texts about_if_there(const config::Key& key, const Objects& objects, const Settings& settings) {
-  const T* object = objects.find<T>(key.kind, key.name_space, key.name);
-  return object ? about(*object, objects, settings) : Texts{};
+Texts about(const T&, const Scene&) {
+  return {};
 }
 
 }  // namespace
 
+std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings,
+                                const Selected& selected) {
+  const config::Object* object = object_of(key, objects);
+  const Scene scene{key, objects, settings, selected};
+  return object ? std::visit([&](const auto& value) { return about(value, scene); }, *object) : Texts{};
+}
+
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings) {
-  switch (key.kind) {
-    case Kind::kAuthorizationPolicy: return about_if_there<config::AuthorizationPolicy>(key, objects, settings);
-    case Kind::kPeerAuthentication: return about_if_there<config::PeerAuthentication>(key, objects, settings);
-    case Kind::kPod: return about_if_there<config::Pod>(key, objects, settings);
-    case Kind::kService: return about_if_there<config::Service>(key, objects, settings);
-    case Kind::kEndpointSlice: return about_if_there<config::EndpointSlice>(key, objects, settings);
-    default: return {};
-  }
+  Selected selected;
+  selected.recount(key, objects, objects, settings);
+  return doubts(key, objects, settings, selected);
 }
 
 }  // namespace culvert::derive

@@ -5,10 +5,14 @@
 #include <vector>
 
 #include "common/derive/objects.h"
+#include "common/derive/selected.h"
 
 namespace culvert::derive {
 
-// Of the object with this key, as things stand now; nothing for an object that is not there.
+// Of the object with this key, as things stand now; nothing for an object that is not there. `settings` with what MeshConfig says.
+std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings,
+                                const Selected& selected);
+// The same, counting what it selects: as long as there are workloads that it may select.
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings);
 
 }  // namespace culvert::derive

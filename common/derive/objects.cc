@@ -1,16 +1,51 @@
 #include "common/derive/objects.h"
 
+#include <google/protobuf/message.h>
+
+#include <optional>
 #include <utility>
+
+#include "proto/istio/networking/v1alpha3/service_entry.pb.h"
 
 namespace culvert::derive {
 
 using config::Key;
 using config::Kind;
+using istio::networking::v1alpha3::ServiceEntry;
+
+namespace {
+
+// Nothing for kinds that select nothing.
+std::optional<config::Labels> selector_of(const config::Object& object) {
+  if (const auto* service = std::get_if<config::Service>(&object)) return service->selector;
+  if (const auto* policy = std::get_if<config::AuthorizationPolicy>(&object)) return policy->selector;
+  if (const auto* policy = std::get_if<config::PeerAuthentication>(&object)) return policy->selector;
+  const auto* entry = spec_of<ServiceEntry>(&object);
+  if (!entry) return std::nullopt;
+  const auto& labels = entry->workload_selector().labels();
+  return config::Labels(labels.begin(), labels.end());
+}
+
+template <class Map, class Value = typename Map::mapped_type>
+const Value& value_or_none(const Map& map, std::string_view key) {
+  static const Value kNone;
+  const auto found = map.find(key);
+  return found == map.end() ? kNone : found->second;
+}
+
+template <class Outer>
+void forget(Outer& outer, typename Outer::iterator place) {
+  if (place->second.empty()) outer.erase(place);
+}
+
+}  // namespace
 
 void Objects::put(const Key& key, config::ObjectPtr object) {
   config::ObjectPtr& place = kinds_[key.kind][key.name_space][key.name];
-  if (!place) ++size_;
+  if (place) unindex(key, *place);
+  else ++size_;
   place = std::move(object);
+  index(key, *place);
   invalid_.erase(key);
 }
 
@@ -20,8 +55,50 @@ void Objects::erase(const Key& key) {
   if (kind == kinds_.end()) return;
   const auto names = kind->second.find(key.name_space);
   if (names == kind->second.end()) return;
-  size_ -= names->second.erase(key.name);
+  const auto place = names->second.find(key.name);
+  if (place == names->second.end()) return;
+  unindex(key, *place->second);
+  --size_;
+  names->second.erase(place);
   if (names->second.empty()) kind->second.erase(names);
+}
+
+void Objects::index(const Key& key, const config::Object& object) {
+  if (auto selector = selector_of(object)) selectors_[key.kind][key.name_space].put(key.name, std::move(*selector));
+  if (const auto* slice = std::get_if<config::EndpointSlice>(&object)) slices_[key.name_space][slice->service].insert(key.name);
+  if (const auto* entry = spec_of<ServiceEntry>(&object)) {
+    const Claim claim{config::metadata_of(object).created, key.name};
+    for (const std::string& host : entry->hosts()) claims_[host][key.name_space].insert(claim);
+  }
+}
+
+void Objects::unindex(const Key& key, const config::Object& object) {
+  if (const auto kind = selectors_.find(key.kind); kind != selectors_.end()) {
+    const auto held = kind->second.find(key.name_space);
+    if (held != kind->second.end()) {
+      held->second.erase(key.name);
+      forget(kind->second, held);
+    }
+  }
+  if (const auto* slice = std::get_if<config::EndpointSlice>(&object)) {
+    const auto services = slices_.find(key.name_space);
+    const auto names = services->second.find(slice->service);
+    names->second.erase(key.name);
+    forget(services->second, names);
+    forget(slices_, services);
+  }
+  const auto* entry = spec_of<ServiceEntry>(&object);
+  if (!entry) return;
+  const Claim claim{config::metadata_of(object).created, key.name};
+  for (const std::string& host : entry->hosts()) {
+    const auto claims = claims_.find(host);
+    if (claims == claims_.end()) continue;  // a host that is there twice
+    const auto of_namespace = claims->second.find(key.name_space);
+    if (of_namespace == claims->second.end()) continue;
+    of_namespace->second.erase(claim);
+    forget(claims->second, of_namespace);
+    forget(claims_, claims);
+  }
 }
 
 void Objects::invalidate(const Key& key) { invalid_.insert(key); }
@@ -42,6 +119,27 @@ std::vector<std::string> Objects::namespaces(Kind kind) const {
   return out;
 }
 
+std::vector<std::string_view> Objects::selecting(Kind kind, std::string_view name_space, const config::Labels& labels) const {
+  const auto found = selectors_.find(kind);
+  if (found == selectors_.end()) return {};
+  const auto held = found->second.find(name_space);
+  return held == found->second.end() ? std::vector<std::string_view>{} : held->second.selecting(labels);
+}
+
+const Objects::Names& Objects::wide(Kind kind, std::string_view name_space) const {
+  static const Selectors kNone;
+  const auto found = selectors_.find(kind);
+  if (found == selectors_.end()) return kNone.wide();
+  const auto held = found->second.find(name_space);
+  return held == found->second.end() ? kNone.wide() : held->second.wide();
+}
+
+const Objects::Names& Objects::slices_of(std::string_view name_space, std::string_view service) const {
+  return value_or_none(value_or_none(slices_, name_space), service);
+}
+
+const Objects::Claims& Objects::claims(std::string_view host) const { return value_or_none(claims_, host); }
+
 std::vector<Key> Objects::unreadable(std::string_view name_space) const {
   std::vector<Key> out;
   for (const Key& key : invalid_) {
@@ -50,8 +148,14 @@ std::vector<Key> Objects::unreadable(std::string_view name_space) const {
   return out;
 }
 
+const config::Object* object_of(const Key& key, const Objects& objects) {
+  const auto& names = objects.in(key.kind, key.name_space);
+  const auto found = names.find(key.name);
+  return found == names.end() ? nullptr : found->second.get();
+}
+
 std::string_view network_of_mesh(const Objects& objects, const Settings& settings) {
-  const auto* system = objects.find<config::Namespace>(Kind::kNamespace, "", settings.root_namespace);
+  const auto* system = objects.find<config::Namespace>(Kind::kNamespace, "", settings.system());
   return system ? config::value_of(system->metadata.labels, "topology.istio.io/network") : std::string_view{};
 }
 

@@ -1,5 +1,6 @@
 #include "common/derive/peer_authentication.h"
 
+#include <tuple>
 #include <utility>
 
 namespace culvert::derive {
@@ -11,13 +12,14 @@ using Mode = PeerAuthentication::Mode;
 constexpr std::string_view kStaticStrict = "istio_converted_static_strict";
 constexpr std::string_view kConverted = "converted_peer_authentication_";
 
-// The oldest of those that pass, then the first by name.
-template <class Filter>
-const PeerAuthentication* oldest(const Objects& objects, std::string_view name_space, Filter filter) {
+// The oldest of those with these names, then the first by name.
+template <class Names>
+const PeerAuthentication* oldest(const Objects& objects, std::string_view name_space, const Names& names) {
   const PeerAuthentication* best = nullptr;
-  for (const auto& [name, object] : objects.in(config::Kind::kPeerAuthentication, name_space)) {
-    const auto& policy = std::get<PeerAuthentication>(*object);
-    if (filter(policy) && (!best || policy.metadata.created < best->metadata.created)) best = &policy;
+  for (const std::string_view name : names) {
+    const auto* policy = objects.find<PeerAuthentication>(config::Kind::kPeerAuthentication, name_space, name);
+    const auto age = [](const PeerAuthentication& one) { return std::tie(one.metadata.created, one.metadata.name); };
+    if (!best || age(*policy) < age(*best)) best = policy;
   }
   return best;
 }
@@ -66,7 +68,7 @@ model::Policy deny(std::string name_space, std::string name, std::vector<model::
 }  // namespace
 
 const PeerAuthentication* wide_policy(const Objects& objects, std::string_view name_space) {
-  return oldest(objects, name_space, [](const PeerAuthentication& one) { return one.selector.empty(); });
+  return oldest(objects, name_space, objects.wide(config::Kind::kPeerAuthentication, name_space));
 }
 
 std::optional<model::Policy> static_strict_policy(const Objects& objects, const Settings& settings) {
@@ -91,13 +93,12 @@ std::optional<model::Policy> convert(const PeerAuthentication& policy, const Obj
   return deny(policy.metadata.name_space, std::string(kConverted) + policy.metadata.name, std::move(rules));
 }
 
-std::vector<std::string> peer_authentication_policies(const config::Pod& pod, const Objects& objects, const Settings& settings) {
-  const std::string& name_space = pod.metadata.name_space;
+std::vector<std::string> peer_authentication_policies(const config::Metadata& workload, const Objects& objects,
+                                                      const Settings& settings) {
+  const std::string& name_space = workload.name_space;
   const PeerAuthentication* selecting = nullptr;
   if (name_space != settings.root_namespace) {
-    selecting = oldest(objects, name_space, [&](const PeerAuthentication& one) {
-      return !one.selector.empty() && config::selects(one.selector, pod.metadata.labels);
-    });
+    selecting = oldest(objects, name_space, objects.selecting(config::Kind::kPeerAuthentication, name_space, workload.labels));
   }
   const bool strict = selecting ? is_strict(*selecting, objects, settings) : namespace_is_strict(objects, name_space, settings);
   if (selecting && has_exceptions(*selecting, strict))

@@ -22,7 +22,8 @@ std::optional<model::Policy> static_strict_policy(const Objects& objects, const 
 // "ns/converted_peer_authentication_<name>", when its ports differ from what holds otherwise.
 std::optional<model::Policy> convert(const config::PeerAuthentication& policy, const Objects& objects, const Settings& settings);
 
-// Which of the two apply to the pod: none or one, except that a permissive base with strict ports names the converted one alone.
-std::vector<std::string> peer_authentication_policies(const config::Pod& pod, const Objects& objects, const Settings& settings);
+// Which of the two apply to a workload with these labels: none or one, except that a permissive base with strict ports names the converted one alone.
+std::vector<std::string> peer_authentication_policies(const config::Metadata& workload, const Objects& objects,
+                                                      const Settings& settings);
 
 }  // namespace culvert::derive

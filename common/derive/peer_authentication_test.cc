@@ -78,7 +78,7 @@ struct World {
     const model::Peer peer{.identity = identity, .source = *IpAddress::parse("10.0.0.9")};
     const model::Subject subject(peer, {*IpAddress::parse("10.0.0.1"), port});
     const auto policies = sent();
-    return std::ranges::any_of(peer_authentication_policies(pod, objects, {}), [&](const std::string& name) {
+    return std::ranges::any_of(peer_authentication_policies(pod.metadata, objects, {}), [&](const std::string& name) {
       return std::ranges::any_of(policies.at(name).rules, [&](const model::Rule& rule) { return model::matches(rule, subject); });
     });
   }

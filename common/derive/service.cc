@@ -5,6 +5,8 @@
 #include <cctype>
 #include <utility>
 
+#include "common/derive/waypoint.h"
+
 namespace culvert::derive {
 namespace {
 
@@ -12,24 +14,10 @@ using model::AppProtocol;
 using Scope = model::LoadBalancing::Scope;
 using Mode = model::LoadBalancing::Mode;
 
-constexpr std::uint16_t kHbonePort = 15008;
-
 // appProtocol, else the first word of the port's name: "http-web" is http.
 AppProtocol app_protocol(const config::ServicePort& port) {
-  std::string word = port.app_protocol;
-  if (word.empty()) word = port.name.starts_with("grpc-web") ? "grpc-web" : port.name.substr(0, port.name.find('-'));
-  std::ranges::transform(word, word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  constexpr std::array<std::pair<std::string_view, AppProtocol>, 9> kWords = {{{"http", AppProtocol::kHttp11},
-                                                                               {"kubernetes.io/ws", AppProtocol::kHttp11},
-                                                                               {"http2", AppProtocol::kHttp2},
-                                                                               {"kubernetes.io/h2c", AppProtocol::kHttp2},
-                                                                               {"grpc", AppProtocol::kGrpc},
-                                                                               {"tcp", AppProtocol::kTcp},
-                                                                               {"tls", AppProtocol::kTls},
-                                                                               {"https", AppProtocol::kTls},
-                                                                               {"kubernetes.io/wss", AppProtocol::kTls}}};
-  const auto found = std::ranges::find(kWords, std::string_view(word), [](const auto& entry) { return entry.first; });
-  return found == kWords.end() ? AppProtocol::kUnknown : found->second;
+  if (!port.app_protocol.empty()) return protocol_called(port.app_protocol);
+  return protocol_called(port.name.starts_with("grpc-web") ? "grpc-web" : port.name.substr(0, port.name.find('-')));
 }
 
 model::IpFamilies families(const config::Service& service) {
@@ -42,41 +30,21 @@ model::IpFamilies families(const config::Service& service) {
 
 std::optional<model::LoadBalancing> balancing(const config::Service& service, const Objects& objects) {
   model::LoadBalancing out;
-  std::string_view wish = service.traffic_distribution;
-  if (wish.empty()) wish = config::value_of(service.metadata.annotations, "networking.istio.io/traffic-distribution");
-  if (wish.empty()) {
-    const auto* name_space = objects.find<config::Namespace>(config::Kind::kNamespace, "", service.metadata.name_space);
-    if (name_space) wish = config::value_of(name_space->metadata.annotations, "networking.istio.io/traffic-distribution");
-  }
   if (service.internal_traffic_local) {
     out.mode = Mode::kStrict;
     out.routing_preference = {Scope::kNode};
-  } else if (wish == "PreferClose" || wish == "PreferSameZone") {
-    out.mode = Mode::kFailover;
-    out.routing_preference = {Scope::kNetwork, Scope::kRegion, Scope::kZone};
-  } else if (wish == "PreferSameNode") {
-    out.mode = Mode::kFailover;
-    out.routing_preference = {Scope::kNetwork, Scope::kRegion, Scope::kZone, Scope::kSubzone, Scope::kNode};
+  } else {
+    out = preference(service.metadata, service.traffic_distribution, objects);
   }
   if (service.publish_not_ready) out.health_policy = model::LoadBalancing::HealthPolicy::kAllowAll;
   if (out == model::LoadBalancing{}) return std::nullopt;
   return out;
 }
 
-// The labels are read together from one place: the service's own, else its namespace's.
-std::optional<model::GatewayAddress> waypoint_of(const config::Metadata& metadata, const Objects& objects,
-                                                 const Settings& settings) {
-  const config::Labels* labels = &metadata.labels;
-  if (config::value_of(*labels, "istio.io/use-waypoint").empty()) {
-    const auto* name_space = objects.find<config::Namespace>(config::Kind::kNamespace, "", metadata.name_space);
-    if (!name_space) return std::nullopt;
-    labels = &name_space->metadata.labels;
-  }
-  const std::string_view name = config::value_of(*labels, "istio.io/use-waypoint");
-  std::string_view where = config::value_of(*labels, "istio.io/use-waypoint-namespace");
-  if (where.empty()) where = metadata.name_space;
-  const bool itself = name == metadata.name && where == metadata.name_space;
-  return itself ? std::nullopt : waypoint_named(name, where, settings);
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
 }
 
 }  // namespace
@@ -85,13 +53,43 @@ std::string hostname_of(const config::Metadata& service, const Settings& setting
   return service.name + "." + service.name_space + ".svc." + settings.cluster_domain;
 }
 
-std::optional<model::GatewayAddress> waypoint_named(std::string_view name, std::string_view name_space,
-                                                    const Settings& settings) {
-  if (name.empty() || name == "none") return std::nullopt;
-  config::Metadata waypoint;
-  waypoint.name = name;
-  waypoint.name_space = name_space;
-  return model::GatewayAddress{model::ServiceName{waypoint.name_space, hostname_of(waypoint, settings)}, kHbonePort};
+AppProtocol protocol_called(std::string_view word) {
+  constexpr std::array<std::pair<std::string_view, AppProtocol>, 9> kWords = {{{"http", AppProtocol::kHttp11},
+                                                                               {"kubernetes.io/ws", AppProtocol::kHttp11},
+                                                                               {"http2", AppProtocol::kHttp2},
+                                                                               {"kubernetes.io/h2c", AppProtocol::kHttp2},
+                                                                               {"grpc", AppProtocol::kGrpc},
+                                                                               {"tcp", AppProtocol::kTcp},
+                                                                               {"tls", AppProtocol::kTls},
+                                                                               {"https", AppProtocol::kTls},
+                                                                               {"kubernetes.io/wss", AppProtocol::kTls}}};
+  const std::string called = lower(word);
+  const auto found = std::ranges::find(kWords, std::string_view(called), [](const auto& entry) { return entry.first; });
+  return found == kWords.end() ? AppProtocol::kUnknown : found->second;
+}
+
+model::LoadBalancing preference(const config::Metadata& metadata, std::string_view wish, const Objects& objects) {
+  constexpr std::string_view kAnnotation = "networking.istio.io/traffic-distribution";
+  if (wish.empty()) wish = config::value_of(metadata.annotations, kAnnotation);
+  const auto* name_space = objects.find<config::Namespace>(config::Kind::kNamespace, "", metadata.name_space);
+  if (wish.empty() && name_space) wish = config::value_of(name_space->metadata.annotations, kAnnotation);
+  const std::string called = lower(wish);
+  model::LoadBalancing out;
+  if (called == "preferclose" || called == "prefersamezone") {
+    out.mode = Mode::kFailover;
+    out.routing_preference = {Scope::kNetwork, Scope::kRegion, Scope::kZone};
+  } else if (called == "prefersamenode") {
+    out.mode = Mode::kFailover;
+    out.routing_preference = {Scope::kNetwork, Scope::kRegion, Scope::kZone, Scope::kSubzone, Scope::kNode};
+  }
+  return out;
+}
+
+void set_waypoint(const config::Metadata& metadata, const Objects& objects, const Settings& settings, model::Service& out) {
+  const Binding binding = waypoint_of(metadata, Traffic::kService, objects, settings);
+  out.waypoint = binding.waypoint;
+  out.weighted_waypoints = canary_of(metadata, binding, objects, settings).weighted;
+  out.ingress_use_waypoint = out.waypoint && label_or_namespace(objects, metadata, "istio.io/ingress-use-waypoint") == "true";
 }
 
 std::vector<const config::ServicePort*> tcp_ports(const config::Service& service) {
@@ -119,9 +117,7 @@ std::optional<model::Service> service_of(const config::Service& service, const O
   out.canonical = true;
   out.ip_families = families(service);
   out.load_balancing = balancing(service, objects);
-  out.ingress_use_waypoint = label_or_namespace(objects, metadata, "istio.io/ingress-use-waypoint") == "true";
-
-  out.waypoint = waypoint_of(metadata, objects, settings);
+  set_waypoint(metadata, objects, settings, out);
   return out;
 }
 

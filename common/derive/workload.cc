@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <iterator>
 #include <utility>
 
 #include "common/derive/authorization.h"
 #include "common/derive/peer_authentication.h"
 #include "common/derive/service.h"
+#include "common/derive/waypoint.h"
+#include "common/derive/workload_entry.h"
 
 namespace culvert::derive {
 namespace {
@@ -32,28 +35,9 @@ std::string cron_job_of(const std::string& job) {
   return time ? job.substr(0, dash) : job;
 }
 
-model::Locality locality_of(const std::string& node_name, const Objects& objects) {
-  const auto* node = objects.find<config::Node>(Kind::kNode, "", node_name);
-  if (!node) return {};
-  const Labels& labels = node->metadata.labels;
-  return {.region = first_of(labels, {"topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"}, ""),
-          .zone = first_of(labels, {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}, ""),
-          .subzone = std::string(value_of(labels, "topology.istio.io/subzone"))};
-}
-
 std::string network_of(const config::Pod& pod, const Objects& objects, const Settings& settings) {
   if (const auto own = value_of(pod.metadata.labels, "topology.istio.io/network"); !own.empty()) return std::string(own);
   return std::string(network_of_mesh(objects, settings));
-}
-
-// 0 when the pod has no port of that name: then the service's port leads nowhere on this pod.
-std::uint16_t named_port(const config::Pod& pod, const std::string& name) {
-  for (const config::Container& container : pod.spec.containers) {
-    for (const config::ContainerPort& port : container.ports) {
-      if (port.name == name && port.transport == config::Transport::kTcp) return port.port;
-    }
-  }
-  return 0;
 }
 
 model::PortMap ports_on(const config::Pod& pod, const config::Service& service) {
@@ -82,41 +66,76 @@ bool is_this_pod(const config::EndpointSlice::Endpoint& endpoint, const config::
   return endpoint.target_kind == "Pod" && endpoint.target_name == pod.metadata.name && where == pod.metadata.name_space;
 }
 
+PortsByName ports_of(const config::Pod& pod) {
+  PortsByName out;
+  for (const config::Container& container : pod.spec.containers) {
+    for (const config::ContainerPort& port : container.ports) {
+      if (port.transport == config::Transport::kTcp) out.try_emplace(port.name, port.port);
+    }
+  }
+  return out;
+}
+
 // By selector; and for services without one, by EndpointSlices that name the pod.
 std::map<std::string, model::PortMap> services_of(const config::Pod& pod, const Objects& objects, const Settings& settings) {
   std::map<std::string, model::PortMap> out;
   const std::string& name_space = pod.metadata.name_space;
   const auto key = [&](const config::Service& service) { return name_space + "/" + hostname_of(service.metadata, settings); };
-  for (const auto& [name, object] : objects.in(Kind::kService, name_space)) {
-    const auto& service = std::get<config::Service>(*object);
-    if (!has_endpoints(service) || service.selector.empty() || !config::selects(service.selector, pod.metadata.labels)) continue;
-    out[key(service)] = ports_on(pod, service);
+  for (const std::string_view name : objects.selecting(Kind::kService, name_space, pod.metadata.labels)) {
+    const auto& service = *objects.find<config::Service>(Kind::kService, name_space, name);
+    if (has_endpoints(service)) out[key(service)] = ports_on(pod, service);
   }
-  for (const auto& [name, object] : objects.in(Kind::kEndpointSlice, name_space)) {
-    const auto& slice = std::get<config::EndpointSlice>(*object);
-    const auto* service = objects.find<config::Service>(Kind::kService, name_space, slice.service);
-    if (!service || !has_endpoints(*service) || !service->selector.empty()) continue;
-    const bool here =
-        std::ranges::any_of(slice.endpoints, [&](const auto& endpoint) { return is_this_pod(endpoint, slice, pod); });
-    if (here) out[key(*service)].merge(ports_on(slice, *service));
+  for (const std::string& name : objects.wide(Kind::kService, name_space)) {
+    const auto& service = *objects.find<config::Service>(Kind::kService, name_space, name);
+    if (!has_endpoints(service)) continue;
+    for (const std::string& slice_name : objects.slices_of(name_space, name)) {
+      const auto& slice = *objects.find<config::EndpointSlice>(Kind::kEndpointSlice, name_space, slice_name);
+      const bool here =
+          std::ranges::any_of(slice.endpoints, [&](const auto& endpoint) { return is_this_pod(endpoint, slice, pod); });
+      if (here) out[key(service)].merge(ports_on(slice, service));
+    }
   }
+  if (!objects.in(Kind::kServiceEntry, name_space).empty()) add_entries(pod.metadata, ports_of(pod), objects, settings, out);
   return out;
 }
 
-std::vector<std::string> policies_of(const config::Pod& pod, const Objects& objects, const Settings& settings) {
-  std::vector<std::string> out = selecting_policies(pod, objects, settings);
-  std::ranges::move(peer_authentication_policies(pod, objects, settings), std::back_inserter(out));
-  return out;
-}
+}  // namespace
 
-void set_tunnel(const config::Pod& pod, model::Workload& out) {
-  const bool native = value_of(pod.metadata.labels, "networking.istio.io/tunnel") == "http";
-  const bool captured = value_of(pod.metadata.annotations, "ambient.istio.io/redirection") == "enabled";
+void set_tunnel(const config::Metadata& metadata, model::Workload& out) {
+  const bool native = value_of(metadata.labels, "networking.istio.io/tunnel") == "http";
+  const bool captured = value_of(metadata.annotations, "ambient.istio.io/redirection") == "enabled";
   if (native || captured) out.protocol = model::TunnelProtocol::kHbone;
   out.native_tunnel = native;
 }
 
-}  // namespace
+void set_canonical(const config::Metadata& metadata, model::Workload& out) {
+  out.canonical_name =
+      first_of(metadata.labels, {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"}, out.workload_name);
+  out.canonical_revision =
+      first_of(metadata.labels, {"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"}, "latest");
+}
+
+std::vector<std::string> policies_of(const config::Metadata& metadata, const Objects& objects, const Settings& settings) {
+  std::vector<std::string> out = selecting_policies(metadata, objects, settings);
+  std::ranges::move(peer_authentication_policies(metadata, objects, settings), std::back_inserter(out));
+  return out;
+}
+
+model::Locality locality_of(const config::Node& node) {
+  const Labels& labels = node.metadata.labels;
+  return {.region = first_of(labels, {"topology.kubernetes.io/region", "failure-domain.beta.kubernetes.io/region"}, ""),
+          .zone = first_of(labels, {"topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone"}, ""),
+          .subzone = std::string(value_of(labels, "topology.istio.io/subzone"))};
+}
+
+std::uint16_t named_port(const config::Pod& pod, std::string_view name) {
+  for (const config::Container& container : pod.spec.containers) {
+    for (const config::ContainerPort& port : container.ports) {
+      if (port.name == name && port.transport == config::Transport::kTcp) return port.port;
+    }
+  }
+  return 0;
+}
 
 std::string pod_uid(std::string_view name_space, std::string_view name, const Settings& settings) {
   std::string out = settings.cluster_id;
@@ -145,25 +164,20 @@ std::optional<model::Workload> workload_of(const config::Pod& pod, const Objects
   out.addresses = pod.addresses;
   out.network = network_of(pod, objects, settings);
   out.network_mode = pod.spec.host_network ? model::NetworkMode::kHostNetwork : model::NetworkMode::kStandard;
-  set_tunnel(pod, out);
+  set_tunnel(metadata, out);
   out.trust_domain = settings.trust_domain;
   out.service_account = pod.spec.service_account;
   out.node = pod.spec.node_name;
   out.cluster_id = settings.cluster_id;
   out.type = model::WorkloadType::kPod;
   out.workload_name = workload_name(pod);
-  out.canonical_name =
-      first_of(metadata.labels, {"service.istio.io/canonical-name", "app.kubernetes.io/name", "app"}, out.workload_name);
-  out.canonical_revision =
-      first_of(metadata.labels, {"service.istio.io/canonical-revision", "app.kubernetes.io/version", "version"}, "latest");
-  out.locality = locality_of(pod.spec.node_name, objects);
+  set_canonical(metadata, out);
+  if (const auto* node = objects.find<config::Node>(Kind::kNode, "", pod.spec.node_name)) out.locality = locality_of(*node);
   out.health = pod.ready && !metadata.deleting ? model::Health::kHealthy : model::Health::kUnhealthy;
-  // Only the pod's own label: a namespace's waypoint is for its services unless the waypoint says otherwise.
-  const std::string_view where = value_of(metadata.labels, "istio.io/use-waypoint-namespace");
-  out.waypoint =
-      waypoint_named(value_of(metadata.labels, "istio.io/use-waypoint"), where.empty() ? metadata.name_space : where, settings);
+  out.waypoint = waypoint_of(metadata, Traffic::kWorkload, objects, settings).waypoint;
+  out.application_tunnel = tunnel_into(metadata, objects, settings);
   out.services = services_of(pod, objects, settings);
-  out.policies = policies_of(pod, objects, settings);
+  out.policies = policies_of(metadata, objects, settings);
   return out;
 }
 

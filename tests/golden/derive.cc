@@ -1,4 +1,4 @@
-// Golden test of common/config and common/derive: each <case>.in.yaml must give its <case>.out.yaml; and giving its objects one by one, forwards
+// Golden test of common/config and common/derive: each <case>.in.yaml, in whatever folder, must give its <case>.out.yaml; and giving its objects one by one, forwards
 // and backwards, and taking half of them away and putting them back, must give the same as giving them at once.
 #include <algorithm>
 #include <cstdio>
@@ -40,7 +40,9 @@ derive::Settings settings_of(const std::string& text) {
     if (name == "trust_domain") settings.trust_domain = value;
     if (name == "cluster_domain") settings.cluster_domain = value;
     if (name == "root_namespace") settings.root_namespace = value;
+    if (name == "system_namespace") settings.system_namespace = value;
     if (name == "dry_run_policies") settings.dry_run_policies = value == "true";
+    if (name == "allocate_addresses") settings.allocate_addresses = value == "true";
   }
   return settings;
 }
@@ -145,7 +147,7 @@ std::string disagreement(const std::string& input) {
 
 int run(const std::filesystem::path& folder, bool rewrite) {
   std::vector<std::filesystem::path> cases;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.path().string().ends_with(".in.yaml")) cases.push_back(entry.path());
   }
   std::ranges::sort(cases);
@@ -159,7 +161,7 @@ int run(const std::filesystem::path& folder, bool rewrite) {
     if (rewrite) std::ofstream(out_path) << output;
     if (output == read(out_path) && wrong.empty()) continue;
     ++failed;
-    std::cout << path.filename().string() << ":\n"
+    std::cout << path.lexically_relative(folder).string() << ":\n"
               << (wrong.empty() ? "expected:\n" + read(out_path) + "got:\n" + output : wrong) << "\n";
   }
   std::cout << cases.size() << " cases, " << failed << " failed\n";

@@ -26,6 +26,15 @@ std::string_view name(model::AppProtocol protocol) {
   return kNames[static_cast<int>(protocol)];
 }
 
+std::string tunnel(const model::ApplicationTunnel& wish) {
+  std::string out = wish.protocol == model::ApplicationTunnel::Protocol::kProxy ? "proxy" : "none";
+  return wish.port == 0 ? out : out + " to port " + std::to_string(wish.port);
+}
+
+std::string vip(const model::Vip& one) {
+  return one.network + "/" + (one.is_host() ? one.range.address.text() : one.range.text());
+}
+
 std::string balancing(const model::LoadBalancing& wish) {
   constexpr std::string_view kModes[] = {"", "strict", "failover", "passthrough"};
   constexpr std::string_view kScopes[] = {"", "region", "zone", "subzone", "node", "cluster", "network"};
@@ -42,6 +51,7 @@ std::string print(const model::Workload& workload) {
   std::string out = "workload " + workload.uid + ":\n";
   field(out, "name", workload.name_space + "/" + workload.name);
   field(out, "addresses", join(workload.addresses, [](const IpAddress& address) { return address.text(); }));
+  field(out, "hostname", workload.hostname);
   field(out, "network", workload.network);
   field(out, "mode", workload.network_mode == model::NetworkMode::kHostNetwork ? "host network" : "");
   field(out, "tunnel", workload.native_tunnel ? "hbone, native" : hbone ? "hbone" : "");
@@ -54,8 +64,10 @@ std::string print(const model::Workload& workload) {
   if (workload.locality != model::Locality{}) {
     field(out, "locality", std::format("{}/{}/{}", workload.locality.region, workload.locality.zone, workload.locality.subzone));
   }
+  field(out, "capacity", workload.capacity == 1 ? "" : std::to_string(workload.capacity));
   field(out, "health", workload.health == model::Health::kUnhealthy ? "unhealthy" : "");
   field(out, "waypoint", workload.waypoint ? workload.waypoint->text() : "");
+  if (workload.application_tunnel) field(out, "application tunnel", tunnel(*workload.application_tunnel));
   for (const auto& [key, map] : workload.services) field(out, "endpoint of", key + " " + ports(map));
   field(out, "policies", join(workload.policies, [](const std::string& one) { return one; }));
   return out;
@@ -63,15 +75,20 @@ std::string print(const model::Workload& workload) {
 
 std::string print(const model::Service& service) {
   std::string out = "service " + service.key() + ":\n";
-  field(out, "vips", join(service.vips, [](const model::Vip& vip) { return vip.network + "/" + vip.range.address.text(); }));
+  field(out, "vips", join(service.vips, vip));
   field(out, "ports", join(service.ports, [](const model::ServicePort& port) {
           return std::format("{}->{}{}", port.service_port, port.target_port, name(port.app_protocol));
         }));
   constexpr std::string_view kFamilies[] = {"", "IPv4", "IPv6", "dual"};
   field(out, "families", std::string(kFamilies[static_cast<int>(service.ip_families)]));
   field(out, "balancing", service.load_balancing ? balancing(*service.load_balancing) : "");
+  field(out, "subject alt names", join(service.subject_alt_names, [](const std::string& one) { return one; }));
   field(out, "waypoint", service.waypoint ? service.waypoint->text() : "");
+  field(out, "weighted", join(service.weighted_waypoints, [](const model::WeightedWaypoint& one) {
+          return std::format("{} {}", one.weight, one.destination.text());
+        }));
   field(out, "ingress", service.ingress_use_waypoint ? "through the waypoint" : "");
+  field(out, "visibility", service.visibility == model::Visibility::kNamespace ? "its namespace" : "");
   field(out, "canonical", service.canonical ? "" : "false");
   return out;
 }

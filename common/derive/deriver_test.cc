@@ -1,0 +1,320 @@
+#include "common/derive/deriver.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <format>
+#include <string>
+#include <vector>
+
+#include "common/config/folder.h"
+
+namespace culvert::derive {
+namespace {
+
+using config::Key;
+using config::Kind;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+// A mesh of namespaces with services and pods, put there without parsing anything.
+class World {
+ public:
+  explicit World(Settings settings = {}) : deriver(std::move(settings)) {}
+
+  template <class T>
+  void put(T object) {
+    auto made = std::make_shared<const config::Object>(std::move(object));
+    keys_.push_back(config::key_of(*made));
+    objects.put(keys_.back(), std::move(made));
+  }
+  void erase(const Key& key) {
+    keys_.push_back(key);
+    objects.erase(key);
+  }
+  // Objects as text.
+  void write(const std::string& yaml) {
+    config::Folder folder;
+    for (config::Change& change : folder.written("f.yaml", yaml, {}).changes) {
+      keys_.push_back(change.key);
+      objects.put(change.key, change.object);
+    }
+  }
+  Delta update() {
+    const Delta delta = deriver.update(objects, keys_);
+    keys_.clear();
+    return delta;
+  }
+
+  Objects objects;
+  Deriver deriver;
+
+ private:
+  std::vector<Key> keys_;
+};
+
+constexpr int kPodsOfAService = 20;
+
+config::Metadata metadata(std::string name_space, std::string name, config::Labels labels = {}) {
+  config::Metadata out;
+  out.name_space = std::move(name_space);
+  out.name = std::move(name);
+  out.labels = std::move(labels);
+  return out;
+}
+
+config::Pod pod(const std::string& name_space, int service, int index) {
+  config::Pod out;
+  out.metadata = metadata(name_space, std::format("app-{}-{}", service, index),
+                          {{"app", std::format("app-{}", service)}, {"part-of", "shop"}, {"tier", "backend"}});
+  out.spec.node_name = std::format("n{}", index % 10);
+  out.phase = config::PodPhase::kRunning;
+  out.addresses = {IpAddress::v4(static_cast<std::uint32_t>(0x0a000000 + service * kPodsOfAService + index))};
+  out.ready = true;
+  return out;
+}
+
+config::Service service(const std::string& name_space, int index) {
+  config::Service out;
+  out.metadata = metadata(name_space, std::format("app-{}", index));
+  out.selector = {{"app", std::format("app-{}", index)}, {"part-of", "shop"}};
+  out.cluster_ips = {IpAddress::v4(static_cast<std::uint32_t>(0x0b000000 + index))};
+  out.ports = {{.name = "http", .port = 80, .target = {8080, ""}, .transport = config::Transport::kTcp, .app_protocol = ""}};
+  return out;
+}
+
+// All of them in one namespace, which is the worst that there is.
+void fill(World& world, int services) {
+  for (int i = 0; i < services; ++i) {
+    world.put(service("shop", i));
+    for (int j = 0; j < kPodsOfAService; ++j) world.put(pod("shop", i, j));
+    config::AuthorizationPolicy policy;
+    policy.metadata = metadata("shop", std::format("only-{}", i));
+    policy.selector = {{"app", std::format("app-{}", i)}};
+    policy.rules = {{}};
+    world.put(policy);
+    config::EndpointSlice slice;
+    slice.metadata = metadata("shop", std::format("app-{}-x", i));
+    slice.service = std::format("app-{}", i);
+    for (int j = 0; j < kPodsOfAService; ++j) {
+      auto& endpoint = slice.endpoints.emplace_back();
+      endpoint.target_kind = "Pod";
+      endpoint.target_name = std::format("app-{}-{}", i, j);
+    }
+    world.put(slice);
+  }
+}
+
+class AtAnySize : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Deriver, AtAnySize, ::testing::Values(10, 500), ::testing::PrintToStringParamName());
+
+TEST_P(AtAnySize, AChangedPodIsTheOnlyOneLookedAt) {
+  World world;
+  fill(world, GetParam());
+  EXPECT_THAT(world.update().workloads, SizeIs(GetParam() * kPodsOfAService));
+
+  config::Pod changed = pod("shop", 3, 4);
+  changed.ready = false;
+  world.put(changed);
+  const Delta delta = world.update();
+
+  ASSERT_THAT(delta.workloads, SizeIs(1));
+  EXPECT_EQ(delta.workloads[0]->health, model::Health::kUnhealthy);
+  EXPECT_THAT(delta.services, IsEmpty());
+  EXPECT_EQ(world.deriver.work(), (Deriver::Work{.workloads = 1, .services = 0, .policies = 0, .doubts = 1}));
+}
+
+TEST_P(AtAnySize, APodThatComesOrGoesIsTheOnlyOneLookedAt) {
+  World world;
+  fill(world, GetParam());
+  world.update();
+
+  world.put(pod("shop", 3, kPodsOfAService));
+  EXPECT_THAT(world.update().workloads, SizeIs(1));
+  EXPECT_EQ(world.deriver.work(), (Deriver::Work{.workloads = 1, .services = 0, .policies = 0, .doubts = 1}));
+
+  world.erase({Kind::kPod, "shop", "app-3-20"});
+  EXPECT_THAT(world.update().removed_addresses, ElementsAre("Kubernetes//Pod/shop/app-3-20"));
+  EXPECT_EQ(world.deriver.work(), (Deriver::Work{.workloads = 1, .services = 0, .policies = 0, .doubts = 1}));
+}
+
+TEST_P(AtAnySize, AChangedSliceOfAServiceWithSelectorTouchesNoPod) {
+  World world;
+  fill(world, GetParam());
+  world.update();
+
+  config::EndpointSlice slice;
+  slice.metadata = metadata("shop", "app-3-x");
+  slice.service = "app-3";
+  world.put(slice);
+
+  EXPECT_FALSE(world.update().changed());
+  EXPECT_EQ(world.deriver.work(), (Deriver::Work{.workloads = 0, .services = 0, .policies = 0, .doubts = 1}));
+}
+
+TEST_P(AtAnySize, AChangedServiceTouchesTheWorkloadsThatItSelectsOrDid) {
+  World world;
+  fill(world, GetParam());
+  world.update();
+
+  config::Service changed = service("shop", 3);
+  changed.selector = {{"app", "app-4"}};
+  world.put(changed);
+
+  EXPECT_THAT(world.update().workloads, SizeIs(2 * kPodsOfAService));
+  EXPECT_EQ(world.deriver.work().workloads, 2U * kPodsOfAService);
+}
+
+TEST_P(AtAnySize, RulesOfAPolicyTouchNoWorkloadAndItsSelectorThoseThatItSelectsOrDid) {
+  World world;
+  fill(world, GetParam());
+  world.update();
+  config::AuthorizationPolicy policy;
+  policy.metadata = metadata("shop", "only-3");
+  policy.selector = {{"app", "app-3"}};
+
+  world.put(policy);
+  EXPECT_THAT(world.update().policies, SizeIs(1));
+  EXPECT_EQ(world.deriver.work().workloads, 0U);
+
+  policy.selector = {{"app", "app-4"}};
+  world.put(policy);
+  EXPECT_THAT(world.update().workloads, SizeIs(2 * kPodsOfAService));
+  EXPECT_EQ(world.deriver.work().workloads, 2U * kPodsOfAService);
+}
+
+TEST_P(AtAnySize, ANodeThatIsSeenAgainTouchesNothing) {
+  World world;
+  fill(world, GetParam());
+  config::Node node;
+  node.metadata = metadata("", "n1", {{"topology.kubernetes.io/zone", "z1"}});
+  world.put(node);
+  world.update();
+
+  node.metadata.annotations = {{"heartbeat", "1"}};
+  world.put(node);
+  EXPECT_FALSE(world.update().changed());
+  EXPECT_EQ(world.deriver.work().workloads, 0U);
+
+  node.metadata.labels = {{"topology.kubernetes.io/zone", "z2"}};
+  world.put(node);
+  EXPECT_THAT(world.update().workloads, SizeIs(2 * GetParam()));
+}
+
+TEST(Deriver, AnEqualObjectIsNotLookedAt) {
+  World world;
+  fill(world, 1);
+  world.update();
+
+  world.put(pod("shop", 0, 0));
+  world.put(service("shop", 0));
+
+  EXPECT_FALSE(world.update().changed());
+  EXPECT_EQ(world.deriver.work(), Deriver::Work{});
+}
+
+TEST(Deriver, EqualOutputIsNoChange) {
+  World world;
+  fill(world, 1);
+  world.update();
+
+  config::Pod changed = pod("shop", 0, 0);
+  changed.metadata.annotations = {{"note", "nothing that is derived from"}};
+  world.put(changed);
+
+  EXPECT_FALSE(world.update().changed());
+  EXPECT_EQ(world.deriver.work().workloads, 1U);
+}
+
+constexpr const char* kEntry = R"(
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: {}, namespace: shop, creationTimestamp: "{}"}}
+spec: {{hosts: [web.shop.svc.cluster.local], ports: [{{number: 80, name: http}}], resolution: STATIC, endpoints: [{{address: {}}}]}}
+)";
+
+TEST(Deriver, AHostGoesFromOneOwnerToTheNextInOneStepWithoutBeingGone) {
+  World world;
+  world.write(std::format(kEntry, "old", "2026-01-01T00:00:00Z", "192.0.2.1"));
+  world.write(std::format(kEntry, "young", "2026-02-01T00:00:00Z", "192.0.2.2"));
+  world.update();
+
+  world.erase({Kind::kServiceEntry, "shop", "old"});
+  const Delta next = world.update();
+  EXPECT_THAT(next.removed_addresses, ElementsAre("Kubernetes/networking.istio.io/ServiceEntry/shop/old/192.0.2.1"));
+  EXPECT_THAT(world.deriver.services(), SizeIs(1));
+
+  config::Service kubernetes = service("shop", 0);
+  kubernetes.metadata.name = "web";
+  world.put(kubernetes);
+  const Delta taken = world.update();
+  EXPECT_THAT(taken.removed_addresses, ElementsAre("Kubernetes/networking.istio.io/ServiceEntry/shop/young/192.0.2.2"));
+  ASSERT_THAT(taken.services, SizeIs(1));
+  EXPECT_TRUE(taken.services[0]->canonical);
+
+  world.erase({Kind::kService, "shop", "web"});
+  const Delta back = world.update();
+  EXPECT_THAT(back.removed_addresses, IsEmpty());
+  ASSERT_THAT(back.services, SizeIs(1));
+  EXPECT_EQ(back.services[0]->name, "young");
+}
+
+TEST(Deriver, TenThousandEntriesOfOneHostAreOneService) {
+  World world;
+  for (int i = 0; i < 10'000; ++i)
+    world.write(std::format(kEntry, std::format("e{:05}", i), "2026-01-01T00:00:00Z", "192.0.2.1"));
+  world.update();
+  EXPECT_THAT(world.deriver.services(), SizeIs(1));
+
+  world.erase({Kind::kServiceEntry, "shop", "e00000"});
+  world.update();
+  EXPECT_LT(world.deriver.work().services, 50U);
+  EXPECT_EQ(world.deriver.services().begin()->second->name, "e00001");
+}
+
+TEST(Deriver, TheLastMeshConfigThatCanBeReadStaysInForce) {
+  World world;
+  fill(world, 1);
+  config::ConfigMap mesh;
+  mesh.metadata = metadata("istio-system", "istio");
+  mesh.data = {{"mesh", "trustDomain: td2"}};
+  world.put(mesh);
+  world.update();
+  EXPECT_EQ(world.deriver.settings().trust_domain, "td2");
+
+  mesh.data = {{"mesh", "trustDomian: td3"}};
+  world.put(mesh);
+  EXPECT_FALSE(world.update().changed());
+  EXPECT_EQ(world.deriver.settings().trust_domain, "td2");
+  ASSERT_THAT(world.deriver.warnings(), SizeIs(1));
+
+  world.erase({Kind::kConfigMap, "istio-system", "istio"});
+  EXPECT_THAT(world.update().workloads, SizeIs(kPodsOfAService));
+  EXPECT_EQ(world.deriver.settings().trust_domain, "cluster.local");
+}
+
+TEST(Deriver, AnotherRootNamespaceMovesWhatIsForTheWholeMesh) {
+  World world;
+  fill(world, 1);
+  config::PeerAuthentication strict;
+  strict.metadata = metadata("policies", "default");
+  strict.mode = config::PeerAuthentication::Mode::kStrict;
+  world.put(strict);
+  world.update();
+  ASSERT_TRUE(world.deriver.policies().contains("istio-system/istio_converted_static_strict"));
+
+  config::ConfigMap mesh;
+  mesh.metadata = metadata("istio-system", "istio");
+  mesh.data = {{"mesh", "rootNamespace: policies"}};
+  world.put(mesh);
+  const Delta delta = world.update();
+
+  EXPECT_THAT(delta.removed_policies, ElementsAre("istio-system/istio_converted_static_strict"));
+  EXPECT_TRUE(world.deriver.policies().contains("policies/istio_converted_static_strict"));
+  ASSERT_THAT(delta.workloads, SizeIs(kPodsOfAService));
+  EXPECT_THAT(delta.workloads[0]->policies, ::testing::Contains("policies/istio_converted_static_strict"));
+}
+
+}  // namespace
+}  // namespace culvert::derive

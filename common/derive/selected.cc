@@ -1,0 +1,125 @@
+#include "common/derive/selected.h"
+
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "common/derive/service.h"
+#include "common/derive/workload.h"
+#include "common/derive/workload_entry.h"
+#include "proto/istio/networking/v1alpha3/service_entry.pb.h"
+#include "proto/istio/networking/v1alpha3/workload_entry.pb.h"
+
+namespace culvert::derive {
+namespace {
+
+using config::Key;
+using config::Kind;
+
+constexpr std::array kHolders = {Kind::kService, Kind::kServiceEntry, Kind::kAuthorizationPolicy, Kind::kPeerAuthentication};
+constexpr std::array kWorkloads = {Kind::kPod, Kind::kWorkloadEntry, Kind::kServiceEntry};
+
+// A ServiceEntry's endpoints are its own already: of selectors only those of policies reach them.
+bool may_select(Kind holder, Kind workload) { return workload != Kind::kServiceEntry || config::is_policy(holder); }
+
+// Calls `with` with the labels that it is selected by.
+template <class With>
+void labels_of(const config::Object& workload, With with) {
+  const auto* custom = std::get_if<config::Custom>(&workload);
+  if (custom && custom->kind == Kind::kWorkloadEntry) with(labelled(*custom).labels);
+  else with(config::metadata_of(workload).labels);
+}
+
+bool has_port(const config::Object& workload, const std::string& name) {
+  if (const auto* pod = std::get_if<config::Pod>(&workload)) return named_port(*pod, name) != 0;
+  const auto* entry = spec_of<istio::networking::v1alpha3::WorkloadEntry>(&workload);
+  return entry && entry->ports().contains(name);
+}
+
+std::optional<config::Labels> selector_of(const config::Object& holder) {
+  if (const auto* service = std::get_if<config::Service>(&holder)) return service->selector;
+  if (const auto* policy = std::get_if<config::AuthorizationPolicy>(&holder)) return policy->selector;
+  if (const auto* policy = std::get_if<config::PeerAuthentication>(&holder)) return policy->selector;
+  const auto* entry = spec_of<istio::networking::v1alpha3::ServiceEntry>(&holder);
+  if (!entry) return std::nullopt;
+  return config::Labels(entry->workload_selector().labels().begin(), entry->workload_selector().labels().end());
+}
+
+// Adds one to a number or takes one away. True when it was or is none.
+bool step(std::size_t& number, int by) {
+  const bool none = number == 0;
+  number += static_cast<std::size_t>(by);
+  return none || number == 0;
+}
+
+}  // namespace
+
+void Selected::count(const Key& holder, const config::Object& workload, int by, const Objects& holders, std::set<Key>* turned) {
+  Count& count = counts_[holder];
+  bool turns = step(count.workloads, by);
+  if (const auto* service = holders.find<config::Service>(holder.kind, holder.name_space, holder.name)) {
+    std::set<std::string> names;
+    for (const config::ServicePort* port : tcp_ports(*service))
+      if (port->target.number == 0) names.insert(port->target.name);
+    for (const std::string& name : names)
+      if (has_port(workload, name)) turns |= step(count.ports[name], by);
+  }
+  if (count.workloads == 0) counts_.erase(holder);
+  if (turns && turned) turned->insert(holder);
+}
+
+void Selected::move(const config::Object& workload, int by, const Objects& holders, const Settings& settings,
+                    std::set<Key>* turned) {
+  const Kind kind = config::kind_of(workload);
+  if (std::ranges::find(kWorkloads, kind) == kWorkloads.end()) return;
+  const std::string& own = config::metadata_of(workload).name_space;
+  labels_of(workload, [&](const config::Labels& labels) {
+    const auto in = [&](Kind holder, const std::string& name_space) {
+      for (const std::string_view name : holders.selecting(holder, name_space, labels))
+        count({holder, name_space, std::string(name)}, workload, by, holders, turned);
+    };
+    for (const Kind holder : kHolders) {
+      if (!may_select(holder, kind)) continue;
+      in(holder, own);
+      if (holder == Kind::kAuthorizationPolicy && own != settings.root_namespace) in(holder, settings.root_namespace);
+    }
+  });
+}
+
+void Selected::add(const config::Object& workload, const Objects& holders, const Settings& settings, std::set<Key>& turned) {
+  move(workload, 1, holders, settings, &turned);
+}
+
+void Selected::remove(const config::Object& workload, const Objects& holders, const Settings& settings, std::set<Key>& turned) {
+  move(workload, -1, holders, settings, &turned);
+}
+
+void Selected::recount(const Key& key, const Objects& holders, const Objects& workloads, const Settings& settings) {
+  counts_.erase(key);
+  const config::Object* holder = object_of(key, holders);
+  const auto selector = holder ? selector_of(*holder) : std::nullopt;
+  if (!selector || selector->empty()) return;
+  const bool everywhere = key.kind == Kind::kAuthorizationPolicy && key.name_space == settings.root_namespace;
+  for (const Kind kind : kWorkloads) {
+    if (!may_select(key.kind, kind)) continue;
+    const auto in = [&](const std::string& name_space) {
+      for (const auto& [name, object] : workloads.in(kind, name_space)) {
+        labels_of(*object, [&](const config::Labels& labels) {
+          if (config::selects(*selector, labels)) count(key, *object, 1, holders, nullptr);
+        });
+      }
+    };
+    if (everywhere) std::ranges::for_each(workloads.namespaces(kind), in);
+    else in(key.name_space);
+  }
+}
+
+const Selected::Count& Selected::of(const Key& holder) const {
+  static const Count kNone;
+  const auto found = counts_.find(holder);
+  return found == counts_.end() ? kNone : found->second;
+}
+
+}  // namespace culvert::derive

@@ -1,0 +1,39 @@
+#pragma once
+// How many workloads each selector selects, kept in step one workload and one selector at a time, so that nobody has to look at all of them to know that
+// there are some. Plain data on one thread.
+
+#include <cstddef>
+#include <map>
+#include <set>
+#include <string>
+
+#include "common/derive/objects.h"
+
+namespace culvert::derive {
+
+class Selected {
+ public:
+  struct Count {
+    std::size_t workloads = 0;
+    std::map<std::string, std::size_t> ports{};  // of a Service: by targetPort's name, how many of them have such a port
+  };
+
+  // A Pod, WorkloadEntry or ServiceEntry (whose endpoints have its labels) comes or goes; other kinds are nothing here. `holders` have the selectors.
+  // `turned` gets the holders whose count has become none or is none no more.
+  void add(const config::Object& workload, const Objects& holders, const Settings& settings, std::set<config::Key>& turned);
+  void remove(const config::Object& workload, const Objects& holders, const Settings& settings, std::set<config::Key>& turned);
+  // A Service, ServiceEntry, AuthorizationPolicy or PeerAuthentication is new, changed or gone: looks at all workloads that it may select.
+  void recount(const config::Key& holder, const Objects& holders, const Objects& workloads, const Settings& settings);
+
+  const Count& of(const config::Key& holder) const;
+
+ private:
+  void move(const config::Object& workload, int by, const Objects& holders, const Settings& settings,
+            std::set<config::Key>* turned);
+  void count(const config::Key& holder, const config::Object& workload, int by, const Objects& holders,
+             std::set<config::Key>* turned);
+
+  std::map<config::Key, Count> counts_;  // without those that select nothing
+};
+
+}  // namespace culvert::derive
