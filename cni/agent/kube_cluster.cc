@@ -12,6 +12,7 @@ namespace culvert::agent {
 namespace {
 
 constexpr std::string_view kScope = "kube";
+constexpr std::size_t kMostSaid = 4096;  // several times a node's pods; to forget costs a patch that changes nothing
 constexpr int kNotFound = 404, kConflict = 409;
 
 const kube::Collection& pods() {
@@ -29,9 +30,16 @@ std::shared_ptr<const T> as(const config::ObjectPtr& object) {
 KubeCluster::KubeCluster(kube::Client& client, KubeClusterOptions options, telemetry::Registry& registry)
     : client_(client), options_(std::move(options)), events_(client, options_.node, registry), sent_(client.loop()) {}
 
+// What the pod shows may be older than what we have patched.
+bool KubeCluster::says(const config::Pod& pod, Redirection redirection) const {
+  const auto said = said_.find(pod.metadata.uid);
+  return config::value_of(pod.metadata.annotations, kRedirection) == name(redirection) &&
+         (said == said_.end() || said->second == redirection);
+}
+
 net::Task<Status> KubeCluster::say(std::shared_ptr<const config::Pod> pod, Redirection redirection) {
   const auto uid = pod->metadata.uid;
-  if (config::value_of(pod->metadata.annotations, kRedirection) == name(redirection)) {
+  if (says(*pod, redirection)) {
     waiting_.erase(uid);
     co_return Status{};
   }
@@ -68,6 +76,8 @@ net::Task<Status> KubeCluster::patch(std::shared_ptr<const config::Pod> pod, Red
                   std::format(R"({{"metadata":{{"uid":"{}","annotations":{{"{}":{}}}}}}})", meta.uid, kRedirection, value));
   const auto answer = co_await client_.exchange(request);
   if (!answer) co_return std::unexpected(answer.error());
+  if (said_.size() >= kMostSaid) said_.clear();
+  said_[meta.uid] = redirection;
   if (kube::is_success(answer->status) || answer->status == kNotFound || answer->status == kConflict) co_return Status{};
   co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
 }

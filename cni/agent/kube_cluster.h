@@ -34,6 +34,7 @@ class KubeCluster final : public Cluster {
   net::Task<Result<Fresh>> look(std::string name_space, std::string pod) override;
 
  private:
+  bool says(const config::Pod& pod, Redirection redirection) const;
   net::Task<> say_later(std::shared_ptr<const config::Pod> pod, std::uint64_t turn);
   net::Task<Status> patch(std::shared_ptr<const config::Pod> pod, Redirection redirection);
   net::Task<Result<config::ObjectPtr>> get(kube::Place at);
@@ -43,7 +44,8 @@ class KubeCluster final : public Cluster {
   KubeEvents events_;
   std::map<std::string, std::uint64_t> waiting_;  // uid of a pod that is about to say "pending", and whose turn that is
   std::uint64_t turns_ = 0;
-  std::set<std::string> sending_;  // uids of those that are saying so now
+  std::map<std::string, Redirection> said_;  // by uid: what was patched last
+  std::set<std::string> sending_;            // uids of those that are saying so now
   net::Event sent_;
 };
 

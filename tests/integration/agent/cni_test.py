@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 
-from world import eventually, kill, main
+from world import eventually, kill, main, sh
 
 # As containerd and the bridge plugin write it, with white space that has to stay.
 RESULT = """{ "cniVersion":"%s", "interfaces":[{"name":"eth0","sandbox":"/run/netns/%s"}],
@@ -123,6 +123,15 @@ def story(world):
     write_pod(world, "opted", mode="istio.io/dataplane-mode: none")
     eventually("known", lambda: world.pods()["shop/opted"]["verdict"] == "opted_out")
     runtime.passes("ADD", "shop", "opted", "c", address="10.9.0.4")
+
+    # A pod that has IPv6 alone.
+    world.pod("six", 5)
+    sh("ip -n six addr del 10.9.0.5/24 dev eth0")
+    write_pod(world, "six")
+    eventually("known", lambda: world.pods()["shop/six"]["verdict"] == "enrolled")
+    runtime.passes("ADD", "shop", "six", "six", address="fd09::5")
+    assert world.try_from("six", "fd09::4", 80) == "outbound fd09::4 80"
+    assert world.try_from("c", "fd09::5", 80) == "inbound fd09::5 80"
 
     # The agent is replaced; what it captured stays, and it goes on.
     kill(world.agent)

@@ -221,6 +221,39 @@ def ready(name, namespace="shop"):
     return pod["status"]["phase"] == "Running" and pod
 
 
+def kinds_of_pods(web):
+    """A Job in the mesh ends; who opts out is out; who cannot be in the mesh hears why."""
+    address = addresses(web["node2"])[0]
+    kubectl("create", "job", "-n", "shop", "once", "--image=culvert.test/busybox:1", "--", "wget", "-T", "5", "-qO-", f"http://{address}:8080/")
+    kubectl("wait", "-n", "shop", "job/once", "--for=condition=Complete", f"--timeout={30 * PATIENCE}s")
+    assert kubectl("logs", "-n", "shop", "job/once").strip() == web["node2"]["metadata"]["name"]  # under STRICT: it was in the mesh
+    once = get("pods", "-n", "shop", "-l", "job-name=once")["items"][0]["metadata"]["name"]
+    eventually("out", lambda: redirection(get("pod", "-n", "shop", once)) is None)
+    apply(POD.replace("@NAME@", "opted").replace("@NAMESPACE@", "shop, labels: {istio.io/dataplane-mode: none}"))
+    opted = eventually("opted", lambda: ready("opted"))
+    assert redirection(opted) is None and fetch(opted, address)[0] != 0
+    apply(POD.replace("@NAME@", "host").replace("@NAMESPACE@", "shop, labels: {istio.io/dataplane-mode: ambient}")
+          .replace("nodeName: node1", "nodeName: node1\n  hostNetwork: true"))
+    assert "hostNetwork" in eventually("event", lambda: events("shop", "host").get("MeshRefused"))
+    for name in ("opted", "host"):
+        kubectl("delete", "pod", "-n", "shop", name, "--wait=false")
+    kubectl("delete", "job", "-n", "shop", "once", "--wait=false")
+    say("a Job ends, a pod that opts out is out, one on the node's network hears why it cannot be in the mesh")
+
+
+def agent_restart(web):
+    """Agents are deleted and come again while a pod of the mesh talks to another: no connection fails."""
+    loop = "n=0; while [ $n -lt 300 ]; do wget -T 5 -qO- $0 >/dev/null || exit 1; n=$((n+1)); sleep 0.02; done"
+    load = subprocess.Popen(["kubectl", "exec", "-q", "-n", "shop", web["node1"]["metadata"]["name"], "--", "sh", "-c", loop,
+                             f"http://{addresses(web['node2'])[0]}:8080/"], stderr=subprocess.PIPE, text=True)
+    kubectl("delete", "pod", "-n", SYSTEM, "-l", "app=culvert-node")
+    roll_out("daemonset/culvert-node")
+    assert load.wait(60 * PATIENCE) == 0, load.stderr.read()
+    assert all(redirection(pod) == "enabled" for pod in pods("shop", "web").values())
+    assert all("MeshMissed" not in events("shop", pod["metadata"]["name"]) for pod in web.values())
+    say("the agents were deleted under load: no connection failed")
+
+
 def refusal(web):
     """Without an agent no pod of the mesh starts, and says why; those that run go on, and those that cannot belong start."""
     agents(False)
@@ -311,6 +344,8 @@ def story(programs):
     web = enrolment()
     encryption(web)
     strict(web)
+    kinds_of_pods(web)
+    agent_restart(web)
     refusal(web)
     repair(web)
     restart_of_runtime(web)
