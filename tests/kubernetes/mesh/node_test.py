@@ -241,11 +241,16 @@ def kinds_of_pods(web):
     say("a Job ends, a pod that opts out is out, one on the node's network hears why it cannot be in the mesh")
 
 
+def under_load(web, times):
+    """One connection after the other, from node to node; ends with 0 when all of them have been answered."""
+    loop = f"n=0; while [ $n -lt {times} ]; do wget -T 5 -qO- $0 >/dev/null || exit 1; n=$((n+1)); sleep 0.02; done"
+    return subprocess.Popen(["kubectl", "exec", "-q", "-n", "shop", web["node1"]["metadata"]["name"], "--", "sh", "-c", loop,
+                             f"http://{addresses(web['node2'])[0]}:8080/"], stderr=subprocess.PIPE, text=True)
+
+
 def agent_restart(web):
     """Agents are deleted and come again while a pod of the mesh talks to another: no connection fails."""
-    loop = "n=0; while [ $n -lt 300 ]; do wget -T 5 -qO- $0 >/dev/null || exit 1; n=$((n+1)); sleep 0.02; done"
-    load = subprocess.Popen(["kubectl", "exec", "-q", "-n", "shop", web["node1"]["metadata"]["name"], "--", "sh", "-c", loop,
-                             f"http://{addresses(web['node2'])[0]}:8080/"], stderr=subprocess.PIPE, text=True)
+    load = under_load(web, 300)
     kubectl("delete", "pod", "-n", SYSTEM, "-l", "app=culvert-node")
     roll_out("daemonset/culvert-node")
     assert load.wait(60 * PATIENCE) == 0, load.stderr.read()
@@ -304,6 +309,31 @@ def restart_of_runtime(web):
     say("kubelet and containerd of a node were restarted: its pods stay in the mesh")
 
 
+def reboot(web):
+    """A node loses its power. Its agent comes last: until then its pods of the mesh wait, and no other than they notices."""
+    before = web["node1"]["metadata"]["name"]
+    agents(False)
+    code, out, err = run(HERE.parent / "reboot", "node1")
+    assert code == 0, err
+    eventually("refused", lambda: "does not start before culvert-node can say whether it belongs to the mesh"
+               in kubectl("describe", "pod", "-n", "shop", before), 60)
+    eventually("who is outside", lambda: in_ready(pods("office", "client")["node2"]) and not in_ready(pods("shop", "web")["node1"]))
+    agents(True)
+    roll_out("daemonset/ztunnel")
+    kubectl("rollout", "status", "-n", "shop", "daemonset/web", f"--timeout={90 * PATIENCE}s")
+    web = pods("shop", "web")
+    assert all(redirection(pod) == "enabled" for pod in web.values())
+    assert "MeshMissed" not in events("shop", before)
+    for source, target in (("node1", "node2"), ("node2", "node1")):
+        eventually("answer", lambda: fetch(web[source], addresses(web[target])[0])[0] == 0)
+    say("a node was rebooted: its pods wait for the agent, and are in the mesh when they start")
+    return web
+
+
+def in_ready(pod):
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
+
+
 def departure(web):
     """Without the label: out of the mesh, live. Without the DaemonSet: nothing of it on the nodes."""
     kubectl("delete", "-n", "shop", "peerauthentication", "default")
@@ -313,17 +343,22 @@ def departure(web):
     assert {node: identity(pod) for node, pod in left.items()} == before
     eventually("rules", lambda: all("lookup 100" not in in_pod(pod, "ip", "rule") for pod in left.values()))
     for address in addresses(web["node2"]):
-        assert fetch(web["node1"], address)[0] == 0 and fetch(pods("office", "client")["node1"], address)[0] == 0
+        for pod in (web["node1"], pods("office", "client")["node1"]):
+            code, out, err = fetch(pod, address)
+            assert code == 0, (pod["metadata"]["name"], address, err)
     say("the label is gone: the pods are out of the mesh, live")
     kubectl("label", "namespace", "shop", "istio.io/dataplane-mode=ambient")
     eventually("enrolled", lambda: all(redirection(pod) == "enabled" for pod in pods("shop", "web").values()))
+    load = under_load(web, 500)
     kubectl("delete", "-n", SYSTEM, "daemonset/culvert-node", "--wait", "--cascade=foreground", "--timeout=90s")
+    assert load.wait(90 * PATIENCE) == 0, load.stderr.read()
     assert all(redirection(pod) is None for pod in pods("shop", "web").values())
     for node in NODES:
         for path in ("/etc/cni/net.d/00-culvert.conflist", "/opt/cni/bin/culvert-cni", "/sys/fs/bpf/culvert"):
             assert on(node, "test", "-e", path)[0] != 0, f"{node}: {path} is left behind"
     for address in addresses(web["node2"]):
-        assert fetch(web["node1"], address)[0] == 0
+        code, out, err = fetch(web["node1"], address)
+        assert code == 0, (address, err)
     start("after")
     eventually("after", lambda: ready("after"))
     say("the agents' DaemonSet is deleted: pods have left the mesh in order, nothing is left on the nodes")
@@ -349,6 +384,7 @@ def story(programs):
     refusal(web)
     repair(web)
     restart_of_runtime(web)
+    web = reboot(web)
     departure(web)
 
 
