@@ -124,7 +124,7 @@ Result<const File*> primary_of(const std::vector<File>& folder, const Wish& wish
     if (is_configuration(file.name) && file.name != wish.own && file.name != kOwnFile) files.push_back(&file);
   }
   std::ranges::sort(files, {}, [](const File* file) { return file->name; });
-  std::string why = "there is none";
+  auto why = wish.primary.empty() ? std::string("there is none") : "there is no " + wish.primary;
   for (const auto* file : files) {
     if (!wish.primary.empty() && file->name != wish.primary && file->name != wish.primary + "list") continue;
     if (auto can = usable(*file); !can) {

@@ -40,7 +40,7 @@ std::string standard_input() {
 
 // An ADD may meet an agent that restarts, and one that waits for ztunnel and says so before we lose patience. The others are cheap to miss.
 plugin::Patience patience_of(plugin::Command command) {
-  return command == plugin::Command::kAdd ? plugin::Patience{.connect = 5s, .answer = 30s}
+  return command == plugin::Command::kAdd ? plugin::Patience{.connect = 5s, .answer = 60s}
                                           : plugin::Patience{.connect = 0s, .answer = 5s};
 }
 
