@@ -127,6 +127,13 @@ Status Settings::check() const {
   if (!ca_addr.empty() && ca_root_ca.empty()) return failure("CA_ADDR needs CA_ROOT_CA: what its certificate must chain to");
   if (signs_elsewhere() && signer_roots.empty())
     return failure("K8S_SIGNER and CA_ADDR need CULVERT_SIGNER_ROOTS: what their certificates chain to, for proxies to trust");
+  if (root_check.count() < 1) return failure("CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL must be at least 1s");
+  if (root_grace_percent > 90)
+    return failure("CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE must be at most 90: of a root's life, the last part");
+  if (root_lifetime <= 2 * (root_overlap + 2 * root_check))
+    return failure(
+        "CITADEL_SELF_SIGNED_CA_CERT_TTL is too short: a root would be replaced all the time (take more than twice CULVERT_ROOT_OVERLAP and "
+        "four times CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL)");
   return {};
 }
 

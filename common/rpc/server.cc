@@ -102,7 +102,7 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
     if (!ok) return end();                       // the peer has finished sending: there is no use in a call that only listens
     const auto on_message = events_.on_message;  // a copy: the handler may finish the call, which drops the events
     if (on_message) on_message(text_of(incoming_));
-    if (!finished_) StartRead(&incoming_);
+    if (!finished_ && !events_.one_message) StartRead(&incoming_);
   }
 
   void write_next() {

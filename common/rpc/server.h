@@ -42,6 +42,7 @@ class ServerCall {
     std::function<void(std::string message)> on_message;  // the next is read when this has returned
     std::function<void()> on_sent;                        // everything given to send() is on its way; may be empty
     std::function<void()> on_end;  // the peer is gone or has finished: the last event. Not after finish() or answer()
+    bool one_message = false;      // no second one is read: the peer may finish sending, and is answered when there is an answer
   };
 
   virtual ~ServerCall() = default;

@@ -53,7 +53,6 @@ struct CaService::Waiting {
   CaService& service;
   Caller caller;
   net::Timer deadline;
-  bool asked = false;
 };
 
 CaService::CaService(net::Loop& loop, Signer& signer, const derive::Objects& objects, IssuePolicy policy,
@@ -82,11 +81,12 @@ void CaService::serve(rpc::CallRef call, const Caller& caller) {
   call->accept({.on_message =
                     [this, weak, waiting](const std::string& message) {
                       waiting->deadline.cancel();
-                      if (const rpc::CallRef asking = weak.lock(); asking && !std::exchange(waiting->asked, true))
+                      if (const rpc::CallRef asking = weak.lock())
                         asked(asking, message, waiting->caller);
                     },
                 .on_sent = {},
-                .on_end = {}});
+                .on_end = {},
+                .one_message = true});
 }
 
 void CaService::asked(const rpc::CallRef& call, const std::string& message, const Caller& caller) {

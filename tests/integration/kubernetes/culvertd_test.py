@@ -20,8 +20,12 @@ RULES = [
      "resources": ["*"], "verbs": ["list", "watch"]},
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
     {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["istio-ca-root-cert"], "verbs": ["list", "watch", "create", "patch"]},
-    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["cacerts", "istio-ca-secret"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["cacerts", "istio-ca-secret"], "verbs": ["get", "list", "watch"]},
+    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["istio-ca-secret"], "verbs": ["patch"]},
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "resourceNames": ["istio.io:istiod-ca:root-cert"],
+     "verbs": ["create", "patch"]},
+    {"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": ["istio.io/istiod-ca"], "verbs": ["attest"]},
     {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingwebhookconfigurations"], "resourceNames": ["culvert-validator"],
      "verbs": ["patch"]},
     {"apiGroups": ["admissionregistration.k8s.io"], "resources": ["validatingwebhookconfigurations"], "verbs": ["create"]},
@@ -116,13 +120,16 @@ def add_pod(world, api, name, namespace, node, account, number=None):
         api.apply_status(filled(STATUS, name=name, namespace=namespace, v4=f"10.9.0.{number}", v6=f"fd09::{number}"))
 
 
-def build(world, api):
+def build(world, api, before=None, plane={}, more=(), node_environment={}):
+    """Two nodes and three pods. `before`: what is tried with culvertd before there is anything else."""
     (world.cgroup / "control").mkdir()
     for plural, kind in (("peerauthentications", "PeerAuthentication"), ("authorizationpolicies", "AuthorizationPolicy")):
         api.apply(filled(CRD, plural=plural, kind=kind))
     for name in ("istio-system", "shop"):
         api.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{istio.io/dataplane-mode: ambient}}}}\n")
-    world.plane = Plane(world, api.account("culvertd", RULES, "istio-system")).start()
+    world.plane = Plane(world, api.account("culvertd", RULES, "istio-system"), **plane).start(*more)
+    if before:
+        before(world, api)
     for number, name in enumerate(("n1", "n2"), 1):
         api.apply(filled(NODE, name=name))
         add_pod(world, api, f"ztunnel-{name}", "istio-system", name, "ztunnel")
@@ -131,7 +138,7 @@ def build(world, api):
         token.touch(mode=0o600)
         token.write_text(api.token("ztunnel", "istio-system", audience="istio-ca", pod=f"ztunnel-{name}"))
         node.extra = {"LOCAL_XDS_PATH": "", "XDS_ADDRESS": "https://localhost:15012", "XDS_ROOT_CA": str(world.plane.data / "root-cert.pem"),
-                      "CA_ROOT_CA": str(world.plane.data / "root-cert.pem"), "AUTH_TOKEN": str(token)}
+                      "CA_ROOT_CA": str(world.plane.data / "root-cert.pem"), "AUTH_TOKEN": str(token)} | node_environment
     for pod, number, node in (("a", 2, "n1"), ("b", 3, "n2"), ("c", 4, None)):
         world.pod(pod, number, world.nodes.get(node))
         if node:

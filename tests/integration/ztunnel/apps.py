@@ -255,3 +255,23 @@ def idle(address, port, count, ready, seconds):
         s.sendall(b"!")
         alive += s.recv(1) == b"!"
     return alive
+
+
+def load(address, port, flag, parallel=24, pause=1.3):
+    """Short connections, one after the other in each thread, until the file `flag` is gone: how they ended, and how many there were. With a pause that is
+    longer than tunnels stay unused, each has a tunnel of its own."""
+    ends, lock = {}, threading.Lock()
+
+    def work():
+        while os.path.exists(flag):
+            got = who(address, port)
+            with lock:
+                ends[got[1]] = ends.get(got[1], 0) + 1
+            time.sleep(pause)
+
+    workers = [threading.Thread(target=work) for _ in range(parallel)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return ends
