@@ -61,7 +61,10 @@ struct CaSecrets::State {
       if (ca) {
         said.clear();
         pause = kLeast;
-        if (*ca) self->changed(std::move(**ca));
+        if (!*ca) continue;
+        self->ours = (*ca)->from.ends_with(kOurSecret);
+        self->led.notify_all();
+        self->changed(std::move(**ca));
         continue;
       }
       if (std::exchange(said, ca.error().text) != ca.error().text) log::error("ca", "the CA of before stays in force: " + said);
@@ -73,7 +76,7 @@ struct CaSecrets::State {
 
   static net::Task<> rotate(std::shared_ptr<State> self) {
     while (!self->closed) {
-      if (!self->leading) {
+      if (!self->leading || !self->ours) {
         co_await self->led.wait();
         continue;
       }
@@ -91,6 +94,7 @@ struct CaSecrets::State {
   net::Event led;
   std::array<std::optional<kube::Watch>, 2> watches;
   bool again = false;
+  bool ours = false;  // the root is of our making, and not the user's own
   bool leading = false;
   bool closed = false;
 };

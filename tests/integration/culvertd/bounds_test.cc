@@ -177,6 +177,32 @@ TEST_F(Bounds, AMessageOverTheLimitEndsItsCall) {
   EXPECT_FALSE(other.ended) << "nobody else's";
 }
 
+// Whoever asks one thing has sent all that he will when he is answered.
+TEST_F(Bounds, ACallMayBeAnsweredLongAfterItsCallerHasSentAll) {
+  options.address = "127.0.0.1:0";
+  options.certificate_file = folder + "/cert.pem";
+  options.key_file = folder + "/key.pem";
+  net::Timer later(loop);
+  server = *CallServer::start(loop, options, [&](const CallRef& call) {
+    call->accept({.on_message = [&later, call](const std::string& asked) { later.arm(200ms, [call, asked] { call->answer("to " + asked); }); },
+                  .on_sent = {},
+                  .on_end = {},
+                  .one_message = true});
+  });
+  std::optional<Ended> ended;
+  std::string answer;
+  const Channel one = channel();
+
+  const Unary call(loop, one, "/a.B/C", {}, "this", 10s, [&](Ended how, std::string message) {
+    ended = std::move(how);
+    answer = std::move(message);
+  });
+
+  ASSERT_TRUE(until([&] { return ended.has_value(); }));
+  EXPECT_TRUE(ended->ok()) << ended->describe();
+  EXPECT_EQ(answer, "to this");
+}
+
 TEST_F(Bounds, MetadataOverTheLimitNeverReachesUs) {
   start();
   const Channel one = channel();
