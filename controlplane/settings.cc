@@ -132,7 +132,8 @@ Status Settings::check() const {
     return failure("CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE must be at most 90: of a root's life, the last part");
   if (root_lifetime <= 2 * (root_overlap + 2 * root_check))
     return failure(
-        "CITADEL_SELF_SIGNED_CA_CERT_TTL is too short: a root would be replaced all the time (take more than twice CULVERT_ROOT_OVERLAP and "
+        "CITADEL_SELF_SIGNED_CA_CERT_TTL is too short: a root would be replaced all the time (take more than twice "
+        "CULVERT_ROOT_OVERLAP and "
         "four times CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL)");
   return {};
 }

@@ -81,8 +81,7 @@ void CaService::serve(rpc::CallRef call, const Caller& caller) {
   call->accept({.on_message =
                     [this, weak, waiting](const std::string& message) {
                       waiting->deadline.cancel();
-                      if (const rpc::CallRef asking = weak.lock())
-                        asked(asking, message, waiting->caller);
+                      if (const rpc::CallRef asking = weak.lock()) asked(asking, message, waiting->caller);
                     },
                 .on_sent = {},
                 .on_end = {},

@@ -184,10 +184,12 @@ TEST_F(Bounds, ACallMayBeAnsweredLongAfterItsCallerHasSentAll) {
   options.key_file = folder + "/key.pem";
   net::Timer later(loop);
   server = *CallServer::start(loop, options, [&](const CallRef& call) {
-    call->accept({.on_message = [&later, call](const std::string& asked) { later.arm(200ms, [call, asked] { call->answer("to " + asked); }); },
-                  .on_sent = {},
-                  .on_end = {},
-                  .one_message = true});
+    call->accept(
+        {.on_message = [&later,
+                        call](const std::string& asked) { later.arm(200ms, [call, asked] { call->answer("to " + asked); }); },
+         .on_sent = {},
+         .on_end = {},
+         .one_message = true});
   });
   std::optional<Ended> ended;
   std::string answer;

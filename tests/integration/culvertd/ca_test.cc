@@ -308,7 +308,9 @@ TEST_F(Ca, ARootOfItsOwnIsReplacedBeforeItEnds) {
     if (bundles.size() > 1 && steady_clock::now() < changed + std::chrono::milliseconds(1500)) {
       ASSERT_TRUE(trusts(bundles[bundles.size() - 2], leaves.back())) << "who has the roots of a moment ago";
     }
-    std::erase_if(leaves, [](const auto& leaf) { return leaf.not_after() <= std::chrono::system_clock::now() + std::chrono::milliseconds(500); });
+    std::erase_if(leaves, [](const auto& leaf) {
+      return leaf.not_after() <= std::chrono::system_clock::now() + std::chrono::milliseconds(500);
+    });
     for (const auto& leaf : leaves) ASSERT_TRUE(trusts(bundles.back(), leaf)) << "who has the roots of now";
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
