@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 
 FIELDS = ("${Package}", "${Version}", "${Architecture}", "${source:Package}", "${source:Version}", "${Maintainer}", "${Homepage}")
 
@@ -33,7 +34,13 @@ def described(names):
 def compiled_with(program, build):
     """System headers and static libraries that went into it, by the build tree's own records."""
     target = program.relative_to(build)
-    ninja = lambda *words: subprocess.run(["ninja", "-C", str(build), "-t", *words], capture_output=True, text=True, check=True).stdout
+
+    def ninja(*words):
+        asked = subprocess.run(["ninja", "-C", str(build), "-t", *words], capture_output=True, text=True, check=False)
+        if asked.returncode:
+            sys.exit(f"images: asking the build tree about {target}: {asked.stderr.strip()} (is it a leftover? remove it)")
+        return asked.stdout
+
     inputs = [line for line in ninja("inputs", str(target)).splitlines() if line.endswith((".o", ".a"))]
     used = {path for path in re.findall(r"/usr/\S+\.a\b", ninja("commands", "-s", str(target)))}
     objects = [path for path in inputs if path.endswith(".o")]

@@ -18,7 +18,7 @@ metadata: {name: p, namespace: default}
 spec: {action: @ACTION@, rules: [{to: [{operation: {ports: ["80"]}}]}]}
 """
 IMAGES = ("--set", "global.hub=culvert.test,global.tag=test,global.imagePullPolicy=Never")
-# The node agent does not run on Kubernetes yet, and ztunnel is ready when it has one.
+HERE = pathlib.Path(__file__).resolve().parent
 PLANE = ("--set", "cni.enabled=false,ztunnel.enabled=false")
 
 
@@ -59,25 +59,57 @@ def serves(_):
     assert len(boards) == 4 and all(json.loads(text)["panels"] for board in boards for text in board["data"].values())
 
 
-def ztunnel(charts):
-    """It finds the control plane, trusts it, and is let in. It has no agent, and says so."""
-    helm(charts, "upgrade", "culvert", "culvert", "--set", "cni.enabled=false")
-    count = len(get("nodes"))
-    eventually("ztunnels run", lambda: [each["status"]["phase"] for each in get("pods", "-n", NS, "-l", "app=ztunnel")] == ["Running"] * count, 60)
-    eventually("both have their configuration", lambda: sum(float(line.split()[1]) for line in metrics().splitlines() if line.startswith("pilot_xds ")) == count)
-    pod = get("pods", "-n", NS, "-l", "app=ztunnel")[0]
-    assert "automountServiceAccountToken" in pod["spec"] and not pod["spec"]["automountServiceAccountToken"]
-    log = kubectl("logs", "-n", NS, pod["metadata"]["name"])
-    assert "/var/run/ztunnel/ztunnel.sock" in log, log
+def pods(app):
+    return get("pods", "-n", "shop", "-l", f"app={app}")
+
+
+def enrolled():
+    return [each["metadata"].get("annotations", {}).get("ambient.istio.io/redirection") for app in ("web", "client") for each in pods(app)]
+
+
+def asked():
+    """How many requests were answered since the client began, of which none may have failed."""
+    lines = kubectl("logs", "-n", "shop", "client").partition("begin\n")[2].splitlines()
+    failed = [line for line in lines if line.startswith("failed")]
+    assert not failed, f"{len(failed)} of {len(lines)} requests failed: {failed[:5]}"
+    return len(lines)
+
+
+def goes_on():
+    """Requests are answered, now as before."""
+    before = asked()
+    eventually("answers", lambda: asked() > before + 20)
+
+
+def mesh(charts):
+    """Agents and ztunnels are there; a label on a namespace, and its running pods are in the mesh. No request fails."""
+    helm(charts, "upgrade", "culvert", "culvert", "--wait", "--timeout=120s")
+    kubectl("apply", "-f", HERE / "apps.yaml")
+    kubectl("rollout", "status", "-n", "shop", "daemonset/web", "--timeout=60s")
+    kubectl("wait", "-n", "shop", "pod/client", "--for=condition=Ready", "--timeout=60s")
+    eventually("requests", asked)
+    uids = [each["metadata"]["uid"] for each in pods("web")]
+    kubectl("label", "namespace", "shop", "istio.io/dataplane-mode=ambient")
+    eventually("three pods are in", lambda: enrolled() == ["enabled"] * 3)
+    assert [each["metadata"]["uid"] for each in pods("web")] == uids, "nothing restarts"
+    line = 'src.identity="spiffe://cluster.local/ns/shop/sa/default"'
+    eventually("mutual TLS", lambda: line in kubectl("logs", "-n", NS, "-l", "app=ztunnel", "--tail=-1"))
+    goes_on()
 
 
 def upgrade(charts):
-    """Two replicas: a budget, one that leads, and nobody of the old ones left."""
-    helm(charts, "upgrade", "culvert", "culvert", "--set", "cni.enabled=false,controlplane.autoscaleMin=2")
-    kubectl("rollout", "status", "-n", NS, "deployment/culvertd", "--timeout=90s")
+    """All of it rolls, under load: control plane to two replicas with a budget, agents, ztunnels. No request fails."""
+    turn = "controlplane.autoscaleMin=2," + ",".join(f"{part}.podLabels.turn=two" for part in ("controlplane", "cni", "ztunnel"))
+    helm(charts, "upgrade", "culvert", "culvert", "--set", turn, "--wait", "--timeout=180s")
+    for what in ("deployment/culvertd", "daemonset/culvert-node", "daemonset/ztunnel"):
+        kubectl("rollout", "status", "-n", NS, what, "--timeout=120s")
     eventually("two replicas", lambda: get("deployment", "-n", NS, "culvertd")["status"].get("readyReplicas") == 2, 60)
     assert not missing("pdb", "-n", NS, "culvertd")
     assert get("lease", "-n", NS, "culvertd")["spec"]["holderIdentity"].startswith("culvertd-")
+    eventually("the old ones are gone", lambda: all(each["metadata"]["labels"].get("turn") == "two" for each in get("pods", "-n", NS)), 60)
+    assert enrolled() == ["enabled"] * 3
+    goes_on()
+    print(f"{asked()} requests so far, none failed", flush=True)
 
 
 def revision(charts):
@@ -98,26 +130,31 @@ def watched_deletions():
                              "--output-watch-events=false"], stdout=subprocess.PIPE, text=True)
 
 
+def left_over(kind):
+    return [each["metadata"]["name"] for each in get(kind, "-n", NS) if each["metadata"]["name"] not in ("default", "kube-root-ca.crt")]
+
+
 def uninstall(charts):
-    """Agents go first, alone; then all the rest, and what culvertd has written. What somebody else has written stays."""
-    helm(charts, "upgrade", "culvert", "culvert")
-    eventually("agents", lambda: len(get("pods", "-n", NS, "-l", "k8s-app=culvert-node")) == 2, 60)
+    """Agents go first, alone; then all the rest, and what culvertd has written. No request fails, and nothing is left. What others have written stays."""
     kubectl("create", "configmap", "istio-ca-root-cert", "-n", "kube-system", "--from-literal=root-cert.pem=foreign")
     watch = watched_deletions()
-    run("helm", "uninstall", "culvert", "-n", NS, "--wait", "--timeout=150s", timeout=200)
-    time.sleep(1)
+    run("helm", "uninstall", "culvert", "-n", NS, "--wait", "--timeout=180s", timeout=240)
     watch.terminate()
     ended = [line.split()[0] for line in watch.communicate()[0].splitlines() if len(line.split()) == 2]
     assert ended and ended[0] == "culvert-node", ended
     for kind in ("all", "configmaps", "secrets", "serviceaccounts", "roles", "rolebindings", "leases", "pdb", "networkpolicies"):
-        left = [each["metadata"]["name"] for each in get(kind, "-n", NS) if each["metadata"]["name"] not in ("default", "kube-root-ca.crt")]
-        eventually(f"no {kind}", lambda: [each for each in get(kind, "-n", NS) if each["metadata"]["name"] not in ("default", "kube-root-ca.crt")] == []
-                   or print(kind, left), 40)
+        eventually(f"no {kind} is left: {left_over(kind)}", lambda: not left_over(kind), 40)
     for kind in ("clusterroles", "clusterrolebindings", "validatingwebhookconfigurations"):
-        assert not [name for name in kubectl("get", kind, "-o", "name").split() if "culvert" in name], kind
+        assert "culvert" not in kubectl("get", kind, "-o", "name"), kind
     roots = [each["metadata"]["namespace"] for each in get("configmaps", "-A") if each["metadata"]["name"] == "istio-ca-root-cert"]
     assert roots == ["kube-system"], roots
-    assert len([name for name in kubectl("get", "crds", "-o", "name").split() if ".istio.io" in name]) > 10, "CRDs stay"
+    assert kubectl("get", "crds", "-o", "name").count(".istio.io") > 10, "CRDs stay"
+    assert enrolled() == [None] * 3
+    for node in (each["metadata"]["name"] for each in get("nodes")):
+        for path in ("/etc/cni/net.d/00-culvert.conflist", "/opt/cni/bin/culvert-cni", "/sys/fs/bpf/culvert"):
+            run("on", node, "test", "!", "-e", path)
+    goes_on()
+    print(f"{asked()} requests in all, none failed", flush=True)
 
 
 def again(charts):
@@ -129,11 +166,26 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         images = pathlib.Path(folder)
         load(*(images / f"{name}.tar" for name in make_images(images)))
-    for step in (install, serves, ztunnel, upgrade, revision, uninstall, again):
+    steps = [install, serves, revision]
+    if "CULVERT_DAEMONSET" in run(sys.argv[1] + "/bin/culvert-node", "--help"):
+        steps += [mesh, upgrade, uninstall, again]
+    else:
+        print("the node agent of this tree does not know Kubernetes: no mesh, and no uninstall", flush=True)
+    for step in steps:
         began = time.monotonic()
         step(charts)
         print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)
 
 
+def tell():
+    """What there is to see when it has failed."""
+    for pod in kubectl("get", "pods", "-n", NS, "-o", "name").split():
+        print(f"--- {pod}\n" + kubectl("logs", "-n", NS, pod, "--tail=40"), file=sys.stderr)
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BaseException:
+        tell()
+        raise
