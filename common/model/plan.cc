@@ -158,14 +158,23 @@ std::string Authority::text() const {
 }
 
 Result<Plan> plan_outbound(const Mesh& mesh, const Workload& source, const Endpoint& destination, std::uint64_t random) {
-  if (destination.address.is_loopback() && is_illegal_port(destination.port)) {
+  const auto is_own = [](const Endpoint& endpoint) { return endpoint.address.is_loopback() && is_illegal_port(endpoint.port); };
+  if (is_own(destination)) {
     return failure("port " + std::to_string(destination.port) + " on loopback is ztunnel's own", Reason::kIllegalPort);
   }
   const NetworkAddress key{source.network, destination.address};
   const ServiceState* state = mesh.service_by_vip(key, source.name_space);
-  if (state) return to_service(*state, source, destination, random);
-  if (const WorkloadRef& workload = mesh.by_address(key)) return to_workload(mesh, workload, source, destination);
-  return passthrough(destination, nullptr);
+  const WorkloadRef& workload = mesh.by_address(key);
+  auto plan = state      ? to_service(*state, source, destination, random)
+              : workload ? to_workload(mesh, workload, source, destination)
+                         : passthrough(destination, nullptr);
+  // Endpoints that somebody wrote down may be anything: dialled from the pod's namespace, this one would be our own listener there.
+  if (plan && is_own(plan->dial)) {
+    return failure("endpoint " + (plan->workload ? plan->workload->uid : plan->dial.text()) + " is at " + plan->dial.text() +
+                       ", which is ztunnel's own",
+                   Reason::kIllegalPort);
+  }
+  return plan;
 }
 
 Result<InboundPlan> plan_inbound(const Mesh& mesh, const Workload& own, const IpAddress& tunnel_address,

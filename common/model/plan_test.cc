@@ -200,6 +200,52 @@ TEST(PlanOutbound, AnotherNetworkIsNotYet) {
   EXPECT_THAT(by_name.error().text, HasSubstr("db.example.com"));
 }
 
+TEST(PlanOutbound, AnEndpointThatSomebodyWroteDownIsNeverOurOwnListener) {
+  for (const TunnelProtocol protocol : {TunnelProtocol::kNone, TunnelProtocol::kHbone}) {
+    World world;
+    world.server.addresses = {ip("127.0.0.1")};
+    world.server.protocol = protocol;
+    world.server.services["ns/server.ns.svc"] = {{80, 15001}};
+
+    const auto plan = world.out("10.96.0.1:80");
+
+    ASSERT_FALSE(plan);
+    EXPECT_EQ(plan.error().reason, Reason::kIllegalPort);
+  }
+  World plain;
+  plain.server.addresses = {ip("127.0.0.1")};
+  plain.server.protocol = TunnelProtocol::kNone;
+  EXPECT_TRUE(plain.out("10.96.0.1:80")) << "what an application listens on is its own affair";
+}
+
+// A service of a ServiceEntry, as it is derived: with a range, a wildcard, endpoints that are names.
+TEST(PlanOutbound, AServiceEntryIsReachedOrRefusedAndNeverPassedBy) {
+  World world;
+  world.service.name = "ext", world.service.hostname = "*.example.com";
+  world.service.vips = {{"", Cidr::parse("240.240.0.7").value()}};
+  world.service.ports = {{443, 443}};
+  world.server.services = {{"ns/*.example.com", {{443, 443}}}};
+  world.server.addresses.clear();
+  world.server.hostname = "*.example.com";
+
+  EXPECT_EQ(world.out("240.240.0.7:443").error().reason, Reason::kNotYet) << "known by its name alone";
+  EXPECT_EQ(world.out("240.240.0.7:80").error().reason, Reason::kNoService) << "a port that it does not have";
+
+  world.server.services.clear();
+  EXPECT_EQ(world.out("240.240.0.7:443").error().reason, Reason::kNoEndpoint);
+
+  world.service.waypoint = kWaypoint;
+  world.service.vips = {{"", Cidr::parse("192.0.2.0/24").value()}};
+  world.service.load_balancing = LoadBalancing{.mode = LoadBalancing::Mode::kPassthrough};
+  EXPECT_EQ(world.out("192.0.2.9:443").error().reason, Reason::kNotYet) << "NONE passes through, but not past a waypoint";
+
+  world.service.waypoint.reset();
+  const auto through = world.out("192.0.2.9:443");
+  ASSERT_TRUE(through);
+  EXPECT_EQ(through->via, Plan::Via::kPlaintext);
+  EXPECT_EQ(through->dial, to("192.0.2.9:443"));
+}
+
 TEST(PlanOutbound, LooksAddressesUpInTheSourcesNetwork) {
   World world;
   world.client.network = "net2";
