@@ -49,7 +49,13 @@ std::vector<IpAddress> endpoints(const model::ServiceState& state, const model::
   return out;
 }
 
-// Nothing when the service has no addresses that we may give out at all.
+bool has_waypoint(const model::Service& service) {
+  return service.waypoint ||
+         std::ranges::any_of(service.weighted_waypoints, [](const auto& weighted) { return weighted.weight > 0; });
+}
+
+// Nothing when the service has no addresses that we may give out at all. No records when it has none of its own and is to be reached through a
+// waypoint: with those that its resolver knows a client would pass the waypoint by, and nobody could tell.
 std::optional<std::vector<IpAddress>> addresses(const model::Mesh& mesh, const model::Service& service,
                                                 const model::Workload& client, std::string_view cluster_domain) {
   std::vector<IpAddress> out;
@@ -57,7 +63,7 @@ std::optional<std::vector<IpAddress>> addresses(const model::Mesh& mesh, const m
     if (vip.network == client.network && vip.is_host()) out.push_back(vip.range.address);
   }
   if (!out.empty()) return out;
-  if (!is_headless_of_cluster(service, cluster_domain)) return std::nullopt;
+  if (!is_headless_of_cluster(service, cluster_domain)) return has_waypoint(service) ? std::optional(out) : std::nullopt;
   const model::ServiceState* state = mesh.service(service.key());
   return state != nullptr && state->service ? endpoints(*state, client) : out;
 }

@@ -12,7 +12,8 @@ namespace culvert::ztunnel::dns {
 
 // Nothing when the mesh has no say, and the query goes on to the resolver that the pod asked. Only A and AAAA for names of services
 // are answered: with the service's addresses in the client's network, or, for a headless service of the cluster, with the addresses
-// of its healthy endpoints. A service without an address of the family asked for is answered with no records.
+// of its healthy endpoints. A service without an address of the family asked for is answered with no records; so is one of a ServiceEntry that has no
+// address at all and a waypoint, so that nobody passes that by.
 // `random` orders the addresses.
 std::optional<Answer> answer(const model::Mesh& mesh, const model::Workload& client, const Query& query,
                              std::string_view cluster_domain, std::uint64_t random);

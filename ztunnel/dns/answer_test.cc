@@ -117,6 +117,26 @@ TEST_F(DnsAnswer, AnExternalServiceWithoutAddressIsForwarded) {
   EXPECT_FALSE(ask("api.example.com"));
 }
 
+TEST_F(DnsAnswer, AnExternalServiceWithoutAddressAndWithAWaypointIsNotForwardedPastIt) {
+  auto outside = service("api", "shop", {});
+  outside.hostname = "*.example.com";
+  const model::GatewayAddress waypoint{model::ServiceName{"shop", "wp.shop.svc.cluster.local"}, 15008};
+  outside.waypoint = waypoint;
+  builder.upsert(outside);
+
+  const auto got = ask("api.example.com");
+  ASSERT_TRUE(got);
+  EXPECT_TRUE(got->addresses.empty());
+
+  outside.waypoint.reset();
+  outside.weighted_waypoints = {{waypoint, 1}};
+  builder.upsert(outside);
+  EXPECT_TRUE(ask("api.example.com"));
+  outside.weighted_waypoints = {{waypoint, 0}};
+  builder.upsert(outside);
+  EXPECT_FALSE(ask("api.example.com"));
+}
+
 TEST_F(DnsAnswer, AddressesOfOtherNetworksAreNotGivenOut) {
   auto split = service("web", "shop", {"10.0.0.1"});
   split.vips.push_back({"far", *Cidr::parse("10.9.0.1")});
