@@ -44,7 +44,7 @@ std::string configz(const Mesh& mesh) {
       for (const auto& [name, object] : mesh.store().objects().in(kind, name_space)) {
         const config::Key key{kind, name_space, name};
         boost::json::object one{{"object", key.text()}, {"place", mesh.store().place_of(key)}};
-        if (config::is_custom(kind)) one["enforced"] = false;  // valid, and for a later version
+        if (!derive::derives_from(kind)) one["enforced"] = false;  // valid, and for a later version
         objects.push_back(std::move(one));
       }
     }

@@ -21,7 +21,11 @@ derive::Settings derive_settings(const Settings& settings) {
           .trust_domain = settings.trust_domain,
           .cluster_domain = settings.cluster_domain,
           .root_namespace = settings.root_namespace,
-          .dry_run_policies = settings.dry_run_policies};
+          .system_namespace = settings.system_namespace,
+          .dry_run_policies = settings.dry_run_policies,
+          .allocate_addresses = !settings.config_dir.empty(),  // nobody writes a status there
+          .entry_visibility = {},
+          .signed_trust_domain = {}};
 }
 
 IssuePolicy issue_policy(const Settings& settings) {

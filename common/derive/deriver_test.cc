@@ -287,7 +287,9 @@ TEST(Deriver, TheLastMeshConfigThatCanBeReadStaysInForce) {
   world.put(mesh);
   EXPECT_FALSE(world.update().changed());
   EXPECT_EQ(world.deriver.settings().trust_domain, "td2");
-  ASSERT_THAT(world.deriver.warnings(), SizeIs(1));
+  EXPECT_THAT(world.deriver.warnings(),
+              ElementsAre(::testing::Field(&Warning::text, ::testing::HasSubstr("certificates are signed for cluster.local")),
+                          ::testing::Field(&Warning::text, ::testing::HasSubstr("did you mean trustDomain?"))));
 
   world.erase({Kind::kConfigMap, "istio-system", "istio"});
   EXPECT_THAT(world.update().workloads, SizeIs(kPodsOfAService));

@@ -111,7 +111,13 @@ Texts about(const config::Custom& custom, const Scene& scene) {
 }
 
 Texts about(const config::ConfigMap&, const Scene& scene) {
-  return scene.key == mesh_config_key(scene.settings) ? with_mesh_config(scene.settings, scene.objects).problems : Texts{};
+  if (scene.key != mesh_config_key(scene.settings)) return {};
+  Texts out = with_mesh_config(scene.settings, scene.objects).problems;
+  if (const std::string& other = scene.settings.signed_trust_domain; !other.empty()) {
+    out.push_back("data.mesh.trustDomain is " + scene.settings.trust_domain + ", and certificates are signed for " + other +
+                  ": set culvertd's trust domain to the same, or nobody believes anybody");
+  }
+  return out;
 }
 
 template <class T>

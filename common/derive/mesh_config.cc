@@ -54,7 +54,10 @@ MeshConfigured with_mesh_config(const Settings& settings, const Objects& objects
   for (const config::Problem& problem : config::read_text({}, "", "data.mesh", text->second, written))
     out.problems.push_back(problem.field + ": " + problem.what + (problem.hint.empty() ? "" : " (" + problem.hint + ")"));
   if (!out.problems.empty()) return out;
-  if (!written.trust_domain().empty()) out.settings.trust_domain = written.trust_domain();
+  if (!written.trust_domain().empty() && written.trust_domain() != settings.trust_domain) {
+    out.settings.trust_domain = written.trust_domain();
+    out.settings.signed_trust_domain = settings.trust_domain;
+  }
   if (!written.root_namespace().empty()) out.settings.root_namespace = written.root_namespace();
   if (written.has_service_entry_visibility()) out.settings.entry_visibility = visibility_of(written.service_entry_visibility());
   return out;

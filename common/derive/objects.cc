@@ -148,6 +148,10 @@ std::vector<Key> Objects::unreadable(std::string_view name_space) const {
   return out;
 }
 
+bool derives_from(Kind kind) {
+  return !config::is_custom(kind) || kind == Kind::kServiceEntry || kind == Kind::kWorkloadEntry || kind == Kind::kWorkloadGroup;
+}
+
 const config::Object* object_of(const Key& key, const Objects& objects) {
   const auto& names = objects.in(key.kind, key.name_space);
   const auto found = names.find(key.name);

@@ -41,6 +41,7 @@ struct Settings {
   bool dry_run_policies = false;                 // send policies marked istio.io/dry-run (older proxies would enforce them)
   bool allocate_addresses = false;  // give ServiceEntries addresses that no status has: where nobody can write one (a folder)
   EntryVisibility entry_visibility{};
+  std::string signed_trust_domain{};  // that of the CA, where it is another than trust_domain; empty: the same
 
   const std::string& system() const { return system_namespace.empty() ? root_namespace : system_namespace; }
   friend bool operator==(const Settings&, const Settings&) = default;
@@ -106,6 +107,9 @@ const Spec* spec_of(const config::Object* object) {
   const auto* custom = object ? std::get_if<config::Custom>(object) : nullptr;
   return custom ? dynamic_cast<const Spec*>(custom->spec.get()) : nullptr;
 }
+
+// Whether something is derived from objects of this kind as such. Of Gateways only what others need to know of them is.
+bool derives_from(config::Kind kind);
 
 // Null when there is none.
 const config::Object* object_of(const config::Key& key, const Objects& objects);

@@ -85,7 +85,7 @@ void Store::say(const config::Diff& diff) {
   }
   for (const Change& change : diff.changes) {
     if (change.what == Change::What::kDelete) told_.erase(change.key);
-    if (change.what != Change::What::kPut || !config::is_custom(change.key.kind) || !told_.insert(change.key).second) continue;
+    if (change.what != Change::What::kPut || derive::derives_from(change.key.kind) || !told_.insert(change.key).second) continue;
     log::warn("config", change.place.text() + ": " + change.key.text() + " is valid and not enforced by this version yet");
   }
   for (const std::string& note : diff.notes) log::info("config", note);
