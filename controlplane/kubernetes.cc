@@ -15,9 +15,9 @@ namespace culvert::controlplane {
 namespace {
 
 // Also what the ClusterRole in docs/operations.md grants.
-std::vector<kube::Wanted> wanted() {
+std::vector<kube::Wanted> wanted(const std::string& system_namespace) {
   using enum config::Kind;
-  std::vector<kube::Wanted> all;
+  std::vector<kube::Wanted> all = {{.kind = kConfigMap, .ns = system_namespace, .labels = {}, .fields = "metadata.name=istio"}};
   for (const auto kind : {kNamespace, kNode, kServiceAccount, kPod, kService, kEndpointSlice}) all.push_back({.kind = kind});
   for (const config::CustomKind& custom : config::custom_kinds()) all.push_back({.kind = custom.kind});
   return all;
@@ -81,8 +81,8 @@ void Kubernetes::serve(Ca ca) {
       CaSecrets::Options{
           .ns = settings_.system_namespace, .trust_domain = settings_.trust_domain, .rotation = settings_.rotation()},
       [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
-  source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted()}, serving_->registry(),
-                                           [this](config::Diff diff) { changed(std::move(diff)); });
+  source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted(settings_.system_namespace)},
+                                           serving_->registry(), [this](config::Diff diff) { changed(std::move(diff)); });
 }
 
 void Kubernetes::changed(config::Diff diff) {
@@ -92,7 +92,10 @@ void Kubernetes::changed(config::Diff diff) {
                 const bool holder = change.key.kind == config::Kind::kPod || change.key.kind == config::Kind::kServiceAccount;
                 return holder && change.what == config::Change::What::kDelete;
               });
+  std::vector<config::Key> keys;
+  for (const config::Change& change : diff.changes) keys.push_back(change.key);
   serving_->apply(std::move(diff));
+  if (addresses_) addresses_->changed(keys);
   if (publisher_ && namespaces) publisher_->namespaces_changed();
   if (!serving_->opened()) open();
 }
@@ -110,6 +113,7 @@ void Kubernetes::open() {
   check_callers();
   publisher_ = std::make_unique<RootPublisher>(client_, serving_->objects(), serving_->roots_pem(), serving_->registry());
   bundle_ = std::make_unique<TrustBundle>(client_, serving_->roots_pem(), serving_->registry());
+  addresses_ = std::make_unique<AddressWriter>(client_, serving_->objects(), serving_->registry());
   lease_ = std::make_unique<kube::Lease>(
       client_, kube::LeaseOptions{.ns = settings_.system_namespace, .name = "culvertd", .identity = name_},
       [this](bool leading) { lead(leading); });
@@ -134,6 +138,7 @@ void Kubernetes::lead(bool leading) {
   publisher_->lead(leading);
   bundle_->lead(leading);
   secrets_->lead(leading);
+  addresses_->lead(leading);
   if (registration_) registration_->lead(leading);
 }
 

@@ -9,6 +9,7 @@
 #include "common/kube/lease.h"
 #include "common/kube/source/kube_source.h"
 #include "common/net/timer.h"
+#include "controlplane/addresses/address_writer.h"
 #include "controlplane/ca/ca_secrets.h"
 #include "controlplane/ca/kube_callers.h"
 #include "controlplane/ca/root_publisher.h"
@@ -55,6 +56,7 @@ class Kubernetes {
   net::Timer doubt_;
   std::unique_ptr<RootPublisher> publisher_;
   std::unique_ptr<TrustBundle> bundle_;
+  std::unique_ptr<AddressWriter> addresses_;
   std::unique_ptr<WebhookServer> webhook_;
   std::unique_ptr<WebhookRegistration> registration_;
   std::unique_ptr<kube::Lease> lease_;

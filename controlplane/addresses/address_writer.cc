@@ -1,0 +1,140 @@
+#include "controlplane/addresses/address_writer.h"
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/derive/allocate.h"
+#include "common/net/event.h"
+#include "common/net/timer.h"
+
+namespace culvert::controlplane {
+namespace {
+
+namespace json = boost::json;
+using Addresses = std::vector<config::StatusAddress>;
+
+constexpr std::chrono::milliseconds kLeast{1'000}, kMost{60'000};  // between tries after a failure
+
+}  // namespace
+
+struct AddressWriter::State {
+  State(kube::Client& its_client, const derive::Objects& its_objects, telemetry::Registry& registry)
+      : client(its_client),
+        objects(its_objects),
+        written(registry.counter("culvert_addresses_written_total", "Times that a ServiceEntry's status.addresses was written.")),
+        failed(registry.counter("culvert_addresses_failed_total", "Times that this failed.")),
+        more(its_client.loop()),
+        again(its_client.loop()) {}
+
+  // What is to be written now. What has been written is, until the watch tells of it, as good as there.
+  std::optional<std::pair<config::Key, Addresses>> next() {
+    if (!leading) return std::nullopt;
+    if (std::exchange(dirty, false)) {
+      wanted = derive::allocate(objects);
+      std::erase_if(wanted, [this](const auto& one) {
+        const auto done = told.find(one.first);
+        return done != told.end() && done->second == one.second;
+      });
+    }
+    const auto found = std::ranges::find_if(wanted, [this](const auto& one) { return !ended.contains(one.first); });
+    if (found == wanted.end()) return std::nullopt;
+    return *found;
+  }
+
+  static net::Task<> run(std::shared_ptr<State> self) {
+    auto pause = kLeast;
+    while (!self->closed) {
+      const auto one = self->next();
+      if (!one) {
+        // The others are not held up by one that cannot be written: it is tried again after a pause.
+        if (self->ended.empty()) pause = kLeast;
+        else if (!self->again.armed())
+          self->again.arm(std::exchange(pause, std::min(pause * 2, kMost)), [state = self.get()] { state->try_again(); });
+        co_await self->more.wait();
+        continue;
+      }
+      const auto& [key, addresses] = *one;
+      self->told[key] = addresses;  // before the answer: what is heard meanwhile is newer
+      const auto answer = co_await self->client.call(address_patch(key, addresses));
+      if (self->closed) co_return;
+      self->wanted.erase(key);
+      if (answer) {
+        self->written.add();
+        log::debug("addresses", "wrote", {log::field("object", key.text()), log::field("addresses", addresses.size())});
+        continue;
+      }
+      self->told.erase(key);
+      self->failed.add();
+      self->ended.insert(key);
+      log::warn("addresses", "giving " + key.text() + " its addresses: " + answer.error().text);
+    }
+  }
+
+  void try_again() {
+    ended.clear();
+    dirty = true;
+    more.notify_all();
+  }
+
+  kube::Client& client;
+  const derive::Objects& objects;
+  telemetry::Counter& written;
+  telemetry::Counter& failed;
+  derive::Allocations wanted;             // and not written yet
+  std::map<config::Key, Addresses> told;  // written since the object was last heard of
+  std::set<config::Key> ended;            // those that failed in this round
+  net::Event more;
+  net::Timer again;
+  bool dirty = true;  // the objects are others than `wanted` was made from
+  bool leading = false;
+  bool closed = false;
+};
+
+AddressWriter::AddressWriter(kube::Client& client, const derive::Objects& objects, telemetry::Registry& registry)
+    : state_(std::make_shared<State>(client, objects, registry)) {
+  client.loop().spawn(State::run(state_));
+}
+
+AddressWriter::~AddressWriter() {
+  state_->closed = true;
+  state_->again.cancel();
+  state_->more.notify_all();
+}
+
+void AddressWriter::lead(bool leading) {
+  state_->leading = leading;
+  state_->dirty = true;
+  state_->told.clear();
+  state_->more.notify_all();
+}
+
+void AddressWriter::changed(const std::vector<config::Key>& keys) {
+  bool any = false;
+  for (const config::Key& key : keys) {
+    if (key.kind != config::Kind::kServiceEntry) continue;
+    state_->told.erase(key);
+    state_->ended.erase(key);
+    any = true;
+  }
+  if (!any) return;
+  state_->dirty = true;
+  state_->more.notify_all();
+}
+
+kube::Request address_patch(const config::Key& entry, const Addresses& addresses) {
+  json::array list;
+  for (const config::StatusAddress& one : addresses) list.push_back({{"host", one.host}, {"value", one.value}});
+  const json::object patch{{"status", {{"addresses", std::move(list)}}}};
+  return kube::merge({.of = {.group = "networking.istio.io", .version = "v1", .plural = "serviceentries"},
+                      .ns = entry.name_space,
+                      .name = entry.name,
+                      .subresource = "status"},
+                     json::serialize(patch));
+}
+
+}  // namespace culvert::controlplane
