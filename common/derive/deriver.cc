@@ -101,10 +101,11 @@ void Deriver::step(const Objects& objects, const Key& key, Dirty& dirty) {
   mark({key, before, now}, objects, seen_, settings_, dirty);
   if (before) selected_.remove(*before, objects, settings_, dirty.doubts);
   if (now) selected_.add(*now, objects, settings_, dirty.doubts);
-  if (now) seen_.put(key, objects.in(key.kind, key.name_space).find(key.name)->second);
+  const bool selects = key.kind == Kind::kService || key.kind == Kind::kServiceEntry || config::is_policy(key.kind);
+  const bool recount = selects && !Selected::alike(before, now);
+  if (now) seen_.put(key, objects.in(key.kind, key.name_space).find(key.name)->second);  // `before` is gone after this
   else seen_.erase(key);
-  const bool selects = key.kind == Kind::kService || key.kind == Kind::kServiceEntry || unreadable;
-  if (selects) selected_.recount(key, objects, seen_, settings_);
+  if (recount) selected_.recount(key, objects, seen_, settings_);
 }
 
 // A ServiceEntry's status would say it; where nobody writes that, it is as if it did.

@@ -80,10 +80,12 @@ class Marker {
     dirty_.services.insert(step.key);
     const std::string& in = step.key.name_space;
     bool wide = false;
-    for (const auto* one : {as<config::Service>(step.before), as<config::Service>(step.now)}) {
+    const auto* before = as<config::Service>(step.before);
+    const auto* now = as<config::Service>(step.now);
+    for (const auto* one : {before, now}) {
       if (!one) continue;
       wide |= one->selector.empty();
-      selected(in, one->selector);
+      if (one == before || !before || before->selector != now->selector) selected(in, one->selector);
       claims(in, hostname_of(one->metadata, settings_));
     }
     for (const Objects* where : {&objects_, &seen_}) {

@@ -47,6 +47,16 @@ std::optional<config::Labels> selector_of(const config::Object& holder) {
   return config::Labels(entry->workload_selector().labels().begin(), entry->workload_selector().labels().end());
 }
 
+// The ports that a Service knows by name alone.
+std::set<std::string> named_targets(const config::Object* holder) {
+  std::set<std::string> out;
+  const auto* service = holder ? std::get_if<config::Service>(holder) : nullptr;
+  if (!service) return out;
+  for (const config::ServicePort* port : tcp_ports(*service))
+    if (port->target.number == 0) out.insert(port->target.name);
+  return out;
+}
+
 // Adds one to a number or takes one away. True when it was or is none.
 bool step(std::size_t& number, int by) {
   const bool none = number == 0;
@@ -59,13 +69,8 @@ bool step(std::size_t& number, int by) {
 void Selected::count(const Key& holder, const config::Object& workload, int by, const Objects& holders, std::set<Key>* turned) {
   Count& count = counts_[holder];
   bool turns = step(count.workloads, by);
-  if (const auto* service = holders.find<config::Service>(holder.kind, holder.name_space, holder.name)) {
-    std::set<std::string> names;
-    for (const config::ServicePort* port : tcp_ports(*service))
-      if (port->target.number == 0) names.insert(port->target.name);
-    for (const std::string& name : names)
-      if (has_port(workload, name)) turns |= step(count.ports[name], by);
-  }
+  for (const std::string& name : named_targets(object_of(holder, holders)))
+    if (has_port(workload, name)) turns |= step(count.ports[name], by);
   if (count.workloads == 0) counts_.erase(holder);
   if (turns && turned) turned->insert(holder);
 }
@@ -114,6 +119,10 @@ void Selected::recount(const Key& key, const Objects& holders, const Objects& wo
     if (everywhere) std::ranges::for_each(workloads.namespaces(kind), in);
     else in(key.name_space);
   }
+}
+
+bool Selected::alike(const config::Object* before, const config::Object* now) {
+  return before && now && selector_of(*before) == selector_of(*now) && named_targets(before) == named_targets(now);
 }
 
 const Selected::Count& Selected::of(const Key& holder) const {

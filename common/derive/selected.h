@@ -27,6 +27,9 @@ class Selected {
 
   const Count& of(const config::Key& holder) const;
 
+  // Whether two versions of a holder select the same and count the same of it, so that there is nothing to recount. Null: none.
+  static bool alike(const config::Object* before, const config::Object* now);
+
  private:
   void move(const config::Object& workload, int by, const Objects& holders, const Settings& settings,
             std::set<config::Key>* turned);
