@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <format>
+#include <tuple>
 
 #include "common/model/policy_index.h"
 
@@ -67,6 +68,14 @@ bool matches(const FiledRule& filed, const Subject& subject) {
   return true;
 }
 
+// Of several rules that match, which one is named must not depend on which of them arrived first: `culvert explain` names the same.
+bool precedes(const FiledRule& a, const FiledRule& b) {
+  const auto order = [](const FiledRule& filed) {
+    return std::tie(filed.policy->scope, filed.policy->name_space, filed.policy->name, filed.rule);
+  };
+  return order(a) < order(b);
+}
+
 // Everything that the policies in scope say about one connection.
 struct Findings {
   const FiledRule* deny = nullptr;
@@ -77,17 +86,18 @@ struct Findings {
 
   void take(const FiledRule& filed) {
     if (filed.policy->dry_run) {
-      const bool seen = std::ranges::any_of(dry_runs, [&](const DryRun& other) { return other.policy == filed.policy; });
-      if (!seen) dry_runs.push_back({filed.policy, filed.rule});
+      const auto seen = std::ranges::find(dry_runs, filed.policy, &DryRun::policy);
+      if (seen == dry_runs.end()) dry_runs.push_back({filed.policy, filed.rule});
+      else seen->rule = std::min<std::size_t>(seen->rule, filed.rule);
       return;
     }
     const FiledRule*& slot = filed.policy->action == Policy::Action::kDeny ? deny : allow;
-    if (!slot) slot = &filed;
+    if (!slot || precedes(filed, *slot)) slot = &filed;
   }
 
   void take(const PolicySet& set, const Subject& subject) {
     allows += set.enforced_allows;
-    if (!invalid && !set.invalid.empty()) invalid = set.invalid.front();
+    if (!invalid && !set.invalid.empty()) invalid = *std::ranges::min_element(set.invalid, {}, &Policy::key);
     const auto look = [&](const std::string& key) {
       const auto* rules = set.rules.find(key);
       if (!rules) return;

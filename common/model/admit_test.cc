@@ -368,5 +368,25 @@ TEST(Admit, ManyPoliciesCostLittle) {
   EXPECT_LT(many, 100 * few) << "one after the other they would take a thousand times as long";
 }
 
+TEST(Admit, NamesTheSamePolicyWhicheverCameFirst) {
+  const auto deny = [](const std::string& name, std::size_t rules) {
+    Policy policy{.name = name, .name_space = "shop", .scope = Policy::Scope::kNamespace, .action = Policy::Action::kDeny};
+    policy.rules.resize(rules);
+    return policy;
+  };
+  Workload own;
+  own.uid = "own", own.name_space = "shop";
+  for (const bool backwards : {false, true}) {
+    MeshBuilder builder;
+    std::vector<Policy> policies = {deny("a", 2), deny("b", 1), deny("c", 1)};
+    if (backwards) std::ranges::reverse(policies);
+    for (const Policy& policy : policies) builder.upsert(policy);
+
+    const Verdict verdict = admit(builder.current(), own, Peer{}, *Endpoint::parse("10.0.0.1:80"));
+
+    EXPECT_EQ(verdict.text(), "denied by policy shop/a, rule 1: anything") << backwards;
+  }
+}
+
 }  // namespace
 }  // namespace culvert::model

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <format>
+#include <map>
 #include <optional>
 
 namespace culvert::model {
@@ -163,21 +164,54 @@ std::uint16_t target_port(const Service& service, const PortMap& endpoint, std::
   return port ? port->target_port : 0;
 }
 
-Result<Picked> pick(const ServiceState& state, const Workload& source, const Endpoint& requested, std::uint64_t random) {
+namespace {
+
+const LoadBalancing& balancing_of(const Service& service) {
   static const LoadBalancing kStandard;
+  return service.load_balancing ? *service.load_balancing : kStandard;
+}
+
+std::unexpected<Error> no_port(const Service& service, std::uint16_t port) {
+  return failure(std::format("service {} has no port {}", service.key(), port), Reason::kNoService);
+}
+
+std::unexpected<Error> nobody(const ServiceState& state, const Question& question) {
+  return failure(std::format("no healthy endpoint of service {} for port {} ({})", state.service->key(), question.requested.port,
+                             explain(state, question)),
+                 Reason::kNoEndpoint);
+}
+
+}  // namespace
+
+Result<Picked> pick(const ServiceState& state, const Workload& source, const Endpoint& requested, std::uint64_t random) {
   const Service& service = *state.service;
-  const Question question{service, source, requested, service.load_balancing ? *service.load_balancing : kStandard};
-  if (!service.port(requested.port)) {
-    return failure(std::format("service {} has no port {}", service.key(), requested.port), Reason::kNoService);
-  }
+  const Question question{service, source, requested, balancing_of(service)};
+  if (!service.port(requested.port)) return no_port(service, requested.port);
   const ServiceEndpoint* endpoint = guess(state, question, random);
   if (!endpoint) endpoint = search(state, question, random);
-  if (!endpoint) {
-    return failure(std::format("no healthy endpoint of service {} for port {} ({})", service.key(), requested.port,
-                               explain(state, question)),
-                   Reason::kNoEndpoint);
-  }
+  if (!endpoint) return nobody(state, question);
   return picked(*endpoint, question);
+}
+
+Result<std::vector<Picked>> candidates(const ServiceState& state, const Workload& source, const Endpoint& requested) {
+  const Service& service = *state.service;
+  const Question question{service, source, requested, balancing_of(service)};
+  if (!service.port(requested.port)) return no_port(service, requested.port);
+  std::map<std::string, const ServiceEndpoint*> nearest_ones;  // in an order that does not depend on hashes
+  std::optional<unsigned> nearest;
+  state.endpoints.for_each([&](const std::string& uid, const ServiceEndpoint& endpoint) {
+    if (check(endpoint, question) != Fault::kNone) return;
+    const auto near = rank(*endpoint.workload, question);
+    if (!near || (nearest && *near < *nearest)) return;
+    if (!nearest || *near > *nearest) nearest_ones.clear();
+    nearest = near;
+    nearest_ones.emplace(uid, &endpoint);
+  });
+  std::erase_if(nearest_ones, [](const auto& one) { return one.second->workload->capacity == 0; });
+  if (nearest_ones.empty()) return nobody(state, question);
+  std::vector<Picked> out;
+  for (const auto& [uid, endpoint] : nearest_ones) out.push_back(picked(*endpoint, question));
+  return out;
 }
 
 }  // namespace culvert::model

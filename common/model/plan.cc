@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <format>
+#include <optional>
 
 #include "common/model/balance.h"
 
@@ -68,24 +69,34 @@ Plan direct(const WorkloadRef& workload, const Endpoint& upstream, ServiceRef se
   return plan;
 }
 
-Result<Plan> to_service(const ServiceState& state, const Workload& source, const Endpoint& destination, std::uint64_t random) {
+// What is decided of a service before any endpoint is looked at; nothing when an endpoint has to be picked.
+std::optional<Result<Plan>> before_picking(const ServiceState& state, const Endpoint& destination) {
   const ServiceRef& service = state.service;
   if (const GatewayAddress* waypoint = waypoint_of(*service)) {
     return not_yet(std::format("service {} is reached through the waypoint {}", service->key(), waypoint->text()));
   }
   if (service->load_balancing && service->load_balancing->mode == LoadBalancing::Mode::kPassthrough)
     return passthrough(destination, service);
+  return std::nullopt;
+}
+
+Result<Plan> to_picked(const Picked& picked, const ServiceRef& service, const Workload& source) {
+  if (picked.workload->network != source.network) {
+    return not_yet(std::format("endpoint {} of service {} is in the network \"{}\"", picked.workload->uid, service->key(),
+                               picked.workload->network));
+  }
+  if (picked.address.is_none()) {
+    return not_yet(std::format("endpoint {} of service {} is known by its name {} alone", picked.workload->uid, service->key(),
+                               picked.workload->hostname));
+  }
+  return direct(picked.workload, {picked.address, picked.port}, service, true);
+}
+
+Result<Plan> to_service(const ServiceState& state, const Workload& source, const Endpoint& destination, std::uint64_t random) {
+  if (auto decided = before_picking(state, destination)) return std::move(*decided);
   auto picked = pick(state, source, destination, random);
   if (!picked) return std::unexpected(std::move(picked.error()));
-  if (picked->workload->network != source.network) {
-    return not_yet(std::format("endpoint {} of service {} is in the network \"{}\"", picked->workload->uid, service->key(),
-                               picked->workload->network));
-  }
-  if (picked->address.is_none()) {
-    return not_yet(std::format("endpoint {} of service {} is known by its name {} alone", picked->workload->uid, service->key(),
-                               picked->workload->hostname));
-  }
-  return direct(picked->workload, {picked->address, picked->port}, service, true);
+  return to_picked(*picked, state.service, source);
 }
 
 Result<Plan> to_workload(const Mesh& mesh, const WorkloadRef& workload, const Workload& source, const Endpoint& destination) {
@@ -157,24 +168,48 @@ std::string Authority::text() const {
   return hostname.empty() ? Endpoint{address, port}.text() : hostname + ":" + std::to_string(port);
 }
 
+namespace {
+
+bool is_own(const Endpoint& endpoint) { return endpoint.address.is_loopback() && is_illegal_port(endpoint.port); }
+
+std::optional<Error> own_port(const Endpoint& destination) {
+  if (!is_own(destination)) return std::nullopt;
+  return Error{"port " + std::to_string(destination.port) + " on loopback is ztunnel's own", Reason::kIllegalPort};
+}
+
+// Endpoints that somebody wrote down may be anything: dialled from the pod's namespace, this one would be our own listener there.
+Result<Plan> unless_own(Result<Plan> plan) {
+  if (!plan || !is_own(plan->dial)) return plan;
+  return failure("endpoint " + (plan->workload ? plan->workload->uid : plan->dial.text()) + " is at " + plan->dial.text() +
+                     ", which is ztunnel's own",
+                 Reason::kIllegalPort);
+}
+
+Result<Plan> past_services(const Mesh& mesh, const NetworkAddress& key, const Workload& source, const Endpoint& destination) {
+  if (const WorkloadRef& workload = mesh.by_address(key)) return to_workload(mesh, workload, source, destination);
+  return passthrough(destination, nullptr);
+}
+
+}  // namespace
+
 Result<Plan> plan_outbound(const Mesh& mesh, const Workload& source, const Endpoint& destination, std::uint64_t random) {
-  const auto is_own = [](const Endpoint& endpoint) { return endpoint.address.is_loopback() && is_illegal_port(endpoint.port); };
-  if (is_own(destination)) {
-    return failure("port " + std::to_string(destination.port) + " on loopback is ztunnel's own", Reason::kIllegalPort);
-  }
+  if (auto refused = own_port(destination)) return std::unexpected(std::move(*refused));
   const NetworkAddress key{source.network, destination.address};
   const ServiceState* state = mesh.service_by_vip(key, source.name_space);
-  const WorkloadRef& workload = mesh.by_address(key);
-  auto plan = state      ? to_service(*state, source, destination, random)
-              : workload ? to_workload(mesh, workload, source, destination)
-                         : passthrough(destination, nullptr);
-  // Endpoints that somebody wrote down may be anything: dialled from the pod's namespace, this one would be our own listener there.
-  if (plan && is_own(plan->dial)) {
-    return failure("endpoint " + (plan->workload ? plan->workload->uid : plan->dial.text()) + " is at " + plan->dial.text() +
-                       ", which is ztunnel's own",
-                   Reason::kIllegalPort);
-  }
-  return plan;
+  return unless_own(state ? to_service(*state, source, destination, random) : past_services(mesh, key, source, destination));
+}
+
+std::vector<Result<Plan>> plans_outbound(const Mesh& mesh, const Workload& source, const Endpoint& destination) {
+  if (auto refused = own_port(destination)) return {std::unexpected(std::move(*refused))};
+  const NetworkAddress key{source.network, destination.address};
+  const ServiceState* state = mesh.service_by_vip(key, source.name_space);
+  if (!state) return {unless_own(past_services(mesh, key, source, destination))};
+  if (auto decided = before_picking(*state, destination)) return {unless_own(std::move(*decided))};
+  const auto all = candidates(*state, source, destination);
+  if (!all) return {std::unexpected(all.error())};
+  std::vector<Result<Plan>> out;
+  for (const Picked& picked : *all) out.push_back(unless_own(to_picked(picked, state->service, source)));
+  return out;
 }
 
 Result<InboundPlan> plan_inbound(const Mesh& mesh, const Workload& own, const IpAddress& tunnel_address,

@@ -49,6 +49,9 @@ struct Plan {
 // Fails with kIllegalPort, kNoEndpoint, kNoService (a port that the service does not have), kNotYet (a waypoint, another network).
 Result<Plan> plan_outbound(const Mesh& mesh, const Workload& source, const Endpoint& destination, std::uint64_t random);
 
+// What plan_outbound may answer, whatever the chance: one for each endpoint that it may pick. Never empty.
+std::vector<Result<Plan>> plans_outbound(const Mesh& mesh, const Workload& source, const Endpoint& destination);
+
 // Where one inbound tunnel stream goes.
 struct InboundPlan {
   Endpoint upstream{};   // in the pod: its own address, the final port
