@@ -53,6 +53,11 @@ net::Task<> stop_on_signal(net::Loop& loop, net::Signals& signals, const Farewel
   loop.stop();
 }
 
+net::Task<Status> catch_up(config::FolderSource& folder) {
+  co_await folder.catch_up();
+  co_return Status{};
+}
+
 // In the order of need: certificates, callers, configuration, and only then the door.
 Status serve_folder(net::Loop& loop, const Settings& settings, const settings::Table& table) {
   const std::string data_dir = settings.data_dir.string();
@@ -74,6 +79,7 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
   const auto source = config::FolderSource::open(loop, settings.config_dir.string(), {.status = true, .whole = true},
                                                  [&serving](config::Diff diff) { serving.apply(std::move(diff)); });
   if (!source) return std::unexpected(source.error());
+  serving.catch_up_by([&folder = **source](std::optional<config::Key>) { return catch_up(folder); });
   if (auto done = serving.open(std::move(*callers)); !done) return done;
   loop.run();
   return {};

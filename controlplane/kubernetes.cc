@@ -83,6 +83,14 @@ void Kubernetes::serve(Ca ca) {
       [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
   source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted(settings_.system_namespace)},
                                            serving_->registry(), [this](config::Diff diff) { changed(std::move(diff)); });
+  serving_->catch_up_by([this](std::optional<config::Key> object) { return catch_up(std::move(object)); });
+}
+
+// Of the whole cluster nobody can say what "now" is without listing it all: it counts what has come.
+net::Task<Status> Kubernetes::catch_up(std::optional<config::Key> object) {
+  constexpr std::chrono::seconds kPatience{5};
+  if (!object) co_return Status{};
+  co_return co_await source_->catch_up(std::move(*object), kPatience);
 }
 
 void Kubernetes::changed(config::Diff diff) {
@@ -105,7 +113,8 @@ void Kubernetes::open() {
                                                KubeCallersOptions{.trust_domain = settings_.trust_domain,
                                                                   .audiences = settings_.token_audiences,
                                                                   .trusted = settings_.trusted_node_accounts,
-                                                                  .authorities = settings_.trusted_authorities},
+                                                                  .authorities = settings_.trusted_authorities,
+                                                                  .system_namespace = settings_.system_namespace},
                                                serving_->registry());
   callers_ = callers.get();
   if (auto done = serving_->open(std::move(callers)); !done) return failed_(done.error());

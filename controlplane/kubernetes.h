@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "common/kube/client.h"
 #include "common/kube/lease.h"
@@ -34,6 +35,7 @@ class Kubernetes {
   net::Task<> begin();
   void serve(Ca ca);
   void changed(config::Diff diff);
+  net::Task<Status> catch_up(std::optional<config::Key> object);
   void open();
   void lead(bool leading);
   void roots_changed();

@@ -7,10 +7,16 @@
 
 namespace culvert::controlplane {
 
-Mesh::Mesh(derive::Settings settings, telemetry::Registry& registry) : store_(registry), deriver_(std::move(settings)) {
+Mesh::Mesh(derive::Settings settings, telemetry::Registry& registry)
+    : updates_(registry.counter("pilot_inbound_updates", "Changes of objects that came in.", {{"type", "config"}})),
+      pushes_(registry.counter("pilot_push_triggers", "Changes that made a new epoch.", {{"type", "config"}})),
+      store_(registry),
+      deriver_(std::move(settings)) {
   using telemetry::Kind;
   registry.observe("culvert_epoch", "Version of what is served; grows with every change.", Kind::kGauge,
                    [this] { return static_cast<double>(snapshot_.epoch()); });
+  registry.observe("pilot_services", "Services known.", Kind::kGauge,
+                   [this] { return static_cast<double>(deriver_.services().size()); });
   registry.observe("culvert_config_warnings", "What is legal in the configuration and probably not meant.", Kind::kGauge,
                    [this] { return static_cast<double>(deriver_.warnings().size()); });
   for (const Type type : {Type::kAddress, Type::kAuthorization}) {
@@ -21,13 +27,17 @@ Mesh::Mesh(derive::Settings settings, telemetry::Registry& registry) : store_(re
 }
 
 bool Mesh::apply(config::Diff diff) {
+  updates_.add(diff.changes.size());
   const std::vector<config::Key> keys = store_.apply(std::move(diff));
   const derive::Delta delta = deriver_.update(store_.objects(), keys);
   for (const derive::Warning& warning : delta.warnings) {
     const std::string place = store_.place_of(warning.object);
     log::warn("config", (place.empty() ? "" : place + ": ") + warning.object.text() + ": " + warning.text);
   }
-  if (!snapshot_.apply(delta)) return false;
+  const bool changed = snapshot_.apply(delta);
+  store_.served(keys, snapshot_.epoch());
+  if (!changed) return false;
+  pushes_.add();
   log::info("config", "new epoch",
             {log::field("epoch", snapshot_.epoch()), log::field("workloads", delta.workloads.size()),
              log::field("services", delta.services.size()), log::field("policies", delta.policies.size()),

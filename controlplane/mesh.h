@@ -24,6 +24,8 @@ class Mesh {
   const Snapshot& snapshot() const { return snapshot_; }
 
  private:
+  telemetry::Counter& updates_;
+  telemetry::Counter& pushes_;
   Store store_;
   derive::Deriver deriver_;
   Snapshot snapshot_;

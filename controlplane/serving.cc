@@ -1,5 +1,7 @@
 #include "controlplane/serving.h"
 
+#include <format>
+#include <random>
 #include <utility>
 
 #include "common/base/log.h"
@@ -26,6 +28,12 @@ derive::Settings derive_settings(const Settings& settings) {
           .allocate_addresses = !settings.config_dir.empty(),  // nobody writes a status there
           .entry_visibility = {},
           .signed_trust_domain = {}};
+}
+
+// Of one process among all that there are and were.
+std::string random_name() {
+  std::random_device random;
+  return std::format("{:08x}{:08x}", random(), random());
 }
 
 IssuePolicy issue_policy(const Settings& settings) {
@@ -58,8 +66,16 @@ Serving::Serving(net::Loop& loop, const Settings& settings, const settings::Tabl
       certificates_(loop, issuer_, mesh_.store().objects(), issue_policy(settings), registry_),
       unproved_(registry_.counter("culvert_unproved_calls_total", "Calls without a valid token.")),
       renewal_(loop),
+      instance_(random_name()),
+      debug_(debug_pages({.mesh = mesh_,
+                          .xds = xds_,
+                          .settings = table,
+                          .epochs = [this](http::Request request) { return epochs(std::move(request)); }})),
+      debug_service_(loop, xds_, debug_, settings.pod_name.empty() ? own_name() : settings.pod_name),
       admin_(loop, "culvertd") {
   registry_.add_process();
+  registry_.observe("pilot_info", "The version that runs.", telemetry::Kind::kGauge, [] { return 1.0; },
+                    {{"version", std::string(kVersion)}});
   registry_.observe("culvert_build_info", "The version that runs.", telemetry::Kind::kGauge, [] { return 1.0; },
                     {{"version", std::string(kVersion)}, {"component", "culvertd"}});
   if (!settings.ca_addr.empty()) {
@@ -130,24 +146,27 @@ Status Serving::serve_pages() {
     if (opened()) return {};
     return failure(waiting_ ? waiting_() : "the configuration is not read yet");
   };
-  Pages{mesh_, xds_, table_, registry_, ready}.add_to(admin_);
+  const auto guard = [this](http::Request request, Endpoint peer) { return may_debug(std::move(request), peer); };
+  Pages{debug_, registry_, ready, guard}.add_to(admin_);
   if (auto at = admin::listen_wildcard(admin_, admin::Port::kMetrics, settings_.metrics_port); !at) return at;
   return admin::listen_localhost(admin_, admin::Port::kAdmin, settings_.debug_port);
 }
 
 // Whoever calls proves who it is first.
 void Serving::begin(rpc::CallRef call) {
-  callers_->prove(call, [this, call](const Result<Caller>& caller) {
+  callers_->prove(call->metadata("authorization"), call->peer(), [this, call](const Result<Caller>& caller) {
     if (caller) return admit(call, *caller);
-    note_unproved(*call, caller.error().text);
+    note_unproved(call->peer(), call->path(), caller.error().text);
     call->finish({.code = kUnauthenticated, .text = "authentication failure"});
   });
 }
 
 void Serving::admit(rpc::CallRef call, const Caller& caller) {
   if (call->path() == kCreateCertificatePath) return certificates_.serve(std::move(call), caller);
-  if (call->path() != xds::kAdsPath) return call->finish({.code = kUnimplemented, .text = "unknown method " + call->path()});
-  if (!caller.node.empty()) return xds_.serve(std::move(call), caller.node);
+  if (call->path() == kDebugPath && caller.operates) return debug_service_.serve(call);
+  if (call->path() != xds::kAdsPath && call->path() != kDebugPath)
+    return call->finish({.code = kUnimplemented, .text = "unknown method " + call->path()});
+  if (!caller.node.empty() && call->path() == xds::kAdsPath) return xds_.serve(std::move(call), caller.node);
   if (const auto left_out = quiet_.say(caller.text(), net::Clock::now()))
     log::warn("xds", "refused the mesh's configuration to one that is no node proxy",
               {log::field("caller", caller.text()), log::field("not_logged_before", *left_out)});
@@ -155,11 +174,11 @@ void Serving::admit(rpc::CallRef call, const Caller& caller) {
 }
 
 // Anybody can make us say this.
-void Serving::note_unproved(const rpc::ServerCall& call, const std::string& why) {
+void Serving::note_unproved(const std::string& peer, std::string_view path, const std::string& why) {
   unproved_.add();
   if (const auto left_out = quiet_.say("", net::Clock::now()))
     log::warn("rpc", "refused a call without a valid token: " + why,
-              {log::field("peer", call.peer()), log::field("path", call.path().substr(0, 100)),
+              {log::field("peer", peer), log::field("path", std::string(path.substr(0, 100))),
                log::field("not_logged_before", *left_out)});
 }
 

@@ -2,8 +2,13 @@
 // What culvertd does for proxies, whatever its configuration comes from: the CA, discovery, certificate signing, metrics and debug pages. Configuration
 // and callers are brought to it. On the control thread.
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "common/admin/server.h"
 #include "common/net/timer.h"
@@ -12,6 +17,8 @@
 #include "controlplane/ca/issuer.h"
 #include "controlplane/ca/root.h"
 #include "controlplane/ca/service.h"
+#include "controlplane/debug.h"
+#include "controlplane/debug_service.h"
 #include "controlplane/mesh.h"
 #include "controlplane/settings.h"
 #include "controlplane/xds/service.h"
@@ -48,11 +55,14 @@ class Serving {
   Result<tls::Context> server_context() const;
   // What /ready says while it is not open: what is waited for.
   void waiting_for(std::function<std::string()> why) { waiting_ = std::move(why); }
+  // How to make sure that the source's last change of an object (of anything, where it can be told) has come. Fails when that cannot be told.
+  using CatchUp = std::function<net::Task<Status>(std::optional<config::Key> object)>;
+  void catch_up_by(CatchUp catch_up) { catch_up_ = std::move(catch_up); }
 
  private:
   void begin(rpc::CallRef call);
   void admit(rpc::CallRef call, const Caller& caller);
-  void note_unproved(const rpc::ServerCall& call, const std::string& why);
+  void note_unproved(const std::string& peer, std::string_view path, const std::string& why);
   Status begin_certificate();
   Status publish_roots();
   void publish_roots_again();
@@ -60,6 +70,10 @@ class Serving {
   void renew_certificate();
   void tend();
   Status serve_pages();
+  net::Task<http::Response> epochs(http::Request request);
+  std::pair<std::vector<std::string>, std::vector<std::string>> absent_nodes() const;
+  net::Task<std::optional<http::Response>> may_debug(http::Request request, Endpoint peer);
+  net::Task<Result<Caller>> prove(std::string authorization, Endpoint peer);
 
   net::Loop& loop_;
   const Settings& settings_;
@@ -78,6 +92,11 @@ class Serving {
   net::Timer renewal_;
   std::unique_ptr<Callers> callers_;
   std::function<std::string()> waiting_;
+  CatchUp catch_up_;
+  const std::string instance_;
+  const net::Clock::time_point began_ = net::Clock::now();
+  std::vector<DebugPage> debug_;
+  DebugService debug_service_;
   admin::Server admin_;
   std::unique_ptr<rpc::CallServer> server_;
 };

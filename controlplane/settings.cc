@@ -46,6 +46,8 @@ settings::Table Settings::table() {
   table.add(metrics_port, {.env = "MONITORING_PORT", .flag = "--monitoring-port", .doc = "port of /metrics"});
   table.add(debug_port,
             {.env = "CULVERT_DEBUG_PORT", .flag = "--debug-port", .doc = "port of /ready and /debug, on localhost only"});
+  table.add(debug_on_localhost, {.env = "CULVERT_DEBUG_ON_LOCALHOST",
+                                 .doc = "show /debug to whoever asks from this machine (this pod); else to tokens alone"});
   table.add(webhook_port, {.env = "CULVERT_WEBHOOK_PORT",
                            .flag = "--webhook-port",
                            .doc = "port of the validating webhook on Kubernetes, TLS; 0 for none"});

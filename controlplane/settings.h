@@ -32,6 +32,7 @@ struct Settings {
   std::string address = "[::]:15012";
   std::uint16_t metrics_port = 15014;  // all addresses
   std::uint16_t debug_port = 8080;     // localhost
+  bool debug_on_localhost = true;
   std::uint16_t webhook_port = 15017;  // all addresses, TLS; 0: none
   std::string webhook_url;             // empty: by the Service
   std::string cluster_id = "Kubernetes";

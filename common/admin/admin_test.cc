@@ -44,6 +44,8 @@ class AdminTest : public testing::Test {
     add_quit(server, [this] { quit = true; });
     server.on(Port::kAdmin, "GET", "/config_dump", "all", [](const http::Request&) { return http::json_response("{}"); });
     server.on_async(Port::kAdmin, "GET", "/slow", "waits", [this](const http::Request&) { return slow(loop); });
+    server.on(Port::kAdmin, "GET", "/debug/x", "for some", [](const http::Request&) { return http::text_response(200, "x\n"); });
+    server.guard("/debug", Port::kMetrics, [this](http::Request request, Endpoint peer) { return guard(request, peer); });
     admin = *server.listen(Port::kAdmin, {.at = *Endpoint::parse("127.0.0.1:0")});
     metrics = *server.listen(Port::kMetrics, {.at = *Endpoint::parse("127.0.0.1:0")});
     ready = *server.listen(Port::kReadiness, {.at = *Endpoint::parse("127.0.0.1:0")});
@@ -51,6 +53,12 @@ class AdminTest : public testing::Test {
   static net::Task<http::Response> slow(net::Loop& loop) {
     co_await net::sleep_for(loop, 5ms);
     co_return http::text_response(200, "at last\n");
+  }
+  net::Task<std::optional<http::Response>> guard(http::Request request, Endpoint peer) {
+    EXPECT_TRUE(peer.address.is_loopback()) << peer.text();
+    co_await net::sleep_for(loop, 1ms);
+    if (request.query("please")) co_return std::nullopt;
+    co_return http::text_response(401, "say please\n");
   }
   http::Response get(Endpoint from, std::string target, std::string host = "localhost:15000") {
     return loop.run(fetch(loop, from, {.target = std::move(target), .headers = {}, .body = {}}, std::move(host)));
@@ -81,6 +89,16 @@ TEST_F(AdminTest, EachPortShowsItsOwnPages) {
   EXPECT_THAT(get(admin, "/").body, testing::AllOf(HasSubstr("/config_dump"), HasSubstr("/healthz/ready")));
   EXPECT_THAT(get(metrics, "/").body, Not(HasSubstr("/config_dump")));
   EXPECT_EQ(get(admin, "/slow").body, "at last\n");
+}
+
+TEST_F(AdminTest, AGuardedPageIsShownOnBothPortsToWhomTheGuardLetsBy) {
+  for (const Endpoint& port : {admin, metrics}) {
+    EXPECT_EQ(get(port, "/debug/x").status, 401);
+    EXPECT_EQ(get(port, "/debug/x?please").body, "x\n");
+    EXPECT_EQ(get(port, "/debug/x?please", "evil.example").status, 403);
+    EXPECT_EQ(get(port, "/debug/y?please").status, 404);
+  }
+  EXPECT_EQ(get(ready, "/debug/x?please").status, 404);
 }
 
 // Connects and says nothing.

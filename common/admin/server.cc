@@ -22,6 +22,12 @@ struct Page {
   Server::AsyncHandler handler;
 };
 
+struct Guarded {
+  std::string prefix;
+  Port too;
+  Server::Guard guard;
+};
+
 struct Visitor {
   Port port;
   net::Stream* stream;
@@ -47,12 +53,14 @@ struct Server::State : std::enable_shared_from_this<State> {
   bool make_room(Port port);
   net::Task<> serve(Port port, net::Stream stream);
   net::Task<bool> exchange(Visitor& visitor, http::RequestReader& reader, std::vector<std::byte>& rest);
-  net::Task<http::Response> answer(Port port, http::Request request);
+  net::Task<http::Response> answer(Port port, http::Request request, Endpoint peer);
+  const Guarded* guard_of(const Page& page) const;
   http::Response index(Port port) const;
 
   net::Loop& loop;
   std::string program;
   std::vector<Page> pages;
+  std::vector<Guarded> guards;
   std::list<net::Listener> listeners;
   std::list<Visitor> visitors;
   bool closed = false;
@@ -76,6 +84,10 @@ void Server::on(Port port, std::string method, std::string path, std::string wha
 
 void Server::on_async(Port port, std::string method, std::string path, std::string what, AsyncHandler handler) {
   state_->pages.push_back({port, std::move(method), std::move(path), std::move(what), std::move(handler)});
+}
+
+void Server::guard(std::string prefix, Port too, Guard guard) {
+  state_->guards.push_back({std::move(prefix), too, std::move(guard)});
 }
 
 Result<Endpoint> Server::listen(Port port, const net::ListenOptions& options) {
@@ -155,7 +167,7 @@ net::Task<bool> Server::State::exchange(Visitor& visitor, http::RequestReader& r
     http::Request request = reader.take();
     keep = reader.keep_alive();
     const bool head = request.method == "HEAD";
-    const http::Response response = co_await answer(visitor.port, std::move(request));
+    const http::Response response = co_await answer(visitor.port, std::move(request), stream.peer());
     wire = http::to_wire(response, keep, head);
   } else {
     wire = http::to_wire(http::text_response(reader.status(), std::format("{}\n", http::reason_phrase(reader.status()))), false);
@@ -166,7 +178,12 @@ net::Task<bool> Server::State::exchange(Visitor& visitor, http::RequestReader& r
   co_return keep&& written.ok();
 }
 
-net::Task<http::Response> Server::State::answer(Port port, http::Request request) {
+const Guarded* Server::State::guard_of(const Page& page) const {
+  const auto found = std::ranges::find_if(guards, [&](const Guarded& one) { return page.path.starts_with(one.prefix); });
+  return found == guards.end() ? nullptr : &*found;
+}
+
+net::Task<http::Response> Server::State::answer(Port port, http::Request request, Endpoint peer) {
   if (port == Port::kAdmin && !names_this_machine(request.headers.get("host").value_or("localhost")))
     co_return http::text_response(403, "the Host must be localhost or an address\n");
   const std::string_view method = request.method == "HEAD" ? "GET" : std::string_view(request.method);
@@ -176,7 +193,15 @@ net::Task<http::Response> Server::State::answer(Port port, http::Request request
 
   std::string allowed;
   for (const Page& page : pages) {
-    if (page.path != request.path() || (port != Port::kAdmin && page.port != port)) continue;
+    const Guarded* guarded = page.path == request.path() ? guard_of(page) : nullptr;
+    const bool shown = port == Port::kAdmin || page.port == port || (guarded != nullptr && guarded->too == port);
+    if (page.path != request.path() || !shown) continue;
+    if (page.method == method && guarded != nullptr) {
+      if (peer.address.is_loopback() && !request.headers.get("authorization") &&
+          !names_this_machine(request.headers.get("host").value_or("localhost")))
+        co_return http::text_response(403, "the Host must be localhost or an address\n");
+      if (auto refused = co_await guarded->guard(request, peer)) co_return std::move(*refused);
+    }
     if (page.method == method) co_return co_await page.handler(std::move(request));
     allowed.append(allowed.empty() ? "" : ", ").append(page.method);
   }

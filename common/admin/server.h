@@ -12,12 +12,15 @@
 //
 // A port serves 64 connections at a time; past that the one that has idled longest is closed for a new one.
 // A listener shows only the pages of its Port (kAdmin: all), so that what changes or tells much stays on localhost. On kAdmin a request
-// must name the host as localhost or by address: a page in somebody's browser cannot reach it through a name of its own.
+// must name the host as localhost or by address: a page in somebody's browser cannot reach it through a name of its own. So must one for a guarded
+// page from this machine without an Authorization.
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "common/base/address.h"
 #include "common/http/message.h"
 #include "common/net/listener.h"
 #include "common/net/loop.h"
@@ -31,6 +34,8 @@ class Server {
  public:
   using Handler = std::function<http::Response(const http::Request&)>;
   using AsyncHandler = std::function<net::Task<http::Response>(http::Request)>;
+  // Lets a request by with nothing, or answers it. The request as the handler would get it, and who asks.
+  using Guard = std::function<net::Task<std::optional<http::Response>>(http::Request, Endpoint peer)>;
 
   Server(net::Loop& loop, std::string program);
   ~Server();  // closes listeners and connections
@@ -40,6 +45,9 @@ class Server {
   // Before listen(). `what` is the line of the index page `/`. HEAD is answered for every GET.
   void on(Port port, std::string method, std::string path, std::string what, Handler handler);
   void on_async(Port port, std::string method, std::string path, std::string what, AsyncHandler handler);
+
+  // Before listen(). Every page whose path begins with `prefix` is shown to whom `guard` lets by alone, and to them also on `too`, whatever its own port.
+  void guard(std::string prefix, Port too, Guard guard);
 
   // Fails as Listener::open does: "listening on 127.0.0.1:15000: Address already in use".
   // Returns where it listens (port 0 is for tests).

@@ -48,6 +48,7 @@ CustomKind row(Kind kind, const Descriptor* spec) {
           said.group(),
           name,
           said.plural().empty() ? lower(name) + "s" : said.plural(),
+          {said.short_names().begin(), said.short_names().end()},
           {said.versions().begin(), said.versions().end()},
           spec,
           said.spec_required()};
@@ -117,6 +118,33 @@ const CustomKind* find_kind(Kind kind) {
   const auto rows = custom_kinds();
   const auto found = std::ranges::find(rows, kind, &CustomKind::kind);
   return found == rows.end() ? nullptr : &*found;
+}
+
+Result<Kind> kind_called(std::string_view word) {
+  struct Core {
+    Kind kind;
+    std::string_view group, name, plural, short_name;
+  };
+  static constexpr Core kCore[] = {{Kind::kNamespace, "", "namespace", "namespaces", "ns"},
+                                   {Kind::kNode, "", "node", "nodes", "no"},
+                                   {Kind::kServiceAccount, "", "serviceaccount", "serviceaccounts", "sa"},
+                                   {Kind::kPod, "", "pod", "pods", "po"},
+                                   {Kind::kService, "", "service", "services", "svc"},
+                                   {Kind::kEndpointSlice, "discovery.k8s.io", "endpointslice", "endpointslices", ""}};
+  const std::string wanted = lower(std::string(word));
+  const auto dot = wanted.find('.');
+  const std::string name = wanted.substr(0, dot), group = dot == wanted.npos ? "" : wanted.substr(dot + 1);
+  std::vector<std::pair<Kind, std::string>> found;  // and how to spell it
+  const auto look = [&](Kind kind, std::string_view its_group, bool called) {
+    if (called && !name.empty() && (dot == wanted.npos || group == its_group))
+      found.emplace_back(kind, name + (its_group.empty() ? "" : "." + std::string(its_group)));
+  };
+  for (const Core& core : kCore) look(core.kind, core.group, name == core.name || name == core.plural || name == core.short_name);
+  for (const CustomKind& kind : custom_kinds())
+    look(kind.kind, kind.group, name == lower(kind.name) || name == kind.plural || std::ranges::contains(kind.short_names, name));
+  if (found.size() == 1) return found.front().first;
+  if (found.empty()) return failure(quote(word) + " is no kind of object that is read here");
+  return failure(quote(word) + " may be several (write " + found[0].second + " or " + found[1].second + ")");
 }
 
 Object read_custom(Fields& object, Metadata metadata, Kind kind) {

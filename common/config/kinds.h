@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/result.h"
 #include "common/config/object.h"
 #include "common/config/problem.h"
 
@@ -19,9 +20,10 @@ namespace culvert::config {
 
 struct CustomKind {
   Kind kind{};
-  std::string group, name;            // "networking.istio.io", "VirtualService"
-  std::string plural;                 // "virtualservices": what the API and RBAC call them
-  std::vector<std::string> versions;  // the first is what to write
+  std::string group, name;               // "networking.istio.io", "VirtualService"
+  std::string plural;                    // "virtualservices": what the API and RBAC call them
+  std::vector<std::string> short_names;  // "vs"
+  std::vector<std::string> versions;     // the first is what to write
   const google::protobuf::Descriptor* spec = nullptr;
   bool spec_required = false;
 };
@@ -31,6 +33,10 @@ std::span<const CustomKind> custom_kinds();
 // Null when there is none.
 const CustomKind* find_kind(std::string_view group, std::string_view name);
 const CustomKind* find_kind(Kind kind);
+
+// As kubectl spells it: the kind, its plural or a short name, in any case, alone or with its group ("gateways.networking.istio.io"). Fails when no kind
+// that we read is called that, or several are.
+Result<Kind> kind_called(std::string_view word);
 
 // Reads a text of its own, not of an object, into `message`: MeshConfig out of a ConfigMap. `place` is where it stands, `field` what it is called
 // there; lines count from that place on. Answers what is wrong with it; then `message` is of no use.

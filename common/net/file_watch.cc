@@ -46,6 +46,8 @@ void add(std::vector<FileChange>& changes, const inotify_event& event, const std
 struct FileWatch::State {
   Descriptor descriptor;
   std::string folder;
+
+  void drain(std::vector<FileChange>& changes) const;
 };
 
 FileWatch::FileWatch() = default;
@@ -69,25 +71,33 @@ Result<FileWatch> FileWatch::open(Loop& loop, const std::string& folder) {
   return watch;
 }
 
+// What is there, read until there is no more.
+void FileWatch::State::drain(std::vector<FileChange>& changes) const {
+  alignas(inotify_event) char buffer[16 * 1024];
+  for (ssize_t n = 0; (n = ::read(descriptor.fd(), buffer, sizeof buffer)) > 0;) {
+    for (const char* at = buffer; at < buffer + n;) {
+      const auto* event = reinterpret_cast<const inotify_event*>(at);
+      add(changes, *event, folder);
+      at += sizeof(inotify_event) + event->len;
+    }
+  }
+}
+
 Task<std::vector<FileChange>> FileWatch::next() {
   std::vector<FileChange> changes;
   const auto state = state_;
   while (state && state->descriptor) {
-    alignas(inotify_event) char buffer[16 * 1024];
-    const ssize_t n = ::read(state->descriptor.fd(), buffer, sizeof buffer);
-    if (n > 0) {
-      for (const char* at = buffer; at < buffer + n;) {
-        const auto* event = reinterpret_cast<const inotify_event*>(at);
-        add(changes, *event, state->folder);
-        at += sizeof(inotify_event) + event->len;
-      }
-    } else if (!changes.empty()) {
-      break;  // all that was there
-    } else {
-      std::ignore = co_await state->descriptor.readable();
-    }
+    state->drain(changes);
+    if (!changes.empty()) break;
+    std::ignore = co_await state->descriptor.readable();
   }
   co_return changes;
+}
+
+std::vector<FileChange> FileWatch::take() {
+  std::vector<FileChange> changes;
+  if (state_ && state_->descriptor) state_->drain(changes);
+  return changes;
 }
 
 void FileWatch::close() {

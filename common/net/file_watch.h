@@ -37,6 +37,8 @@ class FileWatch {
 
   // Waits for changes; returns all that are there. Empty after close().
   Task<std::vector<FileChange>> next();
+  // All that are there now, which next() then does not return; may be none.
+  std::vector<FileChange> take();
   void close();
 
  private:

@@ -3,11 +3,12 @@
 
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
+#include <string_view>
 
 #include "common/base/identity.h"
 #include "common/base/result.h"
-#include "common/rpc/server.h"
 
 namespace culvert::controlplane {
 
@@ -16,9 +17,11 @@ struct Caller {
   std::string node;             // it may act for the pods of this node; empty: for none
   std::optional<Identity> own;  // what it is itself, when it is a pod
   bool any = false;             // an authority in front of us: it decides who may have what
+  bool operates = false;        // it may see the debug pages: the mesh's own accounts
+  std::string name = {};        // for the log, when it is none of these
 
   std::string text() const {
-    const std::string who = own ? own->uri() : any ? "by token" : "nobody";
+    const std::string who = own ? own->uri() : any ? "by token" : name.empty() ? "nobody" : name;
     return any ? "authority " + who : node.empty() ? who : "node " + node;
   }
 };
@@ -28,8 +31,11 @@ class Callers {
   using Then = std::function<void(Result<Caller>)>;
 
   virtual ~Callers() = default;
-  // Answers once, now or later, as long as this lives. The error is for our log; the caller is told nothing.
-  virtual void prove(rpc::CallRef call, Then then) = 0;
+  // Answers once, now or later, as long as this lives. The error is for our log; the caller is told nothing. `authorization` is the header,
+  // "Bearer TOKEN"; `peer` where it came from, "ipv4:10.0.0.1:40000".
+  virtual void prove(std::string_view authorization, std::string_view peer, Then then) = 0;
+  // The nodes that should have a proxy which may act for them.
+  virtual std::set<std::string> nodes() const = 0;
 };
 
 }  // namespace culvert::controlplane

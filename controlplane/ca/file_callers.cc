@@ -83,10 +83,12 @@ std::optional<std::string> FileCallers::node_of(const rpc::ServerCall& call) con
   return state_->tokens.node_of(call.metadata("authorization"));
 }
 
-void FileCallers::prove(rpc::CallRef call, Then then) {
-  auto node = node_of(*call);
+std::set<std::string> FileCallers::nodes() const { return state_->tokens.nodes(); }
+
+void FileCallers::prove(std::string_view authorization, std::string_view /*peer*/, Then then) {
+  auto node = state_->tokens.node_of(authorization);
   if (node == Tokens::kAuthority) return then(Caller{.node = "", .own = {}, .any = true});
-  if (node) return then(Caller{.node = std::move(*node), .own = {}});
+  if (node) return then(Caller{.node = std::move(*node), .own = {}, .operates = true});
   then(failure("no token, or none of the file"));
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/net/loop.h"
+#include "common/rpc/server.h"
 #include "controlplane/ca/callers.h"
 #include "controlplane/ca/tokens.h"
 
@@ -19,7 +20,8 @@ class FileCallers final : public Callers {
   static Result<std::unique_ptr<FileCallers>> open(net::Loop& loop, const std::string& file, std::function<void()> changed);
   ~FileCallers() override;
 
-  void prove(rpc::CallRef call, Then then) override;
+  void prove(std::string_view authorization, std::string_view peer, Then then) override;
+  std::set<std::string> nodes() const override;
 
   // The node that a call's token stands for.
   std::optional<std::string> node_of(const rpc::ServerCall& call) const;

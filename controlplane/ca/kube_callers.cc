@@ -111,6 +111,8 @@ Result<Caller> KubeCallers::State::judge(const kube::User& user) const {
   const auto account = user.service_account();
   if (!account) return failure(user.name + " is no service account");
   const std::string name = account->ns + "/" + account->name;
+  const bool operates = account->ns == options.system_namespace;
+  if (user.pod_name.empty() && operates) return Caller{.node = "", .own = {}, .operates = true, .name = "account " + name};
   if (user.pod_name.empty())
     return failure("the token of " + name + " is not bound to a pod (project it with audience and expiry)");
   const auto* pod = objects.find<config::Pod>(config::Kind::kPod, account->ns, user.pod_name);
@@ -118,7 +120,7 @@ Result<Caller> KubeCallers::State::judge(const kube::User& user) const {
   if (pod == nullptr || pod->metadata.uid != user.pod_uid) return failure("the pod " + pod_text + " of the token is not there");
   if (pod->spec.service_account != account->name)
     return failure("the pod " + pod_text + " has another service account than " + name);
-  Caller caller{.node = "", .own = Identity{options.trust_domain, account->ns, account->name}};
+  Caller caller{.node = "", .own = Identity{options.trust_domain, account->ns, account->name}, .operates = operates};
   caller.any = std::ranges::contains(options.authorities, name);
   if (std::ranges::contains(options.trusted, name)) {
     if (pod->spec.node_name.empty()) return failure("the pod " + pod_text + " is on no node");
@@ -129,7 +131,7 @@ Result<Caller> KubeCallers::State::judge(const kube::User& user) const {
 
 const Review* KubeCallers::State::recall(const TokenHash& hash) {
   const Review* what = remembered.find(hash, net::Clock::now());
-  if (what == nullptr || !what->caller) return what;
+  if (what == nullptr || !what->caller || what->pod_name.empty()) return what;
   const auto* pod = objects.find<config::Pod>(config::Kind::kPod, what->pod_namespace, what->pod_name);
   if (pod != nullptr && pod->metadata.uid == what->pod_uid) return what;
   remembered.erase(hash);  // a token ends with its pod
@@ -152,7 +154,7 @@ net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string tok
               .pod_uid = "",
               .until = net::Clock::now() + self->options.refused};
   if (what.caller) {
-    what.pod_namespace = what.caller->own->name_space;
+    what.pod_namespace = what.caller->own ? what.caller->own->name_space : "";
     what.pod_name = user->pod_name;
     what.pod_uid = user->pod_uid;
     what.until = net::Clock::now() + self->options.remembered;
@@ -176,8 +178,22 @@ bool KubeCallers::still(const rpc::ServerCall& call) const {
   return claims && still_good(*claims, state_->objects, std::chrono::system_clock::now());
 }
 
-void KubeCallers::prove(rpc::CallRef call, Then then) {
-  std::string_view token = call->metadata("authorization");
+std::set<std::string> KubeCallers::nodes() const {
+  std::set<std::string> out;
+  for (const std::string& account : state_->options.trusted) {
+    const auto slash = account.find('/');
+    if (slash == account.npos) continue;
+    for (const auto& [name, object] : state_->objects.in(config::Kind::kPod, account.substr(0, slash))) {
+      const auto& pod = std::get<config::Pod>(*object);
+      const bool runs = pod.phase == config::PodPhase::kRunning && !pod.metadata.deleting && !pod.spec.node_name.empty();
+      if (runs && pod.spec.service_account == account.substr(slash + 1)) out.insert(pod.spec.node_name);
+    }
+  }
+  return out;
+}
+
+void KubeCallers::prove(std::string_view authorization, std::string_view peer, Then then) {
+  std::string_view token = authorization;
   if (!token.starts_with(kBearer)) return then(failure("no bearer token"));
   token.remove_prefix(kBearer.size());
   const auto claims = read_claims(token);
@@ -188,7 +204,7 @@ void KubeCallers::prove(rpc::CallRef call, Then then) {
     return then(failure("the token has expired"));
   if (const auto* known = state_->recall(hash_of(token))) return then(known->caller);
   if (state_->asking >= state_->options.most_asked) return then(failure("too many tokens are being looked at"));
-  std::string from = call->peer().substr(0, call->peer().rfind(':'));  // without the port
+  std::string from(peer.substr(0, peer.rfind(':')));  // without the port
   if (const auto those = state_->asking_for.find(from);
       those != state_->asking_for.end() && those->second >= state_->options.most_of_one)
     return then(failure("too many tokens of one address are being looked at"));

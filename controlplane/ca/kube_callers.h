@@ -1,6 +1,7 @@
 #pragma once
 // Callers by service account tokens (protocols.md §4.2): each is shown to the API server in a TokenReview, for our audience. A token that is bound
-// to a pod of ours tells the pod, and with it the node. Only the pods of trusted accounts (ztunnel's) may act for their node.
+// to a pod of ours tells the pod, and with it the node. Only the pods of trusted accounts (ztunnel's) may act for their node. The accounts of the
+// system namespace may see the debug pages, also by a token that is bound to no pod (istioctl makes such), which is good for nothing else.
 //
 // Anybody can reach the port, so what a stranger can make us ask is bounded: a token has to look like one that is meant for us before the API server
 // sees it, there is a limit to questions at one time, and answers are remembered for a while, under the hash of the token.
@@ -22,6 +23,7 @@ struct KubeCallersOptions {
   std::vector<std::string> audiences = {"istio-ca"};
   std::vector<std::string> trusted = {"istio-system/ztunnel"};  // "namespace/account"
   std::vector<std::string> authorities = {};                    // the same: CAs in front of us, see Caller::any
+  std::string system_namespace = "istio-system";                // whose accounts may see the debug pages
   std::chrono::seconds remembered{60};                          // a good token
   std::chrono::seconds refused{10};                             // one that is not
   std::size_t most_asked = 100;                                 // TokenReviews at one time; further callers are refused
@@ -44,7 +46,8 @@ class KubeCallers final : public Callers {
   KubeCallers(kube::Client& client, const derive::Objects& objects, KubeCallersOptions options, telemetry::Registry& registry);
   ~KubeCallers() override;
 
-  void prove(rpc::CallRef call, Then then) override;
+  void prove(std::string_view authorization, std::string_view peer, Then then) override;
+  std::set<std::string> nodes() const override;
 
   // Of a call that was proved: could it be proved now?
   bool still(const rpc::ServerCall& call) const;

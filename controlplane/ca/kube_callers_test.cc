@@ -21,27 +21,6 @@ std::string token_for(const std::string& audience, std::int64_t expires = 4'000'
   return "head." + to_base64(std::format(R"({{"aud":["{}"],"exp":{}}})", audience, expires)) + ".signature";
 }
 
-// A call that carries nothing but its metadata.
-class Call final : public rpc::ServerCall {
- public:
-  explicit Call(std::string authorization, std::string peer = "ipv4:10.0.0.1:40000")
-      : peer_(std::move(peer)), authorization_(std::move(authorization)) {}
-  const std::string& path() const override { return path_; }
-  const std::string& peer() const override { return peer_; }
-  std::string_view metadata(std::string_view name) const override {
-    return name == "authorization" ? std::string_view(authorization_) : "";
-  }
-  void accept(Events) override {}
-  void send(std::string) override {}
-  void answer(std::string) override {}
-  void finish(rpc::Ended) override {}
-
- private:
-  std::string path_;
-  std::string peer_;
-  std::string authorization_;
-};
-
 struct KubeCallersTest : testing::Test {
   net::Loop loop;
   kube::Peer peer{loop, [this](const http::Request&) { return review; }};
@@ -71,7 +50,7 @@ struct KubeCallersTest : testing::Test {
   std::string prove(const std::string& authorization) {
     std::optional<Result<Caller>> got;
     bool later = false;
-    callers.prove(std::make_shared<Call>(authorization), [&](Result<Caller> caller) {
+    callers.prove(authorization, "ipv4:10.0.0.1:40000", [&](Result<Caller> caller) {
       got.emplace(std::move(caller));
       if (later) loop.stop();
     });
@@ -101,9 +80,44 @@ TEST_F(KubeCallersTest, WhatTheTokenSaysMustFitThePodsThatThereAre) {
   EXPECT_THAT(prove_token(), HasSubstr("has another service account"));
   pod("istio-system", "zt", "ztunnel", "''");
   EXPECT_THAT(prove_token(), HasSubstr("is on no node"));
-  reviewed("istio-system", "ztunnel", "");
+  reviewed("shop", "web", "");
   EXPECT_THAT(prove_token(), HasSubstr("not bound to a pod"));
   EXPECT_EQ(peer.asked.size(), 4U) << "a pod may come later: nothing of this is remembered";
+}
+
+TEST_F(KubeCallersTest, TheMeshsOwnAccountsMaySeeTheDebugPagesAndWithoutAPodNothingElse) {
+  std::optional<Caller> got;
+  const auto ask = [&] {
+    prove_token();
+    callers.prove("Bearer " + token_for("istio-ca"), "ipv4:10.0.0.1:40000", [&](const Result<Caller>& caller) { got = *caller; });
+  };
+  reviewed("istio-system", "istio-reader-service-account", "");
+  ask();
+  EXPECT_EQ(got->text(), "account istio-system/istio-reader-service-account");
+  EXPECT_TRUE(got->operates);
+  EXPECT_EQ(got->node, "");
+  EXPECT_FALSE(got->own);
+  EXPECT_EQ(peer.asked.size(), 1U) << "remembered as the others are";
+}
+
+TEST_F(KubeCallersTest, NobodyElseMaySeeThem) {
+  pod("shop", "web-0", "web", "n1");
+  reviewed("shop", "web", "web-0");
+  prove_token();
+  bool operates = true;
+  callers.prove("Bearer " + token_for("istio-ca"), "ipv4:10.0.0.1:1", [&](const Result<Caller>& c) { operates = c->operates; });
+  EXPECT_FALSE(operates);
+}
+
+TEST_F(KubeCallersTest, NodesAreThoseOfRunningPodsOfTrustedAccounts) {
+  pod("istio-system", "zt", "ztunnel", "n1");
+  pod("istio-system", "other", "culvertd", "n2");
+  EXPECT_EQ(callers.nodes(), std::set<std::string>{}) << "it does not run";
+  const std::string yaml =
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: zt, namespace: istio-system}\nspec: {nodeName: n1, serviceAccountName: "
+      "ztunnel}\nstatus: {phase: Running}\n";
+  for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
+  EXPECT_EQ(callers.nodes(), std::set<std::string>{"n1"});
 }
 
 TEST_F(KubeCallersTest, AnAnswerIsRememberedUntilThePodGoes) {
@@ -141,9 +155,8 @@ TEST_F(KubeCallersTest, OneAddressCannotKeepTheOthersOut) {
   std::size_t refused = 0;
   const auto ask = [&](const std::string& from, int count) {
     for (int i = 0; i < count; ++i)
-      callers.prove(
-          std::make_shared<Call>("Bearer " + token_for("istio-ca", 4'000'000'000 + i), std::format("{}:{}", from, 40000 + i)),
-          [&](const Result<Caller>& caller) { refused += caller ? 0 : 1; });
+      callers.prove("Bearer " + token_for("istio-ca", 4'000'000'000 + i), std::format("{}:{}", from, 40000 + i),
+                    [&](const Result<Caller>& caller) { refused += caller ? 0 : 1; });
     return std::exchange(refused, 0);
   };
   EXPECT_EQ(ask("ipv4:10.0.0.1", 100), 84U);

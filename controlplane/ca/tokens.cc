@@ -55,4 +55,11 @@ std::optional<std::string> Tokens::node_of(std::string_view authorization) const
   return found->node;
 }
 
+std::set<std::string> Tokens::nodes() const {
+  std::set<std::string> out;
+  for (const Entry& entry : entries_)
+    if (entry.node != kAuthority) out.insert(entry.node);
+  return out;
+}
+
 }  // namespace culvert::controlplane

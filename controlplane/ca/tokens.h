@@ -4,6 +4,7 @@
 // Values; the file must be readable by its owner only (files.h).
 
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,7 @@ class Tokens {
 
   // The node that the value of an `authorization` header ("Bearer TOKEN") stands for. Takes the same time whatever is wrong with it.
   std::optional<std::string> node_of(std::string_view authorization) const;
+  std::set<std::string> nodes() const;
   std::size_t size() const { return entries_.size(); }
 
  private:

@@ -8,9 +8,22 @@ using config::Change;
 
 namespace {
 
-std::string_view name(Change::What what) {
+// As istiod counts them: objects of the core by one name, all others by another.
+std::string_view registry_name(config::Kind kind) {
+  switch (kind) {
+    case config::Kind::kNode: return "Nodes";
+    case config::Kind::kPod: return "Pods";
+    case config::Kind::kService: return "Services";
+    case config::Kind::kEndpointSlice: return "EndpointSlice";
+    case config::Kind::kNamespace: return "Namespaces";
+    case config::Kind::kServiceAccount: return "ServiceAccounts";
+    default: return "";
+  }
+}
+
+std::string_view event_name(Change::What what, bool known) {
   switch (what) {
-    case Change::What::kPut: return "put";
+    case Change::What::kPut: return known ? "update" : "add";
     case Change::What::kDelete: return "delete";
     case Change::What::kInvalid: return "invalid";
   }
@@ -41,36 +54,47 @@ std::vector<config::Key> Store::apply(config::Diff diff) {
 }
 
 void Store::take(const Change& change) {
+  const std::string_view event = event_name(change.what, known_.contains(change.key));
+  const std::string_view core = registry_name(change.key.kind);
   registry_
-      .counter("pilot_k8s_cfg_events", "Events from the source of configuration.",
-               {{"type", std::string(config::name(change.key.kind))}, {"event", std::string(name(change.what))}})
+      .counter(core.empty() ? "pilot_k8s_cfg_events" : "pilot_k8s_reg_events", "Events from the source of configuration.",
+               {{"type", std::string(core.empty() ? config::name(change.key.kind) : core)}, {"event", std::string(event)}})
       .add();
   switch (change.what) {
     case Change::What::kPut:
       objects_.put(change.key, change.object);
-      places_[change.key] = change.place;
+      known_[change.key].place = change.place;
+      gone_.erase(change.key);
       broken_.erase(change.key);
       break;
     case Change::What::kDelete:
       objects_.erase(change.key);
-      places_.erase(change.key);
+      if (known_.erase(change.key) > 0) {
+        gone_[change.key] = 0;
+        gone_order_.push_back(change.key);
+      }
       broken_.erase(change.key);
       break;
     case Change::What::kInvalid:
       objects_.invalidate(change.key);
-      broken_[change.key] = change.place.text();
+      known_.try_emplace(change.key);
+      gone_.erase(change.key);
+      broken_[change.key] = {.place = change.place.text(), .why = ""};
       break;
   }
-  log::debug("store", name(change.what), {log::field("object", change.key.text()), log::field("place", change.place.text())});
+  log::debug("store", event, {log::field("object", change.key.text()), log::field("place", change.place.text())});
 }
 
 void Store::say(const config::Diff& diff) {
+  std::map<std::string, const config::Problem*> first;
   for (const config::Problem& problem : diff.problems) {
     problems_.add();
+    first.emplace(problem.object, &problem);
     log::error("config", problem.text());
   }
   for (const Change& change : diff.changes) {
     if (change.what != Change::What::kInvalid) continue;
+    if (const auto why = first.find(change.key.text()); why != first.end()) broken_[change.key].why = why->second->text();
     const bool held = objects_.in(change.key.kind, change.key.name_space).contains(change.key.name);
     if (held) {
       log::error("config", change.key.text() + ": the last good version stays in force");
@@ -94,9 +118,24 @@ void Store::say(const config::Diff& diff) {
   }
 }
 
+void Store::served(const std::vector<config::Key>& keys, std::uint64_t epoch) {
+  for (const config::Key& key : keys) {
+    if (const auto known = known_.find(key); known != known_.end()) known->second.epoch = epoch;
+    else if (const auto gone = gone_.find(key); gone != gone_.end()) gone->second = epoch;
+  }
+  for (; gone_order_.size() > kMostGone; gone_order_.pop_front()) gone_.erase(gone_order_.front());
+}
+
+std::optional<Store::Last> Store::last_change(const config::Key& key) const {
+  if (const auto known = known_.find(key); known != known_.end())
+    return Last{broken_.contains(key) ? Last::What::kInvalid : Last::What::kPut, known->second.epoch};
+  if (const auto gone = gone_.find(key); gone != gone_.end()) return Last{Last::What::kDeleted, gone->second};
+  return std::nullopt;
+}
+
 std::string Store::place_of(const config::Key& key) const {
-  const auto found = places_.find(key);
-  return found == places_.end() ? "" : found->second.text();
+  const auto found = known_.find(key);
+  return found == known_.end() ? "" : found->second.place.text();
 }
 
 }  // namespace culvert::controlplane

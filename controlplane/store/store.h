@@ -3,9 +3,12 @@
 // know which. Says every problem of a source once, in the log and in the counters, and keeps the list of what is broken now for the debug pages.
 // On the control thread.
 
+#include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,16 +21,33 @@ namespace culvert::controlplane {
 
 class Store {
  public:
+  static constexpr std::size_t kMostGone = 10'000;  // deleted objects of which the epoch is remembered
+
   explicit Store(telemetry::Registry& registry);
 
   // Takes one step of a source. Returns the keys whose object was put, deleted or became unreadable.
   std::vector<config::Key> apply(config::Diff diff);
+  // What apply() answered is part of what is served since this epoch.
+  void served(const std::vector<config::Key>& keys, std::uint64_t epoch);
+
+  // The last change of an object.
+  struct Last {
+    enum class What : std::uint8_t { kPut, kDeleted, kInvalid };  // kInvalid: its newest version cannot be read
+    What what = What::kPut;
+    std::uint64_t epoch = 0;  // in which it became part of what is served; 0: before the first
+  };
+  // None when there never was such an object, or its deletion is forgotten.
+  std::optional<Last> last_change(const config::Key& key) const;
 
   const derive::Objects& objects() const { return objects_; }
   // Where an object stands, as its source says: "policies.yaml:12"; empty when unknown.
   std::string place_of(const config::Key& key) const;
   // What is broken now, by object.
-  const std::map<config::Key, std::string>& broken() const { return broken_; }
+  struct Broken {
+    std::string place;
+    std::string why;  // with place and field
+  };
+  const std::map<config::Key, Broken>& broken() const { return broken_; }
 
  private:
   void take(const config::Change& change);
@@ -36,8 +56,14 @@ class Store {
   telemetry::Registry& registry_;
   telemetry::Counter& problems_;
   derive::Objects objects_;
-  std::map<config::Key, config::Place> places_;
-  std::map<config::Key, std::string> broken_;
+  struct Known {
+    config::Place place;
+    std::uint64_t epoch = 0;
+  };
+  std::map<config::Key, Known> known_;  // in force, or broken
+  std::map<config::Key, std::uint64_t> gone_;
+  std::deque<config::Key> gone_order_;  // oldest first; may name one that is back
+  std::map<config::Key, Broken> broken_;
   std::set<config::Key> told_;  // that they are not enforced yet: once for each, however often it changes
 };
 

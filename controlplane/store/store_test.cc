@@ -44,5 +44,47 @@ TEST(Store, CountsWhatIsValidAndNotEnforcedYetOnce) {
   EXPECT_THAT(registry.text(), unenforced(0));
 }
 
+TEST(Store, RemembersTheEpochOfEachObjectsLastChange) {
+  telemetry::Registry registry;
+  Store store(registry);
+  const config::Key key{config::Kind::kVirtualService, "default", "v"};
+  EXPECT_FALSE(store.last_change(key));
+
+  store.served(store.apply(diff(Change::What::kPut, "a")), 7);
+  EXPECT_EQ(store.last_change(key)->epoch, 7U);
+  EXPECT_EQ(store.last_change(key)->what, Store::Last::What::kPut);
+
+  auto broken = diff(Change::What::kInvalid, "b");
+  broken.problems.push_back({{"f.yaml", 4}, key.text(), "spec.hosts", "is empty", ""});
+  store.served(store.apply(std::move(broken)), 8);
+  EXPECT_EQ(store.last_change(key)->what, Store::Last::What::kInvalid);
+  EXPECT_THAT(store.broken().at(key).why, HasSubstr("f.yaml:4: VirtualService default/v: spec.hosts: is empty"));
+
+  store.served(store.apply(diff(Change::What::kDelete, "b")), 9);
+  EXPECT_EQ(store.last_change(key)->epoch, 9U);
+  EXPECT_EQ(store.last_change(key)->what, Store::Last::What::kDeleted);
+  EXPECT_THAT(registry.text(), HasSubstr("pilot_k8s_cfg_events{type=\"VirtualService\",event=\"delete\"} 1\n"));
+}
+
+TEST(Store, ForgetsDeletionsOnlyWhenThereAreVeryMany) {
+  telemetry::Registry registry;
+  Store store(registry);
+  const auto one = [](std::size_t number) {
+    return config::Key{config::Kind::kVirtualService, "default", std::to_string(number)};
+  };
+  auto object = diff(Change::What::kPut, "a").changes.at(0).object;
+  config::Diff puts, deletes;
+  for (std::size_t i = 0; i <= Store::kMostGone; ++i) {
+    puts.changes.push_back({Change::What::kPut, one(i), object, {}});
+    deletes.changes.push_back({Change::What::kDelete, one(i), nullptr, {}});
+  }
+  store.served(store.apply(std::move(puts)), 1);
+  store.served(store.apply(std::move(deletes)), 2);
+
+  EXPECT_FALSE(store.last_change(one(0)));
+  EXPECT_EQ(store.last_change(one(1))->epoch, 2U);
+  EXPECT_EQ(store.last_change(one(Store::kMostGone))->epoch, 2U);
+}
+
 }  // namespace
 }  // namespace culvert::controlplane

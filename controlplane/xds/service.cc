@@ -1,6 +1,8 @@
 #include "controlplane/xds/service.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <utility>
 
 #include "common/base/log.h"
@@ -14,21 +16,43 @@ constexpr int kInvalidArgument = 3;
 constexpr int kResourceExhausted = 8;
 constexpr int kUnauthenticated = 16;
 
+// As istiod's dashboards know the types.
+std::string metric_type(Type type) { return type == Type::kAuthorization ? "wads" : "wds"; }
+
+double seconds_since(net::Clock::time_point begin) { return std::chrono::duration<double>(net::Clock::now() - begin).count(); }
+
 constexpr Type kAll[] = {Type::kAddress, Type::kAuthorization, Type::kWorkload};
 
 }  // namespace
 
 struct XdsService::Session {
+  struct Sent {
+    std::string nonce, acked;
+    std::chrono::system_clock::time_point at{};
+  };
+
   rpc::CallRef call;
   std::string node;
-  std::string id;
-  Stream stream;
+  std::string connection;
+  xds::Node self = {};
+  Stream stream = {};
+  std::map<Type, Sent> sent = {};
+  std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
+  std::optional<net::Clock::time_point> behind = {};  // since when it has not had everything
 };
 
 XdsService::XdsService(const Snapshot& snapshot, telemetry::Registry& registry, std::function<void(Epoch)> forget)
     : snapshot_(snapshot),
       registry_(registry),
       connected_(registry.gauge("pilot_xds", "Proxies connected by xDS.")),
+      expired_(registry.counter("pilot_xds_expired_nonce", "Answers to something else than the last response.")),
+      unreadable_(registry.counter("pilot_total_xds_internal_errors", "Requests that cannot be read.")),
+      converged_(registry, "pilot_proxy_convergence_time",
+                 "Seconds from a change until a proxy had acknowledged everything: until it was in force there.",
+                 {.001, .005, .01, .02, .05, .1, .5, 1, 3, 5, 10, 20, 30}),
+      pushed_(registry, "pilot_xds_push_time", "Seconds to make the responses to one proxy and hand them on.",
+              {.0001, .001, .01, .1, .5, 1, 3, 5, 10, 20, 30}),
+      sizes_(registry, "pilot_xds_config_size_bytes", "Sizes of responses.", {1, 10000, 1000000, 4000000, 10000000, 40000000}),
       forget_(std::move(forget)) {}
 
 XdsService::~XdsService() {
@@ -41,7 +65,7 @@ void XdsService::serve(rpc::CallRef call, std::string node) {
     log::warn(kScope, "refused one more stream of a node", {log::field("node", node), log::field("streams", streams)});
     return call->finish({.code = kResourceExhausted, .text = "too many streams of this node"});
   }
-  sessions_.push_back(std::make_unique<Session>(Session{std::move(call), std::move(node), "", {}}));
+  sessions_.push_back(std::make_unique<Session>(Session{std::move(call), std::move(node), "ID-" + std::to_string(++count_)}));
   Session& session = *sessions_.back();
   connected_.set(static_cast<std::int64_t>(sessions_.size()));
   session.call->accept({.on_message = [this, &session](const std::string& message) { received(session, message); },
@@ -52,39 +76,60 @@ void XdsService::serve(rpc::CallRef call, std::string node) {
 void XdsService::received(Session& session, const std::string& message) {
   const auto request = xds::decode_request(message);
   if (!request) {
+    unreadable_.add();
     log::warn(kScope, "a request cannot be read: " + request.error().text, {log::field("node", session.node)});
     session.call->finish({.code = kInvalidArgument, .text = "the request cannot be read"});
     return ended(session);
   }
-  if (session.id.empty() && !request->node.id.empty()) {
-    session.id = request->node.id;
+  if (session.self.id.empty() && !request->node.id.empty()) {
+    session.self = request->node;
     log::info(kScope, "connected",
-              {log::field("node", session.node), log::field("id", session.id), log::field("peer", session.call->peer())});
+              {log::field("node", session.node), log::field("id", session.self.id), log::field("peer", session.call->peer())});
   }
-  const Stream::Heard heard = session.stream.receive(*request);
+  const Stream::Heard heard = session.stream.receive(*request, snapshot_);
   if (heard.what == Stream::Heard::What::kUnknownType) {
     log::warn(kScope, "asks for a type that is not served",
               {log::field("node", session.node), log::field("type", request->type_url)});
     return;  // as istiod: not answered
   }
-  if (heard.what == Stream::Heard::What::kNack) {
-    registry_
-        .counter("pilot_total_xds_rejects", "Responses that a proxy refused.", {{"type", std::string(short_name(*heard.type))}})
-        .add();
-    log::error(kScope, "a proxy refused resources, and keeps their last good version: " + heard.error,
-               {log::field("node", session.node), log::field("type", short_name(*heard.type).data())});
-  }
+  said(session, heard);
   pump(session);
 }
 
+void XdsService::said(Session& session, const Stream::Heard& heard) {
+  using What = Stream::Heard::What;
+  if (heard.what == What::kAck) session.sent[*heard.type].acked = session.sent[*heard.type].nonce;
+  if (heard.what == What::kStale) expired_.add();
+  if (heard.what != What::kNack) return;
+  registry_.counter("pilot_total_xds_rejects", "Responses that a proxy refused.", {{"type", metric_type(*heard.type)}}).add();
+  log::error(kScope, "a proxy refused resources, and keeps their last good version: " + heard.error,
+             {log::field("node", session.node), log::field("type", short_name(*heard.type).data())});
+}
+
 void XdsService::pump(Session& session) {
-  for (const Push& push : session.stream.poll(snapshot_)) {
-    registry_.counter("pilot_xds_pushes", "Responses sent, by type.", {{"type", std::string(short_name(push.type))}}).add();
-    registry_
-        .counter("culvert_xds_resources_sent_total", "Resources sent, by type.", {{"type", std::string(short_name(push.type))}})
-        .add(push.resources.size());
-    session.call->send(xds::encode_response(type_url(push.type), push.nonce, push.resources, push.removed));
+  const auto began = net::Clock::now();
+  const std::vector<Push> pushes = session.stream.poll(snapshot_);
+  for (const Push& push : pushes) {
+    const telemetry::Labels type = {{"type", metric_type(push.type)}};
+    registry_.counter("pilot_xds_pushes", "Responses sent, by type.", type).add();
+    registry_.counter("culvert_xds_resources_sent_total", "Resources sent, by type.", type).add(push.resources.size());
+    Session::Sent& sent = session.sent[push.type];
+    sent.nonce = push.nonce;
+    sent.at = std::chrono::system_clock::now();
+    std::string message = xds::encode_response(type_url(push.type), push.nonce, push.resources, push.removed);
+    sizes_.add(static_cast<double>(message.size()));
+    session.call->send(std::move(message));
   }
+  if (!pushes.empty()) pushed_.add(seconds_since(began));
+  note_current(session);
+}
+
+void XdsService::note_current(Session& session) {
+  const bool current = session.stream.current(snapshot_);
+  if (!current && !session.behind) session.behind = net::Clock::now();
+  if (!current || !session.behind) return;
+  converged_.add(seconds_since(*session.behind));
+  session.behind.reset();
 }
 
 void XdsService::publish() {
@@ -99,7 +144,8 @@ void XdsService::forget_removals() {
 }
 
 void XdsService::ended(Session& session) {
-  log::info(kScope, "disconnected", {log::field("node", session.node), log::field("id", session.id)});
+  note_left(session.node);
+  log::info(kScope, "disconnected", {log::field("node", session.node), log::field("id", session.self.id)});
   std::erase_if(sessions_, [&](const auto& one) { return one.get() == &session; });
   connected_.set(static_cast<std::int64_t>(sessions_.size()));
 }
@@ -108,19 +154,46 @@ void XdsService::check(const std::function<bool(const rpc::ServerCall& call, con
   std::erase_if(sessions_, [&](const auto& session) {
     if (still_proved(*session->call, session->node)) return false;
     log::warn(kScope, "the caller's token is no longer valid: ended", {log::field("node", session->node)});
+    note_left(session->node);
     session->call->finish({.code = kUnauthenticated, .text = "the token is no longer valid"});
     return true;
   });
   connected_.set(static_cast<std::int64_t>(sessions_.size()));
 }
 
-std::vector<XdsService::Row> XdsService::rows() const {
-  std::vector<Row> out;
+void XdsService::note_left(const std::string& node) {
+  const auto now = net::Clock::now();
+  std::erase_if(left_, [&](const auto& one) { return now - one.second > kAway; });
+  left_[node] = now;
+}
+
+std::map<std::string, net::Clock::time_point> XdsService::away() const {
+  std::map<std::string, net::Clock::time_point> out = left_;
+  const auto now = net::Clock::now();
+  std::erase_if(out, [&](const auto& one) {
+    return now - one.second > kAway ||
+           std::ranges::any_of(sessions_, [&](const auto& session) { return session->node == one.first; });
+  });
+  return out;
+}
+
+std::vector<XdsService::Client> XdsService::clients() const {
+  std::vector<Client> out;
   for (const auto& session : sessions_) {
+    Client& client = out.emplace_back();
+    client.node = session->node;
+    client.connection = session->connection;
+    client.peer = session->call->peer();
+    client.self = session->self;
+    client.since = session->since;
+    client.current = session->stream.current(snapshot_);
     for (const Type type : kAll) {
       const Stream::Progress& progress = session->stream.progress(type);
       if (!progress.subscribed) continue;
-      out.push_back({session->node, session->id, session->call->peer(), type, progress, session->stream.current(snapshot_)});
+      const auto sent = session->sent.find(type);
+      const Session::Sent none;
+      const Session::Sent& last = sent == session->sent.end() ? none : sent->second;
+      client.channels.push_back({type, progress, last.nonce, last.acked, last.at});
     }
   }
   return out;

@@ -2,16 +2,20 @@
 // The live part of discovery: gRPC calls on one side, Streams in the middle, the Snapshot on the other. No timers: a change is polled for by every
 // stream at once; one that still waits for an acknowledgement gets it with the next. On the control thread.
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "common/rpc/server.h"
 #include "common/telemetry/registry.h"
+#include "common/xds/wire.h"
 #include "controlplane/snapshot/snapshot.h"
+#include "controlplane/xds/spread.h"
 #include "controlplane/xds/stream.h"
 
 namespace culvert::controlplane {
@@ -31,31 +35,51 @@ class XdsService {
   // Ends the streams whose caller can no longer prove itself.
   void check(const std::function<bool(const rpc::ServerCall& call, const std::string& node)>& still_proved);
 
-  // One line for each stream and type, for /debug/syncz.
-  struct Row {
-    std::string node;  // who the caller proved to be
-    std::string id;    // what it calls itself
+  // How one stream stands, for the debug pages.
+  struct Client {
+    struct Channel {
+      Type type{};
+      Stream::Progress progress;
+      std::string nonce_sent, nonce_acked;  // empty: none yet
+      std::chrono::system_clock::time_point sent_at{};
+    };
+    std::string node;        // who the caller proved to be
+    std::string connection;  // its name among the streams that this culvertd has had: "ID-7"
     std::string peer;
-    Type type{};
-    Stream::Progress progress;
-    bool current = false;
+    xds::Node self;  // what it says of itself
+    std::chrono::system_clock::time_point since{};
+    std::vector<Channel> channels;  // what it asked for
+    bool current = false;           // nothing is under way and nothing is pending
   };
-  std::vector<Row> rows() const;
+  std::vector<Client> clients() const;
+  // When a node's last stream ended, of the nodes that have none; forgotten after kAway.
+  std::map<std::string, net::Clock::time_point> away() const;
+  static constexpr std::chrono::seconds kAway{20};  // within which a ztunnel comes back: its longest pause is 15 s, more or less
 
  private:
   struct Session;
   using Sessions = std::list<std::unique_ptr<Session>>;
 
   void received(Session& session, const std::string& message);
+  void said(Session& session, const Stream::Heard& heard);
   void pump(Session& session);
+  void note_current(Session& session);
   void ended(Session& session);
+  void note_left(const std::string& node);
   void forget_removals();
 
   const Snapshot& snapshot_;
   telemetry::Registry& registry_;
   telemetry::Gauge& connected_;
+  telemetry::Counter& expired_;
+  telemetry::Counter& unreadable_;
+  Spread converged_;
+  Spread pushed_;
+  Spread sizes_;
   std::function<void(Epoch)> forget_;
   Sessions sessions_;
+  std::uint64_t count_ = 0;                             // of sessions, ever
+  std::map<std::string, net::Clock::time_point> left_;  // nodes, when a stream of theirs ended last
 };
 
 }  // namespace culvert::controlplane

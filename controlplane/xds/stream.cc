@@ -17,7 +17,7 @@ std::optional<Type> type_of(std::string_view url) {
 
 }  // namespace
 
-Stream::Heard Stream::receive(const xds::Request& request) {
+Stream::Heard Stream::receive(const xds::Request& request, const Snapshot& snapshot) {
   const std::optional<Type> type = type_of(request.type_url);
   if (!type) return {Heard::What::kUnknownType, std::nullopt, ""};
   Channel& channel = at(*type);
@@ -25,12 +25,21 @@ Stream::Heard Stream::receive(const xds::Request& request) {
   if (first || !request.subscribe.empty() || !request.unsubscribe.empty()) subscribe(channel, request);
   if (request.nonce.empty()) return {Heard::What::kSubscription, type, ""};
   if (request.nonce != channel.nonce) return {Heard::What::kStale, type, ""};
+  answered(channel, request, snapshot.table(*type));
+  return {request.error.empty() ? Heard::What::kAck : Heard::What::kNack, type, request.error};
+}
+
+void Stream::answered(Channel& channel, const xds::Request& request, const Table& table) {
+  Progress& progress = channel.progress;
   channel.nonce.clear();
-  channel.progress.waiting = false;
-  channel.progress.refused = request.error;
-  if (!request.error.empty()) return {Heard::What::kNack, type, request.error};
-  channel.progress.acknowledged = channel.nonce_epoch;
-  return {Heard::What::kAck, type, ""};
+  progress.waiting = false;
+  if (request.error.empty()) {
+    progress.acknowledged = channel.nonce_epoch;
+    progress.refusals.taken();
+  } else {
+    progress.refusals.refused(request.error, progress.answered, channel.nonce_epoch, table);
+  }
+  if (channel.nonce_whole) progress.answered = channel.nonce_epoch;
 }
 
 // The first request of a type subscribes to everything, unless it names something. Subscribing and unsubscribing "*" at once asks for names only.
@@ -133,8 +142,13 @@ std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
   const bool puts = has_puts(type, snapshot);
   // Workloads still name what they named: the removal of a policy waits for them.
   const bool removals = has_removals(type, snapshot) && (type != Type::kAuthorization || addresses_sent(snapshot));
-  if (!puts && !removals) return std::nullopt;
+  const bool owes = has_removals(type, snapshot) && !removals;
+  if (!puts && !removals) {
+    if (!owes) channel.progress.answered = snapshot.epoch();
+    return std::nullopt;
+  }
 
+  channel.progress.refusals.sending(snapshot.table(type), channel.progress.sent);
   Push push{.type = type, .nonce = "", .resources = {}, .removed = {}};
   const Table& table = snapshot.table(type);
   const bool first = !channel.answered;
@@ -144,11 +158,16 @@ std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
     collect_changes(channel, table, puts, removals, push);
   }
   collect_fresh(channel, table, push);
+  const bool whole = first ? channel.gone.empty() : !owes;
   channel.progress.sent = snapshot.epoch();
   if (removals || first) channel.removals_sent = snapshot.epoch();
-  if (!first && push.resources.empty() && push.removed.empty()) return std::nullopt;  // nothing of it is this client's
+  if (!first && push.resources.empty() && push.removed.empty()) {  // nothing of it is this client's
+    if (whole) channel.progress.answered = snapshot.epoch();
+    return std::nullopt;
+  }
   channel.nonce = std::to_string(snapshot.epoch()) + "." + std::to_string(++count_);
   channel.nonce_epoch = snapshot.epoch();
+  channel.nonce_whole = whole;
   channel.progress.waiting = true;
   push.nonce = channel.nonce;
   return push;

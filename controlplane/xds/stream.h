@@ -5,6 +5,8 @@
 // delays nobody else. The nonce carries the epoch. Order: a policy goes out before the workloads that name it, and its removal after the workloads
 // that no longer do. A subscriber that held resources before it connected gets only what differs, in the same order. Names asked for by a subscriber that does not
 // want all ("on demand") are answered even when they do not exist: as removed.
+//
+// A ztunnel answers when all of its workers have switched, so what is answered is in force there; and when nothing is pending, all of it is.
 
 #include <cstdint>
 #include <map>
@@ -16,6 +18,7 @@
 
 #include "common/xds/wire.h"
 #include "controlplane/snapshot/snapshot.h"
+#include "controlplane/xds/refusals.h"
 
 namespace culvert::controlplane {
 
@@ -39,12 +42,16 @@ class Stream {
     bool subscribed = false;
     Epoch sent = 0;
     Epoch acknowledged = 0;
+    Epoch answered = 0;    // everything up to here has been sent and answered, with ACK or NACK
     bool waiting = false;  // a response is under way
-    std::string refused;   // the last NACK since the last ACK
+    Refusals refusals;     // what of it is not in force all the same
+
+    // Everything up to here is in force at the subscriber.
+    Epoch applied() const { return refusals.applied(answered); }
   };
 
   // A request came in.
-  Heard receive(const xds::Request& request);
+  Heard receive(const xds::Request& request, const Snapshot& snapshot);
   // What can be sent now, in this order. Call after each receive() and each new epoch.
   std::vector<Push> poll(const Snapshot& snapshot);
 
@@ -66,6 +73,7 @@ class Stream {
     std::vector<std::string> gone;  // policies that the client brought along and that are no more: told after the workloads
     std::string nonce;              // of the response under way
     Epoch nonce_epoch = 0;
+    bool nonce_whole = false;  // it left nothing out
   };
 
   Channel& at(Type type) { return channels_[static_cast<std::size_t>(type)]; }
@@ -78,6 +86,7 @@ class Stream {
   void collect_changes(Channel& channel, const Table& table, bool puts, bool removals, Push& push) const;
   void collect_fresh(Channel& channel, const Table& table, Push& push) const;
   std::optional<Push> next(Type type, const Snapshot& snapshot);
+  static void answered(Channel& channel, const xds::Request& request, const Table& table);
 
   Channel channels_[kTypes];
   std::uint64_t count_ = 0;

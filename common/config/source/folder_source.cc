@@ -259,6 +259,13 @@ struct FolderSource::State : std::enable_shared_from_this<State> {
     }
   }
 
+  static net::Task<> catch_up(std::shared_ptr<State> self) {
+    for (Side* side : {&self->files, &self->status}) {
+      if (const auto events = side->watch.take(); !events.empty()) self->changed(*side, events);
+    }
+    while (!self->closed && self->logic.deadline()) co_await net::sleep_for(self->loop, std::chrono::milliseconds(1));
+  }
+
   // What the agents write; a folder that is mounted read-only has none until somebody makes it.
   Status make_status() const {
     const std::string upper = folder + "/status";
@@ -335,6 +342,8 @@ struct FolderSource::State : std::enable_shared_from_this<State> {
 FolderSource::FolderSource(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 FolderSource::~FolderSource() { state_->close(); }
+
+net::Task<> FolderSource::catch_up() { return State::catch_up(state_); }
 
 Result<std::unique_ptr<FolderSource>> FolderSource::open(net::Loop& loop, const std::string& folder, FolderOptions options,
                                                          Listener listener) {

@@ -16,6 +16,7 @@
 
 #include "common/base/result.h"
 #include "common/config/folder.h"
+#include "common/net/task.h"
 
 namespace culvert::net {
 class Loop;
@@ -38,6 +39,9 @@ class FolderSource {
   ~FolderSource();
   FolderSource(const FolderSource&) = delete;
   FolderSource& operator=(const FolderSource&) = delete;
+
+  // Ends when everything that was saved or removed in the folder before this call has been told, but for what inotify does not tell.
+  net::Task<> catch_up();
 
  private:
   struct State;

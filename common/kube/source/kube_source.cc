@@ -1,6 +1,7 @@
 #include "common/kube/source/kube_source.h"
 
 #include <algorithm>
+#include <boost/json.hpp>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "common/config/kinds.h"
 #include "common/config/parse.h"
 #include "common/kube/watch.h"
+#include "common/net/timer.h"
 
 namespace culvert::kube {
 namespace {
@@ -37,6 +39,27 @@ Collection collection_of(config::Kind kind) {
   return {.group = custom->group, .version = custom->versions.front(), .plural = custom->plural};
 }
 
+// The resource version of the one object that was asked for; empty when there is none.
+Result<std::string> version_in(const std::string& answer) {
+  boost::system::error_code error;
+  const boost::json::value list = boost::json::parse(answer, error);
+  const auto version = [&]() -> std::optional<std::string> {
+    if (error || !list.is_object()) return std::nullopt;
+    const auto items = list.try_at("items");
+    if (!items || !items->is_array()) return std::nullopt;
+    if (items->as_array().empty()) return "";
+    const auto found = list.try_at_pointer("/items/0/metadata/resourceVersion");
+    return found && found->is_string() ? std::optional(std::string(found->as_string())) : std::nullopt;
+  }();
+  if (!version) return failure("the API server's answer is no list");
+  return *version;
+}
+
+// Versions of one object are numbers that grow.
+bool is_at_least(const std::string& held, const std::string& wanted) {
+  return held.size() != wanted.size() ? held.size() > wanted.size() : held >= wanted;
+}
+
 }  // namespace
 
 struct Source::State {
@@ -59,7 +82,11 @@ struct Source::State {
       : client(its_client), options(std::move(its_options)), listener(std::move(its_listener)) {
     for (const Wanted& wanted : options.of) add(wanted, registry);
   }
-  ~State() { *alive = false; }
+
+  // Whoever still waits in catch_up() keeps this, not the watches.
+  void parts_end() {
+    for (const auto& part : parts) part->watch.reset();
+  }
 
   void add(const Wanted& wanted, telemetry::Registry& registry) {
     Part& part = *parts.emplace_back(std::make_unique<Part>());
@@ -162,6 +189,41 @@ struct Source::State {
     listener(std::exchange(pending, {}));
   }
 
+  // Whether what was told of the object is as new as this version; of an empty one, whether it was told gone.
+  bool has_told(const Part& part, const Key& key, const std::string& version) const {
+    if (told_soon) return false;
+    const auto held = part.versions.find(key);
+    if (held == part.versions.end() || version.empty()) return held == part.versions.end() && version.empty();
+    return held->second.empty() || is_at_least(held->second, version);  // empty: of one that was too much to read
+  }
+
+  static net::Task<Status> catch_up(std::shared_ptr<State> self, config::Key key, std::chrono::milliseconds patience) {
+    const auto part = std::ranges::find_if(self->parts, [&](const auto& one) { return one->kind == key.kind; });
+    if (part == self->parts.end()) co_return failure(std::string(config::name(key.kind)) + " is not watched");
+    const auto until = net::Clock::now() + patience;
+    Request request =
+        list({.of = collection_of(key.kind), .ns = key.name_space}, {{"fieldSelector", "metadata.name=" + key.name}});
+    request.timeout = patience;
+    const auto answer = co_await self->client.exchange(std::move(request));
+    if (!answer) co_return std::unexpected(answer.error());
+    std::string version;  // without its CRD there is no such object
+    if (answer->status != 404) {
+      if (!is_success(answer->status))
+        co_return std::unexpected(refusal(list({.of = collection_of(key.kind)}), answer->status, answer->body));
+      auto found = version_in(answer->body);
+      if (!found) co_return std::unexpected(std::move(found).error());
+      version = std::move(*found);
+    }
+    while (*self->alive && !self->has_told(**part, {key.name_space, key.name}, version)) {
+      if (net::Clock::now() >= until)
+        co_return failure("the watch has not brought " + key.text() + " as the API server has it" +
+                          ((*part)->trouble.empty() ? "" : ": " + (*part)->trouble));
+      co_await net::sleep_for(self->client.loop(), std::chrono::milliseconds(1));
+    }
+    if (!*self->alive) co_return failure("shutting down");
+    co_return Status{};
+  }
+
   // Everything that the watches tell in this turn of the loop becomes one Diff.
   void tell_soon() {
     if (std::exchange(told_soon, true)) return;
@@ -193,8 +255,15 @@ struct Source::State {
 };
 
 Source::Source(Client& client, SourceOptions options, telemetry::Registry& registry, Listener listener)
-    : state_(std::make_unique<State>(client, std::move(options), registry, std::move(listener))) {}
-Source::~Source() = default;
+    : state_(std::make_shared<State>(client, std::move(options), registry, std::move(listener))) {}
+Source::~Source() {
+  *state_->alive = false;
+  state_->parts_end();
+}
+
+net::Task<Status> Source::catch_up(config::Key key, std::chrono::milliseconds patience) {
+  return State::catch_up(state_, std::move(key), patience);
+}
 
 bool Source::synced() const { return state_->synced; }
 

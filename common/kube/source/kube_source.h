@@ -8,6 +8,7 @@
 // whatever came in a turn of the loop. A server that is away changes nothing: what it told stays in force. An object that cannot be read is
 // kInvalid, as a broken document of a folder is. Holds names and versions, no objects.
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -45,10 +46,13 @@ class Source {
   bool synced() const;  // the first Diff has been told
   // Collections that are not listed yet or may be old, with the reason: "pods: list pods: 403 Forbidden: ...".
   std::vector<std::string> troubles() const;
+  // Asks the API server for the object as it is now, and ends when that, or something newer, has been told. Fails when the server cannot be asked, or
+  // when the watch does not bring it in time.
+  net::Task<Status> catch_up(config::Key key, std::chrono::milliseconds patience);
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace culvert::kube

@@ -217,7 +217,7 @@ TEST_F(Discovery, ARefusalIsCountedAndTheStreamGoesOn) {
   client->acknowledge(kAddressType, client->responses[std::string(kAddressType)][0].nonce, uid("a") + ": no thanks");
   until([&] { return log().contains("no thanks"); }, "the error line");
 
-  EXPECT_THAT(metrics(), HasSubstr("pilot_total_xds_rejects{type=\"WDS\"} 1\n"));
+  EXPECT_THAT(metrics(), HasSubstr("pilot_total_xds_rejects{type=\"wds\"} 1\n"));
   EXPECT_THAT(page("/debug/syncz"), HasSubstr("no thanks"));
   write("b.yaml", pod("b", "n1", "10.0.0.2"));
   until([&] { return addresses(*client).contains(uid("b")); }, "the next change");
@@ -291,7 +291,7 @@ TEST_F(Discovery, TheNonceCarriesTheEpochAndSyncShowsIt) {
   until([&] { return page("/debug/syncz").contains("\"current\":true"); }, "the acknowledgement");
 
   EXPECT_THAT(page("/debug/syncz"), HasSubstr("\"node\":\"n1\""));
-  EXPECT_THAT(page("/debug/syncz"), HasSubstr("\"epoch_acked\":1"));
+  EXPECT_THAT(page("/debug/syncz"), HasSubstr("\"epoch_applied\":1"));
 }
 
 TEST_F(Discovery, OnlyWhoHasATokenIsServed) {
