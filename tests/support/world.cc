@@ -245,6 +245,14 @@ Ran World::culvert(std::vector<std::string> line, Seconds patience) {
   return process.wait(patience);
 }
 
+Ran World::ask(std::vector<std::string> words, Seconds patience) {
+  words.insert(words.begin(), program("culvert"));
+  words.insert(words.end(), {"--world", name_});
+  Process process(words);
+  process.finish();
+  return process.wait(patience);
+}
+
 std::string World::objects() const {
   std::string text;
   std::set<std::pair<std::string, std::string>> accounts;

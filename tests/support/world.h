@@ -138,6 +138,8 @@ class World {
 
   Ran culvert(std::vector<std::string> words, Seconds patience = 60s);
   Process start_culvert(std::vector<std::string> words);
+  // `culvert WORDS... --world US`: commands that ask a running mesh.
+  Ran ask(std::vector<std::string> words, Seconds patience = 60s);
   std::string logs(const std::string& target);
   void stop(const std::string& program, int signal);
   void start_program(const std::string& program);

@@ -49,7 +49,7 @@ int free_port() {
   return 0;
 }
 
-std::string http_get(int port, const std::string& path) {
+std::string http_get(int port, const std::string& path, const std::string& headers = "") {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in at{};
   at.sin_family = AF_INET;
@@ -57,7 +57,7 @@ std::string http_get(int port, const std::string& path) {
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   std::string text;
   if (::connect(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0) {
-    const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + headers + "\r\n";
     EXPECT_EQ(::write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
     char buffer[4096];
     for (ssize_t count; (count = ::read(fd, buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<std::size_t>(count));
@@ -206,6 +206,10 @@ rpc::Server CulvertdTest::server() const {
 std::string CulvertdTest::metrics() const { return http_get(metrics_port, "/metrics"); }
 
 std::string CulvertdTest::page(const std::string& path) const { return http_get(debug_port, path); }
+
+std::string CulvertdTest::get(int from, const std::string& path, const std::string& token) {
+  return http_get(from, path, token.empty() ? "" : "Authorization: Bearer " + token + "\r\n");
+}
 
 void CulvertdTest::until(const std::function<bool()>& done, const char* what) {
   loop.run([](net::Loop* on, const std::function<bool()>* enough) -> net::Task<> {

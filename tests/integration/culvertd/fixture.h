@@ -66,6 +66,8 @@ struct CulvertdTest : ::testing::Test {
   // GET of a page, its body.
   std::string metrics() const;
   std::string page(const std::string& path) const;
+  // GET of a page with a bearer token, status line and all.
+  static std::string get(int from, const std::string& path, const std::string& token = "");
 
   // Runs the loop until `done`; fails the test after five seconds.
   void until(const std::function<bool()>& done, const char* what);

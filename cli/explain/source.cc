@@ -1,0 +1,124 @@
+#include "cli/explain/source.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <utility>
+
+#include "cli/ask/page.h"
+#include "common/config/folder.h"
+#include "common/derive/deriver.h"
+#include "common/dump/dump.h"
+
+namespace culvert::cli {
+namespace {
+
+constexpr std::chrono::milliseconds kPatience{30'000};
+
+Result<std::string> read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return failure_errno("reading " + path);
+  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  if (in.bad()) return failure_errno("reading " + path);
+  return text;
+}
+
+Result<std::set<std::string>> names_in(const std::string& folder) {
+  std::set<std::string> names;
+  std::error_code error;
+  for (std::filesystem::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
+    const std::string name = at->path().filename().string();
+    if (config::Folder::reads(name)) names.insert(name);
+  }
+  if (error) return failure("reading the folder " + folder + ": " + error.message());
+  return names;
+}
+
+// The chain of culvertd, once: files, objects, the model.
+Result<KnownMesh> from_folder(const MeshOptions& options) {
+  const auto names = names_in(options.config_dir);
+  if (!names) return std::unexpected(names.error());
+  KnownMesh out{.mesh = nullptr, .from = "folder " + options.config_dir};
+  config::Folder folder;
+  derive::Objects objects;
+  std::vector<config::Key> keys;
+  const auto now = config::Folder::Time::clock::now();
+  const auto status = std::filesystem::path(options.config_dir) / "status" / "pods";
+  std::vector<std::string> all(names->begin(), names->end());
+  if (const auto pods = names_in(status.string())) {
+    for (const std::string& name : *pods) all.push_back("status/pods/" + name);
+  }
+  for (const std::string& name : all) {
+    const auto text = read_file(options.config_dir + "/" + name);
+    if (!text) return std::unexpected(text.error());
+    config::Diff diff = folder.written(name, *text, now);
+    for (const config::Problem& problem : diff.problems) out.problems.push_back(problem.text());
+    for (config::Change& change : diff.changes) {
+      if (change.what == config::Change::What::kPut) objects.put(change.key, std::move(change.object));
+      else if (change.what == config::Change::What::kDelete) objects.erase(change.key);
+      else objects.invalidate(change.key);
+      if (config::is_policy(change.key.kind)) out.places[change.key.name_space + "/" + change.key.name] = change.place.text();
+      keys.push_back(std::move(change.key));
+    }
+  }
+  derive::Deriver deriver({.trust_domain = options.trust_domain,
+                           .cluster_domain = options.cluster_domain,
+                           .root_namespace = options.root_namespace,
+                           .dry_run_policies = true});
+  deriver.update(objects, keys);
+  model::MeshBuilder builder;
+  for (const auto& [key, policy] : deriver.policies()) builder.upsert(policy);
+  for (const auto& [key, service] : deriver.services()) builder.upsert(service);
+  for (const auto& [uid, workload] : deriver.workloads()) builder.upsert(workload);
+  out.mesh = builder.build();
+  return out;
+}
+
+Result<KnownMesh> from_dump(const std::string& text, std::string from) {
+  auto mesh = dump::read(text);
+  if (!mesh) return std::unexpected(std::move(mesh).error().during(from));
+  return KnownMesh{.mesh = std::move(*mesh), .from = std::move(from)};
+}
+
+Result<std::string> fetch(Target target, const std::string& path, const std::string& token_file) {
+  if (!token_file.empty()) {
+    auto token = read_token(token_file);
+    if (!token) return std::unexpected(std::move(token).error());
+    target.token = std::move(*token);
+  }
+  net::Loop loop;
+  return loop.run(get_page(loop, std::move(target), path, kPatience));
+}
+
+Result<KnownMesh> from_culvertd(Result<Target> target, const std::string& token_file) {
+  if (!target) return std::unexpected(std::move(target).error());
+  const std::string from = "culvertd at " + target->text();
+  const auto text = fetch(std::move(*target), "/debug/config_dump", token_file);
+  if (!text) return std::unexpected(text.error());
+  return from_dump(*text, from);
+}
+
+}  // namespace
+
+Result<KnownMesh> read_mesh(const MeshOptions& options) {
+  if (!options.config_dir.empty()) return from_folder(options);
+  if (!options.world.empty()) return from_culvertd(target_of_world(options.world), "");
+  if (options.dump.empty())
+    return from_culvertd(Target::parse(options.url.empty() ? "http://localhost:15014" : options.url), options.token_file);
+  if (!options.dump.contains("://")) {
+    const auto text = read_file(options.dump);
+    if (!text) return std::unexpected(text.error());
+    return from_dump(*text, "dump " + options.dump);
+  }
+  auto target = Target::parse(options.dump);
+  if (!target) return std::unexpected(std::move(target).error());
+  const std::string path = target->base.empty() ? "/config_dump" : std::exchange(target->base, "");
+  const auto text = fetch(std::move(*target), path, options.token_file);
+  if (!text) return std::unexpected(text.error());
+  return from_dump(*text, "ztunnel at " + options.dump);
+}
+
+}  // namespace culvert::cli
