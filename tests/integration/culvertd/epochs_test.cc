@@ -199,6 +199,33 @@ TEST_F(Epochs, DebugPagesHaveTheShapesThatToolsRead) {
   EXPECT_THAT(page("/debug/list"), HasSubstr("/debug/epochs"));
 }
 
+TEST_F(Epochs, ExplainSaysTheSameByTheFolderAndByTheCulvertdThatServesIt) {
+  std::string pods = pod("a", "n1", "10.0.0.1", "a") + pod("b", "n2", "10.0.0.2", "b") + pod("c", "n2", "10.0.0.3", "c");
+  for (auto at = pods.find("labels:"); at != std::string::npos; at = pods.find("labels:", at + 60))
+    pods.insert(at, "annotations: {ambient.istio.io/redirection: enabled}, ");
+  write("pods.yaml", pods);
+  write("policies.yaml", "# ours\n" +
+                             policy("only-c", "{rules: [{from: [{source: {principals: [cluster.local/ns/shop/sa/c]}}]}]}") +
+                             policy("not-80", "{action: DENY, rules: [{to: [{operation: {ports: ['80']}}]}]}"));
+  ASSERT_TRUE(start());
+  for (const std::string& from :
+       {"--config-dir " + folder + "/config", "--url http://127.0.0.1:" + std::to_string(metrics_port)}) {
+    const Ran denied = culvert("explain --from shop/a --to 10.0.0.2:81 " + from);
+    EXPECT_EQ(denied.code, 2) << denied.out;
+    EXPECT_THAT(denied.out, AllOf(HasSubstr("REFUSED: denied because no ALLOW policy matches"),
+                                  HasSubstr("tunnel (HBONE, mutual TLS) to 10.0.0.2:15008, for 10.0.0.2:81")));
+    const Ran allowed = culvert("explain --from c -n shop --to pod/b:81 " + from);
+    EXPECT_EQ(allowed.code, 0) << allowed.out;
+    EXPECT_THAT(allowed.out,
+                HasSubstr("ALLOWED: allowed by policy shop/only-c, rule 1: (principals [cluster.local/ns/shop/sa/c])"));
+    const Ran by_port = culvert("explain --from 10.0.0.3 --to pod/shop/b:80 " + from);
+    EXPECT_EQ(by_port.code, 2) << by_port.out;
+    EXPECT_THAT(by_port.out, HasSubstr("denied by policy shop/not-80, rule 1"));
+    EXPECT_EQ(by_port.out.contains("(policies.yaml:8)"), from.starts_with("--config-dir")) << by_port.out;
+  }
+  EXPECT_EQ(culvert("explain --from shop/a --to 10.0.0.2:81 --config-dir /nowhere").code, 1);
+}
+
 // As istioctl proxy-status asks: the state-of-the-world call, one request, one answer.
 TEST_F(Epochs, SyncStatusIsServedOverDiscovery) {
   namespace discovery = envoy::service::discovery::v3;

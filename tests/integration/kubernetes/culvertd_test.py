@@ -2,6 +2,7 @@
 """culvertd on a real Kubernetes API server, with real ztunnels as its data plane: what is applied is enforced, callers prove themselves by service
 account tokens, mistakes change nothing, and an API server or a control plane that is away is not missed by traffic."""
 import pathlib
+import subprocess
 import sys
 import time
 import urllib.error
@@ -186,6 +187,61 @@ def policies(world, api):
     eventually("open", lambda: works(world))
 
 
+def epochs(world, api):
+    """`culvert wait` returns when what kubectl has just applied or deleted is in force: the next connection is judged by it, and explain agrees."""
+    def culvert(*words):
+        ran = subprocess.run([world.programs["culvert"], *words, "--url", f"http://127.0.0.1:{world.plane.port + 100}"],
+                             capture_output=True, text=True, timeout=60)
+        return ran.returncode, ran.stdout + ran.stderr
+
+    def wait(name):
+        return culvert("wait", "--for-applied", f"authorizationpolicy/{name}", "-n", "shop", "--timeout", "20s")
+
+    explain = ("explain", "--from", "a", "-n", "shop", "--to", f"{world.address('b')}:8080")
+    took = []
+    for _ in range(5):
+        api.apply(filled(POLICY, name="awaited", action="DENY"))
+        began = time.monotonic()
+        code, said = wait("awaited")
+        took.append(time.monotonic() - began)
+        assert not works(world), said
+        assert code == 0 and "in force on 2 of 2 connected data planes" in said, said
+        code, said = culvert(*explain)
+        assert code == 2 and "denied by policy shop/awaited, rule 1" in said, said
+        api.delete("authorizationpolicy", "awaited", "-n", "shop")
+        code, said = wait("awaited")
+        assert works(world), said
+        assert code == 0, said
+        assert culvert(*explain)[0] == 0
+    print(f"culvert wait took {1000 * sorted(took)[2]:.0f} ms (the median of five)")
+    code, said = wait("nobody")
+    assert code == 3 and "there is no such object" in said, said
+    api.apply(filled(POLICY, name="bad", action="DENI"))
+    code, said = wait("bad")
+    assert code == 6 and "spec.action" in said, said
+    api.delete("authorizationpolicy", "bad", "-n", "shop")
+    assert wait("bad")[0] == 0 and culvert("wait", "--all")[0] == 0 and works(world)
+
+
+def debug_pages(world, api):
+    """Who is not on culvertd's own host sees them with a token of one of the mesh's own accounts; it need not be bound to a pod, and is good for nothing else."""
+    plane = Plane(world, world.plane.account, 15612, CULVERT_DEBUG_ON_LOCALHOST="false").start()
+    eventually("ready", lambda: plane.ready() == "ready\n", 20)
+
+    def page(token):
+        request = urllib.request.Request(f"http://127.0.0.1:{plane.port + 100}/debug/syncz", headers={"Authorization": f"Bearer {token}"} if token else {})
+        try:
+            return urllib.request.urlopen(request, timeout=5).status
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    assert page(None) == 401 and page("rubbish") == 401
+    assert page(api.token("ztunnel", "istio-system", audience="istio-ca")) == 200
+    assert page(api.token("ztunnel", "istio-system")) == 401, "for another audience"
+    assert page(api.token("sa-a", "shop", audience="istio-ca", pod="a")) == 403
+    plane.kill()
+
+
 def mistakes(world, api):
     """A policy that cannot be read leaves its last good version in force; without one it denies. Both are said with object and field."""
     api.apply(filled(POLICY, name="p", action="DENY"))
@@ -353,11 +409,11 @@ def missing_rights(world, api):
 def story(world):
     with ApiServer() as api:
         build(world, api)
-        for step in (identities, policies, mistakes, callers, changes_of_pods, an_api_server_away, culvertd_restarts, roots_and_leaders, webhook, missing_rights):
+        for step in (identities, policies, mistakes, callers, changes_of_pods, an_api_server_away, culvertd_restarts, epochs, debug_pages, roots_and_leaders, webhook, missing_rights):
             began = time.monotonic()
             step(world, api)
             print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main(story, __file__, ["culvertd", "ztunnel", "culvert-node"]))
+    sys.exit(main(story, __file__, ["culvertd", "ztunnel", "culvert-node", "culvert"]))
