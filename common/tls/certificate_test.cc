@@ -54,6 +54,23 @@ TEST(Authority, SignsTheIdentityItWasToldNotTheOneAskedFor) {
   EXPECT_TRUE(KeyPair::make({*leaf}, csr->key));
 }
 
+TEST(Authority, TheTextOfALeafIsThatOfTheLeaf) {
+  const Authority root = *Authority::make_root("cluster.local");
+  const auto csr = make_csr(kClient);
+  const auto now = std::chrono::system_clock::now();
+
+  const auto text = root.sign_text(*CsrRequest::parse(csr->pem), kClient, 1h, now);
+
+  ASSERT_TRUE(text) << text.error().text;
+  const auto leaf = Certificate::parse(text->pem);
+  ASSERT_TRUE(leaf) << leaf.error().text;
+  EXPECT_EQ(leaf->identity(), kClient);
+  EXPECT_EQ(text->serial, leaf->serial());
+  EXPECT_EQ(text->expires, leaf->expires_at());
+  EXPECT_TRUE(KeyPair::make({*leaf}, csr->key));
+  EXPECT_TRUE(check_chain(std::span(&*leaf, 1), std::span(&root.certificate(), 1)));
+}
+
 TEST(Authority, AnIntermediateSignsForWhoTrustsTheRoot) {
   const Authority root = *Authority::make_root("cluster.local");
   const auto between = root.make_intermediate("between", 24h);

@@ -109,9 +109,12 @@ void Issuer::wait() {
 
 net::Task<Result<SignedLeaf>> Issuer::sign(LeafRequest request) {
   if (!there()) co_return failure("signing a certificate: the CA is not loaded yet");
-  const auto leaf = authority().sign(request.csr, request.identity, request.lifetime);
-  if (!leaf) co_return std::unexpected(leaf.error());
-  SignedLeaf out{.chain = {leaf->pem()}, .roots_pem = roots_pem(), .serial = leaf->serial(), .expires = leaf->expires_at()};
+  auto leaf = authority().sign_text(request.csr, request.identity, request.lifetime);
+  if (!leaf) co_return std::unexpected(std::move(leaf).error());
+  SignedLeaf out{.chain = {std::move(leaf->pem)},
+                 .roots_pem = roots_pem(),
+                 .serial = std::move(leaf->serial),
+                 .expires = std::move(leaf->expires)};
   out.chain.insert(out.chain.end(), between_.begin(), between_.end());
   co_return out;
 }

@@ -34,10 +34,10 @@ int main(int argc, char** argv) {
   while (cpu_seconds() < end) {
     const auto& [identity, pem] = requests[count++ % requests.size()];
     const auto csr = tls::CsrRequest::parse(pem);
-    const auto leaf =
-        csr ? between->sign(*csr, identity, std::chrono::hours(24)) : Result<tls::Certificate>(std::unexpected(csr.error()));
+    const auto leaf = csr ? between->sign_text(*csr, identity, std::chrono::hours(24))
+                          : Result<tls::Authority::LeafText>(std::unexpected(csr.error()));
     if (!leaf) return std::fprintf(stderr, "sign: %s\n", leaf.error().text.c_str()), 1;
-    bytes += leaf->pem().size();
+    bytes += leaf->pem.size();
   }
   const double used = cpu_seconds() - began;
   std::printf("{\"count\":%lu,\"bytes\":%lu,\"cpu_seconds\":%.6f}\n", count, bytes, used);
