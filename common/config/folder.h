@@ -23,6 +23,15 @@
 
 namespace culvert::config {
 
+// What an API server keeps of an object beside what its user wrote.
+struct Standing {
+  std::int64_t generation = 0;
+  std::string version = {};  // resourceVersion; empty: the source is no API server
+  std::string status = {};   // the JSON of its status; empty when there is none, or when has_status() does not hold
+
+  friend bool operator==(const Standing&, const Standing&) = default;
+};
+
 // One step of a source, whatever the source is.
 struct Change {
   enum class What {
@@ -32,8 +41,9 @@ struct Change {
   };
   What what = What::kPut;
   Key key;
-  ObjectPtr object;  // kPut only
-  Place place;       // where it stands, for messages
+  ObjectPtr object;        // kPut only
+  Place place;             // where it stands, for messages
+  Standing standing = {};  // of kPut and kInvalid, as far as it can be seen
 };
 
 struct Diff {

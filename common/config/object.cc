@@ -56,6 +56,10 @@ bool is_namespaced(Kind kind) { return kind != Kind::kNamespace && kind != Kind:
 
 bool is_custom(Kind kind) { return static_cast<std::size_t>(kind) >= kCustom; }
 
+bool has_status(Kind kind) {
+  return kind == Kind::kService || is_policy(kind) || (is_custom(kind) && kind != Kind::kReferenceGrant);
+}
+
 bool is_policy(Kind kind) { return kind == Kind::kPeerAuthentication || kind == Kind::kAuthorizationPolicy; }
 
 std::string Key::text() const {

@@ -60,6 +60,7 @@ std::string_view name(Kind kind);  // "Pod"; "Gateway" is the Gateway API's, Ist
 bool is_namespaced(Kind kind);     // all but Namespace, Node and GatewayClass
 bool is_policy(Kind kind);         // PeerAuthentication, AuthorizationPolicy
 bool is_custom(Kind kind);         // read by its proto and kept whole, as a Custom
+bool has_status(Kind kind);        // we say in its status what became of it
 
 // What an object is called. `name_space` is empty for kinds that have none.
 struct Key {

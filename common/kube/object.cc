@@ -88,6 +88,18 @@ Meta meta_of(std::string_view object) {
   return meta;
 }
 
+std::string member_of(std::string_view object, std::initializer_list<std::string_view> names) {
+  std::string at(object);
+  for (const std::string_view wanted : names) {
+    std::string found;
+    each_member(at, [&](std::string_view name, std::string_view value) {
+      if (name == wanted) found = value;
+    });
+    at = std::move(found);
+  }
+  return at;
+}
+
 Status check_json(std::string_view text) {
   json::parse_options options;
   options.max_depth = kMaxDepth;

@@ -2,6 +2,7 @@
 // What names a Kubernetes object, read from its JSON text without making a tree of it. Pure.
 
 #include <compare>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,9 @@ struct Meta {
 
 // As much as can be seen: of a text that is cut off or broken, what comes before that.
 Meta meta_of(std::string_view object);
+
+// The text of a member of an object, the way there by names: member_of(object, {"metadata", "generation"}). Empty when there is none.
+std::string member_of(std::string_view object, std::initializer_list<std::string_view> names);
 
 // Fails unless the text is one JSON value, well formed and not nested too deeply.
 Status check_json(std::string_view text);

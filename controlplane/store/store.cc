@@ -46,20 +46,20 @@ Store::Store(telemetry::Registry& registry)
 std::vector<config::Key> Store::apply(config::Diff diff) {
   std::vector<config::Key> keys;
   for (const Change& change : diff.changes) {
-    take(change);
-    keys.push_back(change.key);
+    if (take(change)) keys.push_back(change.key);
   }
   say(diff);
   return keys;
 }
 
-void Store::take(const Change& change) {
+bool Store::take(const Change& change) {
   const std::string_view event = event_name(change.what, known_.contains(change.key));
   const std::string_view core = registry_name(change.key.kind);
   registry_
       .counter(core.empty() ? "pilot_k8s_cfg_events" : "pilot_k8s_reg_events", "Events from the source of configuration.",
                {{"type", std::string(core.empty() ? config::name(change.key.kind) : core)}, {"event", std::string(event)}})
       .add();
+  const bool news = change.what != Change::What::kPut || !is_held(change);
   switch (change.what) {
     case Change::What::kPut:
       objects_.put(change.key, change.object);
@@ -83,6 +83,14 @@ void Store::take(const Change& change) {
       break;
   }
   log::debug("store", event, {log::field("object", change.key.text()), log::field("place", change.place.text())});
+  return news;
+}
+
+// Only what an API server keeps beside it has changed: its status, or who manages which field.
+bool Store::is_held(const Change& change) const {
+  const auto& names = objects_.in(change.key.kind, change.key.name_space);
+  const auto held = names.find(change.key.name);
+  return held != names.end() && !objects_.invalid().contains(change.key) && *held->second == *change.object;
 }
 
 void Store::say(const config::Diff& diff) {

@@ -50,7 +50,8 @@ class Store {
   const std::map<config::Key, Broken>& broken() const { return broken_; }
 
  private:
-  void take(const config::Change& change);
+  bool take(const config::Change& change);  // false when what is in force stays as it is
+  bool is_held(const config::Change& change) const;
   void say(const config::Diff& diff);
 
   telemetry::Registry& registry_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <charconv>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -20,23 +21,13 @@ namespace {
 
 constexpr std::string_view kScope = "kube";
 
-// Where the API serves a kind.
-Collection collection_of(config::Kind kind) {
-  switch (kind) {
-    case config::Kind::kNamespace: return {.plural = "namespaces"};
-    case config::Kind::kNode: return {.plural = "nodes"};
-    case config::Kind::kServiceAccount: return {.plural = "serviceaccounts"};
-    case config::Kind::kPod: return {.plural = "pods"};
-    case config::Kind::kService: return {.plural = "services"};
-    case config::Kind::kEndpointSlice: return {.group = "discovery.k8s.io", .plural = "endpointslices"};
-    case config::Kind::kConfigMap: return {.plural = "configmaps"};
-    case config::Kind::kDeployment: return {.group = "apps", .plural = "deployments"};
-    case config::Kind::kStatefulSet: return {.group = "apps", .plural = "statefulsets"};
-    default: break;
-  }
-  const config::CustomKind* custom = config::find_kind(kind);
-  CULVERT_CHECK(custom != nullptr);
-  return {.group = custom->group, .version = custom->versions.front(), .plural = custom->plural};
+// Only of kinds whose status we write.
+config::Standing standing_of(config::Kind kind, const Put& put) {
+  if (!config::has_status(kind)) return {};
+  config::Standing standing{.version = put.resource_version, .status = member_of(put.json, {"status"})};
+  const std::string generation = member_of(put.json, {"metadata", "generation"});
+  std::from_chars(generation.data(), generation.data() + generation.size(), standing.generation);
+  return standing;
 }
 
 // The resource version of the one object that was asked for; empty when there is none.
@@ -61,6 +52,24 @@ bool is_at_least(const std::string& held, const std::string& wanted) {
 }
 
 }  // namespace
+
+Collection collection_of(config::Kind kind) {
+  switch (kind) {
+    case config::Kind::kNamespace: return {.plural = "namespaces"};
+    case config::Kind::kNode: return {.plural = "nodes"};
+    case config::Kind::kServiceAccount: return {.plural = "serviceaccounts"};
+    case config::Kind::kPod: return {.plural = "pods"};
+    case config::Kind::kService: return {.plural = "services"};
+    case config::Kind::kEndpointSlice: return {.group = "discovery.k8s.io", .plural = "endpointslices"};
+    case config::Kind::kConfigMap: return {.plural = "configmaps"};
+    case config::Kind::kDeployment: return {.group = "apps", .plural = "deployments"};
+    case config::Kind::kStatefulSet: return {.group = "apps", .plural = "statefulsets"};
+    default: break;
+  }
+  const config::CustomKind* custom = config::find_kind(kind);
+  CULVERT_CHECK(custom != nullptr);
+  return {.group = custom->group, .version = custom->versions.front(), .plural = custom->plural};
+}
 
 struct Source::State {
   // One collection.
@@ -109,10 +118,11 @@ struct Source::State {
     version = put.resource_version;
     config::ParsedFile parsed = config::parse_json(options.name, put.json);
     const config::Key key = key_of(part, put.key);
+    const config::Standing standing = standing_of(part.kind, put);
     for (config::Parsed& one : parsed.objects) {
       if (config::key_of(*one.object) == key)
-        change({config::Change::What::kPut, key, std::move(one.object), std::move(one.place)});
-      else invalid(key, "is not what was asked for: " + config::key_of(*one.object).text());
+        change({config::Change::What::kPut, key, std::move(one.object), std::move(one.place), standing});
+      else invalid(key, "is not what was asked for: " + config::key_of(*one.object).text(), standing);
     }
     std::vector<config::Problem> problems;
     for (config::Broken& broken : parsed.broken) {
@@ -121,13 +131,14 @@ struct Source::State {
         problems.push_back(std::move(problem));
       }
     }
-    if (!parsed.broken.empty()) change({config::Change::What::kInvalid, key, {}, {options.name, 0}}, std::move(problems));
-    if (parsed.objects.empty() && parsed.broken.empty()) invalid(key, "is of a version that is not read");
+    if (!parsed.broken.empty())
+      change({config::Change::What::kInvalid, key, {}, {options.name, 0}, standing}, std::move(problems));
+    if (parsed.objects.empty() && parsed.broken.empty()) invalid(key, "is of a version that is not read", standing);
   }
 
   void on(Part& part, const Gone& gone) {
     if (part.versions.erase(gone.key) == 0) return;
-    change({config::Change::What::kDelete, key_of(part, gone.key), {}, {options.name, 0}});
+    change({config::Change::What::kDelete, key_of(part, gone.key), {}, {options.name, 0}, {}});
   }
 
   void on(Part& part, const Skipped& skipped) {
@@ -160,8 +171,8 @@ struct Source::State {
     part.trouble.clear();
   }
 
-  void invalid(const config::Key& key, std::string why) {
-    change({config::Change::What::kInvalid, key, {}, {options.name, 0}},
+  void invalid(const config::Key& key, std::string why, config::Standing standing = {}) {
+    change({config::Change::What::kInvalid, key, {}, {options.name, 0}, std::move(standing)},
            {{{options.name, 0}, key.text(), "", std::move(why), ""}});
   }
 

@@ -20,6 +20,9 @@
 
 namespace culvert::kube {
 
+// Where the API serves a kind.
+Collection collection_of(config::Kind kind);
+
 // One collection, or a part of it.
 struct Wanted {
   config::Kind kind{};

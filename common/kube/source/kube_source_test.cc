@@ -45,7 +45,7 @@ struct SourceTest : testing::Test {
   telemetry::Registry registry;
   std::unique_ptr<Source> source;
   std::vector<std::vector<std::string>> diffs;
-  std::vector<std::string> problems;
+  std::vector<std::string> problems, standings;
   net::Event changed{loop};
   // The events that each collection is watched with; each piece waits for Peer::go().
   std::vector<std::string> namespaces = {event("ADDED", name_space("shop", "1")) + event("BOOKMARK", kEnd)};
@@ -66,7 +66,13 @@ struct SourceTest : testing::Test {
     const SourceOptions options{.of = {{.kind = config::Kind::kNamespace}, {.kind = config::Kind::kAuthorizationPolicy}}};
     source = std::make_unique<Source>(*client, options, registry, [this](const config::Diff& diff) {
       diffs.emplace_back();
-      for (const Change& change : diff.changes) diffs.back().push_back(text_of(change));
+      for (const Change& change : diff.changes) {
+        diffs.back().push_back(text_of(change));
+        const config::Standing& standing = change.standing;
+        if (!standing.version.empty())
+          standings.push_back(
+              std::format("{}@{} generation {} {}", change.key.name, standing.version, standing.generation, standing.status));
+      }
       for (const config::Problem& problem : diff.problems) problems.push_back(problem.text());
       changed.notify_all();
     });
@@ -78,6 +84,22 @@ struct SourceTest : testing::Test {
     }(this, count));
   }
 };
+
+TEST_F(SourceTest, TellsWhatTheStatusSaysOfKindsThatWeWriteItOf) {
+  const auto with_status = [](std::string object, const std::string& generation) {
+    object.insert(object.rfind('}'), R"(,"status":{"conditions":[{"type":"A"}]})");
+    return object.insert(object.find("\"uid\""), "\"generation\":" + generation + ",");
+  };
+  namespaces[0] = event("ADDED", with_status(name_space("shop", "1"), "3")) + event("BOOKMARK", kEnd);
+  policies = {event("ADDED", with_status(policy("a", "5"), "3")) +
+              event("ADDED", with_status(policy("b", "6", "DENI"), "\"x\"")) + event("BOOKMARK", kEnd)};
+
+  start();
+  until(1);
+
+  EXPECT_THAT(standings, ElementsAre(R"(a@5 generation 3 {"conditions":[{"type":"A"}]})",
+                                     R"(b@6 generation 0 {"conditions":[{"type":"A"}]})"));
+}
 
 TEST_F(SourceTest, TellsNothingBeforeAllCollectionsAreListedAndThenEverythingAtOnce) {
   policies = {"\n", event("ADDED", policy("p", "2")) + event("BOOKMARK", kEnd)};
