@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "cli/analyze_commands.h"
 #include "cli/local_commands.h"
 #include "cli/mesh_commands.h"
 #include "common/base/version.h"
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   culvert::cli::add_explain(app, exit_code);
   culvert::cli::add_wait(app, exit_code);
   culvert::cli::add_local(app, exit_code);
+  culvert::cli::add_analyze(app, exit_code);
   CLI11_PARSE(app, argc, argv);
   return exit_code;
 }

@@ -23,6 +23,7 @@ using Texts = std::vector<std::string>;
 struct Scene {
   const config::Key& key;
   const Objects& objects;
+  const Objects& holders;  // where the object itself stands
   const Settings& settings;
   const Selected& selected;
 
@@ -105,7 +106,7 @@ Texts about(const config::Custom& custom, const Scene& scene) {
   }
   Texts out = entry_doubts(custom, scene.objects, scene.settings);
   std::ranges::move(endpoint_doubts(custom, scene.settings), std::back_inserter(out));
-  if (!scene.objects.wide(Kind::kServiceEntry, scene.key.name_space).contains(scene.key.name) && scene.selects_nothing())
+  if (!scene.holders.wide(Kind::kServiceEntry, scene.key.name_space).contains(scene.key.name) && scene.selects_nothing())
     out.push_back("spec.workloadSelector selects no pod or WorkloadEntry");
   return out;
 }
@@ -130,7 +131,7 @@ Texts about(const T&, const Scene&) {
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings,
                                 const Selected& selected) {
   const config::Object* object = object_of(key, objects);
-  const Scene scene{key, objects, settings, selected};
+  const Scene scene{key, objects, objects, settings, selected};
   return object ? std::visit([&](const auto& value) { return about(value, scene); }, *object) : Texts{};
 }
 
@@ -138,6 +139,16 @@ std::vector<std::string> doubts(const config::Key& key, const Objects& objects, 
   Selected selected;
   selected.recount(key, objects, objects, settings);
   return doubts(key, objects, settings, selected);
+}
+
+std::vector<std::string> doubts(const config::Object& object, const Objects& objects, const Settings& settings) {
+  const config::Key key = config::key_of(object);
+  Objects alone;
+  alone.put(key, config::ObjectPtr(config::ObjectPtr(), &object));  // not owned
+  Selected selected;
+  selected.recount(key, alone, objects, settings);
+  const Scene scene{key, objects, alone, settings, selected};
+  return std::visit([&](const auto& value) { return about(value, scene); }, object);
 }
 
 }  // namespace culvert::derive

@@ -14,5 +14,7 @@ std::vector<std::string> doubts(const config::Key& key, const Objects& objects, 
                                 const Selected& selected);
 // The same, counting what it selects: as long as there are workloads that it may select.
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings);
+// Of one that is not in force, or not yet: as it would be among them.
+std::vector<std::string> doubts(const config::Object& object, const Objects& objects, const Settings& settings);
 
 }  // namespace culvert::derive
