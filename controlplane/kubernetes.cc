@@ -171,7 +171,7 @@ Status Kubernetes::begin_webhook() {
         if (auto now = serving_->server_context()) last = std::move(*now);  // else that of before, as far as it lasts
         return last;
       },
-      serving_->registry());
+      Among{serving_->objects(), serving_->mesh_settings()}, serving_->registry());
   if (!server) return std::unexpected(std::move(server).error());
   webhook_ = std::move(*server);
   webhook_->on(kBundlePath, [this] { return spiffe_bundle(serving_->roots_pem(), serving_->issuer().sequence()); });

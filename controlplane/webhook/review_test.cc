@@ -43,6 +43,33 @@ TEST(Review, EveryMistakeIsToldWithItsFieldAndWhatToWrite) {
   EXPECT_EQ(std::string_view(status.at("message").as_string()), verdict->why);
 }
 
+std::string warnings(const std::string& spec) {
+  const derive::Objects objects;
+  const derive::Settings settings;
+  const auto verdict = review(asked(spec), Among{objects, settings});
+  if (!verdict || !verdict->allowed) return "refused";
+  const json::value answer = json::parse(verdict->answer);
+  const auto* found = answer.as_object().at("response").as_object().if_contains("warnings");
+  return found ? json::serialize(*found) : "";
+}
+
+TEST(Review, WarnsOfWhatIsLegalAndSurelyAMistake) {
+  EXPECT_EQ(warnings(R"({"action":"DENY","rules":[{}]})"), "");
+  EXPECT_THAT(warnings(R"({"action":"DENY","rules":[{}],"selector":{"matchLabels":{"app":"x"}}})"),
+              HasSubstr("spec.selector selects no pod"));
+  EXPECT_THAT(warnings(R"({"action":"DENY","rules":[{"to":[{"operation":{"methods":["GET"]}}]}]})"),
+              HasSubstr("not enforced by this version yet: spec.rules[0].to[0].operation.methods"));
+  EXPECT_EQ(warnings(R"({"action":"DENI"})"), "refused");
+}
+
+TEST(Review, WarningsAreFewAndShort) {
+  std::string rules;
+  for (int i = 0; i < 100; ++i) rules += std::string(i > 0 ? "," : "") + R"({"to":[{"operation":{"methods":["GET"]}}]})";
+  const json::value said = json::parse(warnings(R"({"rules":[)" + rules + "]}"));
+  EXPECT_EQ(said.as_array().size(), 10U);
+  for (const json::value& each : said.as_array()) EXPECT_LE(each.as_string().size(), 256U);
+}
+
 TEST(Review, WhatGoesIsNotLookedAt) { EXPECT_TRUE(review(asked(R"({"action":"DENI"})", "DELETE"))->allowed); }
 
 TEST(Review, WhatIsNoReviewIsRefused) {

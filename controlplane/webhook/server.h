@@ -11,17 +11,20 @@
 #include "common/net/loop.h"
 #include "common/telemetry/registry.h"
 #include "common/tls/session.h"
+#include "controlplane/webhook/review.h"
 
 namespace culvert::controlplane {
 
 class WebhookServer {
  public:
   static constexpr std::size_t kMostConnections = 100;
+  static constexpr std::size_t kMostOfOneAddress = 50;
   static constexpr std::size_t kMostBytes = 8 << 20;  // an object in a review twice, old and new
+  static constexpr std::size_t kMostHeld = 64 << 20;  // of all requests at once
 
-  // `context` is asked for each connection: certificates are renewed. Port 0: the kernel chooses.
+  // `context` is asked for each connection: certificates are renewed. `among` is what warnings need, and must outlive it. Port 0: the kernel chooses.
   static Result<std::unique_ptr<WebhookServer>> start(net::Loop& loop, std::uint16_t port, std::function<tls::Context()> context,
-                                                      telemetry::Registry& registry);
+                                                      const std::optional<Among>& among, telemetry::Registry& registry);
   ~WebhookServer();
   WebhookServer(const WebhookServer&) = delete;
   WebhookServer& operator=(const WebhookServer&) = delete;
