@@ -81,6 +81,7 @@ void Kubernetes::serve(Ca ca) {
       CaSecrets::Options{
           .ns = settings_.system_namespace, .trust_domain = settings_.trust_domain, .rotation = settings_.rotation()},
       [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
+  statuses_ = std::make_unique<StatusWriter>(client_, serving_->objects(), serving_->mesh_settings(), serving_->registry());
   source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted(settings_.system_namespace)},
                                            serving_->registry(), [this](config::Diff diff) { changed(std::move(diff)); });
   serving_->catch_up_by([this](std::optional<config::Key> object) { return catch_up(std::move(object)); });
@@ -102,6 +103,7 @@ void Kubernetes::changed(config::Diff diff) {
               });
   std::vector<config::Key> keys;
   for (const config::Change& change : diff.changes) keys.push_back(change.key);
+  statuses_->note(diff);
   serving_->apply(std::move(diff));
   if (addresses_) addresses_->changed(keys);
   if (publisher_ && namespaces) publisher_->namespaces_changed();
@@ -148,6 +150,7 @@ void Kubernetes::lead(bool leading) {
   bundle_->lead(leading);
   secrets_->lead(leading);
   addresses_->lead(leading);
+  statuses_->lead(leading);
   if (registration_) registration_->lead(leading);
 }
 

@@ -16,6 +16,7 @@
 #include "controlplane/ca/root_publisher.h"
 #include "controlplane/ca/trust_bundle.h"
 #include "controlplane/serving.h"
+#include "controlplane/status/writer.h"
 #include "controlplane/webhook/registration.h"
 #include "controlplane/webhook/server.h"
 
@@ -50,6 +51,7 @@ class Kubernetes {
   std::string trouble_;  // why there is no CA yet
   kube::Client client_;
   std::unique_ptr<Serving> serving_;
+  std::unique_ptr<StatusWriter> statuses_;
   std::unique_ptr<kube::Source> source_;
   std::unique_ptr<CaSecrets> secrets_;
   KubeCallers* callers_ = nullptr;  // serving_'s

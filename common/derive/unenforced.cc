@@ -65,7 +65,7 @@ Unenforced of(const AuthorizationPolicy& policy) {
 Unenforced unenforced(const config::Object& object) {
   if (const auto* policy = std::get_if<AuthorizationPolicy>(&object)) return of(*policy);
   const Kind kind = config::kind_of(object);
-  return {.all = config::is_custom(kind), .never = kind == Kind::kSidecar, .fields = {}};
+  return {.all = config::is_custom(kind) && !derives_from(kind), .never = kind == Kind::kSidecar, .fields = {}};
 }
 
 }  // namespace culvert::derive

@@ -1,0 +1,298 @@
+#include "controlplane/status/decide.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "controlplane/status/test_view.h"
+
+namespace culvert::controlplane {
+namespace {
+
+using config::Kind;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+std::string pod(const std::string& name, const std::string& app, bool enrolled = true, const std::string& name_space = "shop") {
+  return "---\napiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", namespace: " + name_space + ", labels: {app: " + app +
+         "}" + (enrolled ? ", annotations: {ambient.istio.io/redirection: enabled}" : "") +
+         "}\nspec: {containers: [{name: c, image: i}]}\n";
+}
+
+std::string policy(const std::string& spec, const std::string& name_space = "shop") {
+  return "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: " + name_space +
+         ", generation: 3}\nspec: " + spec + "\n";
+}
+
+std::string peer(const std::string& name, const std::string& spec, const std::string& name_space = "shop") {
+  return "---\napiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: " + name +
+         ", namespace: " + name_space + "}\nspec: " + spec + "\n";
+}
+
+std::string said_of_policy(const std::string& yaml) { return TestView(yaml).said(Kind::kAuthorizationPolicy, "shop", "p"); }
+
+TEST(StatusOfAuthorizationPolicy, SaysToHowManyWorkloadsOfTheMeshItIsBound) {
+  EXPECT_EQ(
+      said_of_policy(policy("{selector: {matchLabels: {app: a}}, action: DENY, rules: [{}]}") + pod("a-1", "a") +
+                     pod("a-2", "a") + pod("a-3", "a", false) + pod("b-1", "b") + pod("a-4", "a", true, "other")),
+      "ZtunnelAccepted=True Accepted: attached to ztunnel, bound to 2 workloads (1 more that it selects is not in the mesh)\n"
+      "culvert.dev/Enforced=True Enforced\n"
+      "-WaypointAccepted\n");
+}
+
+TEST(StatusOfAuthorizationPolicy, OfTheRootNamespaceReachesTheWholeMesh) {
+  const TestView view(policy("{rules: [{from: [{source: {namespaces: [a]}}]}]}", "istio-system") + pod("a", "a") +
+                      pod("b", "b", true, "other"));
+  EXPECT_THAT(view.said(Kind::kAuthorizationPolicy, "istio-system", "p"), HasSubstr("bound to 2 workloads\n"));
+}
+
+TEST(StatusOfAuthorizationPolicy, ASelectorThatMatchesNothingIsSaid) {
+  EXPECT_THAT(
+      said_of_policy(policy("{selector: {matchLabels: {app: none}}, action: DENY, rules: [{}]}")),
+      StartsWith("ZtunnelAccepted=True Accepted: attached to ztunnel, bound to 0 workloads; spec.selector selects no pod\n"));
+}
+
+TEST(StatusOfAuthorizationPolicy, NamesEachFieldThatIsNotEnforced) {
+  const std::string said =
+      said_of_policy(policy("{action: DENY, rules: [{to: [{operation: {ports: ['80'], methods: [GET], notPaths: [/x]}}]},"
+                            "{from: [{source: {requestPrincipals: ['*']}}], when: [{key: 'request.headers[a]', values: [b]}, "
+                            "{key: source.ip, values: [1.2.3.4]}]}]}"));
+
+  EXPECT_THAT(said, StartsWith("ZtunnelAccepted=True UnsupportedValue: attached to ztunnel, "));
+  EXPECT_THAT(said, HasSubstr("culvert.dev/Enforced=False NotEnforcedYet: checked and kept; this version does not enforce "
+                              "spec.rules[0].to[0].operation.methods, spec.rules[0].to[0].operation.notPaths, "
+                              "spec.rules[1].from[0].source.requestPrincipals, spec.rules[1].when[0].key yet\n"));
+}
+
+TEST(StatusOfAuthorizationPolicy, WithTargetRefsIsForWaypoints) {
+  const std::string target = policy("{targetRefs: [{kind: Service, group: '', name: web}], rules: [{}]}");
+  EXPECT_EQ(said_of_policy(target),
+            "WaypointAccepted=False TargetNotFound: there is no Service web\n"
+            "culvert.dev/Enforced=False NotEnforcedYet: checked and kept; this version enforces nothing of it yet, because of "
+            "spec.targetRefs\n"
+            "-ZtunnelAccepted\n");
+  EXPECT_THAT(
+      said_of_policy(target +
+                     "---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {ports: [{port: 80}]}\n"),
+      StartsWith("WaypointAccepted=False NotEnforcedYet: "));
+}
+
+TEST(StatusOfAuthorizationPolicy, WhatIsNotSentIsNotAccepted) {
+  EXPECT_THAT(said_of_policy(policy("{action: AUDIT, rules: [{}]}")),
+              AllOf(StartsWith("ZtunnelAccepted=False UnsupportedValue: not sent to ztunnel; action AUDIT"),
+                    HasSubstr("because of spec.action")));
+}
+
+TEST(StatusOfAuthorizationPolicy, UnreadableSaysWhatHoldsMeanwhile) {
+  TestView view(policy("{action: DENI}"));
+  EXPECT_THAT(view.said(Kind::kAuthorizationPolicy, "shop", "p"),
+              AllOf(StartsWith("ZtunnelAccepted=False Invalid: spec.action: unknown value \"DENI\""),
+                    HasSubstr("Inbound connections of its namespace are denied until it is corrected or removed"),
+                    HasSubstr("-culvert.dev/Enforced")));
+
+  view.put(policy("{action: DENY, rules: [{}]}"));
+  view.put(policy("{action: DENI}"));
+  EXPECT_THAT(view.said(Kind::kAuthorizationPolicy, "shop", "p"), HasSubstr("The last good version stays in force"));
+}
+
+TEST(StatusOfPeerAuthentication, OnlyOneForTheWholeNamespaceCounts) {
+  const TestView view(peer("a", "{mtls: {mode: STRICT}}") + peer("b", "{mtls: {mode: STRICT}}") + pod("x", "x"));
+  EXPECT_EQ(view.said(Kind::kPeerAuthentication, "shop", "a"),
+            "Accepted=True Accepted: bound to 1 workload\nculvert.dev/Enforced=True Enforced\n");
+  EXPECT_THAT(view.said(Kind::kPeerAuthentication, "shop", "b"),
+              StartsWith("Accepted=False Conflicted: not in force; is not in force: a is"));
+}
+
+TEST(StatusOfIstiosOthers, AreAcceptedAndNotEnforcedYet) {
+  const TestView view(
+      "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: v, namespace: shop}\nspec: {hosts: [a]}\n"
+      "---\napiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: s, namespace: shop}\nspec: {egress: [{hosts: "
+      "['./*']}]}\n");
+  EXPECT_EQ(view.said(Kind::kVirtualService, "shop", "v"),
+            "Accepted=True Accepted: valid\n"
+            "culvert.dev/Enforced=False NotEnforcedYet: checked and kept; this version enforces nothing of it yet\n");
+  EXPECT_THAT(view.said(Kind::kSidecar, "shop", "s"), HasSubstr("culvert.dev/Enforced=False Ignored: "));
+}
+
+// --- waypoints ---------------------------------------------------------------------------------------------------
+
+constexpr const char* kNamespace =
+    "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio.io/dataplane-mode: ambient}}\n";
+
+std::string service(const std::string& labels) {
+  return "---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop, labels: {" + labels +
+         "}}\nspec: {ports: [{port: 80}]}\n";
+}
+std::string waypoint(const std::string& name_space, const std::string& more = "", const std::string& labels = "") {
+  return "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: wp, namespace: " + name_space +
+         ", labels: {" + labels +
+         "}}\nspec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE" + more + "}]}\n";
+}
+std::string bound(TestView& view) { return view.said(Kind::kService, "shop", "web"); }
+
+TEST(WaypointBound, IsAbsentWhereNothingIsNamed) {
+  for (const char* labels : {"", "istio.io/use-waypoint: none"}) {
+    TestView view(kNamespace + service(labels));
+    EXPECT_EQ(bound(view), "-istio.io/WaypointBound\n");
+  }
+}
+
+TEST(WaypointBound, SaysWhyNot) {
+  TestView view(kNamespace + service("istio.io/use-waypoint: wp"));
+  EXPECT_THAT(bound(view),
+              StartsWith("istio.io/WaypointBound=False WaypointIsNotReady: waypoint \"shop/wp\" is not ready: there is no such"));
+
+  view.put(waypoint("shop"));
+  EXPECT_THAT(
+      bound(view),
+      StartsWith("istio.io/WaypointBound=False WaypointIsNotReady: waypoint \"shop/wp\" is not ready: its status has no"));
+
+  view.status = R"({"addresses":[{"value":"10.0.0.1"}]})";
+  view.put(waypoint("shop", "", "istio.io/waypoint-for: workload"));
+  EXPECT_THAT(
+      bound(view),
+      StartsWith("istio.io/WaypointBound=False UnsupportedTrafficType: waypoint \"shop/wp\" is for traffic type \"workload\""));
+
+  view.put(waypoint("shop"));
+  EXPECT_EQ(bound(view), "istio.io/WaypointBound=True WaypointAccepted: Successfully attached to waypoint shop/wp\n");
+}
+
+TEST(WaypointBound, AnotherNamespaceHasToAllowIt) {
+  TestView view(kNamespace + service("istio.io/use-waypoint: wp, istio.io/use-waypoint-namespace: infra"));
+  view.status = R"({"addresses":[{"value":"10.0.0.1"}]})";
+  view.put(waypoint("infra"));
+  EXPECT_THAT(bound(view), StartsWith("istio.io/WaypointBound=False AttachmentDenied: "));
+
+  view.put(waypoint(
+      "infra", ", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {istio.io/dataplane-mode: ambient}}}}"));
+  EXPECT_THAT(bound(view), StartsWith("istio.io/WaypointBound=True"));
+}
+
+// --- Gateway API -------------------------------------------------------------------------------------------------
+
+std::string gateway_class(const std::string& controller) {
+  return "---\napiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: c}\nspec: {controllerName: " +
+         controller + "}\n";
+}
+std::string gateway(const std::string& listeners) {
+  return "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: shop}\nspec: "
+         "{gatewayClassName: c, listeners: [" +
+         listeners + "]}\n";
+}
+std::string route(const std::string& spec) {
+  return "---\napiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r, namespace: shop}\nspec: " + spec +
+         "\n";
+}
+
+TEST(StatusOfGateways, WhatIsSomebodyElsesIsLeftAlone) {
+  const TestView view(gateway_class("example.com/controller") + gateway("{name: h, port: 80, protocol: HTTP}") +
+                      route("{parentRefs: [{name: g}], rules: [{}]}"));
+  EXPECT_EQ(view.said(Kind::kGatewayClass, "", "c"), "");
+  EXPECT_EQ(view.said(Kind::kGateway, "shop", "g"), "");
+  EXPECT_EQ(view.said(Kind::kHttpRoute, "shop", "r"), "");
+}
+
+TEST(StatusOfGateways, OursAreAcceptedWithTheirListenersAndNotProgrammedYet) {
+  const TestView view(
+      gateway_class("culvert.dev/gateway-controller") +
+      gateway("{name: h, port: 80, protocol: HTTP, hostname: '*.shop.example'}, {name: u, port: 53, protocol: UDP}") +
+      route("{parentRefs: [{name: g}], hostnames: [a.shop.example], rules: [{}]}"));
+  EXPECT_THAT(view.said(Kind::kGatewayClass, "", "c"), StartsWith("Accepted=True Accepted: "));
+  EXPECT_EQ(view.said(Kind::kGateway, "shop", "g"),
+            "Accepted=True ListenersNotValid: 1 of 2 listeners are valid\n"
+            "Programmed=False NotEnforcedYet: this version runs no waypoints and no gateways yet\n"
+            "h 1 routes\n"
+            "  Accepted=True Accepted: valid\n"
+            "  Programmed=False NotEnforcedYet: this version runs no waypoints and no gateways yet\n"
+            "  ResolvedRefs=True ResolvedRefs: all references resolved\n"
+            "  Conflicted=False NoConflicts\n"
+            "u 0 routes\n"
+            "  Accepted=False UnsupportedProtocol: protocol \"UDP\" is not HTTP, HTTPS, TLS or TCP\n"
+            "  Programmed=False Invalid: this version runs no waypoints and no gateways yet\n"
+            "  ResolvedRefs=True ResolvedRefs: all references resolved\n"
+            "  Conflicted=False NoConflicts\n");
+}
+
+TEST(StatusOfGateways, AWaypointHasOneListener) {
+  const TestView good(gateway_class("culvert.dev/mesh-controller") + gateway("{name: mesh, port: 15008, protocol: HBONE}"));
+  EXPECT_THAT(good.said(Kind::kGateway, "shop", "g"), StartsWith("Accepted=True Accepted: valid\n"));
+  const TestView bad(gateway_class("culvert.dev/mesh-controller") + gateway("{name: mesh, port: 80, protocol: HTTP}"));
+  EXPECT_THAT(bad.said(Kind::kGateway, "shop", "g"), StartsWith("Accepted=False ListenersNotValid: 0 of 1"));
+}
+
+struct RouteCase {
+  const char* name;
+  std::string spec;
+  std::string says;
+};
+
+TEST(StatusOfRoutes, SaysOfEachParentWhetherItIsAttached) {
+  const std::string around =
+      std::string(kNamespace) + service("") + gateway_class("culvert.dev/gateway-controller") +
+      gateway("{name: h, port: 80, protocol: HTTP, hostname: '*.shop.example'}, {name: t, port: 81, protocol: TCP}");
+  const RouteCase cases[] = {
+      {"attached", "{parentRefs: [{name: g}], rules: [{backendRefs: [{name: web, port: 80}]}]}",
+       R"({"group":"gateway.networking.k8s.io","kind":"Gateway","name":"g"} culvert.dev/gateway-controller
+  Accepted=True Accepted: attached
+  ResolvedRefs=True ResolvedRefs: all references resolved
+  culvert.dev/Enforced=False NotEnforcedYet)"},
+      {"no such section", "{parentRefs: [{name: g, sectionName: x}], rules: [{}]}", "Accepted=False NoMatchingParent"},
+      {"another kind", "{parentRefs: [{name: g, sectionName: t}], rules: [{}]}", "Accepted=False NotAllowedByListeners"},
+      {"another host", "{parentRefs: [{name: g, sectionName: h}], hostnames: [a.example], rules: [{}]}",
+       "Accepted=False NoMatchingListenerHostname"},
+      {"no backend", "{parentRefs: [{name: g}], rules: [{backendRefs: [{name: nobody, port: 80}]}]}",
+       "ResolvedRefs=False BackendNotFound: there is no Service shop/nobody"},
+      {"not granted", "{parentRefs: [{name: g}], rules: [{backendRefs: [{name: b, namespace: bank, port: 80}]}]}",
+       "ResolvedRefs=False RefNotPermitted: Service bank/b"},
+      {"strange backend", "{parentRefs: [{name: g}], rules: [{backendRefs: [{name: b, kind: Bucket, group: s3}]}]}",
+       "ResolvedRefs=False InvalidKind"},
+      {"a service in the mesh", "{parentRefs: [{name: web, kind: Service, group: ''}], rules: [{}]}",
+       "culvert.dev/mesh-controller\n  Accepted=True Accepted: valid\n  ResolvedWaypoints=False NoWaypoint"},
+  };
+  for (const RouteCase& each : cases) {
+    SCOPED_TRACE(each.name);
+    EXPECT_THAT(TestView(around + route(each.spec)).said(Kind::kHttpRoute, "shop", "r"), HasSubstr(each.says));
+  }
+  EXPECT_EQ(TestView(around + route("{parentRefs: [{name: none}], rules: [{}]}")).said(Kind::kHttpRoute, "shop", "r"), "");
+}
+
+TEST(StatusOfRoutes, AGrantAllowsABackendOfAnotherNamespace) {
+  const std::string yaml =
+      gateway_class("culvert.dev/gateway-controller") + gateway("{name: h, port: 80, protocol: HTTP}") +
+      route("{parentRefs: [{name: g}], rules: [{backendRefs: [{name: b, namespace: bank, port: 80}]}]}") +
+      "---\napiVersion: v1\nkind: Service\nmetadata: {name: b, namespace: bank}\nspec: {ports: [{port: 80}]}\n"
+      "---\napiVersion: gateway.networking.k8s.io/v1\nkind: ReferenceGrant\nmetadata: {name: g, namespace: bank}\n"
+      "spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop}], to: [{group: '', kind: Service}]}\n";
+  EXPECT_THAT(TestView(yaml).said(Kind::kHttpRoute, "shop", "r"), HasSubstr("ResolvedRefs=True"));
+}
+
+TEST(StatusOfListenerSets, TheGatewayHasToAllowThem) {
+  const std::string set =
+      "---\napiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {name: s, namespace: shop}\n"
+      "spec: {parentRef: {name: g}, listeners: [{name: h, port: 8080, protocol: HTTP}]}\n";
+  const std::string of_class = gateway_class("culvert.dev/gateway-controller");
+  EXPECT_THAT(TestView(of_class + gateway("{name: h, port: 80, protocol: HTTP}") + set).said(Kind::kListenerSet, "shop", "s"),
+              StartsWith("Accepted=False NotAllowed: "));
+  const std::string open =
+      "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: shop}\nspec: "
+      "{gatewayClassName: c, "
+      "allowedListeners: {namespaces: {from: Same}}, listeners: [{name: h, port: 80, protocol: HTTP}]}\n";
+  EXPECT_THAT(TestView(of_class + open + set).said(Kind::kListenerSet, "shop", "s"),
+              StartsWith("Accepted=True Accepted: valid\n"));
+}
+
+TEST(StatusOfBackendTlsPolicies, TheOlderOneCounts) {
+  const auto tls = [](const std::string& name, const std::string& created) {
+    return "---\napiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: " + name +
+           ", namespace: shop, creationTimestamp: " + created +
+           "}\nspec: {targetRefs: [{group: '', kind: Service, name: web}], validation: {hostname: a.example, "
+           "wellKnownCACertificates: System}}\n";
+  };
+  const TestView view(kNamespace + service("") + tls("a", "2026-02-01T00:00:00Z") + tls("b", "2026-01-01T00:00:00Z"));
+  EXPECT_THAT(view.said(Kind::kBackendTlsPolicy, "shop", "a"), HasSubstr("Accepted=False Conflicted"));
+  EXPECT_THAT(view.said(Kind::kBackendTlsPolicy, "shop", "b"), AllOf(HasSubstr("Accepted=True"), Not(HasSubstr("Conflicted"))));
+}
+
+}  // namespace
+}  // namespace culvert::controlplane
