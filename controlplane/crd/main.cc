@@ -1,14 +1,27 @@
-// Writes the CRDs of all kinds into a folder: culvert-crd DESCRIPTORS FOLDER. Part of the build.
+// Writes the CRDs of all kinds into a folder, and their reference into another: culvert-crd DESCRIPTORS FOLDER [REFERENCE]. Part of the build.
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <sstream>
 
 #include "controlplane/crd/crd.h"
+#include "controlplane/crd/reference.h"
+
+namespace {
+
+bool write(const std::filesystem::path& path, const std::string& text) {
+  std::ofstream out(path);
+  out << text;
+  if (out.flush()) return true;
+  std::cerr << "culvert-crd: cannot write " << path << "\n";
+  return false;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::cerr << "usage: culvert-crd DESCRIPTORS FOLDER\n";
+  if (argc != 3 && argc != 4) {
+    std::cerr << "usage: culvert-crd DESCRIPTORS FOLDER [REFERENCE]\n";
     return 2;
   }
   std::ifstream descriptors(argv[1], std::ios::binary);
@@ -22,12 +35,13 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[2];
   std::filesystem::create_directories(folder);
   for (const culvert::config::CustomKind& kind : culvert::config::custom_kinds()) {
-    std::ofstream out(folder / culvert::crd::file_of(kind));
-    out << "# Made from the protos by culvert-crd.\n" << culvert::crd::to_yaml(culvert::crd::definition_of(kind, comments));
-    if (!out.flush()) {
-      std::cerr << "culvert-crd: cannot write to " << folder << "\n";
-      return 1;
-    }
+    const std::string yaml = culvert::crd::to_yaml(culvert::crd::definition_of(kind, comments));
+    if (!write(folder / culvert::crd::file_of(kind), "# Made from the protos by culvert-crd.\n" + yaml)) return 1;
+  }
+  if (argc == 3) return 0;
+  std::filesystem::create_directories(argv[3]);
+  for (const auto& [name, page] : culvert::crd::reference(comments)) {
+    if (!write(std::filesystem::path(argv[3]) / name, page)) return 1;
   }
   return 0;
 }
