@@ -108,7 +108,9 @@ json::object definition_of(const config::CustomKind& kind, const Comments& comme
   for (const std::string& version : kind.versions) versions.push_back(version_of(kind, version, spec));
   return {{"apiVersion", "apiextensions.k8s.io/v1"},
           {"kind", "CustomResourceDefinition"},
-          {"metadata", json::object{{"name", kind.plural + "." + kind.group}, {"annotations", std::move(annotations)}}},
+          {"metadata", json::object{{"name", kind.plural + "." + kind.group},
+                                    {"labels", json::object{{"app.kubernetes.io/part-of", "culvert"}}},
+                                    {"annotations", std::move(annotations)}}},
           {"spec", json::object{{"group", kind.group},
                                 {"names", names_of(kind)},
                                 {"scope", said_of(kind).cluster_scoped() ? "Cluster" : "Namespaced"},

@@ -31,6 +31,7 @@ TEST(Crd, NamesTheKindAndServesAllItsVersions) {
 
   EXPECT_EQ(crd.at("metadata").at("name"), "serviceentries.networking.istio.io");
   EXPECT_EQ(crd.at("metadata").at("annotations").at("helm.sh/resource-policy"), "keep");
+  EXPECT_EQ(crd.at("metadata").at("labels").at("app.kubernetes.io/part-of"), "culvert");
   EXPECT_EQ(json::serialize(crd.at("spec").at("names").at("shortNames")), R"(["se"])");
   std::string versions;
   for (const json::value& version : crd.at("spec").at("versions").as_array()) {

@@ -22,15 +22,15 @@ const std::vector<Kind>& routes() {
 
 class Spread {
  public:
-  Spread(const derive::Objects& objects, const derive::Settings& settings, std::set<Key>& out)
-      : objects_(objects), settings_(settings), out_(out) {}
+  Spread(const derive::Objects& objects, const derive::Settings& settings, Board::Touched& out)
+      : objects_(objects), settings_(settings), out_(out.now), counts_(out.counts) {}
 
   void from(const Key& key) {
     if (config::has_status(key.kind)) out_.insert(key);
     switch (key.kind) {
-      case Kind::kPod:  // policies say how many they are bound to
-        policies_of(key.name_space);
-        if (key.name_space != settings_.root_namespace) policies_of(settings_.root_namespace);
+      case Kind::kPod:
+        counts_of(key.name_space);
+        counts_of(settings_.root_namespace);
         break;
       case Kind::kPeerAuthentication:
         in(Kind::kPeerAuthentication, key.name_space);  // another one may count now
@@ -74,9 +74,11 @@ class Spread {
     all_routes();
   }
 
-  void policies_of(const std::string& name_space) {
-    in(Kind::kAuthorizationPolicy, name_space);
-    in(Kind::kPeerAuthentication, name_space);
+  void counts_of(const std::string& name_space) {
+    if (!counted_.insert(name_space).second) return;
+    for (const Kind kind : {Kind::kAuthorizationPolicy, Kind::kPeerAuthentication}) {
+      for (const auto& [name, object] : objects_.in(kind, name_space)) counts_.insert({kind, name_space, name});
+    }
   }
 
   void gateways() {
@@ -98,7 +100,9 @@ class Spread {
   const derive::Objects& objects_;
   const derive::Settings& settings_;
   std::set<Key>& out_;
+  std::set<Key>& counts_;
   std::set<Key> seen_;
+  std::set<std::string> counted_;
 };
 
 }  // namespace
@@ -130,8 +134,8 @@ void Board::note(const config::Diff& diff) {
   }
 }
 
-std::set<Key> Board::take(const derive::Objects& objects, const derive::Settings& settings) {
-  std::set<Key> out;
+Board::Touched Board::take(const derive::Objects& objects, const derive::Settings& settings) {
+  Touched out;
   Spread spread(objects, settings, out);
   for (const Key& key : std::exchange(changed_, {})) spread.from(key);
   return out;

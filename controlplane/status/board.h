@@ -16,7 +16,11 @@ class Board {
   // One step of the source, in order.
   void note(const config::Diff& diff);
   // Those whose status may have to be another since the last call, with what reaches them through others: `objects` as they are now.
-  std::set<config::Key> take(const derive::Objects& objects, const derive::Settings& settings);
+  struct Touched {
+    std::set<config::Key> now;
+    std::set<config::Key> counts;  // only say how many workloads they are bound to: pods come and go, and counting takes its time
+  };
+  Touched take(const derive::Objects& objects, const derive::Settings& settings);
   void forget() { changed_.clear(); }
   // Every object that has a status.
   std::set<config::Key> all() const;

@@ -28,12 +28,13 @@ std::string pod(const std::string& ns) { return object("v1", "Pod", ns, "w", "{c
 
 TEST(StatusBoard, APodIsCountedByThePoliciesOfItsNamespaceAndTheRoots) {
   TestView view(policy("shop") + policy("bank") + policy("istio-system"));
-  EXPECT_EQ(view.board.take(view.objects, view.settings).size(), 3U);
+  EXPECT_EQ(view.board.take(view.objects, view.settings).now.size(), 3U);
 
   view.put(pod("shop"));
 
-  EXPECT_THAT(texts(view.board.take(view.objects, view.settings)),
-              UnorderedElementsAre("AuthorizationPolicy shop/p", "AuthorizationPolicy istio-system/p"));
+  const Board::Touched touched = view.board.take(view.objects, view.settings);
+  EXPECT_THAT(texts(touched.counts), UnorderedElementsAre("AuthorizationPolicy shop/p", "AuthorizationPolicy istio-system/p"));
+  EXPECT_TRUE(touched.now.empty());
   EXPECT_TRUE(view.board.quiet());
 }
 
@@ -45,7 +46,7 @@ TEST(StatusBoard, AGatewayReachesRoutesAndWhatIsBoundToWaypoints) {
   view.put(object("gateway.networking.k8s.io/v1", "Gateway", "infra", "g",
                   "{gatewayClassName: c, listeners: [{name: h, port: 80, protocol: HTTP}]}"));
 
-  EXPECT_THAT(texts(view.board.take(view.objects, view.settings)),
+  EXPECT_THAT(texts(view.board.take(view.objects, view.settings).now),
               UnorderedElementsAre("Gateway infra/g", "HTTPRoute bank/r", "Service shop/web", "AuthorizationPolicy shop/p"));
 }
 

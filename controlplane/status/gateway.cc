@@ -210,7 +210,7 @@ std::optional<Attachment> to_listeners(const Route& route, const gateway::Parent
 
 Wanted of_route(const config::Custom& object, const View& view) {
   const Route route = route_of(object);
-  Wanted wanted{.conditions = {}, .retired = {}, .attached_as = "parents", .attachments = {}, .listeners = {}, .addresses = {}};
+  Wanted wanted{.conditions = {}, .retired = {}, .attached_as = "parents", .attachments = {}, .listeners = {}};
   for (const gateway::ParentReference* parent : route.parents) {
     const bool service = parent->kind() == "Service" || parent->kind() == "ServiceEntry";
     auto attachment = service ? to_service(route, *parent, view) : to_listeners(route, *parent, view);
@@ -240,7 +240,7 @@ bool overruled(const config::Custom& object, const gateway::BackendTLSPolicy::Ta
 }
 
 Wanted of_backend_tls(const config::Custom& object, const gateway::BackendTLSPolicy& spec, const View& view) {
-  Wanted wanted{.conditions = {}, .retired = {}, .attached_as = "ancestors", .attachments = {}, .listeners = {}, .addresses = {}};
+  Wanted wanted{.conditions = {}, .retired = {}, .attached_as = "ancestors", .attachments = {}, .listeners = {}};
   const auto* name_space = view.objects.find<config::Namespace>(Kind::kNamespace, "", object.metadata.name_space);
   if (!name_space || config::value_of(name_space->metadata.labels, "istio.io/dataplane-mode") != "ambient") return wanted;
   for (const auto& target : spec.target_refs()) {

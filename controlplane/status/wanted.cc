@@ -115,7 +115,6 @@ class Merge {
 
   bool changed() const { return changed_; }
   bool urgent() const { return urgent_; }
-  void change() { changed_ = urgent_ = true; }
 
  private:
   static bool is_ours(const json::value& one) {
@@ -196,12 +195,6 @@ std::optional<Patch> patch_of(const Wanted& wanted, const config::Standing& stan
     });
   }
   if (wanted.listeners) part("listeners", [&](Merge& merge, json::array& list) { merge.listeners(list, *wanted.listeners); });
-  if (wanted.addresses) {
-    part("addresses", [&](Merge& merge, json::array& list) {
-      if (list != *wanted.addresses) merge.change();
-      list = *wanted.addresses;
-    });
-  }
   if (patch.status.empty()) return std::nullopt;
   return patch;
 }

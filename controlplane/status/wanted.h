@@ -49,7 +49,6 @@ struct Wanted {
   std::string attached_as;           // "parents", "ancestors"; empty when the kind has neither
   std::vector<Attachment> attachments;
   std::optional<std::vector<ListenerState>> listeners;
-  std::optional<boost::json::array> addresses;  // status.addresses of a ServiceEntry: [{host, value}]
 };
 
 struct Patch {

@@ -135,9 +135,14 @@ net::Task<> StatusWriter::State::gather(std::shared_ptr<State> self) {
     co_await net::sleep_for(self->client.loop(), self->options.batch);
     if (self->closed) co_return;
     if (!self->leading) continue;
-    for (const Key& key : self->board.take(self->objects, self->settings)) {
+    const Board::Touched touched = self->board.take(self->objects, self->settings);
+    for (const Key& key : touched.now) {
       self->later.erase(key);
       if (self->queued.insert(key).second) self->queue.push_back(key);
+    }
+    const auto settled = Clock::now() + self->options.settle;
+    for (const Key& key : touched.counts) {
+      if (!self->queued.contains(key) && !self->later.contains(key)) self->put_off(key, settled);
     }
     self->work.notify_all();
   }
