@@ -27,8 +27,8 @@ struct StatusOptions {
 class StatusWriter {
  public:
   // What it is given by reference must outlive it; settings may change.
-  StatusWriter(kube::Client& client, const derive::Objects& objects, const derive::Settings& settings, telemetry::Registry& registry,
-               StatusOptions options = {});
+  StatusWriter(kube::Client& client, const derive::Objects& objects, const derive::Settings& settings,
+               telemetry::Registry& registry, StatusOptions options = {});
   ~StatusWriter();
   StatusWriter(const StatusWriter&) = delete;
   StatusWriter& operator=(const StatusWriter&) = delete;
