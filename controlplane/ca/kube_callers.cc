@@ -170,8 +170,7 @@ KubeCallers::KubeCallers(kube::Client& client, const derive::Objects& objects, K
 
 KubeCallers::~KubeCallers() { state_->closed = true; }
 
-bool KubeCallers::still(const rpc::ServerCall& call) const {
-  std::string_view token = call.metadata("authorization");
+bool KubeCallers::still(std::string_view token) const {
   if (!token.starts_with(kBearer)) return false;
   token.remove_prefix(kBearer.size());
   const auto claims = read_claims(token);

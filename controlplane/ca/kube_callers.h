@@ -49,8 +49,8 @@ class KubeCallers final : public Callers {
   void prove(std::string_view authorization, std::string_view peer, Then then) override;
   std::set<std::string> nodes() const override;
 
-  // Of a call that was proved: could it be proved now?
-  bool still(const rpc::ServerCall& call) const;
+  // Of the `authorization` of a call that was proved: could it be proved now?
+  bool still(std::string_view authorization) const;
 
  private:
   struct State;

@@ -171,23 +171,23 @@ TEST_F(KubeCallersTest, ATokenIsGoodNoLongerThanItsPodAndItsAccount) {
     for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
   };
   account("a-1");
-  const Call call("Bearer head." +
-                  to_base64(R"({"aud":["istio-ca"],"exp":4000000000,"kubernetes.io":{"namespace":"istio-system",)"
-                            R"("pod":{"name":"zt","uid":"u-zt"},"serviceaccount":{"name":"ztunnel","uid":"a-1"}}})") +
-                  ".signature");
-  EXPECT_TRUE(callers.still(call));
+  const auto token = "Bearer head." +
+                     to_base64(R"({"aud":["istio-ca"],"exp":4000000000,"kubernetes.io":{"namespace":"istio-system",)"
+                               R"("pod":{"name":"zt","uid":"u-zt"},"serviceaccount":{"name":"ztunnel","uid":"a-1"}}})") +
+                     ".signature";
+  EXPECT_TRUE(callers.still(token));
 
   account("a-2");
-  EXPECT_FALSE(callers.still(call)) << "another account of that name";
+  EXPECT_FALSE(callers.still(token)) << "another account of that name";
   account("a-1");
-  EXPECT_TRUE(callers.still(call));
+  EXPECT_TRUE(callers.still(token));
   objects.erase({config::Kind::kPod, "istio-system", "zt"});
-  EXPECT_FALSE(callers.still(call));
+  EXPECT_FALSE(callers.still(token));
   pod("istio-system", "zt", "ztunnel", "n1");
-  EXPECT_TRUE(callers.still(call));
+  EXPECT_TRUE(callers.still(token));
   objects.erase({config::Kind::kServiceAccount, "istio-system", "ztunnel"});
-  EXPECT_FALSE(callers.still(call));
-  EXPECT_FALSE(callers.still(Call("Bearer " + token_for("istio-ca", 1000)))) << "it has expired";
+  EXPECT_FALSE(callers.still(token));
+  EXPECT_FALSE(callers.still("Bearer " + token_for("istio-ca", 1000))) << "it has expired";
 }
 
 TEST_F(KubeCallersTest, ATokenMayClaimToLastForever) {
