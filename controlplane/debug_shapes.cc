@@ -118,9 +118,10 @@ std::string registryz(const Mesh& mesh) {
       for (const model::Vip& vip : derived->vips) addresses.emplace_back(vip.range.address.text());
       json::object labels;
       for (const auto& [key, value] : service.metadata.labels) labels[key] = value;
+      json::object attributes{{"ServiceRegistry", "Kubernetes"}, {"Name", name}, {"Namespace", name_space}};
+      attributes["Labels"] = std::move(labels);
       json::object one{
-          {"Attributes",
-           {{"ServiceRegistry", "Kubernetes"}, {"Name", name}, {"Namespace", name_space}, {"Labels", std::move(labels)}}},
+          {"Attributes", std::move(attributes)},
           {"ports", std::move(ports)},
           {"creationTime", time_text(std::chrono::system_clock::time_point(std::chrono::seconds(service.metadata.created)))},
           {"hostname", derived->hostname},

@@ -14,10 +14,11 @@ void Pages::add_to(admin::Server& server) const {
     server.on(Port::kAdmin, "GET", std::move(path), std::move(what), std::move(handler));
   };
   // Also beside the metrics: the kubelet does not come by way of localhost.
-  server.on(Port::kMetrics, "GET", "/ready", "200 once the configuration is read and served", [is_ready = ready](const http::Request&) {
-    const Status now = is_ready();
-    return now ? http::text_response(200, "ready\n") : http::text_response(503, now.error().text + "\n");
-  });
+  server.on(Port::kMetrics, "GET", "/ready", "200 once the configuration is read and served",
+            [is_ready = ready](const http::Request&) {
+              const Status now = is_ready();
+              return now ? http::text_response(200, "ready\n") : http::text_response(503, now.error().text + "\n");
+            });
   on("/version", "what runs", [](const http::Request&) { return http::text_response(200, version_text() + "\n"); });
   server.guard("/debug", Port::kMetrics, may_debug);
   for (const DebugPage& page : debug) server.on_async(Port::kAdmin, "GET", "/debug/" + page.name, page.what, page.answer);

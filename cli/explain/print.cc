@@ -124,8 +124,9 @@ std::string json_of(const KnownMesh& known, const model::Workload& source, const
   for (const Explained& one : all) {
     json::array routes;
     for (const model::Route& route : one.routes) routes.push_back(route_json(known, source, route));
-    destinations.push_back(
-        {{"address", one.destination.at.text()}, {"name", one.destination.name}, {"routes", std::move(routes)}});
+    json::object to{{"address", one.destination.at.text()}, {"name", one.destination.name}};
+    to["routes"] = std::move(routes);
+    destinations.push_back(std::move(to));
   }
   for (const std::string& problem : known.problems) problems.emplace_back(problem);
   return json::serialize(json::object{{"answer", text_of(answer_of(all))},

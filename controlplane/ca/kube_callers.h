@@ -13,6 +13,7 @@
 
 #include "common/derive/objects.h"
 #include "common/kube/client.h"
+#include "common/rpc/server.h"
 #include "common/telemetry/registry.h"
 #include "controlplane/ca/callers.h"
 

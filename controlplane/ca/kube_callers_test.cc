@@ -21,6 +21,27 @@ std::string token_for(const std::string& audience, std::int64_t expires = 4'000'
   return "head." + to_base64(std::format(R"({{"aud":["{}"],"exp":{}}})", audience, expires)) + ".signature";
 }
 
+// A call that carries nothing but its metadata.
+class Call final : public rpc::ServerCall {
+ public:
+  explicit Call(std::string authorization, std::string peer = "ipv4:10.0.0.1:40000")
+      : peer_(std::move(peer)), authorization_(std::move(authorization)) {}
+  const std::string& path() const override { return path_; }
+  const std::string& peer() const override { return peer_; }
+  std::string_view metadata(std::string_view name) const override {
+    return name == "authorization" ? std::string_view(authorization_) : "";
+  }
+  void accept(Events) override {}
+  void send(std::string) override {}
+  void answer(std::string) override {}
+  void finish(rpc::Ended) override {}
+
+ private:
+  std::string path_;
+  std::string peer_;
+  std::string authorization_;
+};
+
 struct KubeCallersTest : testing::Test {
   net::Loop loop;
   kube::Peer peer{loop, [this](const http::Request&) { return review; }};
