@@ -44,7 +44,6 @@ Kubernetes::Kubernetes(net::Loop& loop, const Settings& settings, const settings
                        std::function<void(Error)> failed)
     : loop_(loop),
       settings_(settings),
-      table_(table),
       name_(settings.pod_name.empty() ? own_name() : settings.pod_name),
       failed_(std::move(failed)),
       client_(loop, std::move(access), {.user_agent = "culvertd"}),

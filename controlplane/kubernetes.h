@@ -45,7 +45,6 @@ class Kubernetes {
 
   net::Loop& loop_;
   const Settings& settings_;
-  const settings::Table& table_;
   const std::string name_;  // ours among the replicas
   std::function<void(Error)> failed_;
   std::string trouble_;  // why there is no CA yet
