@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 
 constexpr int kCouldNotAsk = 1;
 constexpr std::chrono::milliseconds kAnswer{10'000};
+constexpr auto kLastAnswer = 1s;  // also when the time is up: who was asked last must be able to say who lags
 constexpr std::chrono::milliseconds kLeastPause{10}, kMostPause{250};
 
 // One culvertd that is asked again and again.
@@ -65,14 +66,14 @@ struct Outcome {
 
 net::Task<Outcome> ask_until(net::Loop& loop, std::vector<Asked> all, std::string object, std::chrono::milliseconds timeout) {
   const auto end = net::Clock::now() + timeout;
-  const auto left = [end] {
-    return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(end - net::Clock::now()), 1ms);
+  const auto left = [end](std::chrono::milliseconds least) {
+    return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(end - net::Clock::now()), least);
   };
   bool first = true;
   for (auto pause = kLeastPause;; pause = std::min(pause * 2, kMostPause)) {
     Outcome outcome;
     for (Asked& asked : all) {
-      outcome.heard.push_back(co_await ask(loop, asked, object, left()));
+      outcome.heard.push_back(co_await ask(loop, asked, object, left(kLastAnswer)));
       if (first && !outcome.heard.back().error.empty()) {
         outcome.could_not_ask = outcome.heard.back().error;
         co_return outcome;
@@ -81,7 +82,7 @@ net::Task<Outcome> ask_until(net::Loop& loop, std::vector<Asked> all, std::strin
     first = false;
     outcome.judgement = judge(outcome.heard);
     if (outcome.judgement.state != State::kLagging || net::Clock::now() >= end) co_return outcome;
-    co_await net::sleep_for(loop, std::min(pause, left()));
+    co_await net::sleep_for(loop, std::min(pause, left(1ms)));
   }
 }
 
