@@ -109,7 +109,7 @@ TEST_F(Epochs, ARefusalIsToldInItsOwnWordsAndConcernsNothingElse) {
 
   EXPECT_EQ(refused.code, 4) << "n2 is expected, and culvertd began a moment ago: " << refused.out;
   auto other = subscribed(kToken2);
-  until([&] { return standing().contains("n2: has"); }, "the other node");
+  until([&] { return standing().ends_with("n2: has"); }, "the other node");
   const Ran again = wait("--for-applied authorizationpolicy/q -n shop");
   EXPECT_EQ(again.code, 5) << again.out;
   EXPECT_THAT(again.out,
