@@ -157,7 +157,7 @@ def stop_load(load):
 
 def kill(process):
     process.kill()
-    process.wait(5)
+    process.wait(30)
 
 
 def inside(story, cgroup, folder, *programs):
