@@ -151,7 +151,7 @@ status: {{phase: Running, podIPs: [{ips}]}}
 
 def stop_load(load):
     load.send_signal(signal.SIGTERM)
-    load.wait(5)
+    load.wait(30)
     return json.loads(load.log.read_text().splitlines()[-1])
 
 

@@ -64,7 +64,7 @@ class Node:
 
     def kill_ztunnel(self):
         self.ztunnel.kill()
-        self.ztunnel.wait(5)
+        self.ztunnel.wait(30)
 
     def page(self, port, path):
         try:
