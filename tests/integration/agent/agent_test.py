@@ -120,7 +120,7 @@ def story(world):
 
     # Taken out of the kernel altogether.
     world.agent.terminate()
-    assert world.agent.wait(30) == 0
+    assert world.agent.wait(5) == 0
     sh(f"{world.programs[1]} --unload --pin-dir={world.bpffs}/culvert")
     assert not (world.bpffs / "culvert").exists()
 

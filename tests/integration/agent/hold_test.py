@@ -135,7 +135,7 @@ def unloaded(world):
     eventually("resolver", lambda: resolver.log.read_text())
     assert world.ask_from("c", "10.9.0.1", 53) != "plain"
     world.agent.terminate()
-    assert world.agent.wait(30) == 0
+    assert world.agent.wait(5) == 0
 
     sh(f"{world.programs[0]} --unload --pin-dir={world.bpffs}/culvert")
 

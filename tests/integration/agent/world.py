@@ -22,7 +22,7 @@ def sh(command):
     subprocess.run(command, shell=True, check=True)
 
 
-def eventually(what, condition, seconds=20.0):
+def eventually(what, condition, seconds=5.0):
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -151,13 +151,13 @@ status: {{phase: Running, podIPs: [{ips}]}}
 
 def stop_load(load):
     load.send_signal(signal.SIGTERM)
-    load.wait(30)
+    load.wait(5)
     return json.loads(load.log.read_text().splitlines()[-1])
 
 
 def kill(process):
     process.kill()
-    process.wait(30)
+    process.wait(5)
 
 
 def inside(story, cgroup, folder, *programs):

@@ -203,7 +203,7 @@ def an_orderly_end(world, api):
     """Who is told to end gives the lease back: the next leader need not wait for it to run out."""
     eventually("leads", lambda: value(world.plane, "culvert_leading") == "1", 30)
     world.plane.process.send_signal(signal.SIGTERM)
-    world.plane.process.wait(30)
+    world.plane.process.wait(5)
     assert api.get("lease", "culvertd", "-n", "istio-system")["spec"]["holderIdentity"] == ""
     world.plane.start(*world.more)
     eventually("ready", lambda: world.plane.ready() == "ready\n", 20)

@@ -78,7 +78,7 @@ class Plane:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(5)
 
     def log(self):
         return self.process.log.read_text()

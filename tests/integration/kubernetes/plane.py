@@ -87,7 +87,7 @@ class Plane:
 
     def kill(self):
         self.process.kill()
-        self.process.wait(30)
+        self.process.wait(5)
 
     def alive(self):
         return self.process.poll() is None

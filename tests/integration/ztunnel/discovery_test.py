@@ -113,7 +113,7 @@ def certificates(world, node):
 
     node.kill_ztunnel()
     world.authority.kill()
-    world.authority.wait(30)
+    world.authority.wait(5)
     world.start_authority(6)  # dated back by two minutes: past their half from the start, renewed again and again
     node.start_ztunnel()
     eventually("works", lambda: works(world), 10)
@@ -131,7 +131,7 @@ def certificates(world, node):
 
     # The authority itself is gone for a while: its return is noticed within about a second.
     world.authority.kill()
-    world.authority.wait(30)
+    world.authority.wait(5)
     eventually("expired", lambda: not works(world), 15)
     time.sleep(2)
     world.start_authority(3600)

@@ -22,7 +22,7 @@ def sh(command):
     subprocess.run(command, shell=True, check=True)
 
 
-def eventually(what, condition, seconds=20.0):
+def eventually(what, condition, seconds=5.0):
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -64,7 +64,7 @@ class Node:
 
     def kill_ztunnel(self):
         self.ztunnel.kill()
-        self.ztunnel.wait(30)
+        self.ztunnel.wait(5)
 
     def page(self, port, path):
         try:

@@ -245,7 +245,7 @@ def deaths(world, n1, n2):
     assert world.result(short)[0] == "alive"
     how, when = world.result(through)
     assert how == "ECONNRESET" and 1.5 < when - begun < 4, (how, when - begun)
-    assert n2.ztunnel.wait(30) == 0
+    assert n2.ztunnel.wait(5) == 0
     assert n2.access('reason="draining"')
     n2.start_ztunnel()
     eventually("served again", lambda: world.run("a", apps.who, world.address("b"), 8080)[1] == "end", 2)
