@@ -1,4 +1,4 @@
-// What we say. Reading is in engine_read.cc.
+// What we say. Reading is in engine_read.cc and engine_control.cc.
 #include "common/hbone/engine.h"
 
 #include <algorithm>

@@ -132,7 +132,7 @@ class Engine {
   enum class Drain : std::uint8_t { kNo, kAsked, kDone };
   static constexpr std::uint64_t kPing = 0x63756c7665727401, kDrainPing = 0x63756c7665727402;  // "culvert", and which it is
 
-  // Reading (engine_read.cc). A step that brought nothing to tell returns no event.
+  // Reading (engine_read.cc, engine_control.cc). A step that brought nothing to tell returns no event.
   using Step = std::optional<Event>;
   Event fail(ErrorCode code, std::string text);
   Step stream_error(std::uint32_t id, ErrorCode code, std::string text);
