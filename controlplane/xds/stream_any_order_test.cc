@@ -1,0 +1,188 @@
+// Many changes and answers in any order: what must hold whatever comes when.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include "controlplane/xds/test_stream.h"
+
+namespace culvert::controlplane {
+namespace {
+
+struct AnyOrder : StreamTest {
+  explicit AnyOrder(unsigned seed) : random(seed) {}
+  std::size_t pick(std::size_t below) { return random() % below; }
+  static xds::Response received(const Push& push) {
+    return *xds::decode_response(xds::encode_response(type_url(push.type), push.nonce, push.resources, push.removed));
+  }
+  void subscribe() {
+    stream.receive(ask(Type::kAuthorization), snapshot);
+    stream.receive(ask(Type::kAddress), snapshot);
+  }
+
+  std::mt19937 random;
+};
+
+// Workloads that name policies that come and go, and a client that answers late.
+struct NamedPolicies : AnyOrder {
+  NamedPolicies() : AnyOrder(42) {}
+
+  void change_a_policy() {
+    derive::Delta delta;
+    const std::string name = "p" + std::to_string(pick(6)), full = "shop/" + name;
+    if (policies.erase(full) > 0) {
+      delta.removed_policies.push_back(full);
+      for (auto& [uid, named] : workloads) {
+        if (named.erase(full) > 0) delta.workloads.push_back(workload(uid, {named.begin(), named.end()}));
+      }
+    } else {
+      policies.insert(full);
+      delta.policies.push_back(policy(name));
+    }
+    snapshot.apply(delta);
+  }
+  void change_a_workload() {
+    derive::Delta delta;
+    const std::string uid = "w" + std::to_string(pick(8));
+    if (pick(4) == 0) {
+      workloads.erase(uid);
+      delta.removed_addresses.push_back(uid);
+    } else {
+      std::set<std::string> named;
+      for (const auto& one : policies) {
+        if (pick(2) == 0) named.insert(one);
+      }
+      workloads[uid] = named;
+      delta.workloads.push_back(workload(uid, {named.begin(), named.end()}));
+    }
+    snapshot.apply(delta);
+  }
+  void take(const Push& push) {
+    const auto response = received(push);
+    for (const auto& name : response.removed) client_workloads.erase(name), client_policies.erase(name);
+    for (const auto& resource : response.resources) {
+      if (push.type == Type::kAuthorization) {
+        client_policies.insert(resource.name);
+      } else {
+        const auto named = std::get<model::Workload>(*xds::decode_address(resource.value)).policies;
+        client_workloads[resource.name] = {named.begin(), named.end()};
+      }
+    }
+    unanswered.emplace_back(push.type, push.nonce);
+    for (const auto& [uid, named] : client_workloads)
+      ASSERT_TRUE(std::ranges::includes(client_policies, named)) << uid << " names a policy that was not sent";
+  }
+  void deliver() {
+    for (const Push& push : stream.poll(snapshot)) take(push);
+  }
+  void answer_the_oldest() {
+    const auto [type, value] = unanswered.front();
+    unanswered.erase(unanswered.begin());
+    answer(type, value);
+  }
+
+  std::map<std::string, std::set<std::string>> workloads, client_workloads;
+  std::set<std::string> policies, client_policies;
+  std::vector<std::pair<Type, std::string>> unanswered;
+};
+
+// It never holds a workload that names a policy it does not hold, and ends with what is served.
+TEST_F(NamedPolicies, ConvergeAndNothingNamesWhatWasNotSent) {
+  subscribe();
+  for (int step = 0; step < 20'000; ++step) {
+    if (pick(2) == 0) pick(3) == 0 ? change_a_policy() : change_a_workload();
+    if (!unanswered.empty() && pick(3) == 0) answer_the_oldest();
+    if (pick(4) == 0) snapshot.forget_removals(stream.sent(snapshot));
+    deliver();
+  }
+  while (!unanswered.empty()) {
+    answer_the_oldest();
+    deliver();
+  }
+
+  EXPECT_EQ(client_workloads, workloads);
+  EXPECT_EQ(client_policies, policies);
+  EXPECT_TRUE(stream.current(snapshot));
+}
+
+// A client that answers late, refuses some of it and comes back with what it holds.
+struct RefusingClient : AnyOrder {
+  RefusingClient() : AnyOrder(7) {}
+
+  void change_something() {
+    const std::string name = std::to_string(pick(6));
+    switch (pick(6)) {
+      case 0: change({}, {policy(name, pick(2) == 0)}); break;
+      case 1: change({}, {}, {}, {"shop/" + name}); break;
+      case 2: change({workload(name, {"v" + std::to_string(pick(4))})}); break;
+      case 3: change({}, {}, {name}); break;
+      default: break;
+    }
+  }
+  void deliver() {
+    for (const Push& push : stream.poll(snapshot)) under_way[push.type] = {push.nonce, received(push)};
+  }
+  void answer_one(Type type) {
+    const auto [value, response] = under_way.extract(type).mapped();
+    std::string error;
+    for (const auto& name : response.removed) held[type].erase(name);
+    for (const auto& resource : response.resources) {
+      if (pick(8) == 0) error += (error.empty() ? "" : "; ") + resource.name + ": bad; luck";
+      else held[type][resource.name] = resource.version;
+    }
+    answer(type, value, error);
+  }
+  void come_anew() {
+    stream = Stream();
+    under_way.clear();
+    for (const Type type : {Type::kAuthorization, Type::kAddress}) {
+      xds::Request request = ask(type);
+      request.initial_versions = held[type];
+      stream.receive(request, snapshot);
+    }
+  }
+  // What is said to be in force is what it holds.
+  void check(Type type) {
+    const auto& progress = stream.progress(type);
+    const Table& table = snapshot.table(type);
+    const Epoch applied = progress.applied();
+    for (const auto& [name, resource] : table.resources()) {
+      const bool in_force = resource.epoch <= progress.answered && !progress.refusals.of(resource.epoch);
+      if (resource.epoch > applied && !in_force) continue;
+      ASSERT_TRUE(held[type].contains(name)) << name;
+      ASSERT_EQ(held[type][name], resource.version) << name << " of epoch " << resource.epoch;
+    }
+    if (applied == 0) return;
+    std::set<std::string> removed;
+    table.after(applied, [&](const std::string& name, const Resource* resource) {
+      if (!resource) removed.insert(name);
+    });
+    for (const auto& [name, version] : held[type]) ASSERT_TRUE(table.find(name) || removed.contains(name)) << name;
+  }
+
+  std::map<Type, std::map<std::string, std::string>> held;  // versions
+  std::map<Type, std::pair<std::string, xds::Response>> under_way;
+};
+
+TEST_F(RefusingClient, HoldsWhatIsCalledInForce) {
+  subscribe();
+  std::size_t whole = 0;
+  for (int step = 0; step < 20'000; ++step) {
+    change_something();
+    deliver();
+    for (const Type type : {Type::kAddress, Type::kAuthorization}) {
+      if (under_way.contains(type) && pick(3) == 0) answer_one(type);
+      deliver();
+      check(type);
+      whole += stream.progress(type).applied() == snapshot.epoch();
+    }
+    if (pick(4) == 0)
+      snapshot.forget_removals(std::min({stream.sent(snapshot), applied(Type::kAddress), applied(Type::kAuthorization)}));
+    if (pick(500) == 0) come_anew();
+  }
+  EXPECT_GT(whole, 1000U) << "that it holds everything is said often enough";
+}
+
+}  // namespace
+}  // namespace culvert::controlplane
