@@ -1,107 +1,30 @@
-// Agents that end, start again and are replaced; pods that come and go: all of it under load, without one connection noticing.
+// Agents that end and start again, pods that come and go: all of it under load, without one connection noticing.
 
-#include <arpa/inet.h>
-#include <bpf/bpf.h>
-#include <gmock/gmock.h>
-#include <sys/wait.h>
+#include "tests/bpf/lifecycle.h"
+
 #include <unistd.h>
 
-#include <format>
+#include <filesystem>
 
-#include "bpf/include/culvert_abi.h"
-#include "bpf/loader/cgroup.h"
 #include "cni/redirect/redirect.h"
-#include "tests/bpf/lab.h"
-#include "tests/bpf/packet.h"
 
 namespace culvert::bpf_test {
 namespace {
 
 using testing::StartsWith;
 
-class Lifecycle : public testing::Test {
- protected:
-  void SetUp() override {
-    for (const char* name : {"b", "c"}) apps_.push_back(lab_.serve(name, 80));
-    for (const char* name : {"a", "b"}) ztunnels_[name] = lab_.ztunnel(name);
-  }
+void remove(Lab& lab, bpf::Datapath& datapath, const std::string& name) {
+  auto& pod = lab.pod(name);
+  must(datapath.withdraw(pod.cookie));
+  must(redirect::capture_dns(pod.netns.get(), false));
+  must(datapath.detach_lookup(pod.cookie));
+  must(datapath.forget(pod.cookie));
+  for (int round = 0; round < 100 && must(redirect::marked_sockets(pod.netns.get())) > 0; round++) ::usleep(10'000);
+  must(redirect::restore(pod.netns.get(), {}));
+}
 
-  // Dials without pause until it is asked to stop; every answer has to start with one of `roles`.
-  std::unique_ptr<Process> load_on(const std::string& from, const std::string& to, const std::vector<std::string>& roles) {
-    return std::make_unique<Process>(lab_.place(from), [=](int report) { keep_dialling(to, roles, report); }, true);
-  }
-  // "" when nothing failed and something was done.
-  static std::string verdict(Process& load) {
-    load.ask_to_stop();
-    return load.finish();
-  }
-
-  void enrol_all(bpf::Datapath& datapath) {
-    lab_.enrol(datapath, "a", true);
-    lab_.enrol(datapath, "b");
-    must(datapath.activate());
-  }
-
-  void remove(bpf::Datapath& datapath, const std::string& name) {
-    auto& pod = lab_.pod(name);
-    must(datapath.withdraw(pod.cookie));
-    must(redirect::capture_dns(pod.netns.get(), false));
-    must(datapath.detach_lookup(pod.cookie));
-    must(datapath.forget(pod.cookie));
-    for (int round = 0; round < 100 && must(redirect::marked_sockets(pod.netns.get())) > 0; round++) ::usleep(10'000);
-    must(redirect::restore(pod.netns.get(), {}));
-  }
-
-  // Runs the agent of the other version to its end, for pods a and b or for a alone.
-  int run_other_version(bool both = true) {
-    const auto self = std::filesystem::read_symlink("/proc/self/exe");
-    const auto netns = [&](const char* name) { return std::format("/proc/{}/fd/{}", ::getpid(), lab_.pod(name).netns.get()); };
-    std::vector<std::string> words{self.parent_path() / "bpf_other_version",
-                                   lab_.pins(),
-                                   std::to_string(lab_.pod("node").cookie),
-                                   std::to_string(must(bpf::cgroup_id(lab_.cgroup("ztunnel")))),
-                                   std::to_string(must(bpf::cgroup_id(lab_.cgroup("kubelet")))),
-                                   netns("a"),
-                                   "dns"};
-    if (both) words.insert(words.end(), {netns("b"), "-"});
-    std::vector<char*> argv;
-    argv.reserve(words.size() + 1);
-    for (auto& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    const pid_t pid = ::fork();
-    if (pid == 0) {
-      ::execv(argv[0], argv.data());
-      ::_exit(127);
-    }
-    int status = -1;
-    ::waitpid(pid, &status, 0);
-    return status;
-  }
-
-  std::unique_ptr<Process> probes_of(const std::string& to) {
-    return std::make_unique<Process>(
-        lab_.place("node", "kubelet"), [=](int report) { keep_dialling(to, {"app"}, report); }, true);
-  }
-
-  // The sk_lookup program that is in force for a pod.
-  Fd lookup_of(const std::string& name) {
-    const Fd link(bpf_obj_get((lab_.pins() / "links" / std::format("pod-{}", lab_.pod(name).cookie)).c_str()));
-    bpf_link_info info{};
-    __u32 size = sizeof(info);
-    EXPECT_EQ(bpf_obj_get_info_by_fd(link.get(), &info, &size), 0) << errno_text(errno);
-    return Fd(bpf_prog_get_fd_by_id(info.prog_id));
-  }
-
-  // Whether the namespace that this pod had is still there, for the kernel.
-  static bool alive(const bpf::Datapath& datapath, std::uint64_t cookie) { return must(datapath.netns_inode(cookie)) != 0; }
-
-  bool pinned(const std::string& name) { return std::filesystem::exists(lab_.pins() / name); }
-
-  const std::string ours = std::format("v{}", CULVERT_ABI_VERSION);
-  Lab lab_;
-  std::vector<std::unique_ptr<Process>> apps_;
-  std::map<std::string, std::unique_ptr<Process>> ztunnels_;
-};
+// Whether the namespace that this pod had is still there, for the kernel.
+bool alive(const bpf::Datapath& datapath, std::uint64_t cookie) { return must(datapath.netns_inode(cookie)) != 0; }
 
 TEST_F(Lifecycle, AnAgentRestartInterruptsNothing) {
   {
@@ -134,107 +57,6 @@ TEST_F(Lifecycle, WithoutAnAgentTheDatapathStaysInForce) {
   ztunnels_.clear();
   EXPECT_EQ(lab_.dial("a", "10.77.0.4:80"), "refused");
   EXPECT_EQ(lab_.dial("c", "10.77.0.3:80"), "refused");
-}
-
-TEST_F(Lifecycle, AnAgentOfAnotherAbiVersionTakesOverUnderLoad) {
-  auto first = lab_.load();
-  enrol_all(first);
-  const auto outbound = load_on("a", "10.77.0.4:80", {"outbound"});
-  const auto outbound_v6 = load_on("a", "[fd77::4]:80", {"outbound"});
-  const auto inbound = load_on("c", "10.77.0.3:80", {"inbound"});
-  const auto probes = probes_of("10.77.0.3:80");
-  Process queries(lab_.place("a"), [](int report) { keep_asking("192.0.2.53:53", {"dns"}, report); }, true);
-
-  EXPECT_EQ(run_other_version(), 0);
-
-  EXPECT_TRUE(pinned("v1000/pods"));
-  EXPECT_FALSE(pinned(ours));
-  EXPECT_TRUE(pinned("links/connect4-v1000"));
-  EXPECT_FALSE(pinned("links/connect4-" + ours));
-  must(first.withdraw(lab_.pod("a").cookie));  // its maps are nobody's any more
-  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
-
-  {  // and back again
-    auto third = lab_.load();
-    EXPECT_TRUE(third.fresh());
-    enrol_all(third);
-    EXPECT_FALSE(third.fresh());
-    EXPECT_FALSE(pinned("v1000"));
-    EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
-    EXPECT_GT(lab_.count(third, "connect", "captured"), 0U);  // by this version's programs
-  }
-
-  EXPECT_EQ(verdict(*outbound), "");
-  EXPECT_EQ(verdict(*outbound_v6), "");
-  EXPECT_EQ(verdict(*inbound), "");
-  EXPECT_EQ(verdict(*probes), "");
-  EXPECT_EQ(verdict(queries), "");
-}
-
-// What would be a race for a SYN: noted by one version's connect hook, looked up by the other's sk_lookup. And no more than that.
-TEST_F(Lifecycle, AnAgentOfAnotherAbiVersionKnowsTheProbesThatWereRegisteredBeforeIt) {
-  auto first = lab_.load();
-  enrol_all(first);
-  const Packet packets[] = {{.source = "10.77.0.1", .destination = "10.77.0.3", .source_port = 47001},
-                            {.source = "fd77::1", .destination = "fd77::3", .source_port = 47001}};
-  const auto probe = [&](const char* to, const char* from) {
-    return std::make_unique<Process>(
-        lab_.place("node", "kubelet"), [=](int report) { dial_and_stay({.to = to, .bind = from}, report); }, true);
-  };
-  const auto v4 = probe("10.77.0.3:80", "10.77.0.1:47001"), v6 = probe("[fd77::3]:80", "[fd77::1]:47001");
-  const Fd before = lookup_of("b");
-
-  EXPECT_EQ(run_other_version(), 0);
-
-  const Fd after = lookup_of("b");
-  const std::pair<int, __u64> to_the_application{SK_PASS, 0};
-  for (const auto& packet : packets) {
-    EXPECT_EQ(run_lookup(before.get(), packet), to_the_application) << packet.source;
-    EXPECT_EQ(run_lookup(after.get(), packet), to_the_application) << packet.source;
-  }
-  for (auto* process : {v4.get(), v6.get()}) {
-    process->ask_to_stop();
-    EXPECT_THAT(process->finish(), StartsWith("app"));
-  }
-  for (const auto& packet : packets) {  // the other version's sockops sees the end of a probe that it has not registered
-    for (int round = 0; round < 500 && run_lookup(after.get(), packet) == to_the_application; round++) ::usleep(10'000);
-    EXPECT_EQ(run_lookup(after.get(), packet), std::pair(static_cast<int>(SK_PASS), kOneOfAGroup)) << packet.source;
-  }
-}
-
-TEST_F(Lifecycle, MapsThatOtherVersionsSharedGoWithThem) {
-  must(lab_.load().activate());
-  const auto theirs = lab_.pins() / "shared-v999";
-  std::filesystem::create_directory(theirs);
-  const Fd probes(bpf_obj_get((lab_.pins() / std::format("shared-v{}", CULVERT_SHARED_ABI_VERSION) / "probes").c_str()));
-  ASSERT_EQ(bpf_obj_pin(probes.get(), (theirs / "probes").c_str()), 0) << errno_text(errno);
-
-  must(lab_.load().activate());
-
-  EXPECT_FALSE(std::filesystem::exists(theirs));
-}
-
-TEST_F(Lifecycle, AnAgentOfAnotherAbiVersionHoldsThePodsThatItKnowsNothingOf) {
-  auto first = lab_.load();
-  enrol_all(first);
-
-  EXPECT_EQ(run_other_version(false), 0);
-
-  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
-  EXPECT_THAT(lab_.dial("b", "10.77.0.4:80"), testing::AnyOf("refused", "timeout"));
-  ztunnels_.erase("b");
-  EXPECT_EQ(lab_.dial("b", "10.77.0.4:80"), "refused");
-  EXPECT_EQ(lab_.dial("c", "10.77.0.3:80"), "refused");
-}
-
-TEST_F(Lifecycle, AnUpgradeThatWasInterruptedBeginsAgain) {
-  auto first = lab_.load();
-  EXPECT_TRUE(first.fresh());
-  { auto unfinished = lab_.load(); }
-
-  auto again = lab_.load();
-
-  EXPECT_TRUE(again.fresh());
 }
 
 TEST_F(Lifecycle, ANamespaceIsGoneWhenTheKernelSaysSoAndNotBefore) {
@@ -278,8 +100,8 @@ TEST_F(Lifecycle, PodsComeAndGoUnderLoad) {
     lab_.enrol(datapath, "a", round % 2 == 0);
     lab_.enrol(datapath, "b");
     EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
-    remove(datapath, "a");
-    remove(datapath, "b");
+    remove(lab_, datapath, "a");
+    remove(lab_, datapath, "b");
     EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("app"));
     EXPECT_THAT(lab_.dial("c", "10.77.0.3:80"), StartsWith("app"));
   }
@@ -290,103 +112,19 @@ TEST_F(Lifecycle, PodsComeAndGoUnderLoad) {
   EXPECT_THAT(must(datapath.known_pods()), testing::IsEmpty());
 }
 
-TEST_F(Lifecycle, WhatAPodsSysctlsWereIsKnownToAgentsOfEveryVersionUntilThePodIsForgotten) {
-  const auto cookie = lab_.pod("a").cookie;
-  const culvert_sysctls before{.tcp_fwmark_accept = 1, .fwmark_reflect_v4 = 0, .fwmark_reflect_v6 = 255, .pad = 0};
-  {
-    auto first = lab_.load();
-    EXPECT_FALSE(must(first.noted_sysctls(cookie)));
-    must(first.note_sysctls(cookie, before));
-    enrol_all(first);
-  }
-  EXPECT_EQ(run_other_version(), 0);
-  const auto pinned_value = must(bpf::Datapath::pinned_sysctls(lab_.pins(), cookie));
-  ASSERT_TRUE(pinned_value);
-  EXPECT_EQ(pinned_value->fwmark_reflect_v6, 255);
-
-  auto third = lab_.load();
-  const auto noted = must(third.noted_sysctls(cookie));
-  ASSERT_TRUE(noted);
-  EXPECT_EQ(noted->tcp_fwmark_accept, 1);
-  EXPECT_EQ(noted->fwmark_reflect_v4, 0);
-  EXPECT_EQ(noted->fwmark_reflect_v6, 255);
-  must(third.forget(cookie));
-  EXPECT_FALSE(must(third.noted_sysctls(cookie)));
-}
-
 TEST_F(Lifecycle, EveryStepMayBeRepeated) {
   auto datapath = lab_.load();
   for (int round = 0; round < 2; round++) enrol_all(datapath);
   EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
 
   for (int round = 0; round < 2; round++) {
-    remove(datapath, "a");
-    remove(datapath, "b");
+    remove(lab_, datapath, "a");
+    remove(lab_, datapath, "b");
     must(bpf::Datapath::unload(lab_.pins()));
   }
 
   EXPECT_FALSE(std::filesystem::exists(lab_.pins()));
   EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("app"));
-}
-
-TEST_F(Lifecycle, ASlotEmptiedByASuccessorsDeathIsRefilledFromTheSiblings) {
-  auto datapath = lab_.load();
-  enrol_all(datapath);
-  auto successor = lab_.ztunnel("a");  // its sockets took the slots over at listen()
-  successor->end();
-  EXPECT_EQ(lab_.dial("a", "10.77.0.4:80"), "refused");
-  EXPECT_FALSE(must(datapath.slots(lab_.pod("a").cookie)).outbound.v4);
-
-  must(datapath.refill_listeners(ztunnels_["a"]->pid()));
-
-  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
-  EXPECT_THAT(lab_.dial("a", "[fd77::4]:80"), StartsWith("outbound"));
-  EXPECT_THAT(lab_.query(lab_.place("a"), "192.0.2.53:53"), StartsWith("dns"));
-  const auto slots = must(datapath.slots(lab_.pod("a").cookie));
-  EXPECT_TRUE(slots.outbound.v4 && slots.outbound.v6 && slots.inbound.v4 && slots.dns_tcp.v4 && slots.dns_udp.v6);
-}
-
-TEST_F(Lifecycle, AnEmptySlotOfOneFamilyIsSeenAndRefusesThatFamily) {
-  auto datapath = lab_.load();
-  enrol_all(datapath);
-  const Fd listeners(bpf_obj_get((lab_.pins() / ours / "listeners").c_str()));
-  culvert_listener_key key{};
-  key.netns_cookie = lab_.pod("a").cookie;
-  key.port = htons(15001);
-  key.family = AF_INET;
-  key.protocol = IPPROTO_TCP;
-  ASSERT_EQ(bpf_map_delete_elem(listeners.get(), &key), 0);
-
-  const auto slots = must(datapath.slots(lab_.pod("a").cookie));
-  EXPECT_FALSE(slots.outbound.v4);
-  EXPECT_TRUE(slots.outbound.v6);
-  EXPECT_EQ(lab_.dial("a", "10.77.0.4:80"), "refused");
-  EXPECT_THAT(lab_.dial("a", "[fd77::4]:80"), StartsWith("outbound"));
-
-  must(datapath.refill_listeners(ztunnels_["a"]->pid()));
-  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
-}
-
-TEST_F(Lifecycle, ASuccessorHasTheSlotsBeforeItsPredecessorEnds) {
-  auto datapath = lab_.load();
-  enrol_all(datapath);
-  const auto successor = lab_.ztunnel("a");
-  must(datapath.refill_listeners(successor->pid(), bpf::Refill::kReplace));
-
-  ztunnels_.erase("a");
-
-  EXPECT_THAT(lab_.query(lab_.place("a"), "192.0.2.53:53"), StartsWith("dns"));
-  EXPECT_THAT(lab_.query(lab_.place("a"), "[2001:db8::53]:53"), StartsWith("dns"));
-  EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
-}
-
-TEST_F(Lifecycle, ListenersOfACgroupThatIsNoLongerExemptDoNotCount) {
-  auto datapath = lab_.load();
-  must(datapath.set_exempt_cgroups({}));
-  enrol_all(datapath);
-
-  EXPECT_EQ(lab_.dial("a", "10.77.0.4:80"), "refused");
-  EXPECT_EQ(lab_.dial(lab_.place("a", "ztunnel"), {.to = "10.77.0.4:80"}), "refused");
 }
 
 TEST_F(Lifecycle, TwoAgentsOnOneMachineDoNotDisturbEachOther) {
