@@ -88,6 +88,7 @@ class Member : public std::enable_shared_from_this<Member> {
  private:
   static net::Task<> live(std::shared_ptr<Member> self);
   net::Task<Status> walk(std::uint64_t version);
+  // A step of the plan, and what the steps do (member_steps.cc). What waits gives up when `version` is no longer what is wanted.
   net::Task<Status> run(Step step, std::uint64_t version);
   net::Task<Status> tell_ztunnel(std::uint64_t version);
   net::Task<Status> take_from_ztunnel(std::uint64_t version);
