@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "common/net/descriptor.h"
+#include "common/net/sockaddr.h"
 
 namespace culvert::net {
 namespace {
@@ -131,17 +132,7 @@ Result<SeqPacket> SeqPacket::adopt(Loop& loop, Fd socket) {
   return packet;
 }
 
-Result<std::pair<SeqPacket, SeqPacket>> SeqPacket::pair(Loop& loop) {
-  int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
-    return failure_errno("making a socket pair");
-  Fd second_fd(fds[1]);
-  auto first = adopt(loop, Fd(fds[0]));
-  if (!first) return std::unexpected(first.error());
-  auto second = adopt(loop, std::move(second_fd));
-  if (!second) return std::unexpected(second.error());
-  return std::pair(std::move(*first), std::move(*second));
-}
+Result<std::pair<SeqPacket, SeqPacket>> SeqPacket::pair(Loop& loop) { return make_pair_of<SeqPacket>(loop, SOCK_SEQPACKET); }
 
 Task<SeqPacket::Received> SeqPacket::receive(std::size_t limit) {
   const auto state = state_;

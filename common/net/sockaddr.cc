@@ -65,6 +65,12 @@ Result<Fd> make_socket(int family, int type, int netns) {
   return socket;
 }
 
+Result<std::pair<Fd, Fd>> make_socket_pair(int type) {
+  int fds[2];
+  if (::socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0) return failure_errno("making a socket pair");
+  return std::pair(Fd(fds[0]), Fd(fds[1]));
+}
+
 Status set_option(int fd, int level, int option, int value, const char* name) {
   if (::setsockopt(fd, level, option, &value, sizeof value) == 0) return {};
   return failure_errno(std::format("setting {}", name));

@@ -3,6 +3,8 @@
 
 #include <sys/socket.h>
 
+#include <utility>
+
 #include "common/base/address.h"
 #include "common/base/fd.h"
 #include "common/base/result.h"
@@ -27,6 +29,19 @@ Endpoint from_sockaddr(const sockaddr* address);
 
 // Non-blocking, close-on-exec, made in `netns` (-1: here).
 Result<Fd> make_socket(int family, int type, int netns);
+
+// Two connected unix sockets.
+Result<std::pair<Fd, Fd>> make_socket_pair(int type);
+template <class T>
+Result<std::pair<T, T>> make_pair_of(Loop& loop, int type) {
+  auto sockets = make_socket_pair(type);
+  if (!sockets) return std::unexpected(std::move(sockets).error());
+  auto first = T::adopt(loop, std::move(sockets->first));
+  if (!first) return std::unexpected(std::move(first).error());
+  auto second = T::adopt(loop, std::move(sockets->second));
+  if (!second) return std::unexpected(std::move(second).error());
+  return std::pair(std::move(*first), std::move(*second));
+}
 
 // setsockopt of an int; the error names the option.
 Status set_option(int fd, int level, int option, int value, const char* name);

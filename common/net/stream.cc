@@ -36,17 +36,7 @@ Result<Stream> Stream::adopt(Loop& loop, Fd socket) {
   return Stream(std::move(*descriptor), from_sockaddr(peer));
 }
 
-Result<std::pair<Stream, Stream>> Stream::pair(Loop& loop) {
-  int fds[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) != 0)
-    return failure_errno("making a socket pair");
-  Fd second_fd(fds[1]);
-  auto first = adopt(loop, Fd(fds[0]));
-  if (!first) return std::unexpected(first.error());
-  auto second = adopt(loop, std::move(second_fd));
-  if (!second) return std::unexpected(second.error());
-  return std::pair(std::move(*first), std::move(*second));
-}
+Result<std::pair<Stream, Stream>> Stream::pair(Loop& loop) { return make_pair_of<Stream>(loop, SOCK_STREAM); }
 
 // A reset or an error is remembered: the kernel reports it once, to whichever call comes first, and says EOF afterwards.
 Io Stream::ended(int number) {
