@@ -14,6 +14,7 @@
 #include "common/base/log.h"
 #include "common/base/secrets.h"
 #include "common/config/source/folder_source.h"
+#include "common/kube/access.h"
 #include "common/net/signals.h"
 #include "common/net/timer.h"
 #include "controlplane/ca/ca_folder.h"
@@ -86,7 +87,7 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
 }
 
 Status serve_kubernetes(net::Loop& loop, const Settings& settings, const settings::Table& table, Farewell& farewell) {
-  auto access = access_of(settings);
+  auto access = kube::Access::configured(settings.kubeconfig.string(), settings.context);
   if (!access) return std::unexpected(std::move(access).error());
   Status ended;
   Kubernetes kubernetes(loop, settings, table, std::move(*access), [&](Error error) {

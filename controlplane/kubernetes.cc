@@ -31,15 +31,6 @@ std::string joined(const std::vector<std::string>& parts) {
 
 }  // namespace
 
-Result<kube::Access> access_of(const Settings& settings) {
-  if (settings.kubeconfig.empty()) {
-    auto access = kube::Access::in_cluster();
-    if (!access) access.error().text += " (set --kubeconfig, or --config-dir for a folder of YAML)";
-    return access;
-  }
-  return kube::Access::from_kubeconfig(settings.kubeconfig.string(), settings.context);
-}
-
 Kubernetes::Kubernetes(net::Loop& loop, const Settings& settings, const settings::Table& table, kube::Access access,
                        std::function<void(Error)> failed)
     : loop_(loop),

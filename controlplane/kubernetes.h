@@ -65,7 +65,4 @@ class Kubernetes {
   std::unique_ptr<kube::Lease> lease_;
 };
 
-// The configured kubeconfig, or what a pod finds.
-Result<kube::Access> access_of(const Settings& settings);
-
 }  // namespace culvert::controlplane

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/kube/access.h"
 #include "common/kube/client.h"
 #include "common/net/timer.h"
 #include "controlplane/kubernetes.h"
@@ -134,7 +135,7 @@ bool is_written_by_us(std::string_view object) {
 }
 
 Status uninstall(const Settings& settings) {
-  auto access = access_of(settings);
+  auto access = kube::Access::configured(settings.kubeconfig.string(), settings.context);
   if (!access) return std::unexpected(std::move(access).error());
   net::Loop loop;
   kube::Client client(loop, std::move(*access), {.user_agent = "culvertd"});

@@ -4,78 +4,33 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <format>
-#include <fstream>
-#include <iterator>
-#include <optional>
 #include <ranges>
 #include <string>
-#include <vector>
 
 #include "common/base/fd.h"
+#include "common/base/file.h"
+#include "common/base/mounts.h"
 
 namespace culvert::bpf {
-namespace {
-
-// mountinfo writes space, tab, newline and backslash of a path as \ooo.
-std::string unescape(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); i++) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      out += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
-std::vector<std::string_view> words(std::string_view line) {
-  std::vector<std::string_view> out;
-  for (auto word : line | std::views::split(' ')) out.emplace_back(word.begin(), word.end());
-  return out;
-}
-
-struct Mount {
-  std::string_view root;  // which part of the hierarchy it shows
-  std::string point;
-};
-
-// "38 31 0:31 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw"
-std::optional<Mount> cgroup2_mount(std::string_view line) {
-  const auto fields = words(line);
-  const auto dash = std::ranges::find(fields, "-");
-  if (fields.size() < 6 || std::distance(dash, fields.end()) < 2 || dash[1] != "cgroup2") return std::nullopt;
-  return Mount{fields[3], unescape(fields[4])};
-}
-
-Result<std::string> read_text(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return failure_errno("opening " + path);
-  return std::string(std::istreambuf_iterator<char>(file), {});
-}
-
-}  // namespace
 
 Result<std::filesystem::path> cgroup2_root(std::string_view mountinfo) {
-  std::optional<Mount> best;
-  for (auto part : mountinfo | std::views::split('\n')) {
-    auto mount = cgroup2_mount(std::string_view(part.begin(), part.end()));
-    if (mount && (!best || mount->root.size() < best->root.size())) best = std::move(mount);
+  const Mount* best = nullptr;
+  const auto mounts = parse_mountinfo(mountinfo);
+  for (const auto& mount : mounts) {
+    if (mount.type == "cgroup2" && (best == nullptr || mount.root.size() < best->root.size())) best = &mount;
   }
-  if (!best)
+  if (best == nullptr)
     return failure("looking for cgroup2 in /proc/self/mountinfo: it is not mounted (mount -t cgroup2 none /sys/fs/cgroup)");
   return best->point;
 }
 
 Result<std::filesystem::path> cgroup2_root() {
-  const auto mountinfo = read_text("/proc/self/mountinfo");
+  const auto mountinfo = read_file("/proc/self/mountinfo");
   if (!mountinfo) return std::unexpected(mountinfo.error());
   return cgroup2_root(*mountinfo);
 }
@@ -109,7 +64,7 @@ bool cgroup_populated(const std::filesystem::path& root, std::uint64_t id) {
 
 Result<std::filesystem::path> cgroup_of(pid_t process, const std::filesystem::path& root) {
   const auto path = std::format("/proc/{}/cgroup", process);
-  const auto text = read_text(path);
+  const auto text = read_file(path);
   if (!text) return std::unexpected(text.error());
   for (auto part : *text | std::views::split('\n')) {
     const std::string_view line(part.begin(), part.end());

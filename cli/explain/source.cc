@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <set>
 #include <utility>
 
 #include "cli/ask/page.h"
+#include "common/base/file.h"
 #include "common/config/folder.h"
 #include "common/derive/deriver.h"
 #include "common/dump/dump.h"
@@ -17,14 +17,6 @@ namespace culvert::cli {
 namespace {
 
 constexpr std::chrono::milliseconds kPatience{30'000};
-
-Result<std::string> read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return failure_errno("reading " + path);
-  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  if (in.bad()) return failure_errno("reading " + path);
-  return text;
-}
 
 Result<std::set<std::string>> names_in(const std::string& folder) {
   std::set<std::string> names;

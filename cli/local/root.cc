@@ -10,30 +10,16 @@
 #include <array>
 #include <filesystem>
 #include <format>
-#include <fstream>
-#include <sstream>
 
 #include "cli/local/render.h"
 #include "common/base/fd.h"
+#include "common/base/file.h"
+#include "common/base/mounts.h"
 
 namespace culvert::local {
 namespace {
 
 namespace fs = std::filesystem;
-
-// "\040" as /proc/self/mountinfo writes a blank.
-std::string unescape(std::string_view text) {
-  std::string result;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && i + 3 < text.size()) {
-      result += static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 + (text[i + 3] - '0'));
-      i += 3;
-    } else {
-      result += text[i];
-    }
-  }
-  return result;
-}
 
 bool is_below(std::string_view path, std::string_view folder) {
   return path == folder || (path.starts_with(folder) && path[folder.size()] == '/');
@@ -43,13 +29,8 @@ bool is_below(std::string_view path, std::string_view folder) {
 std::vector<std::string> other_mounts() {
   static constexpr std::array kOwn = {"/proc", "/sys", "/dev", "/run", "/tmp", "/var/tmp"};
   std::vector<std::string> found;
-  std::ifstream lines("/proc/self/mountinfo");
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line);
-    std::string skipped, path;
-    for (int i = 0; i < 4; ++i) words >> skipped;
-    words >> path;
-    path = unescape(path);
+  for (const auto& mount : parse_mountinfo(read_file("/proc/self/mountinfo").value_or(""))) {
+    const std::string& path = mount.point;
     if (path == "/" || std::ranges::any_of(kOwn, [&](const char* own) { return is_below(path, own); })) continue;
     if (!std::ranges::contains(found, path)) found.push_back(path);
   }

@@ -27,6 +27,7 @@
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/config/source/folder_source.h"
+#include "common/kube/access.h"
 #include "common/kube/client.h"
 #include "common/kube/source/kube_source.h"
 #include "common/net/signals.h"
@@ -153,7 +154,7 @@ void make_sysctls_writable() {
   make_sysctls_writable();
   net::Loop loop;
   telemetry::Registry registry;
-  auto access = access_of(settings);
+  auto access = kube::Access::configured(settings.kubeconfig.string(), settings.context);
   if (!access) end(cannot(access.error()));
   kube::Client client(loop, *std::move(access), {.user_agent = "culvert-node"});
   KubeCluster cluster(client, {.node = settings.node_name}, registry);

@@ -1,10 +1,6 @@
 #include "common/kube/access.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
@@ -13,7 +9,7 @@
 #include <utility>
 
 #include "common/base/address.h"
-#include "common/base/fd.h"
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/kube/credentials.h"
 #include "common/net/event.h"
@@ -22,7 +18,6 @@
 namespace culvert::kube {
 namespace {
 
-constexpr std::size_t kMaxFile = 4 * 1024 * 1024;
 constexpr auto kReadAgain = std::chrono::minutes(1);
 constexpr auto kBeforeExpiry = std::chrono::seconds(20);
 constexpr auto kPluginPatience = std::chrono::minutes(1);
@@ -47,21 +42,6 @@ Status check_token(std::string_view token, const std::string& from) {
 
 }  // namespace
 
-Result<std::string> read_text(const std::string& path) {
-  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (!file) return failure_errno("reading " + path);
-  std::string text;
-  char buffer[16 * 1024];
-  for (;;) {
-    const ssize_t count = ::read(file.get(), buffer, sizeof buffer);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return failure_errno("reading " + path);
-    if (count == 0) return text;
-    text.append(buffer, static_cast<std::size_t>(count));
-    if (text.size() > kMaxFile) return failure("reading " + path + ": too long to be what it should");
-  }
-}
-
 Result<bool> Text::refresh(bool anew) {
   if (file.empty()) return false;
   struct stat about{};
@@ -70,7 +50,7 @@ Result<bool> Text::refresh(bool anew) {
   const bool same = there && about.st_ino == number && about.st_mtim.tv_sec == changed.tv_sec &&
                     about.st_mtim.tv_nsec == changed.tv_nsec && now - read < kReadAgain;
   if (same && !anew) return false;
-  auto text = read_text(file);
+  auto text = read_file(file, kLargestSecret);
   if (text && trimmed(*text).empty()) text = failure(file + " is empty");
   if (!text && value.empty()) return std::unexpected(std::move(text).error());
   if (!text) {
@@ -184,12 +164,19 @@ Result<Access> Access::in_cluster(const InCluster& where) {
     return failure("KUBERNETES_SERVICE_PORT is no port: " + port);
   all.roots.file = where.folder + "/ca.crt";
   all.token.file = where.folder + "/token";
-  if (auto ns = read_text(where.folder + "/namespace")) all.default_namespace = trimmed(std::move(*ns));
+  if (auto ns = read_file(where.folder + "/namespace", kLargestSecret)) all.default_namespace = trimmed(std::move(*ns));
   auto refreshed = state->refresh();
   if (!refreshed)
     return std::unexpected(Error{refreshed.error().text + " (does the pod have automountServiceAccountToken: false?)"});
   if (auto built = state->build(); !built) return std::unexpected(std::move(built).error());
   return Access(std::move(state));
+}
+
+Result<Access> Access::configured(const std::string& kubeconfig, const std::string& context) {
+  if (!kubeconfig.empty()) return from_kubeconfig(kubeconfig, context);
+  auto access = in_cluster();
+  if (!access) access.error().text += " (set --kubeconfig, or --config-dir for a folder of YAML)";
+  return access;
 }
 
 Result<Access> Access::from_kubeconfig(const std::string& path, const std::string& context) {

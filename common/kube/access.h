@@ -48,6 +48,8 @@ class Access {
   // As kubectl: `path`, or the files of $KUBECONFIG, or ~/.kube/config; `context`, or the current one.
   // Refused, with the reason: plain HTTP, insecure-skip-tls-verify, proxy-url, user names with passwords, auth-provider, impersonation.
   static Result<Access> from_kubeconfig(const std::string& path = {}, const std::string& context = {});
+  // As a program with the settings --kubeconfig, --context and --config-dir is told to: as kubectl when there is a kubeconfig, else as a pod.
+  static Result<Access> configured(const std::string& kubeconfig, const std::string& context);
 
   Access(Access&&) noexcept;
   Access& operator=(Access&&) noexcept;

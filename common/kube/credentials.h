@@ -15,8 +15,7 @@
 
 namespace culvert::kube {
 
-// The whole file, at most a few MiB. Errors read "reading PATH: ...".
-Result<std::string> read_text(const std::string& path);
+constexpr std::size_t kLargestSecret = 4 * 1024 * 1024;  // and kubeconfigs
 
 // A text that was given, or is in a file that may change.
 struct Text {

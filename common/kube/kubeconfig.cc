@@ -9,6 +9,7 @@
 #include <format>
 
 #include "common/base/base64.h"
+#include "common/base/file.h"
 #include "common/kube/credentials.h"
 
 namespace culvert::kube {
@@ -200,7 +201,7 @@ Result<Credentials> read_files(const std::vector<File>& files, std::string conte
 Result<Credentials> read_kubeconfig(const std::vector<std::string>& paths, const std::string& context) {
   std::vector<File> files;
   for (const std::string& path : paths) {
-    auto text = read_text(path);
+    auto text = read_file(path, kLargestSecret);
     if (!text) return std::unexpected(Error{text.error().text + " (name a kubeconfig, or set $KUBECONFIG)"});
     try {
       files.push_back({path, YAML::Load(*text)});

@@ -2,22 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+
+#include "common/base/file.h"
 
 namespace culvert::rpc {
 namespace {
 
 constexpr std::string_view kSystemRoots = "/etc/ssl/certs/ca-certificates.crt";
 constexpr std::string_view kPemBegin = "-----BEGIN CERTIFICATE-----";
-
-Result<std::string> read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return failure_errno("opening " + path);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) return failure_errno("reading " + path);
-  return text;
-}
 
 }  // namespace
 
@@ -26,7 +18,7 @@ Result<Metadata> Credentials::metadata() const {
   const bool file = token.find('/') != token.npos;
   std::error_code ignored;
   if (token.empty() || (file && token_may_be_missing && !std::filesystem::exists(token, ignored))) return out;
-  auto text = file ? read(token) : Result<std::string>(token);
+  auto text = file ? read_file(token) : Result<std::string>(token);
   if (!text) return std::unexpected(text.error().during("reading the token"));
   const std::string which = file ? "the token in " + token : "the token";
   text->erase(text->find_last_not_of(" \t\r\n") + 1);
@@ -42,7 +34,7 @@ Result<Metadata> Credentials::metadata() const {
 Result<std::string> Credentials::roots_pem() const {
   if (roots.find(kPemBegin) != roots.npos) return roots;
   const std::string path = roots == "SYSTEM" ? std::string(kSystemRoots) : roots;
-  auto text = read(path);
+  auto text = read_file(path);
   if (!text) return std::unexpected(text.error().during("reading the trusted roots"));
   if (text->find(kPemBegin) == text->npos) return failure("there is no certificate in " + path);
   return text;

@@ -2,27 +2,18 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <utility>
 
+#include "common/base/file.h"
 #include "common/net/file_watch.h"
 #include "common/net/timer.h"
 
 namespace culvert::xds {
 namespace {
 
-Result<std::string> read(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return failure_errno("opening " + path);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) return failure_errno("reading " + path);
-  return text;
-}
-
 Result<LocalConfig> load(const std::string& path) {
-  auto text = read(path);
+  auto text = read_file(path);
   if (!text) return std::unexpected(text.error());
   return parse_local(*text, path);
 }

@@ -3,11 +3,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <fstream>
-#include <sstream>
 #include <utility>
 #include <vector>
 
+#include "common/base/file.h"
 #include "common/base/log.h"
 #include "common/base/secrets.h"
 #include "controlplane/ca/files.h"
@@ -15,17 +14,9 @@
 namespace culvert::controlplane {
 namespace {
 
-Result<std::string> read(const std::string& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file) return failure("reading " + path + " failed");
-  return text.str();
-}
-
 // Leaves the file alone when it says this already.
 Status write_if_different(const std::string& path, const std::string& text, Access access) {
-  if (const auto held = read(path); held && *held == text) return {};
+  if (const auto held = read_file(path); held && *held == text) return {};
   return write_file(path, text, access);
 }
 
@@ -40,7 +31,7 @@ Result<CaTexts> read_texts(const std::string& folder) {
     const auto there = exists(path);
     if (!there) return std::unexpected(there.error());
     if (!*there) continue;
-    auto text = is_key(name) ? read_secret(path) : read(path);
+    auto text = is_key(name) ? read_secret(path) : read_file(path);
     if (!text) return std::unexpected(std::move(text).error());
     texts.set(name, std::move(*text));
   }
@@ -225,7 +216,7 @@ Result<tls::KeyPair> read_server_pair(const std::string& folder) {
   const DataFiles files(folder);
   auto key = read_secret(files.server_key);
   if (!key) return std::unexpected(std::move(key).error());
-  auto chain = read(files.server_certificate);
+  auto chain = read_file(files.server_certificate);
   if (!chain) return std::unexpected(std::move(chain).error());
   auto pair = tls::KeyPair::parse(*chain, *key);
   wipe(*key);

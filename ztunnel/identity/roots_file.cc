@@ -2,10 +2,9 @@
 
 #include <sys/stat.h>
 
-#include <fstream>
-#include <iterator>
 #include <utility>
 
+#include "common/base/file.h"
 #include "common/tls/certificate.h"
 
 namespace culvert::ztunnel {
@@ -13,8 +12,7 @@ namespace {
 
 // Empty when it holds no roots.
 std::string roots_in(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::string text = read_file(path).value_or("");
   return tls::Roots::parse(text) ? text : "";
 }
 
