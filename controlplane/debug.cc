@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <functional>
 
+#include "common/admin/server.h"
 #include "common/config/kinds.h"
 
 namespace culvert::controlplane {
@@ -19,19 +20,6 @@ std::string resources(const Mesh& mesh) {
     }
   }
   return json::serialize(out) + "\n";
-}
-
-std::string settings_json(const settings::Table& table) {
-  json::array rows;
-  for (const auto& row : table.shown()) {
-    rows.push_back({{"name", row.name},
-                    {"value", row.value},
-                    {"default", row.fallback},
-                    {"unit", row.unit},
-                    {"source", name(row.source)},
-                    {"doc", row.doc}});
-  }
-  return json::serialize(rows) + "\n";
 }
 
 std::string list(const std::vector<DebugPage>& pages) {
@@ -91,7 +79,8 @@ std::vector<DebugPage> debug_pages(const DebugParts& parts) {
                      }));
   out.push_back(json_page("resources", "the resources served, with version and epoch",
                           [&mesh](const http::Request&) { return resources(mesh); }));
-  out.push_back(json_page("settings", "the settings in force", [&table](const http::Request&) { return settings_json(table); }));
+  out.push_back(
+      json_page("settings", "the settings in force", [&table](const http::Request&) { return admin::settings_json(table); }));
   std::string names = list(out);
   out.push_back(json_page("list", "these pages", [names = std::move(names)](const http::Request&) { return names; }));
   return out;

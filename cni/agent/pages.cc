@@ -77,19 +77,6 @@ std::string pods_json(const Node& node) {
   return boost::json::serialize(pods) + "\n";
 }
 
-std::string settings_json(const settings::Table& table) {
-  boost::json::array rows;
-  for (const auto& row : table.shown()) {
-    rows.push_back({{"name", row.name},
-                    {"value", row.value},
-                    {"default", row.fallback},
-                    {"unit", row.unit},
-                    {"source", name(row.source)},
-                    {"doc", row.doc}});
-  }
-  return boost::json::serialize(rows) + "\n";
-}
-
 }  // namespace
 
 struct Pages::State {
@@ -128,7 +115,7 @@ Pages::State::State(net::Loop& loop, const Node& node, const settings::Table& ta
   server.on(Port::kAdmin, "GET", "/pods", "the pods of this node: in the mesh or why not",
             [&node](const http::Request&) { return http::json_response(pods_json(node)); });
   server.on(Port::kAdmin, "GET", "/settings", "the settings in force",
-            [&table](const http::Request&) { return http::json_response(settings_json(table)); });
+            [&table](const http::Request&) { return http::json_response(admin::settings_json(table)); });
 }
 
 Pages::Pages(std::unique_ptr<State> state) : state_(std::move(state)) {}

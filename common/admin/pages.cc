@@ -1,5 +1,6 @@
 // The pages that every program has.
 #include <algorithm>
+#include <boost/json.hpp>
 #include <fstream>
 
 #include "common/admin/server.h"
@@ -31,6 +32,19 @@ Status as_status(const Result<Endpoint>& result) {
 }
 
 }  // namespace
+
+std::string settings_json(const settings::Table& table) {
+  boost::json::array rows;
+  for (const auto& row : table.shown()) {
+    rows.push_back({{"name", row.name},
+                    {"value", row.value},
+                    {"default", row.fallback},
+                    {"unit", row.unit},
+                    {"source", name(row.source)},
+                    {"doc", row.doc}});
+  }
+  return boost::json::serialize(rows) + "\n";
+}
 
 http::Response metrics_response(const http::Request& request, std::string text) {
   const bool open = request.headers.get("accept").value_or("").find("application/openmetrics-text") != std::string_view::npos;

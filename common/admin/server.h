@@ -21,6 +21,7 @@
 #include <string>
 
 #include "common/base/address.h"
+#include "common/base/settings.h"
 #include "common/http/message.h"
 #include "common/net/listener.h"
 #include "common/net/loop.h"
@@ -57,6 +58,9 @@ class Server {
   struct State;
   std::shared_ptr<State> state_;
 };
+
+// The settings in force, as the pages of programs show them: a list of objects.
+std::string settings_json(const settings::Table& table);
 
 // /metrics in the format that is asked for: OpenMetrics, or else Prometheus's text 0.0.4, which `text` is.
 http::Response metrics_response(const http::Request& request, std::string text);
