@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "common/base/base64.h"
 #include "common/base/version.h"
 #include "common/dump/dump.h"
 
@@ -17,24 +18,8 @@ json::array list(const std::vector<T>& values, Text text) {
   return out;
 }
 
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    const auto byte = [&](std::size_t offset) {
-      return at + offset < bytes.size() ? static_cast<unsigned char>(bytes[at + offset]) : 0U;
-    };
-    const unsigned group = byte(0) << 16 | byte(1) << 8 | byte(2);
-    out += kAlphabet[group >> 18 & 63];
-    out += kAlphabet[group >> 12 & 63];
-    out += at + 1 < bytes.size() ? kAlphabet[group >> 6 & 63] : '=';
-    out += at + 2 < bytes.size() ? kAlphabet[group & 63] : '=';
-  }
-  return out;
-}
-
 json::value certificate(const tls::Certificate& from) {
-  return {{"pem", base64(from.pem())},
+  return {{"pem", to_base64(from.pem())},
           {"serialNumber", from.serial()},
           {"validFrom", from.valid_from()},
           {"expirationTime", from.expires_at()}};

@@ -14,7 +14,9 @@ constexpr std::size_t kMaxLabel = 63;
 constexpr std::uint16_t kClassIn = 1;
 constexpr std::uint16_t kTypeCname = 5;
 constexpr std::uint16_t kTypeOpt = 41;
-constexpr std::uint16_t kQuestionPointer = 0xc000 | kHeader;
+constexpr std::uint16_t kPointer = 0xc000;
+constexpr std::uint16_t kQuestionPointer = kPointer | kHeader;
+constexpr std::size_t kRecordHead = 12;  // of one that is about a name written before
 constexpr std::size_t kOptRecord = 11;
 constexpr std::uint16_t kOurUdpPayload = 1232;  // what fits one packet on every path (DNS flag day 2020)
 
@@ -145,6 +147,16 @@ bool write_name(Writer& out, std::string_view name) {
   return true;
 }
 
+// `owner`: a pointer to the name that it is about.
+void write_record(Writer& out, unsigned owner, unsigned type, std::uint32_t ttl, std::span<const std::byte> data) {
+  out.u16(owner);
+  out.u16(type);
+  out.u16(kClassIn);
+  out.u32(ttl);
+  out.u16(static_cast<unsigned>(data.size()));
+  out.bytes(data);
+}
+
 void write_opt(Writer& out) {
   out.u8(0);
   out.u16(kTypeOpt);
@@ -217,35 +229,21 @@ std::vector<std::byte> encode(const Query& query, const Answer& answer, std::siz
   unsigned records = 0;
   unsigned owner = kQuestionPointer;
   bool truncated = false;
+  const auto write = [&](unsigned type, std::span<const std::byte> data) {
+    truncated = truncated || out.size() + kRecordHead + data.size() > room;
+    if (truncated) return false;
+    write_record(out, owner, type, answer.ttl_seconds, data);
+    ++records;
+    return true;
+  };
   if (!answer.canonical_name.empty()) {
     Writer name(answer.canonical_name.size() + 2);
-    if (write_name(name, answer.canonical_name)) {
-      const auto wire = name.take();
-      if (out.size() + 12 + wire.size() <= room) {
-        out.u16(owner);
-        out.u16(kTypeCname);
-        out.u16(kClassIn);
-        out.u32(answer.ttl_seconds);
-        out.u16(static_cast<unsigned>(wire.size()));
-        owner = 0xc000 | static_cast<unsigned>(out.size());
-        out.bytes(wire);
-        ++records;
-      } else {
-        truncated = true;
-      }
-    }
+    const bool good = write_name(name, answer.canonical_name);
+    const auto wire = name.take();
+    if (good && write(kTypeCname, wire)) owner = kPointer | static_cast<unsigned>(out.size() - wire.size());
   }
   for (const IpAddress& address : answer.addresses) {
-    const auto bytes = address.bytes();
-    truncated = truncated || out.size() + 12 + bytes.size() > room;
-    if (truncated) break;
-    out.u16(owner);
-    out.u16(address.is_v4() ? kTypeA : kTypeAaaa);
-    out.u16(kClassIn);
-    out.u32(answer.ttl_seconds);
-    out.u16(static_cast<unsigned>(bytes.size()));
-    out.bytes(std::as_bytes(bytes));
-    ++records;
+    if (!write(address.is_v4() ? kTypeA : kTypeAaaa, std::as_bytes(address.bytes()))) break;
   }
   if (query.edns_payload) write_opt(out);
   if (truncated) out.set_u16(2, flags | kTruncated);
