@@ -71,7 +71,7 @@ json::object policy_json(const KnownMesh& known, const model::Route& route) {
     out["rule"] = verdict.rule + 1;
     out["text"] = verdict.policy->rules[verdict.rule].text();
   }
-  if (std::string place = place_of(known, route); !place.empty()) out["place"] = std::move(place);
+  if (const std::string place = place_of(known, route); !place.empty()) out["place"] = place;
   return out;
 }
 

@@ -52,7 +52,7 @@ void add_vips(const model::Service& service, const model::Workload& source, std:
   }
 }
 
-void add_addresses(const model::Workload& workload, std::uint16_t port, std::string name, std::vector<Destination>& out) {
+void add_addresses(const model::Workload& workload, std::uint16_t port, const std::string& name, std::vector<Destination>& out) {
   for (const IpAddress& address : workload.addresses) out.push_back({{address, port}, name});
 }
 

@@ -56,7 +56,7 @@ inline std::string read(Engine& engine, std::span<const std::byte> input) {
   std::string log;
   while (true) {
     const Event event = engine.next(input);
-    const auto line = [&](std::string text) { log += (log.empty() ? "" : " ") + text + (event.end ? "." : ""); };
+    const auto line = [&](const std::string& text) { log += (log.empty() ? "" : " ") + text + (event.end ? "." : ""); };
     switch (event.kind) {
       case Kind::kNone: return log;
       case Kind::kRequest: line(std::format("request{}", event.stream)); break;

@@ -103,7 +103,7 @@ void XdsService::said(Session& session, const Stream::Heard& heard) {
   if (heard.what != What::kNack) return;
   registry_.counter("pilot_total_xds_rejects", "Responses that a proxy refused.", {{"type", metric_type(*heard.type)}}).add();
   log::error(kScope, "a proxy refused resources, and keeps their last good version: " + heard.error,
-             {log::field("node", session.node), log::field("type", short_name(*heard.type).data())});
+             {log::field("node", session.node), log::field("type", std::string(short_name(*heard.type)))});
 }
 
 void XdsService::pump(Session& session) {
