@@ -1,21 +1,41 @@
 // culvert: the operator's program.
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 
 #include "cli/analyze_commands.h"
+#include "cli/commands.h"
 #include "cli/local_commands.h"
 #include "cli/mesh_commands.h"
+#include "cli/usage.h"
 #include "common/base/version.h"
+
+namespace {
+
+using namespace culvert::cli;
+
+// In the order of --help.
+constexpr AddCommand kCommands[] = {
+    add_explain,         // explain
+    add_wait,            // wait
+    add_local,           // local ...
+    add_analyze,         // validate, analyze
+};
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Culvert, a service mesh without sidecars", "culvert");
   app.require_subcommand(1);
   app.set_version_flag("--version", "culvert " + culvert::version_text());
   int exit_code = 0;
-  culvert::cli::add_explain(app, exit_code);
-  culvert::cli::add_wait(app, exit_code);
-  culvert::cli::add_local(app, exit_code);
-  culvert::cli::add_analyze(app, exit_code);
-  CLI11_PARSE(app, argc, argv);
+  for (const AddCommand add : kCommands) add(app, exit_code);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::fputs(usage_text(app, error).c_str(), stderr);
+    return kUsage;
+  }
   return exit_code;
 }

@@ -1,5 +1,5 @@
 #pragma once
-// What a mistaken word was meant to be. Private to common/config.
+// What a mistaken word was meant to be. Pure.
 
 #include <cstddef>
 #include <string>
