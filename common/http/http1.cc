@@ -140,11 +140,12 @@ struct Reader {
   }
 
   Result<std::size_t> feed(std::span<const std::byte> bytes) {
-    if (message.complete) return 0;
+    if (message.complete || switched) return 0;
     if (failed) return failure("the connection has failed already", Reason::kBadRequest);
     const char* data = reinterpret_cast<const char*>(bytes.data());
     const llhttp_errno_t result = llhttp_execute(&parser, data, bytes.size());
     if (result == HPE_OK) return bytes.size();
+    switched = result == HPE_PAUSED_UPGRADE && message.interim;
     if (result == HPE_PAUSED || result == HPE_PAUSED_UPGRADE)
       return static_cast<std::size_t>(llhttp_get_error_pos(&parser) - data);
     failed = true;
@@ -165,6 +166,7 @@ struct Reader {
   llhttp_t parser{};
   Message message;
   bool failed = false;
+  bool switched = false;
   bool kept_alive = false;
 };
 
@@ -219,6 +221,7 @@ Result<std::size_t> ResponseReader::feed(std::span<const std::byte> bytes) { ret
 bool ResponseReader::complete() const { return state_->message.complete; }
 bool ResponseReader::keep_alive() const { return state_->kept_alive; }
 bool ResponseReader::begun() const { return state_->message.begun; }
+bool ResponseReader::switched() const { return state_->switched; }
 bool ResponseReader::headed() const { return state_->message.headed; }
 int ResponseReader::status() const { return llhttp_get_status_code(&state_->parser); }
 const Headers& ResponseReader::headers() const { return state_->message.headers; }

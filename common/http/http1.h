@@ -71,7 +71,9 @@ class ResponseReader {
   Response take();
   bool keep_alive() const;
 
-  bool begun() const;              // part of a response is here
+  bool begun() const;  // part of a response is here
+  // The answer is 101: status() and headers() are its, and from where feed() stopped the connection speaks another protocol. There is nothing to take().
+  bool switched() const;
   bool headed() const;             // the header fields are here, and with them:
   int status() const;              // 200
   const Headers& headers() const;  // good until take()
