@@ -77,6 +77,7 @@ http::Request Client::State::message(const Request& request, const Proof& proof)
   out.headers.add("User-Agent", std::format("{}/{}", options.user_agent, kVersion));
   out.headers.add("Accept",
                   request.metadata ? "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1" : "application/json");
+  for (const auto& [name, value] : request.headers.fields()) out.headers.add(name, value);
   if (!request.content_type.empty()) out.headers.add("Content-Type", request.content_type);
   if (!proof.token.empty()) out.headers.add("Authorization", "Bearer " + proof.token);
   return out;
@@ -197,6 +198,24 @@ net::Task<Result<Client::Stream>> Client::open(Request request) {
   auto answered = co_await ask_as_ourselves(state, request, net::Clock::now() + request.timeout);
   if (!answered) co_return std::unexpected(std::move(answered).error().during(request.text()));
   co_return Stream(std::make_unique<Stream::State>(state, std::move(answered->connection), answered->generation, request.text()));
+}
+
+net::Task<Result<Client::Switched>> Client::upgrade(Request request) {
+  const auto state = state_;
+  const auto deadline = net::Clock::now() + request.timeout;
+  auto answered = co_await ask_as_ourselves(state, request, deadline);
+  if (!answered) co_return std::unexpected(std::move(answered).error().during(request.text()));
+  Connection& connection = *answered->connection;
+  if (connection.status() == 101) {
+    http::Headers headers = connection.headers();
+    auto [stream, early] = connection.release();
+    co_return Switched{std::move(stream), std::move(early), std::move(headers)};
+  }
+  const int status = connection.status();
+  Stream stream(std::make_unique<Stream::State>(state, std::move(answered->connection), answered->generation, request.text()));
+  auto body = co_await read_whole(stream, false, state->options.answer, deadline);
+  if (!body) co_return std::unexpected(std::move(body).error());
+  co_return std::unexpected(refusal(request, status, *body));
 }
 
 net::Task<Result<http::Response>> Client::exchange(Request request) {

@@ -21,6 +21,7 @@
 #include "common/kube/access.h"
 #include "common/kube/request.h"
 #include "common/net/loop.h"
+#include "common/tls/stream.h"
 
 namespace culvert::kube {
 
@@ -61,6 +62,13 @@ class Client {
   net::Task<Result<http::Response>> call(Request request);
   // The answer, whatever it says.
   net::Task<Result<http::Response>> exchange(Request request);
+  // Asks for another protocol on the connection, as `request` says in its headers. Fails with refusal() unless the server switches to it.
+  struct Switched {
+    tls::Stream stream;
+    std::string early;  // what has come on it already
+    http::Headers headers;
+  };
+  net::Task<Result<Switched>> upgrade(Request request);
   // The beginning of an answer, whatever it says.
   net::Task<Result<Stream>> open(Request request);
 

@@ -81,6 +81,13 @@ net::Task<Status> Connection::read(net::Clock::time_point deadline) {
     begun_ = true;
     auto taken = reader_.feed(std::span(buffer_).first(io.bytes));
     if (!taken) co_return std::unexpected(std::move(taken).error().during(stream_.socket().peer().text()));
+    if (reader_.switched()) {
+      status_ = reader_.status();
+      headers_ = reader_.headers();
+      pending_.assign(reinterpret_cast<const char*>(buffer_.data()) + *taken, io.bytes - *taken);
+      ended_ = true;
+      co_return Status();
+    }
     const bool surplus = *taken < io.bytes;
     if (surplus && !reader_.complete()) co_return failure(stream_.socket().peer().text() + ": does not speak HTTP/1.1");
     if (reader_.headed() && status_ == 0) {
@@ -110,6 +117,8 @@ void Connection::keep_secret() {
   secret_ = true;
   pending_.reserve(2 * buffer_.size());  // does not grow past what one read brings
 }
+
+std::pair<tls::Stream, std::string> Connection::release() { return {std::move(stream_), std::exchange(pending_, {})}; }
 
 Connection::~Connection() {
   if (secret_) wipe(pending_);

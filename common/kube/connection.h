@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "common/http/http1.h"
 #include "common/kube/access.h"
@@ -29,6 +30,9 @@ class Connection {
   const http::Headers& headers() const { return headers_; }
   // What comes next of the answer's body; empty at its end.
   net::Task<Result<std::string>> more(net::Clock::time_point deadline);
+
+  // After an answer of 101: what this connection is now, and what of the other protocol has come already.
+  std::pair<tls::Stream, std::string> release();
 
   bool untouched() const { return !begun_; }               // nothing of the answer came
   bool reusable() const { return reusable_ && !secret_; }  // the answer is through, and another may follow
