@@ -1,5 +1,5 @@
 #pragma once
-// Points in time and spans of it as objects write them. Private to common/config.
+// Points in time and spans of it as objects write them. Pure.
 
 #include <chrono>
 #include <cstdint>

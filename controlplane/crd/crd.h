@@ -27,7 +27,4 @@ boost::json::object schema_of(const google::protobuf::Descriptor& message, const
 boost::json::object definition_of(const config::CustomKind& kind, const Comments& comments);
 std::string file_of(const config::CustomKind& kind);
 
-// As YAML, in the order of insertion, strings in double quotes.
-std::string to_yaml(const boost::json::value& value);
-
 }  // namespace culvert::crd

@@ -115,11 +115,5 @@ TEST(Crd, DescribesWithTheProtosComments) {
   EXPECT_TRUE(read_comments("no descriptors").empty());
 }
 
-TEST(Yaml, IsWrittenInTheOrderOfTheValue) {
-  const json::value value = json::parse(R"({"b": [{"x": 1, "y": []}, "s: t"], "a": {}, "0": true})");
-
-  EXPECT_EQ(to_yaml(value), "b:\n  - x: 1\n    y: []\n  - \"s: t\"\na: {}\n\"0\": true\n");
-}
-
 }  // namespace
 }  // namespace culvert::crd

@@ -4,6 +4,7 @@
 #include <iostream>
 #include <sstream>
 
+#include "common/config/to_yaml.h"
 #include "controlplane/crd/crd.h"
 #include "controlplane/crd/reference.h"
 
@@ -35,7 +36,7 @@ int main(int argc, char** argv) {
   const std::filesystem::path folder = argv[2];
   std::filesystem::create_directories(folder);
   for (const culvert::config::CustomKind& kind : culvert::config::custom_kinds()) {
-    const std::string yaml = culvert::crd::to_yaml(culvert::crd::definition_of(kind, comments));
+    const std::string yaml = culvert::config::to_yaml(culvert::crd::definition_of(kind, comments));
     if (!write(folder / culvert::crd::file_of(kind), "# Made from the protos by culvert-crd.\n" + yaml)) return 1;
   }
   if (argc == 3) return 0;

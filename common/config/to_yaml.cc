@@ -1,6 +1,8 @@
-#include "controlplane/crd/crd.h"
+#include "common/config/to_yaml.h"
 
-namespace culvert::crd {
+#include <boost/json.hpp>
+
+namespace culvert::config {
 namespace {
 
 namespace json = boost::json;
@@ -43,8 +45,9 @@ void write(const json::value& value, int depth, bool here, std::string& out) {
 
 std::string to_yaml(const json::value& value) {
   std::string out;
-  write(value, 0, false, out);
+  if (is_block(value)) write(value, 0, false, out);
+  else out = json::serialize(value) + "\n";
   return out;
 }
 
-}  // namespace culvert::crd
+}  // namespace culvert::config
