@@ -39,9 +39,11 @@ status::ClientConfig config_of(const XdsService::Client& client) {
   status::ClientConfig out;
   out.mutable_node()->set_id(client.self.id);
   auto& metadata = *out.mutable_node()->mutable_metadata()->mutable_fields();
-  for (const char* name : {"CLUSTER_ID", "NAMESPACE", "ISTIO_VERSION"}) {
+  // Which istioctl shows as the version of a proxy: Istio's, or else ours.
+  for (const auto& [name, as] : {std::pair("CLUSTER_ID", "CLUSTER_ID"), std::pair("NAMESPACE", "NAMESPACE"),
+                                 std::pair("CULVERT_VERSION", "ISTIO_VERSION"), std::pair("ISTIO_VERSION", "ISTIO_VERSION")}) {
     if (const auto said = client.self.metadata.find(name); said != client.self.metadata.end())
-      metadata[name].set_string_value(said->second);
+      metadata[as].set_string_value(said->second);
   }
   for (const Channel& channel : client.channels) {
     auto& one = *out.add_generic_xds_configs();

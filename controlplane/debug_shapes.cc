@@ -46,6 +46,10 @@ std::string last_error(const Channel& channel) {
 json::object resource_status(const Channel& channel) {
   json::object out{{"sent", channel.nonce_sent}, {"acked", channel.nonce_acked}, {"sentTime", time_text(channel.sent_at)}};
   if (std::string error = last_error(channel); !error.empty()) out["lastError"] = std::move(error);
+  if (!channel.nacked.empty()) {
+    out["lastNack"] = channel.nacked;
+    out["lastNackTime"] = time_text(channel.nacked_at);
+  }
   return out;
 }
 
@@ -65,7 +69,8 @@ std::string syncz(const std::vector<XdsService::Client>& clients, Epoch epoch, s
     put_unless_empty(one, "cluster_id", metadata_of(client.self, "CLUSTER_ID"));
     put_unless_empty(one, "proxy", client.self.id);
     put_unless_empty(one, "proxy_type", proxy_type(client.self));
-    put_unless_empty(one, "istio_version", metadata_of(client.self, "ISTIO_VERSION"));
+    const std::string istio = metadata_of(client.self, "ISTIO_VERSION");
+    put_unless_empty(one, "istio_version", istio.empty() ? metadata_of(client.self, "CULVERT_VERSION") : istio);
     json::object resources;
     Epoch applied = client.channels.empty() ? 0 : epoch;
     for (const Channel& channel : client.channels) {

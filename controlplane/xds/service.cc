@@ -29,6 +29,8 @@ struct XdsService::Session {
   struct Sent {
     std::string nonce, acked;
     std::chrono::system_clock::time_point at{};
+    std::string nacked;
+    std::chrono::system_clock::time_point nacked_at{};
   };
 
   rpc::CallRef call;
@@ -101,6 +103,9 @@ void XdsService::said(Session& session, const Stream::Heard& heard) {
   if (heard.what == What::kAck) session.sent[*heard.type].acked = session.sent[*heard.type].nonce;
   if (heard.what == What::kStale) expired_.add();
   if (heard.what != What::kNack) return;
+  Session::Sent& refused = session.sent[*heard.type];
+  refused.nacked = heard.error.substr(0, Refusals::kMostText);
+  refused.nacked_at = std::chrono::system_clock::now();
   registry_.counter("pilot_total_xds_rejects", "Responses that a proxy refused.", {{"type", metric_type(*heard.type)}}).add();
   log::error(kScope, "a proxy refused resources, and keeps their last good version: " + heard.error,
              {log::field("node", session.node), log::field("type", std::string(short_name(*heard.type)))});
@@ -193,7 +198,7 @@ std::vector<XdsService::Client> XdsService::clients() const {
       const auto sent = session->sent.find(type);
       const Session::Sent none;
       const Session::Sent& last = sent == session->sent.end() ? none : sent->second;
-      client.channels.push_back({type, progress, last.nonce, last.acked, last.at});
+      client.channels.push_back({type, progress, last.nonce, last.acked, last.at, last.nacked, last.nacked_at});
     }
   }
   return out;

@@ -42,6 +42,8 @@ class XdsService {
       Stream::Progress progress;
       std::string nonce_sent, nonce_acked;  // empty: none yet
       std::chrono::system_clock::time_point sent_at{};
+      std::string nacked;  // what it said when it refused something last, mended since or not; empty: it never has
+      std::chrono::system_clock::time_point nacked_at{};
     };
     std::string node;        // who the caller proved to be
     std::string connection;  // its name among the streams that this culvertd has had: "ID-7"

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "common/base/version.h"
+
 namespace culvert::ztunnel {
 
 std::map<std::string, std::string> environment() {
@@ -22,11 +24,13 @@ xds::Node node_of(const Settings& settings, const std::map<std::string, std::str
   xds::Node node;
   node.id = "ztunnel~" + address + "~" + settings.pod_name + "." + settings.pod_namespace + "~" + settings.pod_namespace +
             ".svc.cluster.local";
-  node.metadata = {{"NAME", settings.pod_name},
-                   {"NAMESPACE", settings.pod_namespace},
-                   {"INSTANCE_IPS", address},
-                   {"NODE_NAME", settings.node_name},
-                   {"CLUSTER_ID", settings.cluster_id}};
+  node.metadata = {
+      {"NAME", settings.pod_name},
+      {"NAMESPACE", settings.pod_namespace},
+      {"INSTANCE_IPS", address},
+      {"NODE_NAME", settings.node_name},
+      {"CLUSTER_ID", settings.cluster_id},
+      {"CULVERT_VERSION", std::string(kVersion)}};  // not as ISTIO_VERSION: istiod would take us for an ancient ztunnel
   if (!settings.network.empty()) node.metadata["NETWORK"] = settings.network;
   if (!settings.service_account.empty()) node.metadata["SERVICE_ACCOUNT"] = settings.service_account;
   constexpr std::string_view kText = "ISTIO_META_", kJson = "ISTIO_METAJSON_";

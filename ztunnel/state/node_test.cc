@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "common/base/version.h"
+
 namespace culvert::ztunnel {
 namespace {
 
@@ -18,6 +20,7 @@ TEST(Node, TellsWhoWeAre) {
   EXPECT_EQ(node.metadata.at("NODE_NAME"), "n1");
   EXPECT_EQ(node.metadata.at("DNS_CAPTURE"), "true");
   EXPECT_EQ(node.json_metadata.at("LABELS"), "{}");
+  EXPECT_EQ(node.metadata.at("CULVERT_VERSION"), kVersion);
   EXPECT_FALSE(node.metadata.contains("HOME"));
 }
 

@@ -13,6 +13,7 @@ namespace culvert::test {
 namespace {
 
 using namespace std::chrono_literals;
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -218,7 +219,8 @@ TEST_F(Discovery, ARefusalIsCountedAndTheStreamGoesOn) {
   until([&] { return log().contains("no thanks"); }, "the error line");
 
   EXPECT_THAT(metrics(), HasSubstr("pilot_total_xds_rejects{type=\"wds\"} 1\n"));
-  EXPECT_THAT(page("/debug/syncz"), HasSubstr("no thanks"));
+  EXPECT_THAT(page("/debug/syncz"), AllOf(HasSubstr("\"lastError\":"), HasSubstr("\"lastNack\":\"" + uid("a") + ": no thanks\""),
+                                          HasSubstr("\"lastNackTime\":\"2")));
   write("b.yaml", pod("b", "n1", "10.0.0.2"));
   until([&] { return addresses(*client).contains(uid("b")); }, "the next change");
   EXPECT_FALSE(client->ended);
