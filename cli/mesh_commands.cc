@@ -5,6 +5,7 @@
 #include <string>
 
 #include "cli/explain/explain.h"
+#include "cli/flags.h"
 #include "cli/wait/wait.h"
 #include "common/base/settings.h"
 
@@ -27,6 +28,7 @@ void add_wait(CLI::App& app, int& exit_code) {
       "wait", "return when a change is in force on every connected data plane, or say who has not got it and why");
   auto options = std::make_shared<WaitOptions>();
   auto all = std::make_shared<bool>(false);
+  auto cluster = std::make_shared<bool>(false);
   auto output = std::make_shared<std::string>("text");
   auto* object = command->add_option("--for-applied", options->object,
                                      "the object, as kubectl spells it: authorizationpolicy/deny-all, ap/shop/deny-all");
@@ -42,15 +44,19 @@ void add_wait(CLI::App& app, int& exit_code) {
           },
           "how long to wait")
       ->default_str("60s");
-  auto* url = command->add_option("--url", options->urls,
+  auto* url = command->add_option("--url", options->planes.urls,
                                   "culvertd's monitoring port, once for each replica (default: http://localhost:15014)");
-  command->add_option("--world", options->world, "ask the control plane of this world of culvert local")->excludes(url);
-  command->add_option("--token-file", options->token_file,
+  command->add_option("--world", options->planes.world, "ask the control plane of this world of culvert local")->excludes(url);
+  command->add_option("--token-file", options->planes.token_file,
                       "file with a service account's token, when not asked from culvertd's own host");
+  command->add_flag("--cluster", *cluster, "ask every replica of the cluster")->excludes(url);
+  add_cluster_flags(*command, options->planes.cluster);
   command->add_option("-o,--output", *output, "text or json")->check(CLI::IsMember({"text", "json"}));
   command->callback([=, &exit_code] {
     if (options->object.empty() && !*all) throw CLI::RequiredError("--for-applied OBJECT or --all");
     options->json = *output == "json";
+    PlaneOptions& planes = options->planes;
+    if (planes.urls.empty() && planes.world.empty() && !*cluster) planes.urls = {"http://localhost:15014"};
     exit_code = wait(*options);
   });
 }

@@ -3,11 +3,13 @@
 #include <charconv>
 #include <format>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <span>
 #include <utility>
 
 #include "common/http/http1.h"
+#include "common/kube/portforward.h"
 #include "common/net/dial.h"
 #include "common/net/resolve.h"
 #include "common/net/timer.h"
@@ -22,39 +24,97 @@ std::string authority_of(const Target& target) {
   return std::format("{}{}{}:{}", v6 ? "[" : "", target.host, v6 ? "]" : "", target.port);
 }
 
-net::Task<Result<http::Response>> exchange(net::Loop& loop, const Target& target, const std::string& path,
-                                           std::chrono::milliseconds timeout) {
+// A way to the program that is asked.
+class Way {
+ public:
+  Way() = default;
+  Way(const Way&) = delete;
+  virtual ~Way() = default;
+  virtual net::Task<Status> write(std::string_view bytes) = 0;
+  // Some bytes; none at the end.
+  virtual net::Task<Result<std::string>> read() = 0;
+  virtual void close() = 0;  // wakes who reads or writes
+};
+
+class Socket final : public Way {
+ public:
+  explicit Socket(net::Stream stream) : stream_(std::move(stream)) {}
+  net::Task<Status> write(std::string_view bytes) override {
+    if (!(co_await stream_.write_all(std::as_bytes(std::span(bytes)))).ok()) co_return failure("the connection broke");
+    co_return Status();
+  }
+  net::Task<Result<std::string>> read() override {
+    const auto scratch = stream_.loop().scratch();
+    const net::Io io = co_await stream_.read(scratch);
+    if (io.ok()) co_return std::string(reinterpret_cast<const char*>(scratch.data()), io.bytes);
+    if (io.state == net::Io::kEof) co_return std::string();
+    co_return failure("the connection broke");
+  }
+  void close() override { stream_.close(); }
+
+ private:
+  net::Stream stream_;
+};
+
+class Forwarded final : public Way {
+ public:
+  explicit Forwarded(kube::PortForward port) : port_(std::move(port)) {}
+  net::Task<Status> write(std::string_view bytes) override { co_return co_await port_.write(bytes); }
+  net::Task<Result<std::string>> read() override { co_return co_await port_.read(); }
+  void close() override { port_.close(); }
+
+ private:
+  kube::PortForward port_;
+};
+
+net::Task<Result<std::unique_ptr<Way>>> open_way(net::Loop& loop, const Target& target, std::chrono::milliseconds timeout) {
+  if (target.cluster) {
+    auto port = co_await kube::PortForward::open(*target.cluster, target.pod, target.port, timeout);
+    if (!port) co_return std::unexpected(std::move(port).error());
+    co_return std::make_unique<Forwarded>(std::move(*port));
+  }
   const auto addresses = co_await net::resolve(loop, target.host, timeout);
   if (!addresses) co_return std::unexpected(addresses.error());
   net::DialOptions options{.to = {addresses->front(), target.port, 0}, .timeout = timeout};
   if (target.netns) options.netns = target.netns->get();
   auto stream = co_await net::dial(loop, std::move(options));
   if (!stream) co_return std::unexpected(std::move(stream).error());
+  co_return std::make_unique<Socket>(std::move(*stream));
+}
+
+net::Task<Result<http::Response>> exchange(net::Loop& loop, const Target& target, const std::string& method,
+                                           const std::string& path, std::chrono::milliseconds timeout) {
+  auto way = co_await open_way(loop, target, timeout);
+  if (!way) co_return std::unexpected(std::move(way).error());
   net::Timer timer(loop);
-  timer.arm(timeout, [&stream] { stream->close(); });
-  http::Request request{.target = path};
+  timer.arm(timeout, [&way] { (*way)->close(); });
+  http::Request request{.method = method, .target = path};
   request.headers.add("Connection", "close");
   if (!target.token.empty()) request.headers.add("Authorization", "Bearer " + target.token);
-  const std::string wire = http::to_wire(request, authority_of(target));
-  if (!(co_await stream->write_all(std::as_bytes(std::span(wire)))).ok()) co_return failure("the connection broke");
+  const std::string host = target.cluster ? std::format("localhost:{}", target.port) : authority_of(target);
+  const std::string wire = http::to_wire(request, host);
+  if (auto sent = co_await (*way)->write(wire); !sent) co_return std::unexpected(std::move(sent).error());
   http::ResponseReader reader({.body = kMostBytes});
-  reader.expect("GET");
+  reader.expect(method);
   while (!reader.complete()) {
-    const auto scratch = loop.scratch();
-    const net::Io io = co_await stream->read(scratch);
-    if (!io.ok()) {
+    const auto piece = co_await (*way)->read();
+    if (!timer.armed()) co_return failure("no answer in time");
+    if (!piece) co_return std::unexpected(piece.error());
+    if (piece->empty()) {
       if (const Status done = reader.finish(); !done || !reader.complete())
-        co_return failure(timer.armed() ? "the connection ended before the answer" : "no answer in time");
+        co_return failure("the connection ended before the answer");
       break;
     }
-    if (const auto fed = reader.feed(scratch.first(io.bytes)); !fed) co_return std::unexpected(fed.error());
+    if (const auto fed = reader.feed(std::as_bytes(std::span(*piece))); !fed) co_return std::unexpected(fed.error());
   }
   co_return reader.take();
 }
 
 }  // namespace
 
-std::string Target::text() const { return "http://" + authority_of(*this) + base; }
+std::string Target::text() const {
+  return cluster ? std::format("pod {}:{}", pod.text(), port) : "http://" + authority_of(*this) + base;
+}
 
 Result<Target> Target::parse(std::string_view url) {
   constexpr std::string_view kScheme = "http://";
@@ -80,9 +140,10 @@ Result<Target> Target::parse(std::string_view url) {
   return target;
 }
 
-net::Task<Result<std::string>> get_page(net::Loop& loop, Target target, std::string path, std::chrono::milliseconds timeout) {
+net::Task<Result<std::string>> ask_page(net::Loop& loop, Target target, std::string method, std::string path,
+                                        std::chrono::milliseconds timeout) {
   const std::string what = "asking " + target.text() + path.substr(0, path.find('?'));
-  auto response = co_await exchange(loop, target, target.base + path, timeout);
+  auto response = co_await exchange(loop, target, method, target.base + path, timeout);
   if (!response) co_return std::unexpected(std::move(response).error().during(what));
   if (response->status == 200) co_return std::move(response->body);
   std::string said = response->body.substr(0, 500);
@@ -90,6 +151,10 @@ net::Task<Result<std::string>> get_page(net::Loop& loop, Target target, std::str
   std::string text = std::format("{}: {} {}: {}", what, response->status, http::reason_phrase(response->status), said);
   if (response->status == 401) text += " (--token-file)";
   co_return failure(std::move(text));
+}
+
+net::Task<Result<std::string>> get_page(net::Loop& loop, Target target, std::string path, std::chrono::milliseconds timeout) {
+  return ask_page(loop, std::move(target), "GET", std::move(path), timeout);
 }
 
 Result<std::string> read_token(const std::string& file) {
@@ -100,6 +165,16 @@ Result<std::string> read_token(const std::string& file) {
   for (const char c : text)
     if (c <= ' ' || c >= 0x7f) return failure(file + " holds no bearer token (one line of plain text)");
   if (text.empty()) return failure(file + " is empty");
+  return text;
+}
+
+Result<std::string> read_input(const std::string& file) {
+  std::ifstream opened;
+  if (file != "-") opened.open(file, std::ios::binary);
+  if (file != "-" && !opened) return failure_errno("reading " + file);
+  std::istream& in = file == "-" ? std::cin : opened;
+  std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  if (in.bad()) return failure_errno("reading " + file);
   return text;
 }
 

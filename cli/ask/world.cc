@@ -8,7 +8,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::uint16_t kMonitoring = 15014;
+constexpr std::uint16_t kMonitoring = 15014, kZtunnelAdmin = 15000;
 
 Result<json::object> read(const local::Message& answer) {
   boost::system::error_code failed;
@@ -39,21 +39,34 @@ Status hand_on(const std::string& world) {
 
 }  // namespace
 
-Result<Target> target_of_world(const std::string& world) {
-  if (auto done = hand_on(world); !done) return std::unexpected(std::move(done).error());
-  auto answer = ask(world, {{"do", "enter"}, {"target", "control"}, {"container", ""}});
+namespace {
+
+// A port of localhost in the network namespace of `place`, "control" or a node.
+Result<Target> target_in(const std::string& world, const std::string& place, std::uint16_t port) {
+  auto answer = ask(world, {{"do", "enter"}, {"target", place}, {"container", ""}});
   if (!answer) return std::unexpected(answer.error());
   const auto told = read(*answer);
   if (!told) return std::unexpected(told.error());
-  Target target{.host = "127.0.0.1", .port = kMonitoring};
+  Target target{.host = "127.0.0.1", .port = port};
   std::size_t next = 0;
   for (const auto& name : told->at("spaces").as_array()) {
     if (next < answer->fds.size() && name.is_string() && name.as_string() == "net")
       target.netns = std::make_shared<const Fd>(std::move(answer->fds[next]));
     ++next;
   }
-  if (!target.netns) return failure("the world " + world + " does not say where its control plane is");
+  if (!target.netns) return failure("the world " + world + " does not say where its " + place + " is");
   return target;
+}
+
+}  // namespace
+
+Result<Target> target_of_world(const std::string& world) {
+  if (auto done = hand_on(world); !done) return std::unexpected(std::move(done).error());
+  return target_in(world, "control", kMonitoring);
+}
+
+Result<Target> ztunnel_of_world(const std::string& world, const std::string& node) {
+  return target_in(world, node, kZtunnelAdmin);
 }
 
 }  // namespace culvert::cli

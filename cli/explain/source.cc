@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <iterator>
 #include <set>
 #include <utility>
 
@@ -44,7 +43,7 @@ Result<KnownMesh> from_folder(const MeshOptions& options) {
     for (const std::string& name : *pods) all.push_back("status/pods/" + name);
   }
   for (const std::string& name : all) {
-    const auto text = read_file(options.config_dir + "/" + name);
+    const auto text = read_input(options.config_dir + "/" + name);
     if (!text) return std::unexpected(text.error());
     config::Diff diff = folder.written(name, *text, now);
     for (const config::Problem& problem : diff.problems) out.problems.push_back(problem.text());
@@ -101,7 +100,7 @@ Result<KnownMesh> read_mesh(const MeshOptions& options) {
   if (options.dump.empty())
     return from_culvertd(Target::parse(options.url.empty() ? "http://localhost:15014" : options.url), options.token_file);
   if (!options.dump.contains("://")) {
-    const auto text = read_file(options.dump);
+    const auto text = read_input(options.dump);
     if (!text) return std::unexpected(text.error());
     return from_dump(*text, "dump " + options.dump);
   }

@@ -1,18 +1,16 @@
-#include <algorithm>
 #include <boost/json.hpp>
 #include <format>
 
 #include "cli/local/commands.h"
+#include "cli/print/json.h"
+#include "cli/print/table.h"
 
 namespace culvert::local {
 namespace {
 
 namespace json = boost::json;
 
-std::string text(const json::object& object, std::string_view name) {
-  const auto* value = object.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
+constexpr std::size_t kPadding = 3;
 
 std::string joined(const json::value& list) {
   std::string result;
@@ -20,35 +18,19 @@ std::string joined(const json::value& list) {
   return result;
 }
 
-// Columns as wide as their longest cell, three blanks between them.
-std::string table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  }
-  std::string result;
-  for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size(); ++i)
-      result += i + 1 == row.size() ? row[i] : std::format("{:<{}}   ", row[i], widths[i]);
-    result += '\n';
-  }
-  return result;
-}
-
 std::string state(const json::object& program) {
   if (!program.at("wanted").as_bool()) return "stopped";
   if (program.at("running").as_bool()) return "running";
-  return "down (" + text(program, "last_end") + ")";
+  return "down (" + cli::print::text_at(program, "last_end") + ")";
 }
 
 }  // namespace
 
 std::string status_tables(const std::string& answer) {
   const auto world = json::parse(answer).as_object();
-  std::vector<std::vector<std::string>> programs{{"NODE", "ADDRESSES", "PROGRAM", "STATE", "RESTARTS"}};
+  std::vector<cli::print::Row> programs{{"NODE", "ADDRESSES", "PROGRAM", "STATE", "RESTARTS"}};
   const auto add = [&](const std::string& node, const std::string& addresses, const json::object& program) {
-    const std::string name = text(program, "name");
+    const std::string name = cli::print::text_at(program, "name");
     programs.push_back(
         {node, addresses, name.substr(name.find('/') + 1), state(program), std::to_string(program.at("restarts").as_int64())});
   };
@@ -56,20 +38,23 @@ std::string status_tables(const std::string& answer) {
   for (const auto& value : world.at("nodes").as_array()) {
     const auto& node = value.as_object();
     for (const auto& program : node.at("programs").as_array())
-      add(text(node, "name"), joined(node.at("addresses")), program.as_object());
+      add(cli::print::text_at(node, "name"), joined(node.at("addresses")), program.as_object());
   }
-  std::vector<std::vector<std::string>> pods{{"NAMESPACE", "POD", "NODE", "ADDRESSES", "READY", "RESTARTS", "MESH", "IDENTITY"}};
+  std::vector<cli::print::Row> pods{{"NAMESPACE", "POD", "NODE", "ADDRESSES", "READY", "RESTARTS", "MESH", "IDENTITY"}};
   std::string troubles;
   for (const auto& value : world.at("pods").as_array()) {
     const auto& pod = value.as_object();
-    pods.push_back({text(pod, "namespace"), text(pod, "name"), text(pod, "node"), joined(pod.at("addresses")),
-                    pod.at("ready").as_bool() ? "yes" : "no", std::to_string(pod.at("restarts").as_int64()), text(pod, "mesh"),
-                    text(pod, "identity")});
-    if (const auto trouble = text(pod, "trouble"); !trouble.empty())
-      troubles += std::format("pod {}/{}: {}\n", text(pod, "namespace"), text(pod, "name"), trouble);
+    pods.push_back({cli::print::text_at(pod, "namespace"), cli::print::text_at(pod, "name"), cli::print::text_at(pod, "node"),
+                    joined(pod.at("addresses")), pod.at("ready").as_bool() ? "yes" : "no",
+                    std::to_string(pod.at("restarts").as_int64()), cli::print::text_at(pod, "mesh"),
+                    cli::print::text_at(pod, "identity")});
+    if (const auto trouble = cli::print::text_at(pod, "trouble"); !trouble.empty())
+      troubles +=
+          std::format("pod {}/{}: {}\n", cli::print::text_at(pod, "namespace"), cli::print::text_at(pod, "name"), trouble);
   }
   for (const auto& problem : world.at("problems").as_array()) troubles += std::string(problem.as_string()) + "\n";
-  return table(programs) + "\n" + table(pods) + (troubles.empty() ? "" : "\n" + troubles);
+  return cli::print::table(programs, kPadding) + "\n" + cli::print::table(pods, kPadding) +
+         (troubles.empty() ? "" : "\n" + troubles);
 }
 
 }  // namespace culvert::local

@@ -5,36 +5,16 @@
 #include <set>
 #include <utility>
 
+#include "cli/print/json.h"
+
 namespace culvert::cli {
 namespace {
 
 namespace json = boost::json;
-
-std::string text_at(const json::object& in, std::string_view name) {
-  const auto* value = in.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-
-std::uint64_t number_at(const json::object& in, std::string_view name) {
-  const auto* value = in.if_contains(name);
-  boost::system::error_code error;
-  const auto number = value == nullptr ? 0 : value->to_number<std::uint64_t>(error);
-  return error ? 0 : number;
-}
-
-bool flag_at(const json::object& in, std::string_view name, bool fallback) {
-  const auto* value = in.if_contains(name);
-  return value != nullptr && value->is_bool() ? value->as_bool() : fallback;
-}
-
-std::vector<std::string> texts_at(const json::object& in, std::string_view name) {
-  std::vector<std::string> out;
-  const auto* value = in.if_contains(name);
-  if (value == nullptr || !value->is_array()) return out;
-  for (const auto& one : value->as_array())
-    if (one.is_string()) out.emplace_back(one.as_string());
-  return out;
-}
+using print::flag_at;
+using print::number_at;
+using print::text_at;
+using print::texts_at;
 
 std::string called(const Heard::Node& node) { return node.node + (node.proxy.empty() ? "" : " (" + node.proxy + ")"); }
 

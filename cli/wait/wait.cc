@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cli/ask/page.h"
+#include "cli/ask/plane.h"
 #include "cli/wait/heard.h"
 #include "common/config/kinds.h"
 #include "common/net/timer.h"
@@ -140,29 +141,6 @@ void print_text(const Outcome& outcome, const std::string& object) {
   for (const std::string& line : judgement.notes) std::fprintf(stderr, "  note: %s\n", line.c_str());
 }
 
-Result<std::vector<Asked>> targets_of(const WaitOptions& options) {
-  std::vector<Asked> all;
-  std::string token;
-  if (!options.token_file.empty()) {
-    auto read = read_token(options.token_file);
-    if (!read) return std::unexpected(std::move(read).error());
-    token = std::move(*read);
-  }
-  if (!options.world.empty()) {
-    auto target = target_of_world(options.world);
-    if (!target) return std::unexpected(std::move(target).error());
-    all.push_back({.target = std::move(*target), .instance = {}});
-    return all;
-  }
-  for (const std::string& url : options.urls.empty() ? std::vector<std::string>{"http://localhost:15014"} : options.urls) {
-    auto target = Target::parse(url);
-    if (!target) return std::unexpected(std::move(target).error());
-    target->token = token;
-    all.push_back({.target = std::move(*target), .instance = {}});
-  }
-  return all;
-}
-
 int complain(const std::string& text) {
   std::fprintf(stderr, "culvert: %s\n", text.c_str());
   return kCouldNotAsk;
@@ -194,10 +172,12 @@ int wait(const WaitOptions& options) {
     if (!asked) return complain(asked.error().text);
     object = std::move(*asked);
   }
-  auto targets = targets_of(options);
-  if (!targets) return complain(targets.error().text);
   net::Loop loop;
-  const Outcome outcome = loop.run(ask_until(loop, std::move(*targets), object, options.timeout));
+  auto planes = planes_of(loop, options.planes);
+  if (!planes) return complain(planes.error().text);
+  std::vector<Asked> all;
+  for (Plane& plane : *planes) all.push_back({.target = std::move(plane.target), .instance = {}});
+  const Outcome outcome = loop.run(ask_until(loop, std::move(all), object, options.timeout));
   if (!outcome.could_not_ask.empty()) return complain(outcome.could_not_ask);
   options.json ? print_json(outcome, object) : print_text(outcome, object);
   return static_cast<int>(outcome.judgement.state);

@@ -8,18 +8,16 @@
 
 #include <chrono>
 #include <string>
-#include <vector>
 
+#include "cli/ask/plane.h"
 #include "common/base/result.h"
 
 namespace culvert::cli {
 
 struct WaitOptions {
-  std::string object;             // "authorizationpolicy/deny-all", "ap/shop/deny-all"; empty: everything
-  std::string name_space;         // of it, when not in `object`; empty: "default"
-  std::vector<std::string> urls;  // of culvertd; empty: this machine's
-  std::string world;              // of `culvert local`, instead of urls; empty: none
-  std::string token_file;         // what proves who we are
+  std::string object;      // "authorizationpolicy/deny-all", "ap/shop/deny-all"; empty: everything
+  std::string name_space;  // of it, when not in `object`; empty: "default"
+  PlaneOptions planes;
   std::chrono::milliseconds timeout{60'000};
   bool json = false;
 };
