@@ -8,6 +8,7 @@
 #include "cli/local_commands.h"
 #include "cli/mesh_commands.h"
 #include "cli/usage.h"
+#include "cli/ztunnel_commands.h"
 #include "common/base/version.h"
 
 namespace {
@@ -20,6 +21,7 @@ constexpr AddCommand kCommands[] = {
     add_wait,            // wait
     add_local,           // local ...
     add_analyze,         // validate, analyze
+    add_ztunnel_config,  // ztunnel-config ...
 };
 
 }  // namespace

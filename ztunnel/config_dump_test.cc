@@ -3,8 +3,13 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <sstream>
 
 #include "common/base/version.h"
+#include "common/tls/authority.h"
 #include "common/xds/local_file.h"
 
 namespace culvert::ztunnel {
@@ -79,6 +84,68 @@ TEST(ConfigDump, ShowsTheMeshInTheNamesThatIstioctlReads) {
                         std::string(kMatch) + R"(]]], "dryRun": true}])"));
   EXPECT_EQ(value.at("stagedServices"), json::parse(R"({"ns/late.ns.svc": {"c1//Pod/ns/web": {"81": 0}}})"));
   EXPECT_EQ(value.at("version"), (json::object{{"version", kVersion}}));
+}
+
+// What tests/golden/ztunnel_config/keys.txt lists: the names that istioctl and Kiali read.
+std::set<std::string> listed(const std::string& kind) {
+  std::ifstream file("tests/golden/ztunnel_config/keys.txt");
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with(kind + ": ")) continue;
+    std::istringstream words(line.substr(kind.size() + 2));
+    return {std::istream_iterator<std::string>(words), {}};
+  }
+  ADD_FAILURE() << kind << " is not listed";
+  return {};
+}
+
+std::set<std::string> keys_of(const json::value& value) {
+  std::set<std::string> out;
+  for (const auto& [key, member] : value.as_object()) out.emplace(key);
+  return out;
+}
+
+TEST(ConfigDump, HasTheListedKeysAndNoOthers) {
+  auto dump = dump_of(kMesh);
+  const Identity identity{"td", "ns", "a"};
+  const auto authority = tls::Authority::make_root("td");
+  const auto pair =
+      authority.and_then([&](const tls::Authority& by) { return by.make_workload(identity, std::chrono::hours(1)); });
+  const auto roots = authority.and_then([](const tls::Authority& by) { return tls::Roots::parse(by.certificate().pem()); });
+  ASSERT_TRUE(pair && roots);
+  dump.certificates = {
+      {.identity = identity, .credentials = std::make_shared<const Credentials>(Credentials{*pair, *roots}), .error = ""}};
+  dump.pods["up"] = {.name = {.uid = "up", .name = "a", .name_space = "ns", .service_account = "sa"},
+                     .connections = {{.way = Connection::Way::kInbound,
+                                      .source = *Endpoint::parse("10.0.0.1:1"),
+                                      .actual = *Endpoint::parse("10.0.0.2:2"),
+                                      .original = {},
+                                      .peer = {}}}};
+
+  const auto all = shown(dump);
+
+  const json::value &workload = all.at("workloads").at(0), &service = all.at("services").at(0),
+                    &policy = all.at("policies").at(0);
+  EXPECT_EQ(keys_of(all.at("certificates").at(0).at("rootCerts").at(0)), listed("oneCertificate"));
+  const json::value &pod = all.at("workloadState").at("up"), &connections = pod.at("connections");
+  for (const auto& [kind, value] :
+       std::map<std::string, const json::value*>{{"dump", &all},
+                                                 {"workload", &workload},
+                                                 {"gateway", &workload.at("waypoint")},
+                                                 {"applicationTunnel", &workload.at("applicationTunnel")},
+                                                 {"locality", &workload.at("locality")},
+                                                 {"service", &service},
+                                                 {"endpoint", &service.at("endpoints").as_object().begin()->value()},
+                                                 {"weightedWaypoint", &service.at("weightedWaypoints").at(0)},
+                                                 {"loadBalancer", &service.at("loadBalancer")},
+                                                 {"policy", &policy},
+                                                 {"match", &policy.at("rules").at(0).at(0).at(0)},
+                                                 {"certificate", &all.at("certificates").at(0)},
+                                                 {"oneCertificate", &all.at("certificates").at(0).at("certChain").at(0)},
+                                                 {"pod", &pod},
+                                                 {"connections", &connections},
+                                                 {"connection", &connections.at("inbound").at(0)},
+                                                 {"info", &pod.at("info")}})
+    EXPECT_EQ(keys_of(*value), listed(kind)) << kind;
 }
 
 TEST(ConfigDump, LeavesOutWhatIsNotSet) {
