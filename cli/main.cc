@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/local_commands.h"
 #include "cli/mesh_commands.h"
+#include "cli/status_commands.h"
 #include "cli/usage.h"
 #include "cli/ztunnel_commands.h"
 #include "common/base/version.h"
@@ -22,6 +23,8 @@ constexpr AddCommand kCommands[] = {
     add_local,           // local ...
     add_analyze,         // validate, analyze
     add_ztunnel_config,  // ztunnel-config ...
+    add_proxy_status,    // proxy-status
+    add_version,         // version
 };
 
 }  // namespace
