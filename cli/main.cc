@@ -2,9 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <string_view>
 
 #include "cli/analyze_commands.h"
 #include "cli/commands.h"
+#include "cli/completion.h"
 #include "cli/local_commands.h"
 #include "cli/mesh_commands.h"
 #include "cli/status_commands.h"
@@ -25,6 +27,7 @@ constexpr AddCommand kCommands[] = {
     add_ztunnel_config,  // ztunnel-config ...
     add_proxy_status,    // proxy-status
     add_version,         // version
+    add_completion,      // completion ...
 };
 
 }  // namespace
@@ -35,6 +38,10 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", "culvert " + culvert::version_text());
   int exit_code = 0;
   for (const AddCommand add : kCommands) add(app, exit_code);
+  if (argc > 1 && std::string_view(argv[1]) == "__complete") {  // a shell's Tab: the words behind it are not for us
+    std::fputs(lines_of(candidates(app, {argv + 2, argv + argc})).c_str(), stdout);
+    return 0;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
