@@ -27,6 +27,7 @@ constexpr AddCommand kCommands[] = {
     add_ztunnel_config,  // ztunnel-config ...
     add_proxy_status,    // proxy-status
     add_version,         // version
+    add_bug_report,      // bug-report
     add_completion,      // completion ...
 };
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/bug_report/report.h"
 #include "cli/flags.h"
 #include "cli/proxy_status/status.h"
 #include "cli/version/version.h"
@@ -32,6 +33,28 @@ void add_version(CLI::App& app, int& exit_code) {
   using Form = VersionOptions::Form;
   add_output_flag<Form>(*command, options->form, {{"text", Form::kText}, {"json", Form::kJson}, {"yaml", Form::kYaml}});
   command->callback([options, &exit_code] { exit_code = version(*options); });
+}
+
+void add_bug_report(CLI::App& app, int& exit_code) {
+  auto* command = app.add_subcommand(
+      "bug-report",
+      "objects, dumps, logs, metrics and versions of a mesh in one archive, without passwords, tokens and private keys");
+  auto options = std::make_shared<BugReportOptions>();
+  command->add_option("-o,--output", options->output,
+                      "the archive; it must not be there yet (default: culvert-bug-report-TIME.tar.gz)");
+  command->add_option("--node", options->node, "of the data plane, only what runs on this node");
+  command->add_option("--tail", options->logs.lines, "lines of each log, the last ones")->capture_default_str();
+  command->add_option("--max-size", options->most_mib, "MiB of all files together, before they are packed")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65536));
+  auto seconds = std::make_shared<int>(600);
+  command->add_option("--timeout", *seconds, "seconds to gather")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_flag("--dry-run", options->dry_run, "say what would be gathered, and write nothing");
+  add_cluster_flags(*command, options->cluster);
+  command->callback([options, seconds, &exit_code] {
+    options->timeout = std::chrono::seconds(*seconds);
+    exit_code = bug_report(*options);
+  });
 }
 
 }  // namespace culvert::cli
