@@ -35,9 +35,8 @@ std::string error_page(const std::string& file, const Error& error) { return fil
 
 net::Task<Result<std::vector<Pod>>> mesh_pods(Cluster& cluster, const std::string& node) {
   std::vector<Pod> out;
-  for (const char* labels : {"app=culvertd", "app=ztunnel", "k8s-app=culvert-node"}) {
-    const bool everywhere = std::string_view(labels) == "app=culvertd";
-    auto pods = co_await cluster.pods(cluster.system_namespace(), labels, everywhere ? "" : node);
+  for (const std::string app : {"culvertd", "ztunnel", "culvert-node"}) {
+    auto pods = co_await cluster.pods(cluster.system_namespace(), "app=" + app, app == "culvertd" ? "" : node);
     if (!pods) co_return pods;
     std::ranges::move(*pods, std::back_inserter(out));
   }
