@@ -111,6 +111,19 @@ bool is_harmless(std::string_view value) {
   return value.starts_with("/var/") || value.starts_with("/run/") || value.starts_with("/etc/") || value.starts_with("./");
 }
 
+// Where the value ends that begins at `begin` behind these quotes. In a text that is quoted itself ("{\"a\":\"b\"}") its quotes have a backslash, in
+// any other a backslash is a part of the value, with what follows it.
+std::size_t end_of_quoted(std::string_view text, std::size_t begin, std::string_view quotes) {
+  const bool within = quotes.contains('\\');
+  std::size_t at = begin;
+  for (; at < text.size() && text[at] != quotes.back() && text[at] != '\n'; ++at) {
+    if (text[at] != '\\') continue;
+    if (within) break;
+    ++at;
+  }
+  return std::min(at, text.size());
+}
+
 // Of what is assigned to the name that ends at `at`; `flag`: "--NAME VALUE" assigns, too.
 Span assigned(std::string_view text, std::size_t at, bool flag) {
   const auto quotes = [](char c) { return c == '"' || c == '\'' || c == '\\'; };
@@ -119,13 +132,11 @@ Span assigned(std::string_view text, std::size_t at, bool flag) {
   const bool sign = next < text.size() && (text[next] == '=' || text[next] == ':');
   if (!sign && !(flag && next > at)) return {at, at};
   if (sign) next = run(text, next + 1, blank);
-  const bool quoted = next < text.size() && quotes(text[next]);
-  const auto begin = run(text, next, quotes);
-  const auto end = run(text, begin, [&](char c) {
-    if (c == '"' || c == '\\' || c == '\n' || c == '\r') return false;
-    return quoted || (!blank(c) && c != ',' && c != ';' && c != '&' && c != '\'' && c != '{' && c != '[' && c != '}' &&
-                      c != ']' && c != ')');
-  });
+  auto begin = run(text, next, [](char c) { return c == '\\'; });
+  if (begin < text.size() && quotes(text[begin])) ++begin;  // one: the next would end it
+  else begin = next;
+  const auto bare = [](char c) { return std::string_view(" \t\r\n\"'\\,;&{}[])").find(c) == std::string_view::npos; };
+  const auto end = begin == next ? run(text, begin, bare) : end_of_quoted(text, begin, text.substr(next, begin - next));
   return is_harmless(text.substr(begin, end - begin)) ? Span(at, at) : Span(begin, end);
 }
 

@@ -36,6 +36,10 @@ TEST(WithoutSecrets, WhatIsAssignedToASecretsNameIsTakenOut) {
   EXPECT_EQ(without_secrets("DB_PASSWORD: hunter2\nX: y"), "DB_PASSWORD: [removed]\nX: y");
   EXPECT_EQ(without_secrets(R"({"clientSecret": "hunter 2", "a": 1})"), R"({"clientSecret": "[removed]", "a": 1})");
   EXPECT_EQ(without_secrets(R"("{\"api-key\":\"hunter2\",\"b\":1}")"), R"("{\"api-key\":\"[removed]\",\"b\":1}")");
+  EXPECT_EQ(without_secrets(R"({"password": "a\"b, c", "d": 1})"), R"({"password": "[removed]", "d": 1})");
+  EXPECT_EQ(without_secrets("password: 'a \"b\"' # c"), "password: '[removed]' # c");
+  EXPECT_EQ(without_secrets(R"({"password":"","d":1,"e":"f"})"), R"({"password":"","d":1,"e":"f"})");
+  EXPECT_EQ(without_secrets(R"({"password": "cut off)"), R"({"password": "[removed])");
   EXPECT_EQ(without_secrets("run --token hunter2 --verbose"), "run --token [removed] --verbose");
   EXPECT_EQ(without_secrets("postgres://app:hunter2@db:5432/x"), "postgres://app:[removed]@db:5432/x");
 }
