@@ -147,5 +147,36 @@ TEST_F(Epochs, ExplainSaysTheSameByTheZtunnelsOwnDump) {
                                    HasSubstr(R"("rule":1)"), HasSubstr(R"("path":"tunnel")")));
 }
 
+TEST_F(Epochs, WhatIsInForceIsShownInIstioctlsTables) {
+  world->write("policy.yaml", kDeny);
+  ASSERT_EQ(wait().code, kApplied);
+
+  const Ran policies = world->ask({"ztunnel-config", "policy", "--node", "node2"});
+  EXPECT_THAT(policies.out,
+              AllOf(HasSubstr("NAMESPACE POLICY NAME ACTION SCOPE\n"), HasSubstr("server      Deny   WorkloadSelector\n")));
+  EXPECT_THAT(world->ask({"zc", "workload", "--address", server->v4()}).out, HasSubstr("node2 None     HBONE\n"));
+  EXPECT_THAT(world->ask({"zc", "certificate", "--node", "node1"}).out,
+              AllOf(HasSubstr("spiffe://cluster.local/ns/mesh/sa/client "), HasSubstr("Leaf     Available     true ")));
+  const Ran proxies = world->ask({"proxy-status", "-o", "json"});
+  EXPECT_THAT(proxies.out, AllOf(HasSubstr("\"node\": \"node1\""), HasSubstr("\"node\": \"node2\""),
+                                 HasSubstr("\"current\": true"), Not(HasSubstr("refused"))));
+  EXPECT_THAT(world->ask({"version", "--remote"}).out, HasSubstr(" (2 proxies)\n"));
+}
+
+TEST_F(Epochs, LogLevelsAreShownAndSet) {
+  const std::vector<std::string> log = {"ztunnel-config", "log", "--node", "node2"};
+  const auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), log.begin(), log.end());
+    return world->ask(more).out;
+  };
+  const std::string before = with({});
+
+  EXPECT_THAT(with({"--level", "state:debug,info"}), HasSubstr("state=debug"));
+  EXPECT_THAT(with({}), HasSubstr("state=debug"));
+  EXPECT_EQ(world->ask({"ztunnel-config", "log", "--level", "loud"}).code, 1);
+  EXPECT_THAT(with({"--reset"}), Not(HasSubstr("state=debug")));
+  EXPECT_THAT(before, HasSubstr("ztunnel of node2:\n"));
+}
+
 }  // namespace
 }  // namespace culvert::testing
