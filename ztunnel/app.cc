@@ -158,20 +158,20 @@ net::Task<> App::drain() {
     lane.worker->drain();
   });
   const auto deadline = net::Clock::now() + patience;
-  std::size_t live = 0;
+  std::size_t left = 0;
   do {
-    const auto counts = co_await gather<std::size_t>([](Lane& lane) { return lane.worker->live(); });
-    live = 0;
-    for (const std::size_t count : counts) live += count;
-    if (live != 0) co_await net::sleep_for(control_, 20ms);
-  } while (live != 0 && net::Clock::now() < deadline);
-  if (live != 0) log::warn("app", "connections are cut at the deadline", {log::field("connections", live)});
+    const auto counts = co_await gather<std::size_t>([](Lane& lane) { return lane.worker->unfinished(); });
+    left = 0;
+    for (const std::size_t count : counts) left += count;
+    if (left != 0) co_await net::sleep_for(control_, 20ms);
+  } while (left != 0 && net::Clock::now() < deadline);
+  if (left != 0) log::warn("app", "connections are cut at the deadline", {log::field("connections", left)});
   co_await gather<bool>([](Lane& lane) {
     lane.worker->stop_all(Reason::kDraining);
     lane.proxies->stop_all(Reason::kDraining);
     return true;
   });
-  if (live != 0) co_await net::sleep_for(control_, kLastBreath);
+  if (left != 0) co_await net::sleep_for(control_, kLastBreath);
 }
 
 net::Task<Status> App::start_pod(zds::Client::Start start) {

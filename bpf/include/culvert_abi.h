@@ -114,7 +114,7 @@ struct culvert_sysctls {
   __u8 tcp_fwmark_accept;
   __u8 fwmark_reflect_v4;
   __u8 fwmark_reflect_v6;
-  __u8 pad;
+  __u8 tcp_migrate_req; /* agents before this field left 0 here, which is what the kernel begins with */
 };
 CULVERT_SHARED_LAYOUT(struct culvert_sysctls, 4);
 

@@ -19,10 +19,11 @@ struct Row {
   const char* path;
   __u8 culvert_sysctls::* value;
 };
-// The first covers both families; the third is absent on a kernel without IPv6.
+// The first and the last cover both families; the third is absent on a kernel without IPv6.
 constexpr Row kRows[] = {{"/proc/sys/net/ipv4/tcp_fwmark_accept", &culvert_sysctls::tcp_fwmark_accept},
                          {"/proc/sys/net/ipv4/fwmark_reflect", &culvert_sysctls::fwmark_reflect_v4},
-                         {"/proc/sys/net/ipv6/fwmark_reflect", &culvert_sysctls::fwmark_reflect_v6}};
+                         {"/proc/sys/net/ipv6/fwmark_reflect", &culvert_sysctls::fwmark_reflect_v6},
+                         {"/proc/sys/net/ipv4/tcp_migrate_req", &culvert_sysctls::tcp_migrate_req}};
 
 bool may_be_absent(const Row& row) { return std::string_view(row.path).contains("ipv6"); }
 

@@ -126,6 +126,7 @@ class TestMesh {
     }
   }
   void freeze() { frozen_ = true; }
+  void thaw() { frozen_ = false; }
   void hold_new() { holding_ = true; }  // new connections are taken, and nothing of them passed on
 
  private:

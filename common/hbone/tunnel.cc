@@ -88,6 +88,7 @@ void Tunnel::start() {
   alarm_.arm(std::max(greet_by_ - heard_, net::Clock::duration::zero()), [this] { on_alarm(); });
   loop_.spawn(reading(shared_from_this()));
   loop_.spawn(writing(shared_from_this()));
+  if (drain_asked_) drain();
 }
 
 // --- writing -----------------------------------------------------------------------------------------------------
@@ -240,7 +241,10 @@ void Tunnel::changed() {
 
 void Tunnel::drain() {
   if (over_) return;
-  if (!started_) return lose({"draining", Reason::kDraining});
+  if (!started_) {  // whoever shakes hands has nobody else to go to by now: served first, told then
+    drain_asked_ = true;
+    return;
+  }
   if (engine_->draining()) return;
   engine_->drain();
   if (!engine_->drained()) last_call_.emplace(loop_).arm(kLastPatience, [this] { last_call(); });

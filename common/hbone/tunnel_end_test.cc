@@ -166,6 +166,25 @@ TEST(Tunnel, DrainsWithGoaway) {
   }(mesh));
 }
 
+TEST(Tunnel, ServesWhoWasShakingHandsWhenTheServerBeganToDrain) {
+  TestMesh mesh;
+  mesh.run([](TestMesh& m) -> net::Task<> {
+    std::optional<Result<TunnelStream>> opened;
+    m.freeze();
+    m.loop().spawn([](TestMesh& in, std::optional<Result<TunnelStream>>& out) -> net::Task<> {
+      out = co_await in.pool().open(in.key(), TestMesh::request());
+    }(m, opened));
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return m.controls.size() == 1; }));
+
+    m.controls.at(0)->drain();
+    m.thaw();
+
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return opened.has_value(); }));
+    EXPECT_TRUE(opened && *opened) << (opened ? opened->error().text : "no answer");
+    EXPECT_TRUE(co_await soon(m.loop(), [&] { return m.pool().counts().tunnels == 0; })) << "and nobody else after it";
+  }(mesh));
+}
+
 TEST(Tunnel, ResetsBothSidesWhenTheServerClosesAtOnce) {
   TestMesh mesh;
   mesh.run([](TestMesh& m) -> net::Task<> {

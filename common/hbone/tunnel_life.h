@@ -108,7 +108,8 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   void consumed(StreamState& stream, std::size_t bytes);
   void reset(StreamState& stream, ErrorCode code, Reason reason, std::string text);
 
-  void drain();  // GOAWAY; closes when the streams are done, those included that the peer sent before it heard of it
+  // GOAWAY, after the handshake; closes when the streams are done, those included that the peer sent before it heard of it.
+  void drain();
   void close(Reason reason, std::string text);  // at once; both ends see resets
   net::Event& output_room() { return output_room_; }
   net::Event& ended() { return ended_; }  // set when over
@@ -185,6 +186,7 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   bool blocked_ = false;           // writing() waits for the socket
   bool started_ = false;           // TLS is established, streams may live
   bool greeted_ = false;           // the peer's SETTINGS are there
+  bool drain_asked_ = false;       // before it was started
   bool closing_ = false;           // close_notify is said; what remains is the peer's
   bool over_ = false;
   Error error_{.text = "", .reason = Reason::kNone};

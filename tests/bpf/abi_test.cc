@@ -72,7 +72,7 @@ TEST(Abi, LayoutsAreThoseOfTheObject) {
                   FIELD(culvert_flow_key, destination_port), FIELD(culvert_flow_key, family), FIELD(culvert_flow_key, pad)));
   EXPECT_THAT(fields_of(btf, "culvert_sysctls"),
               ElementsAre(FIELD(culvert_sysctls, tcp_fwmark_accept), FIELD(culvert_sysctls, fwmark_reflect_v4),
-                          FIELD(culvert_sysctls, fwmark_reflect_v6), FIELD(culvert_sysctls, pad)));
+                          FIELD(culvert_sysctls, fwmark_reflect_v6), FIELD(culvert_sysctls, tcp_migrate_req)));
   EXPECT_THAT(fields_of(btf, "culvert_present"), ElementsAre(FIELD(culvert_present, present)));
 }
 

@@ -93,6 +93,7 @@ TEST_F(Redirect, PreparesTheNamespaceAndMayBeRepeated) {
   EXPECT_EQ(sysctl("ipv4/tcp_fwmark_accept"), "1");
   EXPECT_EQ(sysctl("ipv4/fwmark_reflect"), "1");
   EXPECT_EQ(sysctl("ipv6/fwmark_reflect"), "1");
+  EXPECT_EQ(sysctl("ipv4/tcp_migrate_req"), "1");
 }
 
 TEST_F(Redirect, FollowsTheAddressesOfThePod) {
@@ -141,6 +142,7 @@ TEST_F(Redirect, RestoresTheNamespaceAndMayBeRepeated) {
   EXPECT_EQ(seen(), (std::multiset<std::string>{}));
   EXPECT_EQ(sysctl("ipv4/tcp_fwmark_accept"), "0");
   EXPECT_EQ(sysctl("ipv6/fwmark_reflect"), "0");
+  EXPECT_EQ(sysctl("ipv4/tcp_migrate_req"), "0");
 }
 
 TEST_F(Redirect, RestoresTheSysctlsThatWereThereBefore) {

@@ -166,7 +166,7 @@ TEST_F(Upgrade, AnUpgradeThatWasInterruptedBeginsAgain) {
 
 TEST_F(Upgrade, WhatAPodsSysctlsWereIsKnownToAgentsOfEveryVersionUntilThePodIsForgotten) {
   const auto cookie = lab_.pod("a").cookie;
-  const culvert_sysctls before{.tcp_fwmark_accept = 1, .fwmark_reflect_v4 = 0, .fwmark_reflect_v6 = 255, .pad = 0};
+  const culvert_sysctls before{.tcp_fwmark_accept = 1, .fwmark_reflect_v4 = 0, .fwmark_reflect_v6 = 255, .tcp_migrate_req = 1};
   {
     auto first = lab_.load();
     EXPECT_FALSE(must(first.noted_sysctls(cookie)));
@@ -184,6 +184,7 @@ TEST_F(Upgrade, WhatAPodsSysctlsWereIsKnownToAgentsOfEveryVersionUntilThePodIsFo
   EXPECT_EQ(noted->tcp_fwmark_accept, 1);
   EXPECT_EQ(noted->fwmark_reflect_v4, 0);
   EXPECT_EQ(noted->fwmark_reflect_v6, 255);
+  EXPECT_EQ(noted->tcp_migrate_req, 1);
   must(third.forget(cookie));
   EXPECT_FALSE(must(third.noted_sysctls(cookie)));
 }

@@ -120,6 +120,12 @@ std::size_t Worker::live() const {
   return sum;
 }
 
+std::size_t Worker::unfinished() const {
+  std::size_t sum = live();
+  for (const auto& [cookie, pod] : pods_) sum += pod->tunnels.size();
+  return sum;
+}
+
 void Worker::drain() {
   pool_->retire_if([](const hbone::PoolKey&) { return true; });
   for (const auto& [cookie, pod] : pods_) {

@@ -79,6 +79,8 @@ class Worker {
   std::size_t live() const;
   net::Event& idle() { return idle_; }
   void drain();  // no tunnel takes another connection; what lives goes on
+  // What drain() waits for: live connections, and tunnels whose peers have not heard of it or have asked for more before they did.
+  std::size_t unfinished() const;
   void stop_all(Reason reason);
 
  private:

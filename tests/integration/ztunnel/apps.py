@@ -240,6 +240,23 @@ def churn(address, port, count, parallel):
     return ends
 
 
+def burst(address, port, count, ready):
+    """Many connections that ask at once, as far as the kernel lets them in without anybody who accepts; says by a file that they have. How they ended."""
+    resource_limit()
+    sockets = []
+    for _ in range(count):
+        s = connect(address, port, 20)
+        s.sendall(b"w")
+        sockets.append(s)
+    open(ready, "w").write("ready")
+    ends = {}
+    for s in sockets:
+        got, how = read_all(s)
+        how = how if got or how != "end" else "nothing"
+        ends[how] = ends.get(how, 0) + 1
+    return ends
+
+
 def idle(address, port, count, ready, seconds):
     """Opens many connections, says so by a file, and after a while checks that each of them still echoes."""
     resource_limit()

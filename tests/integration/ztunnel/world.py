@@ -39,6 +39,8 @@ def choose_congestion_control(netns=None):
 
 
 class Node:
+    PORTS = {"CULVERT_ADMIN_PORT": 15100, "CULVERT_STATS_PORT": 15200, "CULVERT_READINESS_PORT": 15300}  # and the node's number
+
     def __init__(self, world, name, number):
         self.world, self.name, self.number = world, name, number
         self.cgroup = world.cgroup / name
@@ -57,9 +59,8 @@ class Node:
     def start_ztunnel(self, **more):
         environment = {
             "NODE_NAME": self.name, "INPOD_UDS": str(self.uds), "LOCAL_XDS_PATH": str(self.world.mesh), "CA_ADDRESS": "https://localhost:15012",
-            "CA_ROOT_CA": str(self.world.folder / "root.pem"), "CULVERT_ADMIN_PORT": str(15100 + self.number),
-            "CULVERT_STATS_PORT": str(15200 + self.number), "CULVERT_READINESS_PORT": str(15300 + self.number),
-            "ZTUNNEL_WORKER_THREADS": "2", "RUST_LOG": "info,access=info", "ASAN_OPTIONS": "detect_leaks=0"} | self.extra | more
+            "CA_ROOT_CA": str(self.world.folder / "root.pem"), "ZTUNNEL_WORKER_THREADS": "2", "RUST_LOG": "info,access=info", "ASAN_OPTIONS": "detect_leaks=0"}
+        environment |= {name: str(port + self.number) for name, port in self.PORTS.items()} | self.extra | more
         self.ztunnel = self.world.start(f"{self.name}/ztunnel", [self.world.programs["ztunnel"]], self.cgroup, environment)
 
     def kill_ztunnel(self):
