@@ -98,7 +98,8 @@ net::Task<> Installer::State::follow(std::shared_ptr<State> self, net::FileWatch
     while (!self->ended) {
       const auto changes = co_await watch.next();
       if (self->ended || changes.empty()) co_return;
-      self->look();
+      // What we write beside, and take away when the disk is full, would have us try again at once, and for ever.
+      if (!std::ranges::all_of(changes, [](const auto& change) { return change.name.starts_with('.'); })) self->look();
       if (std::ranges::any_of(changes, [](const auto& change) { return change.kind == net::FileChange::kFolderGone; })) break;
     }
     co_await net::sleep_for(self->loop, kAgain);

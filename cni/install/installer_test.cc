@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -133,6 +135,74 @@ TEST_F(Install, SaysWhenSomebodyElseWantsItOtherwise) {
     co_await test.until([&] { return heard.contains("takes the plugin out again and again"); });
     EXPECT_TRUE(fs::exists(test.own_));
   }(*this, installer, trouble));
+}
+
+// A file system of 16 KiB at a folder, seen by this process alone.
+class SmallDisk {
+ public:
+  explicit SmallDisk(fs::path at) : at_(std::move(at)) {
+    mounted_ = ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+               ::mount("small", at_.c_str(), "tmpfs", 0, "size=16k") == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) ::umount2(at_.c_str(), MNT_DETACH);
+  }
+  bool mounted() const { return mounted_; }
+  bool grow() const { return ::mount("small", at_.c_str(), "tmpfs", MS_REMOUNT, "size=1m") == 0; }
+
+ private:
+  const fs::path at_;
+  bool mounted_ = false;
+};
+
+TEST_F(Install, LeavesTheProgramWholeWhenTheDiskIsFull) {
+  const SmallDisk disk(places_.binaries);
+  if (!disk.mounted()) GTEST_SKIP() << "may not mount";
+  write(places_.binaries / "culvert-cni", "an older plugin");
+  write(places_.program, std::string(64 << 10, 'x'));
+
+  EXPECT_EQ(put(places_, wish_).error().text,
+            std::format("writing {}/.culvert-cni.culvert-new: No space left on device", places_.binaries.string()));
+
+  EXPECT_EQ(read(places_.binaries / "culvert-cni"), "an older plugin");
+  EXPECT_EQ(std::distance(fs::directory_iterator(places_.binaries), {}), 1);
+  EXPECT_FALSE(fs::exists(own_)) << "nobody is told to call what is not there";
+}
+
+TEST_F(Install, LeavesTheConfigurationWholeWhenTheDiskIsFull) {
+  const SmallDisk disk(places_.configuration);
+  if (!disk.mounted()) GTEST_SKIP() << "may not mount";
+  write(places_.configuration / "10-bridge.conflist", kBridge);
+  write(places_.configuration / "others", std::string(12 << 10, 'x'));
+
+  EXPECT_EQ(put(places_, wish_).error().text,
+            std::format("writing {}/.00-culvert.conflist.culvert-new: No space left on device", places_.configuration.string()));
+
+  EXPECT_EQ(read(places_.configuration / "10-bridge.conflist"), kBridge);
+  EXPECT_EQ(std::distance(fs::directory_iterator(places_.configuration), {}), 2);
+}
+
+TEST_F(Install, IsThereOnceTheFullDiskHasRoom) {
+  const SmallDisk disk(places_.binaries);
+  if (!disk.mounted()) GTEST_SKIP() << "may not mount";
+  write(places_.program, std::string(64 << 10, 'x'));
+  std::string trouble;
+  int tries = 0;
+  Installer installer(loop_, places_, wish_, [&](const std::string& text) {
+    trouble = text;
+    ++tries;
+  });
+
+  loop_.run([](auto& test, auto& is, auto& on, auto& heard, auto& times) -> net::Task<> {
+    co_await test.until([&] { return heard.contains("No space left on device"); });
+    co_await net::sleep_for(test.loop_, 200ms);
+    EXPECT_LE(times, 3) << "its own traces do not have it try again and again";
+    EXPECT_TRUE(on.grow());
+    write(test.places_.binaries / "of-somebody-else", "x");
+    co_await test.until([&] { return is.installed(); });
+    EXPECT_EQ(heard, "");
+    EXPECT_EQ(fs::file_size(test.places_.binaries / "culvert-cni"), 64U << 10);
+  }(*this, installer, disk, trouble, tries));
 }
 
 }  // namespace
