@@ -160,7 +160,8 @@ net::Task<> App::drain() {
   const auto deadline = net::Clock::now() + patience;
   std::size_t left = 0;
   do {
-    const auto counts = co_await gather<std::size_t>([](Lane& lane) { return lane.worker->unfinished(); });
+    const auto counts =
+        co_await gather<std::size_t>([](Lane& lane) { return lane.worker->unfinished() + lane.proxies->dns_under_way(); });
     left = 0;
     for (const std::size_t count : counts) left += count;
     if (left != 0) co_await net::sleep_for(control_, 20ms);

@@ -150,15 +150,28 @@ net::Task<> count(StateRef state, net::Task<> query) {
   --state->under_way;
 }
 
+void take_datagram(const StateRef& state, const net::Datagram::Received& received, std::span<const std::byte> buffer) {
+  const auto bytes = buffer.first(received.io.bytes);
+  if (received.to.port != kPort || !query_id(bytes) || state->under_way >= state->options.most_under_way) return;
+  state->loop().spawn(count(state, serve_query(state, Bytes(bytes.begin(), bytes.end()), received.from, received.to)));
+}
+
 net::Task<> serve_udp(StateRef state) {
   Bytes buffer(kUdpBuffer);
   for (;;) {
     const auto received = co_await state->udp.receive(buffer);
     if (received.io.error == ECANCELED || !state->udp) co_return;
-    if (!received.io.ok()) continue;
-    const auto bytes = std::span(buffer).first(received.io.bytes);
-    if (received.to.port != kPort || !query_id(bytes) || state->under_way >= state->options.most_under_way) continue;
-    state->loop().spawn(count(state, serve_query(state, Bytes(bytes.begin(), bytes.end()), received.from, received.to)));
+    if (received.io.ok()) take_datagram(state, received, buffer);
+  }
+}
+
+// What waits in the socket has nobody else to go to.
+void take_the_last(const StateRef& state) {
+  Bytes buffer(kUdpBuffer);
+  for (std::size_t i = 0; state->udp && i < state->options.most_under_way; ++i) {
+    const auto received = state->udp.try_receive(buffer);
+    if (!received.io.ok()) return;
+    take_datagram(state, received, buffer);
   }
 }
 
@@ -265,10 +278,15 @@ net::Task<> serve_tcp(StateRef state) {
 Proxy::Proxy(ProxyOptions options, net::Datagram udp, net::Listener tcp)
     : state_(std::make_shared<State>(std::move(options), std::move(udp), std::move(tcp))) {}
 
-Proxy::~Proxy() {
+Proxy::~Proxy() { stop(); }
+
+void Proxy::stop() {
+  lives::take_the_last(state_);
   state_->udp.close();
   state_->tcp.close();
 }
+
+std::size_t Proxy::under_way() const { return state_->under_way; }
 
 void Proxy::start() {
   state_->loop().spawn(lives::serve_udp(state_));

@@ -58,8 +58,11 @@ class Proxy {
   Proxy(const Proxy&) = delete;
   Proxy& operator=(const Proxy&) = delete;
 
-  // Starts serving on the loop. Destroying the proxy closes the sockets; queries under way end on their own, within their limits.
+  // Starts serving on the loop.
   void start();
+  // Closes the sockets; queries under way end on their own, within their limits. So does destroying it.
+  void stop();
+  std::size_t under_way() const;  // queries over UDP, and connections
 
   struct State;  // of proxy.cc
 

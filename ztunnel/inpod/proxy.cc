@@ -71,7 +71,13 @@ Proxy::~Proxy() { stop(Reason::kPodRemoved); }
 
 void Proxy::stop_accepting() {
   for (const auto& listener : listeners_) listener->close();
-  dns_.clear();
+  for (const auto& dns : dns_) dns->stop();
+}
+
+std::size_t Proxy::dns_under_way() const {
+  std::size_t sum = 0;
+  for (const auto& dns : dns_) sum += dns->under_way();
+  return sum;
 }
 
 void Proxy::stop(Reason reason) {
@@ -168,6 +174,12 @@ void Proxies::stop(const std::string& uid, Reason reason) {
 
 void Proxies::stop_accepting() {
   for (const auto& [uid, proxy] : proxies_) proxy->stop_accepting();
+}
+
+std::size_t Proxies::dns_under_way() const {
+  std::size_t sum = 0;
+  for (const auto& [uid, proxy] : proxies_) sum += proxy->dns_under_way();
+  return sum;
 }
 
 void Proxies::stop_all(Reason reason) {

@@ -22,6 +22,7 @@ class Proxy {
 
   const Pod& pod() const { return *pod_; }
   void stop_accepting();
+  std::size_t dns_under_way() const;
   // Ends every connection of the pod with `reason`.
   void stop(Reason reason);
 
@@ -46,6 +47,7 @@ class Proxies {
   Status start(const zds::Pod& name, const Netns& netns);  // replaces a proxy of the same uid
   void stop(const std::string& uid, Reason reason);        // without effect when there is none
   void stop_accepting();
+  std::size_t dns_under_way() const;
   void stop_all(Reason reason);
   const std::map<std::string, std::unique_ptr<Proxy>>& all() const { return proxies_; }
 
