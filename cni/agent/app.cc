@@ -22,6 +22,7 @@
 #include "cni/agent/kubernetes.h"
 #include "cni/agent/node.h"
 #include "cni/agent/pages.h"
+#include "cni/agent/taint.h"
 #include "cni/agent/unload.h"
 #include "common/base/fd.h"
 #include "common/base/log.h"
@@ -31,6 +32,7 @@
 #include "common/kube/client.h"
 #include "common/kube/source/kube_source.h"
 #include "common/net/signals.h"
+#include "common/net/timer.h"
 #include "common/telemetry/registry.h"
 
 namespace culvert::agent {
@@ -129,6 +131,13 @@ void install_plugin(net::Loop& loop, const Settings& settings, Node& node, telem
                    [&installer] { return installer ? static_cast<double>(installer->restored()) : 0.0; });
 }
 
+// Once a pod that comes is held by the plugin, and what it is given is in force.
+net::Task<> let_pods_come(kube::Client& client, const Settings& settings, Node& node, const InstallerPtr& installer) {
+  constexpr auto kLook = std::chrono::milliseconds(100);
+  while (!node.active() || (installer && !installer->installed())) co_await net::sleep_for(client.loop(), kLook);
+  co_await take_taint_away(client, settings.node_name, settings.startup_taint);
+}
+
 net::Task<> end_of_kubernetes(kube::Client& client, const Settings& settings, Node& node, InstallerPtr& installer) {
   if (co_await is_uninstalled(client, settings.own_namespace, settings.daemonset)) co_await depart(node, settings, installer);
 }
@@ -169,6 +178,7 @@ void make_sysctls_writable() {
     (*node)->begin();
     (*node)->health().unready("kubernetes", "");
     install_plugin(loop, settings, **node, registry, installer);
+    if (!settings.startup_taint.empty()) loop.spawn(let_pods_come(client, settings, **node, installer));
   });
   serve(loop, settings, table, **node, registry,
         [&]() -> net::Task<> { return end_of_kubernetes(client, settings, **node, installer); });

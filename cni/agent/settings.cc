@@ -57,6 +57,9 @@ settings::Table Settings::table() {
       {.env = "CULVERT_DAEMONSET",
        .doc = "our DaemonSet: an agent that is told to end while this is being deleted takes its pods out of the mesh first"});
   table.add(leave_patience, {.env = "CULVERT_LEAVE_PATIENCE", .doc = "how long that may take"});
+  table.add(startup_taint,
+            {.env = "CULVERT_STARTUP_TAINT",
+             .doc = "key of a taint that is taken off our node once pods can be brought into the mesh; empty: of none"});
   table.add(cgroup_root, {.env = "CULVERT_CGROUP_ROOT",
                           .flag = "--cgroup-root",
                           .doc = "cgroup2 folder at which connections are captured; empty: the root in /proc/self/mountinfo"});

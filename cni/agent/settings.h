@@ -33,6 +33,7 @@ struct Settings {
   std::vector<std::string> own_pods = {"culvert-node-", "culvertd-", "istiod-", "ztunnel-"};
   std::string daemonset = "culvert-node";
   std::chrono::milliseconds leave_patience{100000};
+  std::string startup_taint;
   std::filesystem::path cgroup_root;
   std::vector<std::string> kubelet_cgroups;
   Rules rules;

@@ -7,6 +7,7 @@ import sys
 
 from apiserver import ApiServer, Refused
 from charts import PROFILES, helm, profile
+from cluster import eventually
 
 FOREIGN = """
 apiVersion: apiextensions.k8s.io/v1
@@ -43,6 +44,42 @@ def every_profile(charts, api):
         raise AssertionError("a dry run checks nothing")
 
 
+def one_taint(charts, api):
+    """An agent may take the startup taint off its own node, and change nothing else of any."""
+    code, text, err = helm("template", "culvert", charts / "culvert", "-n", "istio-system", "-s", "charts/cni/templates/taint.yaml",
+                           "--set", "cni.startupTaint.enabled=true", KUBECONFIG=str(api.kubeconfig))
+    assert code == 0, err
+    api.apply(text)
+    for node in ("n1", "n2"):
+        api.apply(f"apiVersion: v1\nkind: Node\nmetadata: {{name: {node}}}\n")
+        api.kubectl("taint", "node", node, "culvert.dev/agent-not-ready=:NoSchedule", "other=:NoSchedule")
+    api.kubectl("wait", "validatingadmissionpolicy/culvert-node-taint-istio-system", "--for=jsonpath={.status.observedGeneration}=1", "--timeout=20s")
+    checked = api.get("validatingadmissionpolicy", "culvert-node-taint-istio-system")["status"]
+    assert not checked["typeChecking"], checked
+
+    def refusal(*words):
+        try:
+            api.kubectl(*words)
+        except Refused as refused:
+            return str(refused)
+        return ""
+
+    agent = ("--as", "system:serviceaccount:istio-system:culvert-node")
+    of_n1 = (*agent, "--as-user-extra", "authentication.kubernetes.io/node-name=n1")
+    away = ("culvert.dev/agent-not-ready-",)
+    eventually("the policy is in force", lambda: refusal("label", "node", "n1", "a=b", "--dry-run=server", *agent), 20)
+    for words, who, why in ((("taint", "node", "n1", *away), agent, "its own node alone"), (("taint", "node", "n2", *away), of_n1, "its own node alone"),
+                            (("taint", "node", "n1", "other-"), of_n1, "may take no taint away but"),
+                            (("taint", "node", "n1", "more=:NoSchedule"), of_n1, "may add no taint"),
+                            (("label", "node", "n1", "a=b"), of_n1, "nothing of its node but a taint")):
+        said = refusal(*words, *who)
+        assert why in said, (words, said)
+    api.kubectl("taint", "node", "n1", *away, *of_n1)
+    keys = {node: {taint["key"] for taint in api.get("node", node)["spec"]["taints"]} for node in ("n1", "n2")}
+    assert "other" in keys["n1"] and away[0][:-1] not in keys["n1"] and away[0][:-1] in keys["n2"], keys
+    print("an agent may change one taint of its own node")
+
+
 def base(charts, api, command, *more):
     code, _, err = helm(command, "base", charts / "base", "-n", "istio-system", *more, KUBECONFIG=str(api.kubeconfig))
     assert code == 0, err
@@ -72,6 +109,7 @@ def main():
     with ApiServer() as api:
         api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n")
         every_profile(charts, api)
+        one_taint(charts, api)
         only_when_absent(charts, api)
 
 

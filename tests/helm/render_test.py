@@ -36,6 +36,7 @@ controlplane:
   autoscaleBehavior: {scaleDown: {stabilizationWindowSeconds: 600}}
   meshConfig: {trustDomain: example.com, rootNamespace: mesh-root}
   trustedZtunnelNamespace: kube-system
+  signer: {name: example.com/mesh, rootsConfigMap: signer-roots}
   env: {MAX_WORKLOAD_CERT_TTL: 48h}
   envVarFrom: [{name: SECRET, valueFrom: {secretKeyRef: {name: s, key: k}}}]
   labels: {tier: control}
@@ -53,9 +54,11 @@ cni:
   cniConfFileName: 05-mine.conflist
   ambient: {dnsCapture: false, shareHostNetworkNamespace: true}
   cgroupRoot: /sys/fs/cgroup/unified
+  startupTaint: {enabled: true}
   podMonitor: {enabled: true}
 ztunnel:
   revision: prod
+  seccompProfile: {type: Localhost, localhostProfile: culvert/ztunnel.json}
   resourceName: ztunnel-canary
   env: {POOL_MAX_STREAMS_PER_CONNECTION: 50}
   meshConfig: {defaultConfig: {proxyMetadata: {SECRET_TTL: 12h}}}
@@ -75,7 +78,8 @@ REFUSED = [
     ("controlplane", "hubb=x", "hubb"), ("cni", "cniBinDir=opt/cni/bin", "cniBinDir"), ("cni", "pinDir=/tmp", "pinDir"),
     ("culvert", "profile=production", "add `-f profiles/production.yaml`"),
     ("culvert", "controlplane.istiodRemote.enabled=true", "needs global.remotePilotAddress"),
-    ("culvert", "controlplane.autoscaleMin=7", "autoscaleMax (5) is less than autoscaleMin (7)"),
+    ("culvert", "controlplane.signer.name=example.com/mesh", "signer.rootsConfigMap go together"), ("culvert", "cni.seccompProfile.type=Default", "type"),
+    ("culvert", "cni.startupTaint.kye=a", "kye"), ("culvert", "controlplane.autoscaleMin=7", "autoscaleMax (5) is less than autoscaleMin (7)"),
 ]
 
 
