@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Culvert on a real cluster by Helm, as a user would: install, look, upgrade, a second revision, uninstall with nothing left.
-Usage, by tests/run-e2e: cluster_test.py BUILD"""
+"""Culvert on a real cluster by Helm, as a user would: install a version, look, a second revision, the mesh, upgrade under load, applications and what
+happens to them every day, roll back, uninstall with nothing left.
+Usage, by tests/run-e2e: cluster_test.py BUILD PREVIOUS    PREVIOUS: a culvert-node of another ABI version"""
 import json
 import pathlib
 import subprocess
@@ -8,7 +9,10 @@ import sys
 import tempfile
 import time
 
-from cluster import eventually, get, kubectl, load, make_images, missing, refusal, run
+import bookinfo
+import everyday
+import shop
+from cluster import NODES, ROOT, eventually, get, kubectl, load, make_images, missing, pods, refusal, rolled_out, run, tried
 
 NS = "istio-system"
 POLICY = """
@@ -17,13 +21,30 @@ kind: AuthorizationPolicy
 metadata: {name: p, namespace: default}
 spec: {action: @ACTION@, rules: [{to: [{operation: {ports: ["80"]}}]}]}
 """
-IMAGES = ("--set", "global.hub=culvert.test,global.tag=test,global.imagePullPolicy=Never")
+IMAGES = ("--set", "global.hub=culvert.test,global.tag=@TAG@,global.imagePullPolicy=Never")
+TAINT = "culvert.dev/agent-not-ready"
+# What each may do beside what everybody may, by the number of the capability (linux/capability.h).
+CAPABILITIES = {"culvertd": set(), "ztunnel": {10, 12, 21}, "culvert-node": {12, 19, 21}}  # NET_BIND_SERVICE, NET_ADMIN, SYS_PTRACE, SYS_ADMIN
+BEFORE = "0.0.9"  # the version of the charts, and the tag of the images, that are upgraded from
 HERE = pathlib.Path(__file__).resolve().parent
 PLANE = ("--set", "cni.enabled=false,ztunnel.enabled=false")
 
 
+def previous(charts):
+    """The charts of the version before."""
+    return charts.parent / "previous"
+
+
 def helm(charts, command, release, chart, *words):
-    return run("helm", command, release, charts / chart, "-n", NS, *IMAGES, *words, timeout=200)
+    tag = BEFORE if charts.name == "previous" else "test"
+    return run("helm", command, release, charts / chart, "-n", NS, *(word.replace("@TAG@", tag) for word in IMAGES), *words, timeout=200)
+
+
+def failure(*words):
+    """What a command says that is to fail."""
+    code, out, err = tried(*words)
+    assert code, f"{' '.join(words)}: {out}"
+    return err
 
 
 def metrics(service="culvertd"):
@@ -31,7 +52,7 @@ def metrics(service="culvertd"):
 
 
 def install(charts):
-    helm(charts, "install", "culvert", "culvert", *PLANE, "--create-namespace", "--wait", "--timeout=120s")
+    helm(previous(charts), "install", "culvert", "culvert", *PLANE, "--create-namespace", "--wait", "--timeout=120s")
     (pod,) = get("pods", "-n", NS, "-l", "app=culvertd")
     assert all(each["ready"] for each in pod["status"]["containerStatuses"])
     security = pod["spec"]["containers"][0]["securityContext"]
@@ -59,57 +80,66 @@ def serves(_):
     assert len(boards) == 4 and all(json.loads(text)["panels"] for board in boards for text in board["data"].values())
 
 
-def pods(app):
-    return get("pods", "-n", "shop", "-l", f"app={app}")
-
-
-def enrolled():
-    return [each["metadata"].get("annotations", {}).get("ambient.istio.io/redirection") for app in ("web", "client") for each in pods(app)]
-
-
-def asked():
-    """How many requests were answered since the client began, of which none may have failed."""
-    lines = kubectl("logs", "-n", "shop", "client").partition("begin\n")[2].splitlines()
-    failed = [line for line in lines if line.startswith("failed")]
-    assert not failed, f"{len(failed)} of {len(lines)} requests failed: {failed[:5]}"
-    return len(lines)
-
-
-def goes_on():
-    """Requests are answered, now as before."""
-    before = asked()
-    eventually("answers", lambda: asked() > before + 20)
-
-
 def mesh(charts):
-    """Agents and ztunnels are there; a label on a namespace, and its running pods are in the mesh. No request fails."""
-    helm(charts, "upgrade", "culvert", "culvert", "--wait", "--timeout=120s")
-    kubectl("apply", "-f", HERE / "apps.yaml")
-    kubectl("rollout", "status", "-n", "shop", "daemonset/web", "--timeout=60s")
-    kubectl("wait", "-n", "shop", "pod/client", "--for=condition=Ready", "--timeout=60s")
-    eventually("requests", asked)
-    uids = [each["metadata"]["uid"] for each in pods("web")]
+    """Agents and ztunnels are there, and take the startup taint off their nodes; a label on a namespace, and its running pods are in the mesh. No request
+    fails."""
+    kubectl("taint", "node", "--all", f"{TAINT}=:NoSchedule")
+    helm(previous(charts), "upgrade", "culvert", "culvert", "--set", "cni.startupTaint.enabled=true", "--wait", "--timeout=120s")
+    eventually("pods may come", lambda: not [taint for node in get("nodes") for taint in node["spec"].get("taints", [])])
+    agent = ("--as", f"system:serviceaccount:{NS}:culvert-node")
+    said = failure("kubectl", "taint", "node", "node1", "more=:NoSchedule", *agent)
+    assert "an agent may change its own node alone" in said, said
+    shop.start(HERE)
+    uids = [each["metadata"]["uid"] for each in pods("shop", "web")]
     kubectl("label", "namespace", "shop", "istio.io/dataplane-mode=ambient")
-    eventually("three pods are in", lambda: enrolled() == ["enabled"] * 3)
-    assert [each["metadata"]["uid"] for each in pods("web")] == uids, "nothing restarts"
+    eventually("three pods are in", lambda: shop.enrolled() == ["enabled"] * 3)
+    assert [each["metadata"]["uid"] for each in pods("shop", "web")] == uids, "nothing restarts"
     line = 'src.identity="spiffe://cluster.local/ns/shop/sa/default"'
     eventually("mutual TLS", lambda: line in kubectl("logs", "-n", NS, "-l", "app=ztunnel", "--tail=-1"))
-    goes_on()
+    shop.goes_on()
+
+
+def confined(_):
+    """Every program of ours has the capabilities that are named, none that it could get, and seccomp's filter; the agent says that pods start by way of it."""
+    for node in get("nodes"):
+        name = node["metadata"]["name"]
+        for program, wanted in CAPABILITIES.items():
+            for process in tried("on", name, "pidof", program)[1].split():
+                status = dict(line.split(":\t", 1) for line in run("on", name, "cat", f"/proc/{process}/status").splitlines() if ":\t" in line)
+                has = {bit for bit in range(64) if int(status["CapEff"], 16) >> bit & 1}
+                assert has == wanted and status["CapBnd"] == status["CapPrm"], (program, has, status["CapBnd"])
+                assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1"), (program, status["Seccomp"], status["NoNewPrivs"])
+    for pod in pods(NS, "culvert-node"):
+        said = kubectl("get", "--raw", f"/api/v1/namespaces/{NS}/pods/{pod['metadata']['name']}:15014/proxy/metrics")
+        assert "\nculvert_node_cni_installed 1\n" in said and "\nculvert_node_cni_restored_total 0\n" in said, said
+        assert 'culvert_node_cni_answers_total{verb="add",verdict="' in said, said
+
+
+def everywhere(tag):
+    """All that runs is of this version, and in force: the kernel's programs of an agent of another ABI version are gone."""
+    rolled_out(NS, "deployment/culvertd", "daemonset/culvert-node", "daemonset/ztunnel")
+    eventually("the others are gone", lambda: all(each["spec"]["containers"][0]["image"].endswith(f":{tag}") for each in get("pods", "-n", NS)), 60)
+    for node in get("nodes"):
+        pins = ("on", node["metadata"]["name"], "ls", "/sys/fs/bpf/culvert")
+        eventually("one version", lambda: sum(name.startswith("v") for name in run(*pins).split()) == 1)
+    assert shop.enrolled() == ["enabled"] * 3
+    shop.goes_on()
+    print(f"{shop.asked()} requests so far, none failed", flush=True)
 
 
 def upgrade(charts):
-    """All of it rolls, under load: control plane to two replicas with a budget, agents, ztunnels. No request fails."""
-    turn = "controlplane.autoscaleMin=2," + ",".join(f"{part}.podLabels.turn=two" for part in ("controlplane", "cni", "ztunnel"))
-    helm(charts, "upgrade", "culvert", "culvert", "--set", turn, "--wait", "--timeout=180s")
-    for what in ("deployment/culvertd", "daemonset/culvert-node", "daemonset/ztunnel"):
-        kubectl("rollout", "status", "-n", NS, what, "--timeout=120s")
+    """From the version before, under load: control plane to two replicas with a budget, agents of another ABI, ztunnels. No request fails."""
+    helm(charts, "upgrade", "culvert", "culvert", "--set", "controlplane.autoscaleMin=2,cni.startupTaint.enabled=true", "--wait", "--timeout=180s")
+    everywhere("test")
     eventually("two replicas", lambda: get("deployment", "-n", NS, "culvertd")["status"].get("readyReplicas") == 2, 60)
     assert not missing("pdb", "-n", NS, "culvertd")
     assert get("lease", "-n", NS, "culvertd")["spec"]["holderIdentity"].startswith("culvertd-")
-    eventually("the old ones are gone", lambda: all(each["metadata"]["labels"].get("turn") == "two" for each in get("pods", "-n", NS)), 60)
-    assert enrolled() == ["enabled"] * 3
-    goes_on()
-    print(f"{asked()} requests so far, none failed", flush=True)
+
+
+def roll_back(_):
+    """To what it was before the upgrade, under load. No request fails."""
+    run("helm", "rollback", "culvert", "2", "-n", NS, "--wait", "--timeout=180s", timeout=200)
+    everywhere(BEFORE)
 
 
 def revision(charts):
@@ -149,31 +179,49 @@ def uninstall(charts):
     roots = [each["metadata"]["namespace"] for each in get("configmaps", "-A") if each["metadata"]["name"] == "istio-ca-root-cert"]
     assert roots == ["kube-system"], roots
     assert kubectl("get", "crds", "-o", "name").count(".istio.io") > 10, "CRDs stay"
-    assert enrolled() == [None] * 3
+    assert shop.enrolled() == [None] * 3
     for node in (each["metadata"]["name"] for each in get("nodes")):
         for path in ("/etc/cni/net.d/00-culvert.conflist", "/opt/cni/bin/culvert-cni", "/sys/fs/bpf/culvert"):
             run("on", node, "test", "!", "-e", path)
-    goes_on()
-    print(f"{asked()} requests in all, none failed", flush=True)
+    shop.goes_on()
+    print(f"{shop.asked()} requests in all, none failed", flush=True)
 
 
 def again(charts):
     helm(charts, "install", "culvert", "culvert", *PLANE, "--wait", "--timeout=90s")
 
 
-def main():
-    charts = pathlib.Path(sys.argv[1]).resolve() / "charts"
+def images(build, agent):
+    """Of this tree, and as of the version before: charts with its number, images with its tag, whose agent is one of another ABI."""
+    run(ROOT / "helm/assemble", build / "previous", build / "charts/base/files/crds", BEFORE)
     with tempfile.TemporaryDirectory() as folder:
-        images = pathlib.Path(folder)
-        load(*(images / f"{name}.tar" for name in make_images(images)))
-    steps = [install, serves, revision]
-    if "CULVERT_DAEMONSET" in run(sys.argv[1] + "/bin/culvert-node", "--help"):
-        steps += [mesh, upgrade, uninstall, again]
-    else:
-        print("the node agent of this tree does not know Kubernetes: no mesh, and no uninstall", flush=True)
-    for step in steps:
+        folder = pathlib.Path(folder)
+        load(*(folder / f"{name}.tar" for name in make_images(folder)))
+        other = folder / "build"  # this build tree, but for the agent
+        (other / "bin").mkdir(parents=True)
+        for path in build.iterdir():
+            if path.name != "bin":
+                (other / path.name).symlink_to(path)
+        for path in (build / "bin").iterdir():
+            (other / "bin" / path.name).symlink_to(agent if path.name == "culvert-node" else path)
+        make_images(folder, "culvert-node", tag=BEFORE, build=other)
+        load(folder / "culvert-node.tar")
+    for node in NODES:
+        for name in ("culvertd", "ztunnel"):
+            run("on", node, "ctr", "--namespace", "k8s.io", "images", "tag", f"culvert.test/{name}:test", f"culvert.test/{name}:{BEFORE}")
+
+
+STEPS = (install, serves, revision, mesh, upgrade, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, everyday.stateful, everyday.doors,
+         everyday.rolling_update, everyday.unlabelled, everyday.drained_node, confined, everyday.deleted_one_by_one, everyday.removed, roll_back,
+         uninstall, again)
+
+
+def main():
+    build, agent = (pathlib.Path(word).resolve() for word in sys.argv[1:3])
+    images(build, agent)
+    for step in STEPS:
         began = time.monotonic()
-        step(charts)
+        step(build / "charts")
         print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)
 
 
