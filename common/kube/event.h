@@ -31,6 +31,8 @@ struct Synced {};
 struct Skipped {
   Key key;  // as far as it can be seen
   std::string why;
+  std::string resource_version{};  // the same
+  std::string json{};  // the whole object where it is not too long, well formed but for what is wrong with it; else empty
 };
 
 // What is known may be old, and stays in force. Told once for each kind, until all is well again.

@@ -1,5 +1,6 @@
 #include "common/kube/intake.h"
 
+#include <algorithm>
 #include <format>
 #include <utility>
 
@@ -101,7 +102,10 @@ void Intake::deleted(const Meta& meta) {
 }
 
 void Intake::take(std::string_view object, std::string_view refused, const Meta& meta) {
-  if (!refused.empty()) return skip(meta, std::string(refused));
+  if (!refused.empty()) {
+    const bool whole = object.size() < std::min(Splitter::kBeginning, limits_.value);
+    return skip(meta, std::string(refused), whole ? object : "");
+  }
   if (auto good = check_json(object); !good) return skip(meta, std::move(good).error().text);
   if (meta.key.name.empty()) return skip(meta, "an object without a name");
   if (std::string before = held_.put(meta.key, meta.uid); !before.empty()) tell_(Gone{meta.key, std::move(before)});
@@ -112,9 +116,9 @@ void Intake::take(std::string_view object, std::string_view refused, const Meta&
 }
 
 // Namespace and name come before the uid, whoever wrote the object: with a uid, they are what they seem.
-void Intake::skip(const Meta& meta, std::string why) {
+void Intake::skip(const Meta& meta, std::string why, std::string_view object) {
   held_.unreadable(meta.key, meta.key.name.empty() ? std::string() : meta.uid);
-  tell_(Skipped{meta.key, std::move(why)});
+  tell_(Skipped{.key = meta.key, .why = std::move(why), .resource_version = meta.resource_version, .json = std::string(object)});
 }
 
 }  // namespace culvert::kube

@@ -49,7 +49,7 @@ class Intake {
   void event();
   void deleted(const Meta& meta);
   void take(std::string_view object, std::string_view refused, const Meta& meta);
-  void skip(const Meta& meta, std::string why);
+  void skip(const Meta& meta, std::string why, std::string_view object = {});
 
   Splitter::Limits limits_;
   Tell tell_;

@@ -8,7 +8,6 @@ namespace culvert::kube {
 namespace {
 
 constexpr std::size_t kMaxName = 256;
-constexpr std::size_t kBeginning = 64 * 1024;  // of a refused value: its metadata is likely to be in it
 
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 bool ends_scalar(char c) { return is_space(c) || c == ',' || c == ']' || c == '}'; }

@@ -44,6 +44,8 @@ class Splitter {
   explicit Splitter(std::string_view items, Limits limits);
   explicit Splitter(std::string_view items = "items") : Splitter(items, Limits()) {}
 
+  static constexpr std::size_t kBeginning = 64 * 1024;  // of a refused value: a shorter one is kept whole
+
   // Takes all of the bytes. After a failure, for good.
   Status feed(std::string_view bytes, const Hand& hand);
   // Nothing is half read: the text may end here.

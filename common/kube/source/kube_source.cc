@@ -22,10 +22,10 @@ namespace {
 constexpr std::string_view kScope = "kube";
 
 // Only of kinds whose status we write.
-config::Standing standing_of(config::Kind kind, const Put& put) {
-  if (!config::has_status(kind)) return {};
-  config::Standing standing{.version = put.resource_version, .status = member_of(put.json, {"status"})};
-  const std::string generation = member_of(put.json, {"metadata", "generation"});
+config::Standing standing_of(config::Kind kind, const std::string& json, const std::string& version) {
+  if (!config::has_status(kind) || json.empty()) return {};
+  config::Standing standing{.version = version, .status = member_of(json, {"status"})};
+  const std::string generation = member_of(json, {"metadata", "generation"});
   std::from_chars(generation.data(), generation.data() + generation.size(), standing.generation);
   return standing;
 }
@@ -118,7 +118,7 @@ struct Source::State {
     version = put.resource_version;
     config::ParsedFile parsed = config::parse_json(options.name, put.json);
     const config::Key key = key_of(part, put.key);
-    const config::Standing standing = standing_of(part.kind, put);
+    const config::Standing standing = standing_of(part.kind, put.json, put.resource_version);
     for (config::Parsed& one : parsed.objects) {
       if (config::key_of(*one.object) == key)
         change({config::Change::What::kPut, key, std::move(one.object), std::move(one.place), standing});
@@ -150,7 +150,7 @@ struct Source::State {
       tell_soon();
     } else {
       part.versions[skipped.key].clear();
-      invalid(key, skipped.why);
+      invalid(key, skipped.why, standing_of(part.kind, skipped.json, skipped.resource_version));
     }
   }
 

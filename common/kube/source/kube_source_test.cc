@@ -85,6 +85,23 @@ struct SourceTest : testing::Test {
   }
 };
 
+TEST_F(SourceTest, TellsTheStatusOfAnObjectThatIsNestedTooDeeply) {
+  const std::string deep = std::string(150, '[') + std::string(150, ']');
+  policies = {event("ADDED", policy("web", "2")) +
+              event("ADDED", R"({"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy","metadata":{"name":"deep",)"
+                             R"("namespace":"shop","uid":"u-9","resourceVersion":"7","generation":3},"spec":{"rules":)" +
+                                 deep + R"(},"status":{"conditions":[{"type":"A"}]}})") +
+              event("BOOKMARK", kEnd)};
+
+  start();
+  until(1);
+
+  ASSERT_THAT(diffs, SizeIs(1));
+  EXPECT_THAT(diffs[0], testing::Contains("!AuthorizationPolicy shop/deep"));
+  EXPECT_THAT(problems, ElementsAre(HasSubstr("AuthorizationPolicy shop/deep: nested too deeply")));
+  EXPECT_THAT(standings, testing::Contains(R"(deep@7 generation 3 {"conditions":[{"type":"A"}]})"));
+}
+
 TEST_F(SourceTest, TellsWhatTheStatusSaysOfKindsThatWeWriteItOf) {
   const auto with_status = [](std::string object, const std::string& generation) {
     object.insert(object.rfind('}'), R"(,"status":{"conditions":[{"type":"A"}]})");

@@ -88,6 +88,7 @@ def bad_objects(api, plane):
     for kind, name, type, start in (("authorizationpolicy", "enum", "ZtunnelAccepted", "False Invalid: spec.action: unknown value"),
                                     ("authorizationpolicy", "type", "ZtunnelAccepted", "False Invalid: spec.rules: "),
                                     ("authorizationpolicy", "unknown", "ZtunnelAccepted", "False Invalid: spec.rulez: unknown field (did you mean rules?)"),
+                                    ("authorizationpolicy", "deep", "ZtunnelAccepted", "False Invalid: nested too deeply"),
                                     ("authorizationpolicy", "big", "ZtunnelAccepted", "True Accepted: attached to ztunnel"),
                                     ("authorizationpolicy", "nothing", "ZtunnelAccepted", "True Accepted: attached to ztunnel, bound to 0 workloads; "),
                                     ("serviceentry", "hosts", "Accepted", "False Invalid: spec.hosts"),
