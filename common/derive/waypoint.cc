@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/derive/service.h"
+#include "common/derive/workload_entry.h"
 #include "proto/gateway/gateway.pb.h"
 
 namespace culvert::derive {
@@ -151,21 +152,31 @@ bool is_of_gateway(const config::Metadata& metadata, Traffic traffic, Name wante
   return find_waypoint({metadata.name_space, gateway}, objects, settings).has_value();
 }
 
-// Why a waypoint cannot be used; empty when it can.
-std::string trouble_with(Name name, const std::optional<Waypoint>& waypoint, Traffic traffic, const std::string& from,
-                         const Objects& objects) {
-  const std::string called = std::string(name.name_space) + "/" + std::string(name.name);
-  if (!waypoint) {
-    const bool there = custom(Kind::kGateway, name.name_space, name.name, objects) != nullptr;
-    return there ? "Gateway " + called + " is no waypoint" : "there is no Gateway " + called;
+using Why = Binding::Why;
+
+// Why a waypoint cannot be used.
+Why why_not(Name name, const std::optional<Waypoint>& waypoint, Traffic traffic, const std::string& from,
+            const Objects& objects) {
+  if (!waypoint) return custom(Kind::kGateway, name.name_space, name.name, objects) ? Why::kNoWaypoint : Why::kNoGateway;
+  if (!waypoint->takes(traffic)) return Why::kOtherTraffic;
+  if (!waypoint->admits(from, objects)) return Why::kNotAdmitted;
+  return waypoint->address ? Why::kUsable : Why::kNoAddress;
+}
+
+// In words; empty when it can.
+std::string trouble_with(Why why, Name name, Traffic traffic, const std::string& from) {
+  const std::string called = "Gateway " + std::string(name.name_space) + "/" + std::string(name.name);
+  switch (why) {
+    case Why::kUsable: return "";
+    case Why::kNoGateway: return "there is no " + called;
+    case Why::kNoWaypoint: return called + " is no waypoint";
+    case Why::kOtherTraffic:
+      return called + " is not for " + (traffic == Traffic::kService ? "services" : "workloads") + " (label " +
+             std::string(kFor) + ")";
+    case Why::kNotAdmitted: return called + " does not let namespace " + from + " attach (allowedRoutes)";
+    case Why::kNoAddress: return called + " has no address yet";
   }
-  if (!waypoint->takes(traffic)) {
-    return "Gateway " + called + " is not for " + (traffic == Traffic::kService ? "services" : "workloads") + " (label " +
-           std::string(kFor) + ")";
-  }
-  if (!waypoint->admits(from, objects))
-    return "Gateway " + called + " does not let namespace " + from + " attach (allowedRoutes)";
-  return waypoint->address ? "" : "Gateway " + called + " has no address yet";
+  return "";
 }
 
 }  // namespace
@@ -192,6 +203,7 @@ std::optional<Waypoint> waypoint_from(const config::Custom& gateway, const Objec
   out.name_space = gateway.metadata.name_space;
   out.name = gateway.metadata.name;
   const auto taken = of_gateway_or_class(&config::Metadata::labels, gateway, its_class, kFor);
+  if (!taken.empty()) out.taken_text = taken;
   out.taken = taken.empty() ? Waypoint::For::kService : parse_for(taken).value_or(Waypoint::For::kUnknown);
   const auto tunnel = of_gateway_or_class(&config::Metadata::annotations, gateway, its_class, kInbound);
   if (!tunnel.empty()) out.tunnel = parse_tunnel(tunnel);
@@ -228,11 +240,21 @@ Binding waypoint_of(const config::Metadata& metadata, Traffic traffic, const Obj
   // A namespace's waypoint is for what it says that it is for: for services when it is not there to ask, or says what nobody knows.
   const bool says = waypoint && waypoint->taken != Waypoint::For::kUnknown;
   const bool meant = says ? waypoint->takes(traffic) : traffic == Traffic::kService;
-  if (!out.own && !meant) return out;
   out.name_space = name.name_space;
-  out.trouble = trouble_with(name, waypoint, traffic, metadata.name_space, objects);
+  out.name = name.name;
+  if (waypoint) out.taken = waypoint->taken_text;
+  out.why = why_not(name, waypoint, traffic, metadata.name_space, objects);
+  if (!out.own && !meant) return out;
+  out.trouble = trouble_with(out.why, name, traffic, metadata.name_space);
   out.waypoint = waypoint && waypoint->address ? *waypoint->address : conventional(name.name_space, name.name, settings);
   return out;
+}
+
+Binding waypoint_of(const config::Object& object, const Objects& objects, const Settings& settings) {
+  if (const auto* custom = std::get_if<config::Custom>(&object); custom && custom->kind == Kind::kWorkloadEntry)
+    return waypoint_of(labelled(*custom), Traffic::kWorkload, objects, settings);
+  const bool pod = std::holds_alternative<config::Pod>(object);
+  return waypoint_of(config::metadata_of(object), pod ? Traffic::kWorkload : Traffic::kService, objects, settings);
 }
 
 std::string waypoint_text(const Binding& binding) {
@@ -259,7 +281,8 @@ Canary canary_of(const config::Metadata& metadata, const Binding& primary, const
     return out;
   }
   const auto canary = find_waypoint(name, objects, settings);
-  out.trouble = trouble_with(name, canary, Traffic::kService, metadata.name_space, objects);
+  const Why why = why_not(name, canary, Traffic::kService, metadata.name_space, objects);
+  out.trouble = trouble_with(why, name, Traffic::kService, metadata.name_space);
   if (!out.trouble.empty()) return out;
   if (*canary->address == *primary.waypoint) {
     out.trouble = "label " + std::string(kCanary) + " names the waypoint that it has already";

@@ -21,13 +21,19 @@ enum class Traffic : std::uint8_t { kService, kWorkload };  // addressed to a se
 
 // What an object's labels come to.
 struct Binding {
+  enum class Why : std::uint8_t { kUsable, kNoGateway, kNoWaypoint, kOtherTraffic, kNotAdmitted, kNoAddress };
   std::optional<model::GatewayAddress> waypoint{};  // none: it has none
-  std::string trouble{};                            // why connections are refused though it is named; empty when it can be used
-  std::string name_space{};                         // where the waypoint is
-  bool own = false;                                 // its own label says so, not its namespace's
+  Why why = Why::kUsable;
+  std::string trouble{};             // `why` in words: connections are refused though it is named; empty when it can be used
+  std::string name_space{}, name{};  // of the Gateway that the labels name; empty: they name none that could be meant
+  std::string taken{};               // what that says that it is for, if there is one
+  bool own = false;                  // its own label says so, not its namespace's
 };
 // `metadata` of a Service, ServiceEntry, Pod or WorkloadEntry.
 Binding waypoint_of(const config::Metadata& metadata, Traffic traffic, const Objects& objects, const Settings& settings);
+
+// Of an object that may have one: a Service, ServiceEntry, Pod or WorkloadEntry.
+Binding waypoint_of(const config::Object& object, const Objects& objects, const Settings& settings);
 
 // What its user should know of a binding that has a waypoint.
 std::string waypoint_text(const Binding& binding);
@@ -49,6 +55,7 @@ struct Waypoint {
   enum class From : std::uint8_t { kSame, kAll, kSelector };
   std::string name_space{}, name{};
   For taken = For::kService;
+  std::string taken_text = "service";              // as it is written
   std::optional<model::GatewayAddress> address{};  // none: it is not ready
   std::optional<model::ApplicationTunnel> tunnel{};
   From from = From::kSame;

@@ -36,6 +36,7 @@ class Spread {
         in(Kind::kPeerAuthentication, key.name_space);  // another one may count now
         break;
       case Kind::kNamespace: name_space(key.name); break;
+      case Kind::kConfigMap: everything(); break;  // MeshConfig
       case Kind::kGatewayClass:
       case Kind::kGateway:
       case Kind::kListenerSet:
@@ -64,6 +65,13 @@ class Spread {
   }
 
  private:
+  void everything() {
+    for (const config::CustomKind& kind : config::custom_kinds()) {
+      if (config::has_status(kind.kind)) all(kind.kind);
+    }
+    all(Kind::kService);
+  }
+
   // An object of a namespace changes often, its namespace hardly ever.
   void name_space(const std::string& name) {
     for (const config::CustomKind& kind : config::custom_kinds()) {

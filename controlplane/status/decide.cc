@@ -49,7 +49,7 @@ Wanted of_istio(const config::Key& key, const config::Object& object, const View
   wanted.conditions.push_back({"Accepted", Is::kTrue, "Accepted", with_doubts("valid", key, view)});
   wanted.conditions.push_back(enforced(object));
   if (key.kind != Kind::kServiceEntry && key.kind != Kind::kWorkloadEntry) return wanted;
-  auto bound = waypoint_bound(config::metadata_of(object), key.kind == Kind::kServiceEntry ? "service" : "workload", view);
+  auto bound = waypoint_bound(object, view);
   if (bound) wanted.conditions.push_back(std::move(*bound));
   else wanted.retired.emplace_back(kBound);
   return wanted;
@@ -80,7 +80,8 @@ std::string with_doubts(std::string message, const config::Key& key, const View&
 
 std::optional<Wanted> wanted_of(const config::Key& key, const View& view) {
   const config::Object* good = find(key, view);
-  if (const std::string& why = view.board.trouble(key); !why.empty()) {
+  const bool ours = view.objects.invalid().contains(key);  // and not of a namespace that is not in the mesh
+  if (const std::string& why = view.board.trouble(key); ours && !why.empty()) {
     if (key.kind == Kind::kService || (is_gateway_api(key.kind) && !good)) return std::nullopt;  // whose it is, nobody can see
     if (is_gateway_api(key.kind) && !of_gateway_api(std::get<config::Custom>(*good), view)) return std::nullopt;
     return unreadable(key, good, why);
@@ -91,7 +92,7 @@ std::optional<Wanted> wanted_of(const config::Key& key, const View& view) {
   if (config::is_custom(key.kind)) return of_istio(key, *good, view);
   if (key.kind != Kind::kService) return std::nullopt;
   Wanted wanted;
-  if (auto bound = waypoint_bound(config::metadata_of(*good), "service", view)) wanted.conditions = {std::move(*bound)};
+  if (auto bound = waypoint_bound(*good, view)) wanted.conditions = {std::move(*bound)};
   else wanted.retired = {std::string(kBound)};
   return wanted;
 }

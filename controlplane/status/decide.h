@@ -22,8 +22,8 @@ std::optional<Wanted> wanted_of(const config::Key& key, const View& view);
 // --- parts of it -------------------------------------------------------------------------------------------------
 
 // The condition istio.io/WaypointBound of what a label, or that of its namespace, binds to a waypoint; none when nothing does.
-// `traffic`: what the waypoint has to be for, "service" or "workload".
-std::optional<Condition> waypoint_bound(const config::Metadata& metadata, std::string_view traffic, const View& view);
+// Of a Service, ServiceEntry or WorkloadEntry.
+std::optional<Condition> waypoint_bound(const config::Object& object, const View& view);
 
 // AuthorizationPolicy, PeerAuthentication.
 Wanted of_policy(const config::Object& object, const View& view);

@@ -129,6 +129,7 @@ std::string waypoint(const std::string& name_space, const std::string& more = ""
          ", labels: {" + labels +
          "}}\nspec: {gatewayClassName: istio-waypoint, listeners: [{name: mesh, port: 15008, protocol: HBONE" + more + "}]}\n";
 }
+constexpr const char* kReady = "status: {addresses: [{type: IPAddress, value: 10.0.0.1}]}\n";
 std::string bound(TestView& view) { return view.said(Kind::kService, "shop", "web"); }
 
 TEST(WaypointBound, IsAbsentWhereNothingIsNamed) {
@@ -148,24 +149,57 @@ TEST(WaypointBound, SaysWhyNot) {
       bound(view),
       StartsWith("istio.io/WaypointBound=False WaypointIsNotReady: waypoint \"shop/wp\" is not ready: its status has no"));
 
-  view.status = R"({"addresses":[{"value":"10.0.0.1"}]})";
-  view.put(waypoint("shop", "", "istio.io/waypoint-for: workload"));
+  view.put(waypoint("shop", "", "istio.io/waypoint-for: workload") + kReady);
   EXPECT_THAT(
       bound(view),
       StartsWith("istio.io/WaypointBound=False UnsupportedTrafficType: waypoint \"shop/wp\" is for traffic type \"workload\""));
 
-  view.put(waypoint("shop"));
+  view.put(waypoint("shop") + kReady);
   EXPECT_EQ(bound(view), "istio.io/WaypointBound=True WaypointAccepted: Successfully attached to waypoint shop/wp\n");
+}
+
+TEST(WaypointBound, AGatewayThatIsNoWaypointIsNone) {
+  TestView view(kNamespace + service("istio.io/use-waypoint: wp"));
+  view.put(
+      "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: wp, namespace: shop}\nspec: {gatewayClassName: "
+      "istio, listeners: [{name: h, port: 80, protocol: HTTP}]}\n" +
+      std::string(kReady));
+
+  EXPECT_THAT(bound(view), StartsWith("istio.io/WaypointBound=False WaypointIsNotReady: "));
+}
+
+TEST(WaypointBound, TheLabelsInTheSpecOfAWorkloadEntryCountAsInDerivation) {
+  TestView view(
+      std::string(kNamespace) +
+      "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm, namespace: shop}\nspec: {address: "
+      "192.0.2.1, labels: {istio.io/use-waypoint: wp}}\n");
+
+  EXPECT_THAT(view.said(Kind::kWorkloadEntry, "shop", "vm"),
+              testing::HasSubstr("istio.io/WaypointBound=False WaypointIsNotReady"));
+}
+
+TEST(WaypointBound, ANamespacesWaypointIsForItsWorkloadsWhenItSaysSo) {
+  const std::string in_namespace =
+      "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {istio.io/use-waypoint: wp}}\n---\napiVersion: "
+      "networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm, namespace: shop}\nspec: {address: 192.0.2.1}\n";
+  TestView view(in_namespace);
+  view.put(waypoint("shop") + kReady);
+  EXPECT_THAT(view.said(Kind::kWorkloadEntry, "shop", "vm"), testing::Not(testing::HasSubstr("WaypointBound=")));
+
+  view.put(waypoint("shop", "", "istio.io/waypoint-for: all") + kReady);
+
+  EXPECT_THAT(view.said(Kind::kWorkloadEntry, "shop", "vm"), testing::HasSubstr("istio.io/WaypointBound=True"));
 }
 
 TEST(WaypointBound, AnotherNamespaceHasToAllowIt) {
   TestView view(kNamespace + service("istio.io/use-waypoint: wp, istio.io/use-waypoint-namespace: infra"));
-  view.status = R"({"addresses":[{"value":"10.0.0.1"}]})";
-  view.put(waypoint("infra"));
+  view.put(waypoint("infra") + kReady);
   EXPECT_THAT(bound(view), StartsWith("istio.io/WaypointBound=False AttachmentDenied: "));
 
-  view.put(waypoint(
-      "infra", ", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {istio.io/dataplane-mode: ambient}}}}"));
+  view.put(
+      waypoint("infra",
+               ", allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {istio.io/dataplane-mode: ambient}}}}") +
+      kReady);
   EXPECT_THAT(bound(view), StartsWith("istio.io/WaypointBound=True"));
 }
 

@@ -170,7 +170,7 @@ std::optional<Attachment> to_service(const Route& route, const gateway::ParentRe
   const auto& names = view.objects.in(kind, where);
   const auto found = names.find(parent.name());
   if (found == names.end()) return std::nullopt;  // whose mesh it would be in, nobody can say
-  const auto bound = waypoint_bound(config::metadata_of(*found->second), "service", view);
+  const auto bound = waypoint_bound(*found->second, view);
   const auto* name_space = view.objects.find<config::Namespace>(Kind::kNamespace, "", where);
   const bool in_mesh = name_space && config::value_of(name_space->metadata.labels, "istio.io/dataplane-mode") == "ambient";
   if (!bound && !in_mesh) return std::nullopt;
