@@ -20,6 +20,7 @@
 #include "controlplane/ca/ca_folder.h"
 #include "controlplane/ca/file_callers.h"
 #include "controlplane/ca/files.h"
+#include "controlplane/ca/trust_domain.h"
 #include "controlplane/kubernetes.h"
 #include "controlplane/serving.h"
 #include "controlplane/uninstall.h"
@@ -59,17 +60,22 @@ net::Task<Status> catch_up(config::FolderSource& folder) {
   co_return Status{};
 }
 
-// In the order of need: certificates, callers, configuration, and only then the door.
+// In the order of need: configuration, which says the trust domain, certificates, callers, and only then the door.
 Status serve_folder(net::Loop& loop, const Settings& settings, const settings::Table& table) {
   const std::string data_dir = settings.data_dir.string();
-  auto ca = load_or_make_ca(data_dir, settings.trust_domain, settings.rotation());
-  if (!ca) return std::unexpected(std::move(ca).error());
   Serving serving(loop, settings, table);
   if (auto done = serving.begin(); !done) return done;
+  const auto source = config::FolderSource::open(loop, settings.config_dir.string(), {.status = true, .whole = true},
+                                                 [&serving](config::Diff diff) { serving.apply(std::move(diff)); });
+  if (!source) return std::unexpected(source.error());
+  serving.catch_up_by([&folder = **source](std::optional<config::Key>) { return catch_up(folder); });
+  const TrustDomainWanted wanted = trust_domain_wanted(serving.objects(), serving.mesh_settings());
+  auto ca = load_or_make_ca(data_dir, wanted.trust_domain, settings.rotation(), wanted.of);
+  if (!ca) return std::unexpected(std::move(ca).error());
   if (auto done = serving.take(std::move(*ca)); !done) return done;
-  const auto followed =
-      CaFolder::open(loop, {.folder = data_dir, .trust_domain = settings.trust_domain, .rotation = settings.rotation()},
-                     [&serving](Ca changed) { std::ignore = serving.take(std::move(changed)); });
+  const auto followed = CaFolder::open(
+      loop, {.folder = data_dir, .trust_domain = serving.mesh_settings().trust_domain, .rotation = settings.rotation()},
+      [&serving](Ca changed) { std::ignore = serving.take(std::move(changed)); });
   if (!followed) return std::unexpected(followed.error());
   FileCallers* known = nullptr;
   auto callers = FileCallers::open(loop, settings.tokens.string(), [&serving, &known] {
@@ -77,10 +83,6 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
   });
   if (!callers) return std::unexpected(std::move(callers).error());
   known = callers->get();
-  const auto source = config::FolderSource::open(loop, settings.config_dir.string(), {.status = true, .whole = true},
-                                                 [&serving](config::Diff diff) { serving.apply(std::move(diff)); });
-  if (!source) return std::unexpected(source.error());
-  serving.catch_up_by([&folder = **source](std::optional<config::Key>) { return catch_up(folder); });
   if (auto done = serving.open(std::move(*callers)); !done) return done;
   loop.run();
   return {};

@@ -5,11 +5,13 @@
 
 #include "common/base/log.h"
 #include "common/config/kinds.h"
+#include "common/derive/discovery.h"
 #include "common/net/timer.h"
 #include "controlplane/ca/kube_callers.h"
 #include "controlplane/ca/kube_root.h"
 #include "controlplane/ca/kube_signer.h"
 #include "controlplane/ca/spiffe_bundle.h"
+#include "controlplane/ca/trust_domain.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -46,13 +48,20 @@ Kubernetes::Kubernetes(net::Loop& loop, const Settings& settings, const settings
 
 Kubernetes::~Kubernetes() = default;
 
+net::Task<Result<Ca>> Kubernetes::load_ca() {
+  const auto wanted = co_await ask_trust_domain(client_, serving_->mesh_settings());
+  if (!wanted) co_return std::unexpected(wanted.error());
+  co_return co_await load_or_make_ca(client_, settings_.system_namespace, wanted->trust_domain, settings_.root_lifetime,
+                                     wanted->of);
+}
+
 // The CA comes first. A server that cannot be asked yet is asked again; a Secret that cannot be used is for its owner to mend.
 net::Task<> Kubernetes::begin() {
   constexpr std::chrono::milliseconds kLeast{250}, kMost{10'000};
   co_await loop_.yield();
   if (auto done = serving_->begin(); !done) co_return failed_(done.error());
   for (auto pause = kLeast;; pause = std::min(pause * 2, kMost)) {
-    auto ca = co_await load_or_make_ca(client_, settings_.system_namespace, settings_.trust_domain, settings_.root_lifetime);
+    auto ca = co_await load_ca();
     if (ca) co_return serve(std::move(*ca));
     if (std::exchange(trouble_, ": " + ca.error().text) != ": " + ca.error().text)
       log::error("ca", "the CA cannot be loaded, and is tried again" + trouble_);
@@ -66,11 +75,11 @@ void Kubernetes::serve(Ca ca) {
   if (!settings_.k8s_signer.empty())
     serving_->sign_by(std::make_unique<KubeSigner>(
         client_, KubeSigner::Options{.signer = settings_.k8s_signer, .roots = settings_.signer_roots.string()}));
-  secrets_ = std::make_unique<CaSecrets>(
-      client_,
-      CaSecrets::Options{
-          .ns = settings_.system_namespace, .trust_domain = settings_.trust_domain, .rotation = settings_.rotation()},
-      [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
+  secrets_ = std::make_unique<CaSecrets>(client_,
+                                         CaSecrets::Options{.ns = settings_.system_namespace,
+                                                            .trust_domain = serving_->mesh_settings().trust_domain,
+                                                            .rotation = settings_.rotation()},
+                                         [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
   statuses_ = std::make_unique<StatusWriter>(client_, serving_->objects(), serving_->mesh_settings(), serving_->registry());
   source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted(settings_.system_namespace)},
                                            serving_->registry(), [this](config::Diff diff) { changed(std::move(diff)); });
@@ -85,8 +94,9 @@ net::Task<Status> Kubernetes::catch_up(std::optional<config::Key> object) {
 }
 
 void Kubernetes::changed(config::Diff diff) {
-  const bool namespaces =
-      std::ranges::any_of(diff.changes, [](const auto& change) { return change.key.kind == config::Kind::kNamespace; });
+  const bool namespaces = std::ranges::any_of(diff.changes, [](const auto& change) {
+    return change.key.kind == config::Kind::kNamespace || change.key.kind == config::Kind::kConfigMap;  // MeshConfig selects them
+  });
   doubtful_ = doubtful_ || std::ranges::any_of(diff.changes, [](const config::Change& change) {
                 const bool holder = change.key.kind == config::Kind::kPod || change.key.kind == config::Kind::kServiceAccount;
                 return holder && change.what == config::Change::What::kDelete;
@@ -102,7 +112,7 @@ void Kubernetes::changed(config::Diff diff) {
 
 void Kubernetes::open() {
   auto callers = std::make_unique<KubeCallers>(client_, serving_->objects(),
-                                               KubeCallersOptions{.trust_domain = settings_.trust_domain,
+                                               KubeCallersOptions{.trust_domain = serving_->mesh_settings().trust_domain,
                                                                   .audiences = settings_.token_audiences,
                                                                   .trusted = settings_.trusted_node_accounts,
                                                                   .authorities = settings_.trusted_authorities,
@@ -112,7 +122,10 @@ void Kubernetes::open() {
   if (auto done = serving_->open(std::move(callers)); !done) return failed_(done.error());
   if (auto done = begin_webhook(); !done) return failed_(done.error());
   check_callers();
-  publisher_ = std::make_unique<RootPublisher>(client_, serving_->objects(), serving_->roots_pem(), serving_->registry());
+  publisher_ = std::make_unique<RootPublisher>(
+      client_, serving_->objects(),
+      [this](std::string_view ns) { return derive::is_in_mesh(ns, serving_->objects(), serving_->mesh_settings()); },
+      serving_->roots_pem(), serving_->registry());
   bundle_ = std::make_unique<TrustBundle>(client_, serving_->roots_pem(), serving_->registry());
   addresses_ = std::make_unique<AddressWriter>(client_, serving_->objects(), serving_->registry());
   lease_ = std::make_unique<kube::Lease>(

@@ -34,6 +34,7 @@ class Kubernetes {
 
  private:
   net::Task<> begin();
+  net::Task<Result<Ca>> load_ca();
   void serve(Ca ca);
   void changed(config::Diff diff);
   net::Task<Status> catch_up(std::optional<config::Key> object);

@@ -10,7 +10,7 @@ namespace culvert::controlplane {
 Mesh::Mesh(derive::Settings settings, telemetry::Registry& registry)
     : updates_(registry.counter("pilot_inbound_updates", "Changes of objects that came in.", {{"type", "config"}})),
       pushes_(registry.counter("pilot_push_triggers", "Changes that made a new epoch.", {{"type", "config"}})),
-      store_(registry),
+      store_(registry, settings),
       deriver_(std::move(settings)) {
   using telemetry::Kind;
   registry.observe("culvert_epoch", "Version of what is served; grows with every change.", Kind::kGauge,
@@ -29,14 +29,21 @@ Mesh::Mesh(derive::Settings settings, telemetry::Registry& registry)
 bool Mesh::apply(config::Diff diff) {
   updates_.add(diff.changes.size());
   const std::vector<config::Key> keys = store_.apply(std::move(diff));
-  const derive::Delta delta = deriver_.update(store_.objects(), keys);
+  const bool changed = take(deriver_.update(store_.objects(), keys));
+  store_.served(keys, snapshot_.epoch());
+  return changed;
+}
+
+bool Mesh::sign_for(std::string root_trust_domain) {
+  return take(deriver_.sign_for(store_.objects(), std::move(root_trust_domain)));
+}
+
+bool Mesh::take(const derive::Delta& delta) {
   for (const derive::Warning& warning : delta.warnings) {
     const std::string place = store_.place_of(warning.object);
     log::warn("config", (place.empty() ? "" : place + ": ") + warning.object.text() + ": " + warning.text);
   }
-  const bool changed = snapshot_.apply(delta);
-  store_.served(keys, snapshot_.epoch());
-  if (!changed) return false;
+  if (!snapshot_.apply(delta)) return false;
   pushes_.add();
   log::info("config", "new epoch",
             {log::field("epoch", snapshot_.epoch()), log::field("workloads", delta.workloads.size()),

@@ -17,6 +17,8 @@ class Mesh {
 
   // Takes one step of a source. True when there is a new epoch to publish.
   bool apply(config::Diff diff);
+  // The CA's root names a trust domain, or none (empty) and any will do. True when there is a new epoch to publish.
+  bool sign_for(std::string root_trust_domain);
   void forget_removals(Epoch epoch) { snapshot_.forget_removals(epoch); }
 
   const Store& store() const { return store_; }
@@ -24,6 +26,8 @@ class Mesh {
   const Snapshot& snapshot() const { return snapshot_; }
 
  private:
+  bool take(const derive::Delta& delta);
+
   telemetry::Counter& updates_;
   telemetry::Counter& pushes_;
   Store store_;

@@ -21,13 +21,15 @@ constexpr int kUnauthenticated = 16;
 derive::Settings derive_settings(const Settings& settings) {
   return {.cluster_id = settings.cluster_id,
           .trust_domain = settings.trust_domain,
+          .trust_domain_aliases = {},
           .cluster_domain = settings.cluster_domain,
           .root_namespace = settings.root_namespace,
           .system_namespace = settings.system_namespace,
           .dry_run_policies = settings.dry_run_policies,
           .allocate_addresses = !settings.config_dir.empty(),  // nobody writes a status there
           .entry_visibility = {},
-          .signed_trust_domain = {}};
+          .discovery = {},
+          .root_trust_domain = {}};
 }
 
 // Of one process among all that there are and were.
@@ -63,6 +65,7 @@ Serving::Serving(net::Loop& loop, const Settings& settings, const settings::Tabl
       issuer_(loop, settings.root_overlap, registry_),
       mesh_(derive_settings(settings), registry_),
       xds_(mesh_.snapshot(), registry_, [this](Epoch epoch) { mesh_.forget_removals(epoch); }),
+      trust_domain_(settings.trust_domain),
       certificates_(loop, issuer_, mesh_.store().objects(), issue_policy(settings), registry_),
       unproved_(registry_.counter("culvert_unproved_calls_total", "Calls without a valid token.")),
       renewal_(loop),
@@ -94,6 +97,7 @@ Status Serving::take(Ca ca) {
   const Status taken = issuer_.offer(std::move(ca));
   if (!first) return {};
   if (!taken) return taken;
+  follow_trust_domain();
   if (auto done = publish_roots(); !done) return done;
   return begin_certificate();
 }
@@ -119,7 +123,17 @@ Status Serving::publish_roots() {
 void Serving::ca_changed(const Overlap::Change& change) {
   if (!certificate_) return;  // the first: take() goes on
   if (change.roots) publish_roots_again();
-  if (change.signer) renew_certificate();
+  if (!change.signer) return;
+  follow_trust_domain();
+  renew_certificate();
+}
+
+// The root's where it names one, else MeshConfig's, else the setting: configuration and certificates always say the same.
+void Serving::follow_trust_domain() {
+  if (issuer_.there() && mesh_.sign_for(issuer_.root_trust_domain())) xds_.publish();
+  if (std::exchange(trust_domain_, mesh_settings().trust_domain) == mesh_settings().trust_domain) return;
+  certificates_.sign_for(trust_domain_);
+  log::info("ca", "signs for another trust domain", {log::field("trust_domain", trust_domain_)});
 }
 
 Status Serving::open(std::unique_ptr<Callers> callers) {
@@ -139,6 +153,7 @@ Status Serving::open(std::unique_ptr<Callers> callers) {
 
 void Serving::apply(config::Diff diff) {
   if (mesh_.apply(std::move(diff))) xds_.publish();
+  follow_trust_domain();
 }
 
 Status Serving::serve_pages() {

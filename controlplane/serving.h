@@ -65,6 +65,7 @@ class Serving {
   void admit(rpc::CallRef call, const Caller& caller);
   void note_unproved(const std::string& peer, std::string_view path, const std::string& why);
   Status begin_certificate();
+  void follow_trust_domain();
   Status publish_roots();
   void publish_roots_again();
   void ca_changed(const Overlap::Change& change);
@@ -87,6 +88,7 @@ class Serving {
   std::optional<tls::Certificate> certificate_;  // the server's, as it stands on disk
   Mesh mesh_;
   XdsService xds_;
+  std::string trust_domain_;  // of certificates
   CaService certificates_;
   telemetry::Counter& unproved_;
   Quiet quiet_;

@@ -18,6 +18,18 @@ std::vector<model::StringMatch> matches(const Texts& texts) {
   return out;
 }
 
+// Who is of an alias of the trust domain is of it, and shows that: a policy that names the alias means him as well.
+std::vector<model::StringMatch> principals(const Texts& texts, const Settings& settings) {
+  std::vector<model::StringMatch> out = matches(texts);
+  for (const std::string& text : texts) {
+    const std::size_t slash = text.find('/');
+    if (slash == text.npos || !std::ranges::contains(settings.trust_domain_aliases, std::string_view(text).substr(0, slash)))
+      continue;
+    out.push_back(model::StringMatch::parse(settings.trust_domain + text.substr(slash)));
+  }
+  return out;
+}
+
 // "ns/sa", or "sa" in the policy's own namespace.
 std::vector<model::ServiceAccountMatch> accounts(const Texts& texts, const std::string& name_space) {
   std::vector<model::ServiceAccountMatch> out;
@@ -52,10 +64,10 @@ struct Entry {
   bool whole = true;
 };
 
-Entry entry_of(const AuthorizationPolicy::Source& source, const std::string& name_space) {
+Entry entry_of(const AuthorizationPolicy::Source& source, const std::string& name_space, const Settings& settings) {
   model::Match match;
-  match.principals = matches(source.principals);
-  match.not_principals = matches(source.not_principals);
+  match.principals = principals(source.principals, settings);
+  match.not_principals = principals(source.not_principals, settings);
   match.namespaces = matches(source.namespaces);
   match.not_namespaces = matches(source.not_namespaces);
   match.service_accounts = accounts(source.service_accounts, name_space);
@@ -77,7 +89,7 @@ Entry entry_of(const AuthorizationPolicy::Operation& operation) {
   return {std::move(match), whole};
 }
 
-Entry entry_of(const AuthorizationPolicy::Condition& condition) {
+Entry entry_of(const AuthorizationPolicy::Condition& condition, const Settings& settings) {
   model::Match match;
   if (condition.key == "source.ip") {
     match.source_ips = cidrs(condition.values);
@@ -86,8 +98,8 @@ Entry entry_of(const AuthorizationPolicy::Condition& condition) {
     match.namespaces = matches(condition.values);
     match.not_namespaces = matches(condition.not_values);
   } else if (condition.key == "source.principal") {
-    match.principals = matches(condition.values);
-    match.not_principals = matches(condition.not_values);
+    match.principals = principals(condition.values, settings);
+    match.not_principals = principals(condition.not_values, settings);
   } else if (condition.key == "destination.ip") {
     match.destination_ips = cidrs(condition.values);
     match.not_destination_ips = cidrs(condition.not_values);
@@ -110,7 +122,7 @@ struct ConvertedRule {
 };
 
 // One clause for `to`, one for `from`, one for each `when`.
-ConvertedRule convert(const AuthorizationPolicy::Rule& rule, const std::string& name_space) {
+ConvertedRule convert(const AuthorizationPolicy::Rule& rule, const std::string& name_space, const Settings& settings) {
   ConvertedRule out;
   const auto close = [&out](std::vector<Entry> entries) {
     if (entries.empty()) return;
@@ -128,10 +140,10 @@ ConvertedRule convert(const AuthorizationPolicy::Rule& rule, const std::string& 
   };
   std::vector<Entry> to, from;
   for (const auto& operation : rule.to) to.push_back(entry_of(operation));
-  for (const auto& source : rule.from) from.push_back(entry_of(source, name_space));
+  for (const auto& source : rule.from) from.push_back(entry_of(source, name_space, settings));
   close(std::move(to));
   close(std::move(from));
-  for (const auto& condition : rule.when) close({entry_of(condition)});
+  for (const auto& condition : rule.when) close({entry_of(condition, settings)});
   return out;
 }
 
@@ -176,7 +188,7 @@ Converted convert(const AuthorizationPolicy& policy, const Settings& settings) {
   converted.action = allow ? model::Policy::Action::kAllow : model::Policy::Action::kDeny;
   converted.dry_run = policy.dry_run;
   for (std::size_t i = 0; i < policy.rules.size(); ++i) {
-    ConvertedRule rule = convert(policy.rules[i], converted.name_space);
+    ConvertedRule rule = convert(policy.rules[i], converted.name_space, settings);
     const std::string where = "spec.rules[" + std::to_string(i) + "]";
     if (!rule.whole() && allow) {
       out.warnings.push_back(

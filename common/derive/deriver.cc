@@ -8,6 +8,7 @@
 #include "common/derive/authorization.h"
 #include "common/derive/doubts.h"
 #include "common/derive/mesh_config.h"
+#include "common/derive/network.h"
 #include "common/derive/peer_authentication.h"
 #include "common/derive/service.h"
 #include "common/derive/service_entry.h"
@@ -75,15 +76,30 @@ Delta Deriver::update(const Objects& objects, std::span<const Key> changed) {
   for (const Key& key : dirty.slices) derive_slice(objects, key, delta);
   for (const Key& key : dirty.workload_entries) derive_workload_entry(objects, key, delta);
   for (const Key& key : dirty.pods) derive_pod(objects, key, delta);
+  if (dirty.gateways) derive_gateways(objects, delta);
   forget_put_again(delta);
   doubt(objects, dirty, delta);
   return delta;
 }
 
+Delta Deriver::sign_for(const Objects& objects, std::string root_trust_domain) {
+  if (root_trust_domain == configured_.root_trust_domain) return {};
+  configured_.root_trust_domain = std::move(root_trust_domain);
+  const Key config = mesh_config_key(settings_);
+  return update(objects, std::span(&config, 1));
+}
+
 // The last MeshConfig that could be read stays in force.
 void Deriver::configure(const Objects& objects, Dirty& dirty) {
   MeshConfigured read = with_mesh_config(configured_, objects);
-  if (!read.problems.empty() || read.settings == settings_) return;
+  if (!read.problems.empty()) {
+    const std::string& root = configured_.root_trust_domain;
+    read.settings = settings_;
+    if (!root.empty()) read.settings.trust_domain = root;
+    read.settings.root_trust_domain = root;
+  }
+  if (read.settings == settings_) return;
+  dirty.doubts.insert(mesh_config_key(settings_));
   for (const std::string& root : {settings_.root_namespace, read.settings.root_namespace}) dirty.policies.insert(root);
   settings_ = std::move(read.settings);
   mark_all(seen_, settings_, dirty);
@@ -155,6 +171,11 @@ void Deriver::derive_workload_entry(const Objects& objects, const Key& key, Delt
 void Deriver::derive_slice(const Objects& objects, const Key& key, Delta& delta) {
   const auto* slice = objects.find<config::EndpointSlice>(key.kind, key.name_space, key.name);
   settle_workloads(key, slice ? workloads_of(*slice, objects, settings_) : std::vector<model::Workload>{}, delta);
+}
+
+// Few, and two may lead to one address: all at once.
+void Deriver::derive_gateways(const Objects& objects, Delta& delta) {
+  settle_workloads({Kind::kGateway, "", ""}, gateway_workloads(objects, settings_), delta);
 }
 
 // Of several with one uid the first counts.

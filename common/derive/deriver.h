@@ -54,6 +54,9 @@ class Deriver {
   const std::map<std::string, model::ServiceRef>& services() const { return services_; }     // by "namespace/hostname"
   const std::map<std::string, model::PolicyRef>& policies() const { return policies_; }      // by "namespace/name"
   std::vector<Warning> warnings() const;
+
+  // The CA's root names a trust domain, or none (empty) and any will do: the mesh's trust domain follows it.
+  Delta sign_for(const Objects& objects, std::string root_trust_domain);
   const Settings& settings() const { return settings_; }  // with what MeshConfig says
 
   // How much the last update looked at, whatever came out: what it costs, without a clock.
@@ -69,6 +72,7 @@ class Deriver {
   void step(const Objects& objects, const config::Key& key, Dirty& dirty);
   void allocate_addresses(const Objects& objects, Dirty& dirty);
   void derive_pod(const Objects& objects, const config::Key& key, Delta& delta);
+  void derive_gateways(const Objects& objects, Delta& delta);
   void derive_slice(const Objects& objects, const config::Key& key, Delta& delta);
   void derive_service(const Objects& objects, const config::Key& key, Delta& delta);
   void derive_workload_entry(const Objects& objects, const config::Key& key, Delta& delta);
@@ -83,14 +87,14 @@ class Deriver {
   void doubt(const Objects& objects, const Dirty& dirty, Delta& delta);
   void warn(const config::Key& key, std::vector<std::string> texts, Delta& delta);
 
-  const Settings configured_;
+  Settings configured_;
   Settings settings_;
   Objects seen_;       // as they were when derived from last
   Selected selected_;  // of seen_, by the selectors of now
   std::map<std::string, model::WorkloadRef> workloads_;
   std::map<std::string, model::ServiceRef> services_;
   std::map<std::string, model::PolicyRef> policies_;
-  std::map<config::Key, Uids> uids_;                                 // what a slice or a ServiceEntry gave last
+  std::map<config::Key, Uids> uids_;                                 // what a slice, a ServiceEntry or all gateways gave last
   std::map<config::Key, std::set<std::string>> entry_services_;      // what a ServiceEntry gave last
   std::map<std::string, config::Key> service_owners_;                // of the services that come from ServiceEntries
   Allocations allocated_;                                            // what no status says, where Settings want it

@@ -305,12 +305,66 @@ TEST(Deriver, TheLastMeshConfigThatCanBeReadStaysInForce) {
   EXPECT_FALSE(world.update().changed());
   EXPECT_EQ(world.deriver.settings().trust_domain, "td2");
   EXPECT_THAT(world.deriver.warnings(),
-              ElementsAre(::testing::Field(&Warning::text, ::testing::HasSubstr("certificates are signed for cluster.local")),
-                          ::testing::Field(&Warning::text, ::testing::HasSubstr("did you mean trustDomain?"))));
+              ElementsAre(::testing::Field(&Warning::text, ::testing::HasSubstr("did you mean trustDomain?"))));
 
   world.erase({Kind::kConfigMap, "istio-system", "istio"});
   EXPECT_THAT(world.update().workloads, SizeIs(kPodsOfAService));
   EXPECT_EQ(world.deriver.settings().trust_domain, "cluster.local");
+}
+
+TEST(Deriver, TheTrustDomainIsTheRootsWhereItNamesOne) {
+  World world;
+  world.write(
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'trustDomain: td2'}\n");
+  world.put(pod("shop", 0, 0));
+  world.update();
+  const auto of_the_pod = [&] { return world.deriver.workloads().begin()->second->trust_domain; };
+  EXPECT_EQ(of_the_pod(), "td2");
+
+  EXPECT_TRUE(world.deriver.sign_for(world.objects, "td1").changed());
+  EXPECT_EQ(of_the_pod(), "td1");
+  EXPECT_THAT(world.deriver.warnings(),
+              ::testing::Contains(::testing::Field(&Warning::text, ::testing::HasSubstr("the mesh stays td1"))));
+  EXPECT_FALSE(world.deriver.sign_for(world.objects, "td1").changed());
+
+  EXPECT_TRUE(world.deriver.sign_for(world.objects, "").changed());
+  EXPECT_EQ(of_the_pod(), "td2");
+}
+
+TEST(Deriver, TheRootsTrustDomainHoldsAlsoWhenMeshConfigCannotBeRead) {
+  World world;
+  world.write(
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'trustDomain: [no]'}\n");
+  world.put(pod("shop", 0, 0));
+  world.update();
+
+  world.deriver.sign_for(world.objects, "td1");
+
+  EXPECT_EQ(world.deriver.workloads().begin()->second->trust_domain, "td1");
+}
+
+TEST(Deriver, AGatewayIntoANetworkTouchesThoseOfThatNetworkAlone) {
+  World world;
+  for (int i = 0; i < 3; ++i) {
+    config::Pod one = pod("shop", 0, i);
+    if (i > 0) one.metadata.labels["topology.istio.io/network"] = i == 1 ? "net2" : "net3";
+    world.put(std::move(one));
+  }
+  world.update();
+  const auto gateway = [](const std::string& address) {
+    return "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, namespace: istio-system, labels: "
+           "{topology.istio.io/network: net2}}\nspec: {gatewayClassName: istio-remote, addresses: [{value: " +
+           address + "}], listeners: [{name: h, port: 15008, protocol: HBONE}]}\n";
+  };
+
+  world.write(gateway("192.0.2.1"));
+  EXPECT_THAT(world.update().workloads, SizeIs(2)) << "the pod of net2, and the gateway";
+  EXPECT_EQ(world.deriver.work().workloads, 2U);
+
+  world.write(gateway("192.0.2.2"));
+  const Delta moved = world.update();
+  EXPECT_THAT(moved.workloads, SizeIs(2));
+  EXPECT_THAT(moved.removed_addresses, ElementsAre("NetworkGateway/net2/192.0.2.1/15008"));
 }
 
 TEST(Deriver, AnotherRootNamespaceMovesWhatIsForTheWholeMesh) {

@@ -6,7 +6,9 @@
 #include <variant>
 
 #include "common/derive/authorization.h"
+#include "common/derive/discovery.h"
 #include "common/derive/mesh_config.h"
+#include "common/derive/network.h"
 #include "common/derive/peer_authentication.h"
 #include "common/derive/service.h"
 #include "common/derive/service_entry.h"
@@ -56,6 +58,9 @@ Texts about(const config::Pod& pod, const Scene& scene) {
   const bool there = account == "default" ||  // every namespace has that one
                      scene.objects.in(Kind::kServiceAccount, pod.metadata.name_space).contains(account);
   if (!there) out.push_back("spec.serviceAccountName: there is no ServiceAccount " + account);
+  const auto network = config::value_of(pod.metadata.labels, kNetworkLabel);
+  if (std::string trouble = network_trouble(network, scene.objects, scene.settings); !trouble.empty())
+    out.push_back(std::move(trouble));
   const Binding binding = waypoint_of(pod.metadata, Traffic::kWorkload, scene.objects, scene.settings);
   if (binding.own && binding.waypoint) out.push_back(waypoint_text(binding));
   return out;
@@ -99,13 +104,17 @@ Texts about(const config::EndpointSlice& slice, const Scene& scene) {
 
 Texts about(const config::Custom& custom, const Scene& scene) {
   switch (custom.kind) {
-    case Kind::kGateway: return waypoint_doubts(custom, scene.objects, scene.settings);
+    case Kind::kGateway: {
+      Texts out = waypoint_doubts(custom, scene.objects, scene.settings);
+      std::ranges::move(network_doubts(custom), std::back_inserter(out));
+      return out;
+    }
     case Kind::kWorkloadEntry: return workload_entry_doubts(custom, scene.objects, scene.settings);
     case Kind::kServiceEntry: break;
     default: return {};
   }
   Texts out = entry_doubts(custom, scene.objects, scene.settings);
-  std::ranges::move(endpoint_doubts(custom, scene.settings), std::back_inserter(out));
+  std::ranges::move(endpoint_doubts(custom, scene.objects, scene.settings), std::back_inserter(out));
   if (!scene.holders.wide(Kind::kServiceEntry, scene.key.name_space).contains(scene.key.name) && scene.selects_nothing())
     out.push_back("spec.workloadSelector selects no pod or WorkloadEntry");
   return out;
@@ -113,13 +122,22 @@ Texts about(const config::Custom& custom, const Scene& scene) {
 
 Texts about(const config::ConfigMap&, const Scene& scene) {
   if (scene.key != mesh_config_key(scene.settings)) return {};
-  Texts out = with_mesh_config(scene.settings, scene.objects).problems;
-  if (const std::string& other = scene.settings.signed_trust_domain; !other.empty()) {
-    out.push_back("data.mesh.trustDomain is " + scene.settings.trust_domain + ", and certificates are signed for " + other +
-                  ": set culvertd's trust domain to the same, or nobody believes anybody");
-  }
-  return out;
+  MeshConfigured read = with_mesh_config(scene.settings, scene.objects);
+  std::ranges::move(read.doubts, std::back_inserter(read.problems));
+  return std::move(read.problems);
 }
+
+// Its pods are captured, and nobody tells the proxy who they are.
+Texts about(const config::Namespace& name_space, const Scene& scene) {
+  if (is_in_mesh(name_space.metadata.name, scene.objects, scene.settings)) return {};
+  if (config::value_of(name_space.metadata.labels, "istio.io/dataplane-mode") != "ambient") return {};
+  return {
+      "is labelled istio.io/dataplane-mode: ambient, and meshConfig.discoverySelectors do not select it: its pods are captured, "
+      "and their connections are refused"};
+}
+
+// Of an object of a namespace that is not in the mesh.
+Texts outside() { return {"meshConfig.discoverySelectors do not select its namespace: nothing of it is in force"}; }
 
 template <class T>
 Texts about(const T&, const Scene&) {
@@ -146,6 +164,7 @@ std::vector<std::string> doubts(const config::Object& object, const Objects& obj
   Objects alone;
   alone.put(key, config::ObjectPtr(config::ObjectPtr(), &object));  // not owned
   Selected selected;
+  if (!is_in_mesh(key.name_space, objects, settings)) return outside();
   selected.recount(key, alone, objects, settings);
   const Scene scene{key, objects, alone, settings, selected};
   return std::visit([&](const auto& value) { return about(value, scene); }, object);

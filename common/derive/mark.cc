@@ -9,12 +9,14 @@
 
 #include "common/derive/authorization.h"
 #include "common/derive/mesh_config.h"
+#include "common/derive/network.h"
 #include "common/derive/service.h"
 #include "common/derive/waypoint.h"
 #include "common/derive/workload.h"
 #include "common/derive/workload_entry.h"
 #include "proto/gateway/gateway.pb.h"
 #include "proto/istio/networking/v1alpha3/service_entry.pb.h"
+#include "proto/istio/networking/v1alpha3/workload_entry.pb.h"
 
 namespace culvert::derive {
 namespace {
@@ -24,6 +26,7 @@ using config::Kind;
 using config::Labels;
 using config::value_of;
 using istio::networking::v1alpha3::ServiceEntry;
+using istio::networking::v1alpha3::WorkloadEntry;
 
 template <class T>
 const T* as(const config::Object* object) {
@@ -56,6 +59,8 @@ class Marker {
   }
 
   void all() {
+    dirty_.gateways = true;
+    for (const auto& [name, object] : seen_.in(Kind::kNamespace, "")) dirty_.doubts.insert({Kind::kNamespace, "", name});
     for (const Kind kind : {Kind::kPod, Kind::kWorkloadEntry, Kind::kEndpointSlice, Kind::kService, Kind::kServiceEntry})
       all_of(kind);
     for (const Kind kind : {Kind::kAuthorizationPolicy, Kind::kPeerAuthentication}) {
@@ -248,6 +253,30 @@ class Marker {
       return std::pair(gateway != nullptr, gateway ? waypoint_from(*gateway, where, settings_) : std::nullopt);
     };
     if (at(objects_) != at(seen_)) attached(key);
+    const auto ways = [&](const Objects& where) {
+      const auto* gateway = where.find<config::Custom>(key.kind, key.name_space, key.name);
+      return gateway ? ways_of(*gateway) : std::vector<NetworkWay>{};
+    };
+    const auto now = ways(objects_), before = ways(seen_);
+    if (now == before) return;
+    dirty_.gateways = true;
+    for (const auto* some : {&now, &before}) {
+      if (!some->empty()) in_network(some->front().network);
+    }
+  }
+
+  // Who is there, or may be.
+  void in_network(const std::string& network) {
+    const bool of_all = network == network_of_mesh(seen_, settings_);
+    each(Kind::kPod, [&](const Key& key, const config::Object& object) {
+      const auto own = value_of(config::metadata_of(object).labels, kNetworkLabel);
+      if (own.empty() ? of_all : own == network) dirty_.pods.insert(key);
+    });
+    each(Kind::kWorkloadEntry, [&](const Key& key, const config::Object& object) {
+      const std::string& own = spec_of<WorkloadEntry>(&object)->network();
+      if (own.empty() ? of_all : own == network) dirty_.workload_entries.insert(key);
+    });
+    each(Kind::kServiceEntry, [&](const Key& key, const config::Object&) { dirty_.service_entries.insert(key); });
   }
 
   void gateway_class(const Key& key) {

@@ -12,6 +12,7 @@ namespace culvert::derive {
 struct Dirty {
   std::set<config::Key> pods, workload_entries, slices, services, service_entries;
   std::set<std::string> policies;  // namespaces
+  bool gateways = false;           // of networks
   std::set<config::Key> doubts;    // beside those of all the above
 };
 

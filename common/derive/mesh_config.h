@@ -1,6 +1,7 @@
 #pragma once
 // MeshConfig: the key `mesh` of the ConfigMap `istio` in the system namespace, as far as derivation follows it (protocols.md §2.6). Pure.
-// Followed: trustDomain, rootNamespace, serviceEntryVisibility. What it does not say stays as the settings have it.
+// Followed: trustDomain, trustDomainAliases, rootNamespace, discoverySelectors, serviceEntryVisibility. What it does not say stays as the settings have
+// it.
 
 #include <string>
 #include <vector>
@@ -15,6 +16,8 @@ config::Key mesh_config_key(const Settings& settings);
 struct MeshConfigured {
   Settings settings;
   std::vector<std::string> problems;  // not empty: it cannot be read, and `settings` are those without it
+  std::vector<std::string> doubts;    // what of it is not in force
+  bool says_trust_domain = false;
 };
 // `settings` as they are without MeshConfig.
 MeshConfigured with_mesh_config(const Settings& settings, const Objects& objects);

@@ -26,6 +26,11 @@ std::optional<config::Labels> selector_of(const config::Object& object) {
   return config::Labels(labels.begin(), labels.end());
 }
 
+// Empty for all but Gateways that say it.
+std::string_view network_called(const Key& key, const config::Object& object) {
+  return key.kind == Kind::kGateway ? config::value_of(config::metadata_of(object).labels, kNetworkLabel) : std::string_view{};
+}
+
 template <class Map, class Value = typename Map::mapped_type>
 const Value& value_or_none(const Map& map, std::string_view key) {
   static const Value kNone;
@@ -66,6 +71,8 @@ void Objects::erase(const Key& key) {
 void Objects::index(const Key& key, const config::Object& object) {
   if (auto selector = selector_of(object)) selectors_[key.kind][key.name_space].put(key.name, std::move(*selector));
   if (const auto* slice = std::get_if<config::EndpointSlice>(&object)) slices_[key.name_space][slice->service].insert(key.name);
+  if (const auto network = network_called(key, object); !network.empty())
+    gateways_[std::string(network)].emplace(key.name_space, key.name);
   if (const auto* entry = spec_of<ServiceEntry>(&object)) {
     const Claim claim{config::metadata_of(object).created, key.name};
     for (const std::string& host : entry->hosts()) claims_[host][key.name_space].insert(claim);
@@ -86,6 +93,10 @@ void Objects::unindex(const Key& key, const config::Object& object) {
     names->second.erase(key.name);
     forget(services->second, names);
     forget(slices_, services);
+  }
+  if (const auto gateways = gateways_.find(network_called(key, object)); gateways != gateways_.end()) {
+    gateways->second.erase({key.name_space, key.name});
+    forget(gateways_, gateways);
   }
   const auto* entry = spec_of<ServiceEntry>(&object);
   if (!entry) return;
@@ -119,6 +130,29 @@ std::vector<std::string> Objects::namespaces(Kind kind) const {
   return out;
 }
 
+std::vector<std::string> Objects::namespaces() const {
+  std::set<std::string> out;
+  for (const auto& [kind, namespaces] : kinds_) {
+    for (const auto& [name, names] : namespaces) out.insert(name);
+  }
+  for (const Key& key : invalid_) out.insert(key.name_space);
+  out.erase("");
+  return {out.begin(), out.end()};
+}
+
+std::vector<Key> Objects::keys(std::string_view name_space) const {
+  std::set<Key> out;
+  for (const auto& [kind, namespaces] : kinds_) {
+    const auto names = namespaces.find(name_space);
+    if (names == namespaces.end()) continue;
+    for (const auto& [name, object] : names->second) out.insert({kind, std::string(name_space), name});
+  }
+  for (const Key& key : invalid_) {
+    if (key.name_space == name_space) out.insert(key);
+  }
+  return {out.begin(), out.end()};
+}
+
 std::vector<std::string_view> Objects::selecting(Kind kind, std::string_view name_space, const config::Labels& labels) const {
   const auto found = selectors_.find(kind);
   if (found == selectors_.end()) return {};
@@ -140,6 +174,14 @@ const Objects::Names& Objects::slices_of(std::string_view name_space, std::strin
 
 const Objects::Claims& Objects::claims(std::string_view host) const { return value_or_none(claims_, host); }
 
+const Objects::Placed& Objects::gateways_of(std::string_view network) const { return value_or_none(gateways_, network); }
+
+std::vector<std::string> Objects::gateway_networks() const {
+  std::vector<std::string> out;
+  for (const auto& [network, gateways] : gateways_) out.push_back(network);
+  return out;
+}
+
 std::vector<Key> Objects::unreadable(std::string_view name_space) const {
   std::vector<Key> out;
   for (const Key& key : invalid_) {
@@ -160,7 +202,7 @@ const config::Object* object_of(const Key& key, const Objects& objects) {
 
 std::string_view network_of_mesh(const Objects& objects, const Settings& settings) {
   const auto* system = objects.find<config::Namespace>(Kind::kNamespace, "", settings.system());
-  return system ? config::value_of(system->metadata.labels, "topology.istio.io/network") : std::string_view{};
+  return system ? config::value_of(system->metadata.labels, kNetworkLabel) : std::string_view{};
 }
 
 std::string_view label_or_namespace(const Objects& objects, const config::Metadata& metadata, std::string_view label) {

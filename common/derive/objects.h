@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/config/object.h"
@@ -35,13 +36,15 @@ struct EntryVisibility {
 struct Settings {
   std::string cluster_id = "Kubernetes";
   std::string trust_domain = "cluster.local";
-  std::string cluster_domain = "cluster.local";  // of service names: web.shop.svc.cluster.local
-  std::string root_namespace = "istio-system";   // policies there apply to the whole mesh
-  std::string system_namespace{};                // where MeshConfig and the mesh's network stand; empty: the root namespace
-  bool dry_run_policies = false;                 // send policies marked istio.io/dry-run (older proxies would enforce them)
+  std::vector<std::string> trust_domain_aliases{};  // whoever is of one of them, is of trust_domain
+  std::string cluster_domain = "cluster.local";     // of service names: web.shop.svc.cluster.local
+  std::string root_namespace = "istio-system";      // policies there apply to the whole mesh
+  std::string system_namespace{};                   // where MeshConfig and the mesh's network stand; empty: the root namespace
+  bool dry_run_policies = false;                    // send policies marked istio.io/dry-run (older proxies would enforce them)
   bool allocate_addresses = false;  // give ServiceEntries addresses that no status has: where nobody can write one (a folder)
   EntryVisibility entry_visibility{};
-  std::string signed_trust_domain{};  // that of the CA, where it is another than trust_domain; empty: the same
+  std::vector<LabelQuery> discovery{};  // namespaces that any of them selects belong to the mesh; empty: all
+  std::string root_trust_domain{};      // what the CA's root names, and thereby the only one that it can sign for; empty: any
 
   const std::string& system() const { return system_namespace.empty() ? root_namespace : system_namespace; }
   friend bool operator==(const Settings&, const Settings&) = default;
@@ -68,6 +71,10 @@ class Objects {
   const ByName& in(config::Kind kind, std::string_view name_space) const;
   // Namespaces that hold objects of this kind.
   std::vector<std::string> namespaces(config::Kind kind) const;
+  // Namespaces that hold anything, readable or not; not "".
+  std::vector<std::string> namespaces() const;
+  // All that stands in a namespace, readable or not.
+  std::vector<config::Key> keys(std::string_view name_space) const;
 
   // Names of the Services, ServiceEntries, AuthorizationPolicies or PeerAuthentications of a namespace whose selector selects these labels: in no
   // order, valid until something is put or erased. wide(): of those that have no selector.
@@ -83,6 +90,10 @@ class Objects {
   };
   using Claims = std::map<std::string, std::set<Claim>, std::less<>>;
   const Claims& claims(std::string_view host) const;
+  // The Gateways whose label topology.istio.io/network says this, by namespace and name, whatever their class.
+  using Placed = std::set<std::pair<std::string, std::string>>;
+  const Placed& gateways_of(std::string_view network) const;
+  std::vector<std::string> gateway_networks() const;  // for which there are such
 
   // Keys whose newest version cannot be read and that have no good one either.
   std::vector<config::Key> unreadable(std::string_view name_space) const;
@@ -97,6 +108,7 @@ class Objects {
   std::map<config::Kind, std::map<std::string, Selectors, std::less<>>> selectors_;       // by namespace
   std::map<std::string, std::map<std::string, Names, std::less<>>, std::less<>> slices_;  // by namespace and service
   std::map<std::string, Claims, std::less<>> claims_;                                     // by host
+  std::map<std::string, Placed, std::less<>> gateways_;                                   // by network
   std::set<config::Key> invalid_;
   std::size_t size_ = 0;
 };
@@ -113,6 +125,8 @@ bool derives_from(config::Kind kind);
 
 // Null when there is none.
 const config::Object* object_of(const config::Key& key, const Objects& objects);
+
+inline constexpr std::string_view kNetworkLabel = "topology.istio.io/network";
 
 // The network that is everybody's who names no other: a label of the system namespace. Empty when there is none.
 std::string_view network_of_mesh(const Objects& objects, const Settings& settings);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "common/derive/authorization.h"
+#include "common/derive/network.h"
 #include "common/derive/peer_authentication.h"
 #include "common/derive/service.h"
 #include "common/derive/waypoint.h"
@@ -36,7 +37,7 @@ std::string cron_job_of(const std::string& job) {
 }
 
 std::string network_of(const config::Pod& pod, const Objects& objects, const Settings& settings) {
-  if (const auto own = value_of(pod.metadata.labels, "topology.istio.io/network"); !own.empty()) return std::string(own);
+  if (const auto own = value_of(pod.metadata.labels, kNetworkLabel); !own.empty()) return std::string(own);
   return std::string(network_of_mesh(objects, settings));
 }
 
@@ -163,6 +164,7 @@ std::optional<model::Workload> workload_of(const config::Pod& pod, const Objects
   out.name_space = metadata.name_space;
   out.addresses = pod.addresses;
   out.network = network_of(pod, objects, settings);
+  out.network_gateway = gateway_into(out.network, objects);
   out.network_mode = pod.spec.host_network ? model::NetworkMode::kHostNetwork : model::NetworkMode::kStandard;
   set_tunnel(metadata, out);
   out.trust_domain = settings.trust_domain;

@@ -6,6 +6,7 @@
 
 #include "common/config/problem.h"
 #include "common/derive/authorization.h"
+#include "common/derive/network.h"
 #include "common/derive/peer_authentication.h"
 #include "common/derive/service.h"
 #include "common/derive/service_entry.h"
@@ -96,6 +97,7 @@ model::Workload workload(const WorkloadEntry& entry, const Where& where, const c
   if (where.address) out.addresses = {*where.address};
   out.hostname = where.hostname;
   out.network = entry.network().empty() ? std::string(network_of_mesh(objects, settings)) : entry.network();
+  out.network_gateway = gateway_into(out.network, objects);
   set_tunnel(metadata, out);
   out.trust_domain = settings.trust_domain;
   out.service_account = entry.service_account();
@@ -222,6 +224,7 @@ std::vector<std::string> workload_entry_doubts(const config::Custom& entry, cons
   if (!where.trouble.empty()) out.push_back("spec: " + where.trouble);
   if (!where.reachable) return out;
   const config::Metadata metadata = labelled(entry);
+  if (const std::string trouble = network_trouble(spec.network(), objects, settings); !trouble.empty()) out.push_back(trouble);
   const Binding binding = waypoint_of(metadata, Traffic::kWorkload, objects, settings);
   if (binding.own && binding.waypoint) out.push_back(waypoint_text(binding));
   const std::string account = account_of(spec, metadata, objects);
@@ -231,7 +234,7 @@ std::vector<std::string> workload_entry_doubts(const config::Custom& entry, cons
   return out;
 }
 
-std::vector<std::string> endpoint_doubts(const config::Custom& service_entry, const Settings&) {
+std::vector<std::string> endpoint_doubts(const config::Custom& service_entry, const Objects& objects, const Settings& settings) {
   Texts out;
   const auto& spec = dynamic_cast<const ServiceEntry&>(*service_entry.spec);
   if (spec.resolution() == ServiceEntry::NONE) return out;
@@ -240,6 +243,8 @@ std::vector<std::string> endpoint_doubts(const config::Custom& service_entry, co
     if (const Where where = where_of(endpoint); !where.trouble.empty()) out.push_back("spec.endpoints: " + where.trouble);
     if (!endpoint.address().empty() && !seen.insert(endpoint.address()).second)
       out.push_back("spec.endpoints: address " + endpoint.address() + " is there twice: the first one counts");
+    if (const std::string trouble = network_trouble(endpoint.network(), objects, settings); !trouble.empty())
+      out.push_back("spec.endpoints: " + config::quote(endpoint.address()) + " " + trouble);
   }
   if (spec.endpoints().empty() && spec.resolution() != ServiceEntry::STATIC && !spec.has_workload_selector())
     out.push_back("its hosts are names for DNS, which this version does not ask: connections to them are refused");

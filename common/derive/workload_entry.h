@@ -30,6 +30,6 @@ void add_entries(const config::Metadata& metadata, const PortsByName& ports, con
                  std::map<std::string, model::PortMap>& out);
 
 std::vector<std::string> workload_entry_doubts(const config::Custom& entry, const Objects& objects, const Settings& settings);
-std::vector<std::string> endpoint_doubts(const config::Custom& service_entry, const Settings& settings);
+std::vector<std::string> endpoint_doubts(const config::Custom& service_entry, const Objects& objects, const Settings& settings);
 
 }  // namespace culvert::derive

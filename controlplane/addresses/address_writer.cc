@@ -116,6 +116,8 @@ void AddressWriter::lead(bool leading) {
 void AddressWriter::changed(const std::vector<config::Key>& keys) {
   bool any = false;
   for (const config::Key& key : keys) {
+    // Namespaces come into the mesh and leave it by their labels, and by MeshConfig.
+    if (key.kind == config::Kind::kNamespace || key.kind == config::Kind::kConfigMap) any = true;
     if (key.kind != config::Kind::kServiceEntry) continue;
     state_->told.erase(key);
     state_->ended.erase(key);

@@ -5,7 +5,7 @@ namespace culvert::controlplane {
 Result<Identity> may_have(const Caller& caller, std::string_view requested, const derive::Objects& objects,
                           const IssuePolicy& policy) {
   if (requested.empty()) {
-    if (caller.own) return *caller.own;
+    if (caller.own) return Identity{policy.trust_domain, caller.own->name_space, caller.own->service_account};
     return failure("the request names no identity, and a node has none of its own (ImpersonatedIdentity is missing)");
   }
   auto identity = Identity::parse(requested);

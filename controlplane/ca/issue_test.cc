@@ -55,6 +55,12 @@ TEST(Issue, APodMayAskForItselfAndForNobodyElse) {
   EXPECT_FALSE(may_have(caller, "spiffe://cluster.local/ns/shop/sa/web", objects, {})) << "on no node, like the caller";
 }
 
+TEST(Issue, ItsOwnIdentityIsOfTheTrustDomainAsItIsNow) {
+  const Caller caller{.node = "", .own = Identity{"cluster.local", "shop", "web"}};
+
+  EXPECT_EQ(may_have(caller, "", {}, {.trust_domain = "td2"})->uri(), "spiffe://td2/ns/shop/sa/web");
+}
+
 TEST(Issue, AnAuthorityInFrontOfUsMayAskForAllOfTheTrustDomain) {
   const Caller caller{.node = "", .own = {}, .any = true};
 

@@ -54,6 +54,15 @@ double Issuer::root_ends() const {
   return ends;
 }
 
+std::string Issuer::root_trust_domain() const {
+  const auto roots = tls::Certificate::parse_all(overlap_.signer().roots_pem, tls::kMaxRoots);
+  for (const tls::Certificate& root : roots.value_or(std::vector<tls::Certificate>())) {
+    if (!authority().check_roots(std::span(&root, 1))) continue;
+    if (std::string name = trust_domain_of(root); !name.empty()) return name;
+  }
+  return "";
+}
+
 Status Issuer::offer(CaRef ca) {
   const auto change = overlap_.offer(ca, system_clock::now());
   refused_ = change ? nullptr : ca;

@@ -28,6 +28,7 @@ class Issuer final : public Signer {
   // While there():
   const tls::Authority& authority() const { return overlap_.signer().authority; }
   const std::string& roots_pem() const { return overlap_.published().roots_pem; }
+  std::string root_trust_domain() const;                       // that the root of the signer names; empty: none
   std::uint64_t sequence() const { return overlap_.published().sequence; }
   const std::string& from() const { return overlap_.published().from; }
 
@@ -43,8 +44,8 @@ class Issuer final : public Signer {
 
   net::Timer due_;
   Overlap overlap_;
-  CaRef refused_;        // the last that was offered, if it was refused
-  std::string refusal_;  // as it was logged
+  CaRef refused_;                    // the last that was offered, if it was refused
+  std::string refusal_;              // as it was logged
   telemetry::Counter& signers_;
   telemetry::Counter& bundles_;
   std::function<void(const Overlap::Change&)> changed_;

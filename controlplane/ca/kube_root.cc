@@ -158,9 +158,9 @@ net::Task<Result<std::optional<Ca>>> find_ca(kube::Client& client, std::string n
 }
 
 net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std::string trust_domain,
-                                      std::chrono::seconds root_lifetime) {
+                                      std::chrono::seconds root_lifetime, Of of) {
   for (;;) {
-    auto there = co_await find_ca(client, ns, trust_domain);
+    auto there = co_await find_ca(client, ns, of == Of::kThis ? trust_domain : "");
     if (!there) co_return std::unexpected(std::move(there).error());
     if (*there) co_return std::move(**there);
     const auto made = tls::Authority::make_root(trust_domain, root_lifetime);

@@ -16,7 +16,7 @@ inline constexpr std::string_view kOurSecret = "istio-ca-secret";
 
 // Fails when the API server cannot be asked, and when a Secret that is there cannot be used: nothing is made in its place.
 net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std::string trust_domain,
-                                      std::chrono::seconds root_lifetime = RotationPolicy().root_lifetime);
+                                      std::chrono::seconds root_lifetime = RotationPolicy().root_lifetime, Of of = Of::kThis);
 // The same, but makes nothing: none when there is neither.
 net::Task<Result<std::optional<Ca>>> find_ca(kube::Client& client, std::string ns, std::string trust_domain);
 

@@ -102,9 +102,17 @@ std::string pem_of(std::span<const tls::Certificate> chain) {
 
 }  // namespace
 
+std::string trust_domain_of(const tls::Certificate& root) {
+  constexpr std::string_view kScheme = "spiffe://";
+  for (const std::string& name : root.uri_sans()) {
+    if (name.starts_with(kScheme) && !name.substr(kScheme.size()).contains('/')) return name.substr(kScheme.size());
+  }
+  return "";
+}
+
 Status check_trust_domain(const tls::Certificate& root, const std::string& trust_domain) {
   const std::vector<std::string> names = root.uri_sans();
-  if (names.empty() || std::ranges::contains(names, "spiffe://" + trust_domain)) return {};
+  if (names.empty() || trust_domain.empty() || std::ranges::contains(names, "spiffe://" + trust_domain)) return {};
   return failure("its root is of " + names.front() + ", and the trust domain is set to " + trust_domain +
                  " (set TRUST_DOMAIN back, or begin anew with another CA)");
 }
@@ -153,7 +161,7 @@ Result<Ca> load_ca(const std::string& folder, const std::string& trust_domain) {
   return ca;
 }
 
-Result<Ca> load_or_make_ca(const std::string& folder, const std::string& trust_domain, const RotationPolicy& policy) {
+Result<Ca> load_or_make_ca(const std::string& folder, const std::string& trust_domain, const RotationPolicy& policy, Of of) {
   const DataFiles files(folder);
   if (auto there = make_private_folder(folder); !there) return std::unexpected(there.error());
   const auto held = exists(files.ca_key);
@@ -162,7 +170,7 @@ Result<Ca> load_or_make_ca(const std::string& folder, const std::string& trust_d
     if (auto made = make(files, trust_domain, policy.root_lifetime); !made)
       return std::unexpected(made.error().during("making the CA"));
   }
-  auto ca = load_ca(folder, trust_domain);
+  auto ca = load_ca(folder, of == Of::kThis ? trust_domain : "");
   if (!ca) return std::unexpected(std::move(ca).error().during("loading the CA"));
   if (auto done = write_roots(folder, ca->roots_pem); !done) return std::unexpected(done.error());
   return ca;

@@ -41,12 +41,18 @@ using CaRef = std::shared_ptr<const Ca>;
 // name the text.
 Result<Ca> read_ca(const CaTexts& texts, const std::string& trust_domain);
 
-// A root that names no trust domain (somebody's own) is taken for any.
+// The trust domain that a root names; empty when it names none: then it is good for any.
+std::string trust_domain_of(const tls::Certificate& root);
+// `trust_domain` empty: any will do.
 Status check_trust_domain(const tls::Certificate& root, const std::string& trust_domain);
+
+// How sure it is that the CA must be of a trust domain.
+enum class Of : std::uint8_t { kThis, kAny };  // kAny: one that is there is taken as it is
 
 // Loads the CA, or makes it when there is none yet: a root, P-256. Never makes a new one over a part of an old one, and refuses one of another
 // trust domain. The folder is made when missing and is ours alone (see lock_folder).
-Result<Ca> load_or_make_ca(const std::string& folder, const std::string& trust_domain, const RotationPolicy& policy = {});
+Result<Ca> load_or_make_ca(const std::string& folder, const std::string& trust_domain, const RotationPolicy& policy = {},
+                           Of of = Of::kThis);
 // As it stands there now. A change that was cut short is finished.
 Result<Ca> load_ca(const std::string& folder, const std::string& trust_domain);
 

@@ -63,9 +63,11 @@ Seen seen_in(const std::string& config_map) {
 }  // namespace
 
 struct RootPublisher::State {
-  State(kube::Client& its_client, const derive::Objects& its_objects, std::string its_roots, telemetry::Registry& registry)
+  State(kube::Client& its_client, const derive::Objects& its_objects, InMesh its_in_mesh, std::string its_roots,
+        telemetry::Registry& registry)
       : client(its_client),
         objects(its_objects),
+        in_mesh(std::move(its_in_mesh)),
         roots(std::move(its_roots)),
         written(
             registry.counter("culvert_root_configmaps_written_total", "Times that a namespace's root certificate was written.")),
@@ -114,6 +116,7 @@ struct RootPublisher::State {
     const auto now = net::Clock::now();
     for (const auto& [name, object] : objects.in(config::Kind::kNamespace, "")) {
       if (good.contains(name) || std::ranges::contains(kLeftAlone, std::string_view(name))) continue;
+      if (!in_mesh(name)) continue;
       if (!config::metadata_of(*object).deleting && !ended.contains(name) && !contest.contested(name, now)) return name;
     }
     return "";
@@ -175,6 +178,7 @@ struct RootPublisher::State {
 
   kube::Client& client;
   const derive::Objects& objects;
+  const InMesh in_mesh;
   std::string roots;
   telemetry::Counter& written;
   telemetry::Counter& failed;
@@ -191,9 +195,9 @@ struct RootPublisher::State {
   bool closed = false;
 };
 
-RootPublisher::RootPublisher(kube::Client& client, const derive::Objects& objects, std::string roots_pem,
+RootPublisher::RootPublisher(kube::Client& client, const derive::Objects& objects, InMesh in_mesh, std::string roots_pem,
                              telemetry::Registry& registry)
-    : state_(std::make_shared<State>(client, objects, std::move(roots_pem), registry)) {
+    : state_(std::make_shared<State>(client, objects, std::move(in_mesh), std::move(roots_pem), registry)) {
   registry.observe("culvert_root_configmaps_contested",
                    "Namespaces whose root certificate somebody else keeps writing, and not ours.", telemetry::Kind::kGauge,
                    [state = std::weak_ptr(state_)] {

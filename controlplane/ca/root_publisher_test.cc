@@ -45,7 +45,8 @@ struct RootPublisherTest : testing::Test {
   kube::Client client{loop, peer.access()};
   derive::Objects objects;
   telemetry::Registry registry;
-  RootPublisher publisher{client, objects, "ROOT", registry};
+  std::set<std::string, std::less<>> outside;  // namespaces that do not belong to the mesh
+  RootPublisher publisher{client, objects, [this](std::string_view ns) { return !outside.contains(ns); }, "ROOT", registry};
 
   void name_space(const std::string& name) {
     const std::string yaml = std::format("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}, uid: u-{}}}\n", name, name);
@@ -58,6 +59,21 @@ struct RootPublisherTest : testing::Test {
     }(this, count, net::Clock::now() + most));
   }
 };
+
+TEST_F(RootPublisherTest, ANamespaceThatIsNotInTheMeshHasNoneUntilItIs) {
+  outside = {"bank"};
+  name_space("bank");
+  name_space("shop");
+  publisher.lead(true);
+  until(1, 5s);
+  EXPECT_EQ(written, std::vector<std::string>{"shop"});
+
+  outside.clear();
+  publisher.namespaces_changed();
+  until(2, 5s);
+
+  EXPECT_EQ(written.back(), "bank");
+}
 
 TEST_F(RootPublisherTest, ANamespaceThatRefusesHoldsUpNobody) {
   name_space("refuses");

@@ -32,13 +32,16 @@ std::string_view event_name(Change::What what, bool known) {
 
 }  // namespace
 
-Store::Store(telemetry::Registry& registry)
+Store::Store(telemetry::Registry& registry, derive::Settings settings)
     : registry_(registry),
-      problems_(registry.counter("culvert_config_problems_total", "Mistakes found in configuration objects.")) {
+      problems_(registry.counter("culvert_config_problems_total", "Mistakes found in configuration objects.")),
+      discovery_(std::move(settings)) {
   registry_.observe("culvert_config_objects", "Objects in force.", telemetry::Kind::kGauge,
-                    [this] { return static_cast<double>(objects_.size()); });
+                    [this] { return static_cast<double>(objects().size()); });
   registry_.observe("culvert_config_invalid_objects", "Objects whose newest version cannot be read.", telemetry::Kind::kGauge,
-                    [this] { return static_cast<double>(objects_.invalid().size()); });
+                    [this] { return static_cast<double>(objects().invalid().size()); });
+  registry_.observe("culvert_config_left_out_objects", "Objects of namespaces that meshConfig.discoverySelectors do not select.",
+                    telemetry::Kind::kGauge, [this] { return static_cast<double>(discovery_.others().size()); });
   registry_.observe("culvert_config_unenforced_objects", "Valid objects that this version does not enforce yet.",
                     telemetry::Kind::kGauge, [this] { return static_cast<double>(told_.size()); });
 }
@@ -49,6 +52,12 @@ std::vector<config::Key> Store::apply(config::Diff diff) {
     if (take(change)) keys.push_back(change.key);
   }
   say(diff);
+  const std::vector<config::Key> moved = discovery_.settle();
+  if (!moved.empty()) {
+    log::info("config", "namespaces have come into the mesh or left it",
+              {log::field("objects", moved.size()), log::field("left_out", discovery_.others().size())});
+    keys.insert(keys.end(), moved.begin(), moved.end());
+  }
   return keys;
 }
 
@@ -62,13 +71,13 @@ bool Store::take(const Change& change) {
   const bool news = change.what != Change::What::kPut || !is_held(change);
   switch (change.what) {
     case Change::What::kPut:
-      objects_.put(change.key, change.object);
+      discovery_.put(change.key, change.object);
       known_[change.key].place = change.place;
       gone_.erase(change.key);
       broken_.erase(change.key);
       break;
     case Change::What::kDelete:
-      objects_.erase(change.key);
+      discovery_.erase(change.key);
       if (known_.erase(change.key) > 0) {
         gone_[change.key] = 0;
         gone_order_.push_back(change.key);
@@ -76,7 +85,7 @@ bool Store::take(const Change& change) {
       broken_.erase(change.key);
       break;
     case Change::What::kInvalid:
-      objects_.invalidate(change.key);
+      discovery_.invalidate(change.key);
       known_.try_emplace(change.key);
       gone_.erase(change.key);
       broken_[change.key] = {.place = change.place.text(), .why = ""};
@@ -88,9 +97,10 @@ bool Store::take(const Change& change) {
 
 // Only what an API server keeps beside it has changed: its status, or who manages which field.
 bool Store::is_held(const Change& change) const {
-  const auto& names = objects_.in(change.key.kind, change.key.name_space);
+  const derive::Objects& among = discovery_.holding(change.key.name_space);
+  const auto& names = among.in(change.key.kind, change.key.name_space);
   const auto held = names.find(change.key.name);
-  return held != names.end() && !objects_.invalid().contains(change.key) && *held->second == *change.object;
+  return held != names.end() && !among.invalid().contains(change.key) && *held->second == *change.object;
 }
 
 void Store::say(const config::Diff& diff) {
@@ -103,7 +113,8 @@ void Store::say(const config::Diff& diff) {
   for (const Change& change : diff.changes) {
     if (change.what != Change::What::kInvalid) continue;
     if (const auto why = first.find(change.key.text()); why != first.end()) broken_[change.key].why = why->second->text();
-    const bool held = objects_.in(change.key.kind, change.key.name_space).contains(change.key.name);
+    const bool held =
+        discovery_.holding(change.key.name_space).in(change.key.kind, change.key.name_space).contains(change.key.name);
     if (held) {
       log::error("config", change.key.text() + ": the last good version stays in force");
     } else if (config::is_policy(change.key.kind)) {

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "common/config/folder.h"
-#include "common/derive/objects.h"
+#include "common/derive/discovery.h"
 #include "common/telemetry/registry.h"
 
 namespace culvert::controlplane {
@@ -23,9 +23,10 @@ class Store {
  public:
   static constexpr std::size_t kMostGone = 10'000;  // deleted objects of which the epoch is remembered
 
-  explicit Store(telemetry::Registry& registry);
+  // `settings` as they are without MeshConfig.
+  explicit Store(telemetry::Registry& registry, derive::Settings settings = {});
 
-  // Takes one step of a source. Returns the keys whose object was put, deleted or became unreadable.
+  // Takes one step of a source. Returns the keys whose object was put, deleted or became unreadable, or came and went with its namespace.
   std::vector<config::Key> apply(config::Diff diff);
   // What apply() answered is part of what is served since this epoch.
   void served(const std::vector<config::Key>& keys, std::uint64_t epoch);
@@ -39,7 +40,8 @@ class Store {
   // None when there never was such an object, or its deletion is forgotten.
   std::optional<Last> last_change(const config::Key& key) const;
 
-  const derive::Objects& objects() const { return objects_; }
+  // Of the namespaces that belong to the mesh.
+  const derive::Objects& objects() const { return discovery_.objects(); }
   // Where an object stands, as its source says: "policies.yaml:12"; empty when unknown.
   std::string place_of(const config::Key& key) const;
   // What is broken now, by object.
@@ -56,7 +58,7 @@ class Store {
 
   telemetry::Registry& registry_;
   telemetry::Counter& problems_;
-  derive::Objects objects_;
+  derive::Discovery discovery_;
   struct Known {
     config::Place place;
     std::uint64_t epoch = 0;

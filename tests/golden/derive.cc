@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "common/config/folder.h"
+#include "common/derive/deriver.h"
+#include "common/derive/discovery.h"
 #include "tests/golden/print.h"
 
 namespace culvert::golden {
@@ -38,6 +40,7 @@ derive::Settings settings_of(const std::string& text) {
     const std::string value = line.substr(equals + 1);
     if (name == "cluster_id") settings.cluster_id = value;
     if (name == "trust_domain") settings.trust_domain = value;
+    if (name == "root_trust_domain") settings.root_trust_domain = value;
     if (name == "cluster_domain") settings.cluster_domain = value;
     if (name == "root_namespace") settings.root_namespace = value;
     if (name == "system_namespace") settings.system_namespace = value;
@@ -49,19 +52,20 @@ derive::Settings settings_of(const std::string& text) {
 
 class State {
  public:
-  explicit State(derive::Settings settings) : deriver_(std::move(settings)) {}
+  explicit State(const derive::Settings& settings) : discovery_(settings), deriver_(settings) {}
 
   void apply(const std::vector<Change>& changes) {
     std::vector<config::Key> keys;
     for (const Change& change : changes) {
       keys.push_back(change.key);
       switch (change.what) {
-        case Change::What::kPut: objects_.put(change.key, change.object); break;
-        case Change::What::kDelete: objects_.erase(change.key); break;
-        case Change::What::kInvalid: objects_.invalidate(change.key); break;
+        case Change::What::kPut: discovery_.put(change.key, change.object); break;
+        case Change::What::kDelete: discovery_.erase(change.key); break;
+        case Change::What::kInvalid: discovery_.invalidate(change.key); break;
       }
     }
-    take(deriver_.update(objects_, keys));
+    for (config::Key& moved : discovery_.settle()) keys.push_back(std::move(moved));
+    take(deriver_.update(discovery_.objects(), keys));
   }
 
   // As a subscriber that saw only the differences has it.
@@ -89,7 +93,7 @@ class State {
     for (const auto& policy : delta.policies) policies_[policy->key()] = print(*policy);
   }
 
-  derive::Objects objects_;
+  derive::Discovery discovery_;
   derive::Deriver deriver_;
   std::map<std::string, std::string> addresses_, policies_;
 };

@@ -53,6 +53,7 @@ std::string print(const model::Workload& workload) {
   field(out, "addresses", join(workload.addresses, [](const IpAddress& address) { return address.text(); }));
   field(out, "hostname", workload.hostname);
   field(out, "network", workload.network);
+  if (workload.network_gateway) field(out, "gateway", workload.network_gateway->text());
   field(out, "mode", workload.network_mode == model::NetworkMode::kHostNetwork ? "host network" : "");
   field(out, "tunnel", workload.native_tunnel ? "hbone, native" : hbone ? "hbone" : "");
   field(out, "identity", workload.service_account.empty() ? "none" : workload.identity().uri());

@@ -1,0 +1,20 @@
+#pragma once
+// Which trust domain the CA is to be of, before anything else of the configuration is read: MeshConfig's, else the setting (protocols.md §4.3).
+
+#include "common/derive/objects.h"
+#include "common/kube/client.h"
+#include "controlplane/ca/root.h"
+
+namespace culvert::controlplane {
+
+struct TrustDomainWanted {
+  std::string trust_domain;
+  Of of = Of::
+      kThis;  // kAny: MeshConfig says it, or cannot be read. It may be edited at any time, and nobody is to be kept from starting by that
+};
+TrustDomainWanted trust_domain_wanted(const derive::Objects& objects, const derive::Settings& settings);
+
+// The same, asking the API server for MeshConfig. Fails when it cannot be asked.
+net::Task<Result<TrustDomainWanted>> ask_trust_domain(kube::Client& client, derive::Settings settings);
+
+}  // namespace culvert::controlplane
