@@ -72,6 +72,7 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
   const TrustDomainWanted wanted = trust_domain_wanted(serving.objects(), serving.mesh_settings());
   auto ca = load_or_make_ca(data_dir, wanted.trust_domain, settings.rotation(), wanted.of);
   if (!ca) return std::unexpected(std::move(ca).error());
+  serving.remember(load_past_roots(data_dir), [data_dir](const std::string& text) { write_past_roots(data_dir, text); });
   if (auto done = serving.take(std::move(*ca)); !done) return done;
   const auto followed = CaFolder::open(
       loop, {.folder = data_dir, .trust_domain = serving.mesh_settings().trust_domain, .rotation = settings.rotation()},

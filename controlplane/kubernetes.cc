@@ -55,6 +55,14 @@ net::Task<Result<Ca>> Kubernetes::load_ca() {
                                      wanted->of);
 }
 
+net::Task<Status> Kubernetes::remember() {
+  auto past = co_await find_past_roots(client_, settings_.system_namespace);
+  if (!past) co_return std::unexpected(past.error());
+  past_roots_ = std::make_unique<PastRootsWriter>(client_, settings_.system_namespace, past->text());
+  serving_->remember(std::move(*past), [this](std::string text) { past_roots_->write(std::move(text)); });
+  co_return Status{};
+}
+
 // The CA comes first. A server that cannot be asked yet is asked again; a Secret that cannot be used is for its owner to mend.
 net::Task<> Kubernetes::begin() {
   constexpr std::chrono::milliseconds kLeast{250}, kMost{10'000};
@@ -62,6 +70,9 @@ net::Task<> Kubernetes::begin() {
   if (auto done = serving_->begin(); !done) co_return failed_(done.error());
   for (auto pause = kLeast;; pause = std::min(pause * 2, kMost)) {
     auto ca = co_await load_ca();
+    if (ca) {
+      if (const Status done = co_await remember(); !done) ca = std::unexpected(done.error());
+    }
     if (ca) co_return serve(std::move(*ca));
     if (std::exchange(trouble_, ": " + ca.error().text) != ": " + ca.error().text)
       log::error("ca", "the CA cannot be loaded, and is tried again" + trouble_);
@@ -153,6 +164,7 @@ void Kubernetes::lead(bool leading) {
   publisher_->lead(leading);
   bundle_->lead(leading);
   secrets_->lead(leading);
+  past_roots_->lead(leading);
   addresses_->lead(leading);
   statuses_->lead(leading);
   if (registration_) registration_->lead(leading);

@@ -35,6 +35,7 @@ class Kubernetes {
  private:
   net::Task<> begin();
   net::Task<Result<Ca>> load_ca();
+  net::Task<Status> remember();
   void serve(Ca ca);
   void changed(config::Diff diff);
   net::Task<Status> catch_up(std::optional<config::Key> object);
@@ -54,6 +55,7 @@ class Kubernetes {
   std::unique_ptr<StatusWriter> statuses_;
   std::unique_ptr<kube::Source> source_;
   std::unique_ptr<CaSecrets> secrets_;
+  std::unique_ptr<PastRootsWriter> past_roots_;
   KubeCallers* callers_ = nullptr;  // serving_'s
   bool doubtful_ = false;           // a pod or an account is gone: its tokens are not good any more
   net::Clock::time_point check_again_{};

@@ -34,6 +34,8 @@ class Serving {
   // The CA, when it is found and each time that it may be another. Fails when we cannot begin with it; a later one that cannot be used is logged, and the
   // one of before stays.
   Status take(Ca ca);
+  // What signed before this process, and where it is written down: before take().
+  void remember(PastRoots past, std::function<void(std::string)> keep) { issuer_.remember(std::move(past), std::move(keep)); }
   // Workloads' certificates are signed elsewhere; ours goes on to sign those of our own servers. Before open().
   void sign_by(std::unique_ptr<Signer> signer);
   // What data planes are to trust, each time that this is another.

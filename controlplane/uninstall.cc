@@ -112,7 +112,8 @@ net::Task<Status> erase_traces(kube::Client& client, std::string ns) {
   };
   note(co_await erase(client, {.of = kWebhooks, .name = "culvert-validator"}));
   note(co_await erase(client, {.of = kLeases, .ns = ns, .name = "culvertd"}));
-  note(co_await erase_ours(client, {.of = kSecrets, .ns = ns, .name = "istio-ca-secret"}));
+  for (const char* name : {"istio-ca-secret", "culvert-ca-roots"})
+    note(co_await erase_ours(client, {.of = kSecrets, .ns = ns, .name = name}));
   const auto namespaces = co_await names(client, {.of = kNamespaces});
   if (!namespaces) co_return std::unexpected(namespaces.error());
   for (const std::string& each : *namespaces)

@@ -19,6 +19,7 @@ double seconds(system_clock::time_point time) { return std::chrono::duration<dou
 
 Issuer::Issuer(net::Loop& loop, std::chrono::seconds overlap, telemetry::Registry& registry)
     : due_(loop),
+      keep_(overlap),
       overlap_(overlap),
       signers_(registry.counter("culvert_ca_changes_total", "Times that the CA changed while running.", {{"what", "signer"}})),
       bundles_(registry.counter("culvert_ca_changes_total", "Times that the CA changed while running.", {{"what", "roots"}})) {
@@ -76,7 +77,34 @@ Status Issuer::offer(CaRef ca) {
   return {};
 }
 
-void Issuer::changed(const Overlap::Change& change) {
+void Issuer::remember(PastRoots past, std::function<void(std::string)> keep) {
+  past_ = std::move(past);
+  record_ = std::move(keep);
+}
+
+// Whose certificates are in use, and what is published. True when that is something else.
+bool Issuer::note_roots(bool others) {
+  const auto now = system_clock::now();
+  const auto roots = tls::Certificate::parse_all(overlap_.published().roots_pem, tls::kMaxRoots);
+  std::vector<std::string> bundle, signing, gone;
+  for (const tls::Certificate& root : roots.value_or(std::vector<tls::Certificate>())) {
+    bundle.push_back(root.pem());
+    if (authority().check_roots(std::span(&root, 1), now)) signing.push_back(root.pem());
+  }
+  for (const std::string& pem : bundle_)
+    if (!std::ranges::contains(bundle, pem)) gone.push_back(pem);
+  bundle_ = std::move(bundle);
+  const bool kept = past_.signs_under(signing, now, keep_), dropped = others && past_.drop(gone);  // its owner took it away
+  if ((kept || dropped) && record_) record_(past_.text());
+  std::string published = overlap_.published().roots_pem;
+  for (const std::string& pem : past_.past())
+    if (!std::ranges::contains(bundle_, pem)) published.append(published.ends_with('\n') ? "" : "\n").append(pem);
+  return std::exchange(roots_pem_, published) != published;
+}
+
+void Issuer::changed(const Overlap::Change& made) {
+  Overlap::Change change = made;
+  change.roots = note_roots(made.roots) || made.roots;
   wait();
   if (!change.signer && !change.roots) return;
   const tls::Certificate& signer = authority().certificate();
@@ -89,7 +117,8 @@ void Issuer::changed(const Overlap::Change& change) {
   if (change.roots) {
     bundles_.add();
     const auto roots = tls::Certificate::parse_all(roots_pem(), tls::kMaxRoots);
-    log::info("ca", "publishes the roots of " + from(), {log::field("roots", roots ? roots->size() : 0)});
+    log::info("ca", "publishes the roots of " + from(),
+              {log::field("roots", roots ? roots->size() : 0), log::field("of_before", past_.past().size())});
   }
   if (change.hasty)
     log::warn(
@@ -110,7 +139,8 @@ void Issuer::tick() {
 // By the clock on the wall, looked at again and again: it may be set.
 void Issuer::wait() {
   constexpr auto kAgain = std::chrono::minutes(5);
-  const auto due = overlap_.due();
+  auto due = overlap_.due();
+  if (const auto next = past_.next(); next && (!due || *next < *due)) due = next;
   if (!due) return due_.cancel();
   const auto left = std::max<system_clock::duration>(*due - system_clock::now(), std::chrono::milliseconds(1));
   due_.arm(std::min<net::Clock::duration>(left, kAgain), [this] { tick(); });

@@ -11,6 +11,7 @@
 #include "common/net/timer.h"
 #include "common/telemetry/registry.h"
 #include "controlplane/ca/overlap.h"
+#include "controlplane/ca/past_roots.h"
 #include "controlplane/ca/signer.h"
 
 namespace culvert::controlplane {
@@ -23,11 +24,14 @@ class Issuer final : public Signer {
   // What was found. Fails when it is refused, which is logged: everything stays as it is. One that came too early is looked at again when another signs.
   Status offer(Ca ca) { return offer(std::make_shared<const Ca>(std::move(ca))); }
   void on_change(std::function<void(const Overlap::Change&)> changed) { changed_ = std::move(changed); }
+  // What signed before this process: before the first offer. `keep` is told each text that is to be found by the next one.
+  void remember(PastRoots past, std::function<void(std::string)> keep);
+  std::string past_text() const { return past_.text(); }
 
   bool there() const { return overlap_.there(); }
   // While there():
   const tls::Authority& authority() const { return overlap_.signer().authority; }
-  const std::string& roots_pem() const { return overlap_.published().roots_pem; }
+  const std::string& roots_pem() const { return roots_pem_; }  // with those of CAs that signed before, as long as they are needed
   std::string root_trust_domain() const;                       // that the root of the signer names; empty: none
   std::uint64_t sequence() const { return overlap_.published().sequence; }
   const std::string& from() const { return overlap_.published().from; }
@@ -37,13 +41,19 @@ class Issuer final : public Signer {
  private:
   Status offer(CaRef ca);
   void changed(const Overlap::Change& change);
+  bool note_roots(bool others);
   void tick();
   void wait();
   void observe(telemetry::Registry& registry);
   double root_ends() const;  // seconds since 1970; 0: not there
 
   net::Timer due_;
+  const std::chrono::seconds keep_;
   Overlap overlap_;
+  PastRoots past_;
+  std::function<void(std::string)> record_;
+  std::vector<std::string> bundle_;  // PEM of the roots that came with the CA
+  std::string roots_pem_;            // what is published
   CaRef refused_;                    // the last that was offered, if it was refused
   std::string refusal_;              // as it was logged
   telemetry::Counter& signers_;

@@ -23,6 +23,7 @@ RULES = [
     {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["istio"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["cacerts", "istio-ca-secret"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["istio-ca-secret"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["culvert-ca-roots"], "verbs": ["get", "patch"]},
     {"apiGroups": [""], "resources": ["secrets"], "verbs": ["create"]},
     {"apiGroups": ["certificates.k8s.io"], "resources": ["clustertrustbundles"], "resourceNames": ["istio.io:istiod-ca:root-cert"],
      "verbs": ["create", "patch"]},
