@@ -19,7 +19,8 @@ using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
 std::string mesh(const std::string& selectors) {
-  return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    discoverySelectors: " +
+  return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n    "
+         "discoverySelectors: " +
          selectors + "\n";
 }
 std::string name_space(const std::string& name, const std::string& labels = "") {
@@ -107,7 +108,9 @@ TEST_F(DiscoveryTest, WhatChangesOutsideIsThereAsItIsWhenItsNamespaceComes) {
   write(mesh("[{matchLabels: {mesh: \"yes\"}}]"));
   write(name_space("shop") + "---\n" + pod("shop", "10.0.0.1"));
   write(pod("shop", "10.0.0.9"));
-  write("apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: bad, namespace: shop}\nspec: {action: NONSENSE}\n");
+  write(
+      "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: bad, namespace: shop}\nspec: {action: "
+      "NONSENSE}\n");
   EXPECT_THAT(discovery.objects().invalid(), IsEmpty());
 
   write(name_space("shop", "mesh: \"yes\""));

@@ -163,6 +163,23 @@ TEST(Session, ExpiredCertificateIsRefused) {
   EXPECT_THAT(client.error().text, HasSubstr("certificate has expired"));
 }
 
+// Who signs is ahead of the clock here, by as much as leaves are dated back.
+TEST(Session, AFreshLeafIsTakenByAClockThatIsTwoMinutesBehind) {
+  const auto outcome = [](std::chrono::seconds ahead) {
+    const auto then = std::chrono::system_clock::now() + ahead;
+    const Context a = mesh(identity("a"));
+    const Context b = *Context::mesh(*authority().make_workload(identity("b"), 1h, then), roots());
+    const Identity expected[] = {identity("b")};
+    Session client = a.mesh_client(expected);
+    Session server = b.mesh_server();
+    talk(client, server);
+    return client.state() == State::kFailed ? client.error().text : "taken";
+  };
+
+  EXPECT_EQ(outcome(kBackdate - 1s), "taken");
+  EXPECT_THAT(outcome(kBackdate + 60s), HasSubstr("certificate is not yet valid"));
+}
+
 TEST(Session, PlainClientWithoutCertificateIsRefusedByTheMesh) {
   const Context plain = *Context::client(roots());
   const Context b = mesh(identity("b"));

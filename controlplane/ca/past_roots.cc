@@ -25,9 +25,7 @@ constexpr milliseconds kLeast{1'000}, kMostPause{60'000};  // between tries afte
 
 std::string file_in(const std::string& folder) { return folder + "/ca-roots.json"; }
 
-kube::Place secret_in(const std::string& ns) {
-  return {.of = {.plural = "secrets"}, .ns = ns, .name = std::string(kSecret)};
-}
+kube::Place secret_in(const std::string& ns) { return {.of = {.plural = "secrets"}, .ns = ns, .name = std::string(kSecret)}; }
 
 PastRoots parsed_or_none(std::string_view text, const std::string& where) {
   auto roots = PastRoots::parse(text);

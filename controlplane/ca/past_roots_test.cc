@@ -77,7 +77,8 @@ TEST(PastRoots, OfMoreThanAFewTheLastAreKept) {
 }
 
 TEST(PastRoots, RefusesWhatIsNone) {
-  for (const char* text : {"", "[]", R"({"roots":[{}]})", R"({"roots":[{"pem":"x"}]})"}) EXPECT_FALSE(PastRoots::parse(text)) << text;
+  for (const char* text : {"", "[]", R"({"roots":[{}]})", R"({"roots":[{"pem":"x"}]})"})
+    EXPECT_FALSE(PastRoots::parse(text)) << text;
 }
 
 // One process after another.
@@ -89,7 +90,8 @@ struct IssuerWithPast : testing::Test {
 
   std::unique_ptr<Issuer> start(const Ca& found) {
     auto issuer = std::make_unique<Issuer>(loop, 24h, registry);
-    issuer->remember(record.empty() ? PastRoots() : *PastRoots::parse(record), [this](std::string text) { record = std::move(text); });
+    issuer->remember(record.empty() ? PastRoots() : *PastRoots::parse(record),
+                     [this](std::string text) { record = std::move(text); });
     EXPECT_TRUE(issuer->offer(found));
     return issuer;
   }
