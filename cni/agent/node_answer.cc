@@ -40,9 +40,12 @@ std::vector<IpAddress> addresses_of(const ask::Question& question) {
 net::Task<Answer> Node::answer(ask::Question question, Fd netns) {
   const auto start = net::Clock::now();
   Answer answer{.verdict = Said::kOutside};
-  if (question.verb == Verb::kAdd) answer = co_await add(question, std::move(netns));
-  if (question.verb == Verb::kCheck) answer = check(question, inode_of(netns));
-  if (question.verb == Verb::kDel) del(question, inode_of(netns));
+  switch (question.verb) {
+    case Verb::kAdd: answer = co_await add(question, std::move(netns)); break;
+    case Verb::kCheck: answer = check(question, inode_of(netns)); break;
+    case Verb::kDel: del(question, inode_of(netns)); break;
+    case Verb::kStatus: break;
+  }
   ++answers_[{question.verb, answer.verdict}];
   if (question.verb == Verb::kStatus) co_return answer;
   const auto level = answer.verdict == Said::kRefused ? log::Level::kWarn : log::Level::kInfo;
