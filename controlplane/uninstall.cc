@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/kube/access.h"
 #include "common/kube/client.h"
+#include "common/kube/object.h"
 #include "common/net/timer.h"
 #include "controlplane/kubernetes.h"
 
@@ -70,7 +71,7 @@ net::Task<Status> erase_ours(kube::Client& client, kube::Place at) {
   const auto object = co_await read(client, at);
   if (!object) co_return std::unexpected(object.error());
   if (object->empty()) co_return Status();
-  if (is_written_by_us(*object)) co_return co_await erase(client, std::move(at));
+  if (kube::is_managed_by(*object, "culvert")) co_return co_await erase(client, std::move(at));
   log::info(kScope, "left alone, since somebody else has written it: " + at.text());
   co_return Status();
 }
@@ -122,18 +123,6 @@ net::Task<Status> erase_traces(kube::Client& client, std::string ns) {
 }
 
 }  // namespace
-
-bool is_written_by_us(std::string_view object) {
-  boost::system::error_code error;
-  const json::value value = json::parse(object, error);
-  const auto* fields = error ? nullptr : value.find_pointer("/metadata/managedFields", error);
-  if (fields == nullptr || !fields->is_array()) return false;
-  return std::ranges::any_of(fields->as_array(), [](const json::value& each) {
-    const auto* entry = each.if_object();
-    const auto* manager = entry == nullptr ? nullptr : entry->if_contains("manager");
-    return manager != nullptr && manager->is_string() && std::string_view(manager->as_string()).starts_with("culvert");
-  });
-}
 
 Status uninstall(const Settings& settings) {
   auto access = kube::Access::configured(settings.kubeconfig.string(), settings.context);

@@ -6,16 +6,11 @@
 //   traces   after all is deleted: what culvertd has written itself: its lease, the webhook's registration, the roots in all namespaces, and the CA
 //            that it has made. A user's own CA (Secret `cacerts`) stays, and so does what somebody else has written under those names.
 
-#include <string_view>
-
 #include "controlplane/settings.h"
 
 namespace culvert::controlplane {
 
 // Returns when it is done; that may take as long as agents take to end. What is gone already is none of its failures.
 Status uninstall(const Settings& settings);
-
-// Whether culvertd has written fields of this object, as its managedFields say. Pure.
-bool is_written_by_us(std::string_view object);
 
 }  // namespace culvert::controlplane

@@ -1,5 +1,6 @@
 #include "common/kube/object.h"
 
+#include <algorithm>
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -119,6 +120,16 @@ std::string string_of(std::string_view text) {
 }
 
 std::string quoted(std::string_view text) { return json::serialize(json::string(text)); }
+
+bool is_managed_by(std::string_view object, std::string_view manager) {
+  boost::system::error_code failed;
+  const json::value value = json::parse(object, failed);
+  const auto* fields = failed ? nullptr : value.find_pointer("/metadata/managedFields", failed);
+  if (fields == nullptr || !fields->is_array()) return false;
+  return std::ranges::any_of(fields->as_array(), [&](const json::value& each) {
+    return each.is_object() && text_at(each.as_object(), "manager").starts_with(manager);
+  });
+}
 
 Explanation explanation_of(std::string_view status_object) {
   boost::system::error_code failed;

@@ -42,6 +42,9 @@ std::string string_of(std::string_view json);
 // As a JSON text, with quotes.
 std::string quoted(std::string_view text);
 
+// Whether somebody whose name begins like that has written fields of this object, as its managedFields say ("culvert": a program of ours).
+bool is_managed_by(std::string_view object, std::string_view manager);
+
 // A Status object, as the API server explains failures; empty where it does not.
 struct Explanation {
   int code = 0;

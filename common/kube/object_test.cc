@@ -60,5 +60,15 @@ TEST(Object, AStatusExplains) {
   EXPECT_EQ(explanation_of(R"({"kind":"Pod","message":"x"})").message, "");
 }
 
+TEST(Object, SaysWhoHasWrittenIt) {
+  EXPECT_TRUE(is_managed_by(R"({"metadata":{"managedFields":[{"manager":"kubectl"},{"manager":"culvertd"}]}})", "culvert"));
+  EXPECT_TRUE(is_managed_by(R"({"metadata":{"managedFields":[{"manager":"culvert"}]}})", "culvert"));
+  EXPECT_FALSE(is_managed_by(R"({"metadata":{"managedFields":[{"manager":"pilot-discovery"}]}})", "culvert"));
+  EXPECT_FALSE(is_managed_by(R"({"metadata":{"name":"istio-ca-secret"}})", "culvert"));
+  EXPECT_FALSE(is_managed_by(R"({"metadata":{"managedFields":[{"manager":1},2]}})", "culvert"));
+  EXPECT_FALSE(is_managed_by(R"({"metadata":{"managedFields":"culvertd"}})", "culvert"));
+  EXPECT_FALSE(is_managed_by("no JSON", "culvert"));
+}
+
 }  // namespace
 }  // namespace culvert::kube
