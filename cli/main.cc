@@ -7,8 +7,10 @@
 #include "cli/analyze_commands.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
+#include "cli/install_commands.h"
 #include "cli/local_commands.h"
 #include "cli/mesh_commands.h"
+#include "cli/precheck_commands.h"
 #include "cli/status_commands.h"
 #include "cli/usage.h"
 #include "cli/ztunnel_commands.h"
@@ -20,6 +22,9 @@ using namespace culvert::cli;
 
 // In the order of --help.
 constexpr AddCommand kCommands[] = {
+    add_precheck,        // precheck
+    add_install,         // install, upgrade, uninstall, manifest ...
+    add_verify_install,  // verify-install
     add_explain,         // explain
     add_wait,            // wait
     add_local,           // local ...
