@@ -7,7 +7,7 @@
 namespace culvert::agent {
 namespace {
 
-config::Pod pod(std::string name) {
+config::Pod named(std::string name) {
   config::Pod pod;
   pod.metadata.name = std::move(name);
   pod.metadata.name_space = "shop";
@@ -28,7 +28,7 @@ EventText event(const config::Pod& of, const News& news, int count = 1) {
 }
 
 TEST(KubeEvents, SaysWhatHappenedToWhichPodAndWho) {
-  const auto [name, text] = event(pod("web-0"), refused("no \"ztunnel\"\n"), 3);
+  const auto [name, text] = event(named("web-0"), refused("no \"ztunnel\"\n"), 3);
   const auto of = json::find(text, "involvedObject");
 
   ASSERT_TRUE(json::check(text)) << text;
@@ -42,13 +42,13 @@ TEST(KubeEvents, SaysWhatHappenedToWhichPodAndWho) {
 }
 
 TEST(KubeEvents, IsOneEventForTheSameNewsOfTheSamePod) {
-  EXPECT_EQ(event(pod("web-0"), refused("a")).name, event(pod("web-0"), refused("a"), 7).name);
-  EXPECT_NE(event(pod("web-0"), refused("a")).name, event(pod("web-0"), refused("b")).name);
-  EXPECT_NE(event(pod("web-0"), refused("a")).name, event(pod("web-1"), refused("a")).name);
+  EXPECT_EQ(event(named("web-0"), refused("a")).name, event(named("web-0"), refused("a"), 7).name);
+  EXPECT_NE(event(named("web-0"), refused("a")).name, event(named("web-0"), refused("b")).name);
+  EXPECT_NE(event(named("web-0"), refused("a")).name, event(named("web-1"), refused("a")).name);
 }
 
 TEST(KubeEvents, FitsIntoWhatTheApiTakes) {
-  const auto [name, text] = event(pod(std::string(253, 'a')), refused(std::string(1023, 'x') + "é"));
+  const auto [name, text] = event(named(std::string(253, 'a')), refused(std::string(1023, 'x') + "é"));
 
   EXPECT_LE(name.size(), 253U);
   EXPECT_EQ(json::text_of(json::find(text, "message")), std::string(1023, 'x'));  // cut between characters

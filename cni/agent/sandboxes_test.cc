@@ -15,9 +15,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr auto kUid = "9d2c7a10-1a2b-3c4d-5e6f-0123456789ab";
+constexpr auto kPodUid = "9d2c7a10-1a2b-3c4d-5e6f-0123456789ab";
 
-config::Pod pod(std::string uid = kUid) {
+config::Pod sandboxed(std::string uid = kPodUid) {
   config::Pod pod;
   pod.metadata.name = "web-0";
   pod.metadata.name_space = "shop";
@@ -68,74 +68,74 @@ class SandboxesTest : public testing::Test {
 
 TEST_F(SandboxesTest, KeepsWhatThePluginGivesUntilItEnds) {
   auto sandboxes = on_kubernetes();
-  EXPECT_EQ(sandboxes.inode(pod()), 0U);
+  EXPECT_EQ(sandboxes.inode(sandboxed()), 0U);
 
-  ASSERT_TRUE(sandboxes.given(pod(), open("a")));
-  EXPECT_EQ(sandboxes.inode(pod()), inode("a"));  // although no process is in it yet
-  EXPECT_TRUE(sandboxes.was_given(pod()));
+  ASSERT_TRUE(sandboxes.given(sandboxed(), open("a")));
+  EXPECT_EQ(sandboxes.inode(sandboxed()), inode("a"));  // although no process is in it yet
+  EXPECT_TRUE(sandboxes.was_given(sandboxed()));
 
-  sandboxes.ended(pod(), inode("b"));  // an earlier sandbox of the pod, heard of late
-  EXPECT_EQ(sandboxes.inode(pod()), inode("a"));
-  sandboxes.ended(pod(), inode("a"));
-  EXPECT_EQ(sandboxes.inode(pod()), 0U);
+  sandboxes.ended(sandboxed(), inode("b"));  // an earlier sandbox of the pod, heard of late
+  EXPECT_EQ(sandboxes.inode(sandboxed()), inode("a"));
+  sandboxes.ended(sandboxed(), inode("a"));
+  EXPECT_EQ(sandboxes.inode(sandboxed()), 0U);
 }
 
 TEST_F(SandboxesTest, TakesTheNewSandboxOfAPod) {
   auto sandboxes = on_kubernetes();
-  add_process_of(kUid, 40, "a");
-  EXPECT_EQ(sandboxes.inode(pod()), inode("a"));
-  EXPECT_FALSE(sandboxes.was_given(pod()));
+  add_process_of(kPodUid, 40, "a");
+  EXPECT_EQ(sandboxes.inode(sandboxed()), inode("a"));
+  EXPECT_FALSE(sandboxes.was_given(sandboxed()));
 
   end_process(40);
-  EXPECT_EQ(sandboxes.inode(pod()), 0U);
-  ASSERT_TRUE(sandboxes.given(pod(), open("b")));
-  EXPECT_EQ(sandboxes.inode(pod()), inode("b"));
-  add_process_of(kUid, 41, "b");
-  EXPECT_EQ(sandboxes.inode(pod()), inode("b"));
-  EXPECT_TRUE(sandboxes.was_given(pod()));
+  EXPECT_EQ(sandboxes.inode(sandboxed()), 0U);
+  ASSERT_TRUE(sandboxes.given(sandboxed(), open("b")));
+  EXPECT_EQ(sandboxes.inode(sandboxed()), inode("b"));
+  add_process_of(kPodUid, 41, "b");
+  EXPECT_EQ(sandboxes.inode(sandboxed()), inode("b"));
+  EXPECT_TRUE(sandboxes.was_given(sandboxed()));
 }
 
 TEST_F(SandboxesTest, SeesThatAProcessNumberIsAnotherPodsNow) {
   auto sandboxes = on_kubernetes();
-  add_process_of(kUid, 40, "a");
-  ASSERT_EQ(sandboxes.inode(pod()), inode("a"));
+  add_process_of(kPodUid, 40, "a");
+  ASSERT_EQ(sandboxes.inode(sandboxed()), inode("a"));
 
   end_process(40);
   add_process_of("ffffffff-1a2b-3c4d-5e6f-0123456789ab", 40, "b");
 
-  EXPECT_EQ(sandboxes.inode(pod()), 0U);
+  EXPECT_EQ(sandboxes.inode(sandboxed()), 0U);
 }
 
 TEST_F(SandboxesTest, ForgetsPodsThatAreGone) {
   auto sandboxes = on_kubernetes();
-  ASSERT_TRUE(sandboxes.given(pod(), open("a")));
+  ASSERT_TRUE(sandboxes.given(sandboxed(), open("a")));
 
-  sandboxes.forget(pod());
+  sandboxes.forget(sandboxed());
 
-  EXPECT_EQ(sandboxes.inode(pod()), 0U);
-  EXPECT_FALSE(sandboxes.open(pod()));
+  EXPECT_EQ(sandboxes.inode(sandboxed()), 0U);
+  EXPECT_FALSE(sandboxes.open(sandboxed()));
 }
 
 TEST_F(SandboxesTest, BelievesAnAnnotationOnlyFromAFolder) {
-  auto with = pod();
+  auto with = sandboxed();
   with.metadata.annotations[std::string(kNetnsAnnotation)] = netns("a");
 
   EXPECT_EQ(on_kubernetes().inode(with), 0U);
   Sandboxes of_folder({.annotation = true});
   EXPECT_EQ(of_folder.inode(with), inode("a"));
   EXPECT_TRUE(of_folder.sought(with));
-  EXPECT_FALSE(of_folder.sought(pod()));
+  EXPECT_FALSE(of_folder.sought(sandboxed()));
 }
 
 TEST_F(SandboxesTest, TakesNobodysWordForBeingAStaticPod) {
   constexpr auto kHash = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
-  auto mirror = pod();
+  auto mirror = sandboxed();
   mirror.metadata.annotations = {{"kubernetes.io/config.hash", kHash}, {"kubernetes.io/config.mirror", kHash}};
   EXPECT_EQ(kubelet_uid(mirror), kHash);
 
   mirror.metadata.annotations["kubernetes.io/config.hash"] = mirror.metadata.annotations["kubernetes.io/config.mirror"] =
       "ffffffff-1a2b-3c4d-5e6f-0123456789ab";  // another pod's uid
-  EXPECT_EQ(kubelet_uid(mirror), kUid);
+  EXPECT_EQ(kubelet_uid(mirror), kPodUid);
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ std::string object(const std::string& type, const std::string& spec) {
 std::string route(const std::string& spec) { return object("networking.istio.io/v1 VirtualService", spec); }
 std::string rule(const std::string& spec) { return object("networking.istio.io/v1 DestinationRule", spec); }
 
-std::vector<std::string> problems(const std::string& yaml) {
+std::vector<std::string> mistakes(const std::string& yaml) {
   std::vector<std::string> out;
   const ParsedFile file = parse_yaml("f.yaml", yaml);
   for (const Broken& broken : file.broken) {
@@ -41,7 +41,7 @@ std::vector<std::string> problems(const std::string& yaml) {
 
 template <class Spec>
 Spec read(const std::string& yaml) {
-  EXPECT_THAT(problems(yaml), IsEmpty());
+  EXPECT_THAT(mistakes(yaml), IsEmpty());
   const ParsedFile file = parse_yaml("f.yaml", yaml);
   if (file.objects.size() != 1) return {};
   return dynamic_cast<const Spec&>(*std::get<Custom>(*file.objects[0].object).spec);
@@ -73,17 +73,17 @@ TEST(Message, ReadsARouteWhole) {
 
 TEST(Message, NamesTheFieldTheLineAndWhatWasMeant) {
   EXPECT_THAT(
-      problems(route("  hosts: [web]\n  http:\n  - route:\n    - destinaton: {host: web}\n")),
+      mistakes(route("  hosts: [web]\n  http:\n  - route:\n    - destinaton: {host: web}\n")),
       ElementsAre("f.yaml:8: VirtualService shop/o: spec.http[0].route[0].destinaton: unknown field (did you mean destination?)",
                   "f.yaml:8: VirtualService shop/o: spec.http[0].route[0].destination: is missing"));
   EXPECT_THAT(
-      problems(rule("  host: web\n  trafficPolicy: {tls: {mode: SIMPEL}}\n")),
+      mistakes(rule("  host: web\n  trafficPolicy: {tls: {mode: SIMPEL}}\n")),
       ElementsAre("f.yaml:6: DestinationRule shop/o: spec.trafficPolicy.tls.mode: unknown value \"SIMPEL\" (write DISABLE, "
                   "SIMPLE, MUTUAL or ISTIO_MUTUAL)"));
 }
 
 TEST(Message, RefusesWhatIsNoValueOfTheField) {
-  const auto one = [](const std::string& spec) { return problems(route("  http: [{" + spec + "}]\n")); };
+  const auto one = [](const std::string& spec) { return mistakes(route("  http: [{" + spec + "}]\n")); };
 
   EXPECT_THAT(one("timeout: 5"),
               ElementsAre(HasSubstr("spec.http[0].timeout: must be a string, is a number (write \"5\", in quotes)")));
@@ -125,9 +125,9 @@ TEST(Message, TakesNumbersOf64BitsInStrings) {
                 .ring_hash()
                 .minimum_ring_size(),
             18446744073709551615U);
-  EXPECT_THAT(problems(size("'1024'")), IsEmpty());
-  EXPECT_THAT(problems(size("'many'")), ElementsAre(HasSubstr("\"many\" is not a number")));
-  EXPECT_THAT(problems(size("18446744073709551616")), ElementsAre(HasSubstr("is out of range")));
+  EXPECT_THAT(mistakes(size("'1024'")), IsEmpty());
+  EXPECT_THAT(mistakes(size("'many'")), ElementsAre(HasSubstr("\"many\" is not a number")));
+  EXPECT_THAT(mistakes(size("18446744073709551616")), ElementsAre(HasSubstr("is out of range")));
 }
 
 TEST(Message, KeepsWhatIsFree) {
@@ -143,7 +143,7 @@ TEST(Message, KeepsWhatIsFree) {
 }
 
 TEST(Message, ChecksWhatTheOptionsSay) {
-  const auto entry = [](const std::string& spec) { return problems(object("networking.istio.io/v1 ServiceEntry", spec)); };
+  const auto entry = [](const std::string& spec) { return mistakes(object("networking.istio.io/v1 ServiceEntry", spec)); };
 
   EXPECT_THAT(entry("  ports: [{number: 80, name: a}]\n"), ElementsAre(HasSubstr("spec.hosts: is missing")));
   EXPECT_THAT(entry("  hosts: []\n"), ElementsAre(HasSubstr("spec.hosts: is empty (write at least one)")));
@@ -158,15 +158,15 @@ TEST(Message, ChecksWhatTheOptionsSay) {
               ElementsAre(HasSubstr("spec.endpoints[0].ports.http: 70000 is out of range")));
   EXPECT_THAT(entry("  hosts: [a.com]\n  workloadSelector: {labels: {a: 'b*'}}\n"),
               ElementsAre(HasSubstr("\"b*\" has a wildcard")));
-  EXPECT_THAT(problems(object("telemetry.istio.io/v1 Telemetry", "  tracing: [{customTags: {a: {}}}]\n")),
+  EXPECT_THAT(mistakes(object("telemetry.istio.io/v1 Telemetry", "  tracing: [{customTags: {a: {}}}]\n")),
               ElementsAre(HasSubstr("spec.tracing[0].customTags.a: has none of literal, environment, header and formatter")));
-  EXPECT_THAT(problems(object("security.istio.io/v1 RequestAuthentication", "  jwtRules: [{issuer: a, jwksUri: ftp://x}]\n")),
+  EXPECT_THAT(mistakes(object("security.istio.io/v1 RequestAuthentication", "  jwtRules: [{issuer: a, jwksUri: ftp://x}]\n")),
               ElementsAre(HasSubstr("\"ftp://x\" is not a URL")));
 }
 
 TEST(Message, ReadsTheGatewayApi) {
   const auto http = [](const std::string& rules) {
-    return problems(object("gateway.networking.k8s.io/v1 HTTPRoute", "  parentRefs: [{name: g}]\n  rules: [" + rules + "]\n"));
+    return mistakes(object("gateway.networking.k8s.io/v1 HTTPRoute", "  parentRefs: [{name: g}]\n  rules: [" + rules + "]\n"));
   };
   const auto spec =
       read<culvert::gateway::HTTPRoute>(object("gateway.networking.k8s.io/v1 HTTPRoute",
@@ -194,13 +194,13 @@ TEST(Message, ReadsTheGatewayApi) {
 }
 
 TEST(Message, AnObjectSaysOnlyWhatItsKindHas) {
-  EXPECT_THAT(problems(route("  hosts: [a]\nspecs: {}\n")),
+  EXPECT_THAT(mistakes(route("  hosts: [a]\nspecs: {}\n")),
               ElementsAre(HasSubstr("VirtualService shop/o: specs: unknown field (did you mean spec?)")));
-  EXPECT_THAT(problems("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: o}\n"),
+  EXPECT_THAT(mistakes("apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: o}\n"),
               ElementsAre(HasSubstr("spec: is missing")));
-  EXPECT_THAT(problems("apiVersion: networking.istio.io/v2\nkind: Sidecar\nmetadata: {name: o}\n"),
+  EXPECT_THAT(mistakes("apiVersion: networking.istio.io/v2\nkind: Sidecar\nmetadata: {name: o}\n"),
               ElementsAre(HasSubstr("apiVersion: \"networking.istio.io/v2\" is not read (write networking.istio.io/v1)")));
-  EXPECT_THAT(problems("apiVersion: networking.istio.io/v1\nkind: VirtualServce\nmetadata: {name: o}\n"),
+  EXPECT_THAT(mistakes("apiVersion: networking.istio.io/v1\nkind: VirtualServce\nmetadata: {name: o}\n"),
               ElementsAre("f.yaml:1: unknown kind \"VirtualServce\" (did you mean VirtualService?)"));
 }
 
@@ -216,7 +216,7 @@ TEST(Message, ManyMistakesAreCheap) {
   std::string spec = "  hosts: [a]\n";
   for (int i = 0; i < 100'000; ++i) spec += "  field" + std::to_string(i) + ": 1\n";
 
-  EXPECT_THAT(problems(route(spec)), SizeIs(100));
+  EXPECT_THAT(mistakes(route(spec)), SizeIs(100));
 }
 
 TEST(Message, ReadsTheMeshsConfiguration) {

@@ -41,8 +41,8 @@ struct Case {
   }
 };
 
-struct World {
-  explicit World(const Case& of) {
+struct Mesh {
+  explicit Mesh(const Case& of) {
     pod.metadata.name = "w";
     pod.metadata.name_space = "shop";
     pod.metadata.labels = {{"app", "web"}};
@@ -95,7 +95,7 @@ TEST(PeerAuthentication, EveryCombinationRefusesPlaintextWhereItIsStrictAndNothi
         for (const auto port : kModes) {
           if (port && !own) continue;  // a port's mode stands in a policy with a selector
           const Case one{mesh, name_space, own, port};
-          const World world(one);
+          const Mesh world(one);
           EXPECT_EQ(world.refuses(std::nullopt, kPort), one.strict(true)) << one.text() << ": the port";
           EXPECT_EQ(world.refuses(std::nullopt, kOther), one.strict(false)) << one.text() << ": another port";
           EXPECT_FALSE(world.refuses(Identity{"cluster.local", "a", "b"}, kPort)) << one.text();

@@ -25,7 +25,7 @@ net::Task<> echo(Incoming incoming) {
 
 net::Task<bool> answers(TunnelStream& stream) {
   std::vector<std::byte> buffer(16);
-  std::ignore = co_await stream.write_all(bytes("ping"));
+  std::ignore = co_await stream.write_all(octets("ping"));
   const net::Io io = co_await stream.read(buffer);
   co_return io.bytes == 4;
 }

@@ -223,7 +223,7 @@ class TestMesh {
 
 // --- what users of a connection do ---------------------------------------------------------------------------------
 
-inline std::span<const std::byte> bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+inline std::span<const std::byte> octets(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 // Everything until the end, and how it ended.
 struct Heard {
@@ -263,9 +263,9 @@ net::Task<bool> soon(net::Loop& loop, Condition condition) {
 
 // A round trip through the connection.
 inline net::Task<bool> answers(TestMesh::Connection& connection) {
-  std::ignore = co_await connection.client.write_all(bytes("ping"));
+  std::ignore = co_await connection.client.write_all(octets("ping"));
   const std::string question = co_await hear_some(connection.server, 4);
-  std::ignore = co_await connection.server.write_all(bytes("pong"));
+  std::ignore = co_await connection.server.write_all(octets("pong"));
   const std::string answer = co_await hear_some(connection.client, 4);
   co_return question == "ping" && answer == "pong";
 }

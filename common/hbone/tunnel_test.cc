@@ -31,7 +31,7 @@ TEST(Tunnel, LetsTheServerSpeakFirst) {
   mesh.run([](TestMesh& m) -> net::Task<> {
     auto connection = co_await m.connect();
 
-    std::ignore = co_await connection->server.write_all(bytes("welcome"));
+    std::ignore = co_await connection->server.write_all(octets("welcome"));
 
     EXPECT_EQ(co_await hear_some(connection->client, 7), "welcome");
   }(mesh));
@@ -45,10 +45,10 @@ TEST(Tunnel, HalfClosesInEitherDirection) {
       auto& one = first ? connection->client : connection->server;
       auto& other = first ? connection->server : connection->client;
 
-      std::ignore = co_await one.write_all(bytes("question"));
+      std::ignore = co_await one.write_all(octets("question"));
       one.shutdown_write();
       const auto question = co_await hear(other);
-      std::ignore = co_await other.write_all(bytes("a long answer"));
+      std::ignore = co_await other.write_all(octets("a long answer"));
       other.shutdown_write();
       const auto answer = co_await hear(one);
 
@@ -124,7 +124,7 @@ TEST(Tunnel, PassesAResetOnAfterTheBytesBeforeIt) {
       auto& one = first ? connection->client : connection->server;
       auto& other = first ? connection->server : connection->client;
 
-      std::ignore = co_await one.write_all(bytes("last words"));
+      std::ignore = co_await one.write_all(octets("last words"));
       one.reset();
       const auto heard = co_await hear(other);
 

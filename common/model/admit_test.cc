@@ -6,6 +6,7 @@
 #include <random>
 
 #include "common/model/policy_index.h"
+#include "common/model/test_addresses.h"
 
 namespace culvert::model {
 namespace {
@@ -13,7 +14,6 @@ namespace {
 using Scope = Policy::Scope;
 using Action = Policy::Action;
 
-Endpoint to(std::string_view text) { return Endpoint::parse(text).value(); }
 Cidr cidr(std::string_view text) { return Cidr::parse(text).value(); }
 std::vector<StringMatch> strings(std::initializer_list<std::string_view> texts) {
   std::vector<StringMatch> out;
@@ -124,16 +124,16 @@ Rule from(std::string_view principal) { return {{Clause{{Match{.principals = str
 const Rule kAnything;
 const Rule kNoIdentity{{Clause{{Match{.not_principals = strings({"*"})}}}}};
 
-struct World {
+struct Admission {
   MeshBuilder builder;
   Workload workload;
 
-  World() { workload.uid = "w", workload.name_space = "ns"; }
-  World& with(Policy policy) {
+  Admission() { workload.uid = "w", workload.name_space = "ns"; }
+  Admission& with(Policy policy) {
     builder.upsert(std::move(policy));
     return *this;
   }
-  World& naming(std::string name) {
+  Admission& naming(std::string name) {
     workload.policies.push_back(std::move(name));
     return *this;
   }
@@ -141,7 +141,7 @@ struct World {
 };
 
 TEST(Admit, AllowsEverythingWithoutPolicies) {
-  const Verdict verdict = World().verdict(kPlain);
+  const Verdict verdict = Admission().verdict(kPlain);
 
   EXPECT_TRUE(verdict.allowed);
   EXPECT_EQ(verdict.reason, Reason::kNone);
@@ -150,7 +150,7 @@ TEST(Admit, AllowsEverythingWithoutPolicies) {
 }
 
 TEST(Admit, DenyWinsOverAllow) {
-  auto world = World()
+  auto world = Admission()
                    .with(policy("allow", Action::kAllow, {kAnything}))
                    .with(policy("deny", Action::kDeny, {from("td/ns/ns1/sa/sleep")}));
 
@@ -163,7 +163,7 @@ TEST(Admit, DenyWinsOverAllow) {
 }
 
 TEST(Admit, AnAllowThatDoesNotMatchDenies) {
-  auto world = World().with(policy("allow", Action::kAllow, {from("td/ns/other/sa/x"), from("td/ns/ns1/sa/sleep")}));
+  auto world = Admission().with(policy("allow", Action::kAllow, {from("td/ns/other/sa/x"), from("td/ns/ns1/sa/sleep")}));
 
   EXPECT_TRUE(world.verdict(kSleep).allowed);
   EXPECT_EQ(world.verdict(kSleep).rule, 1u);
@@ -174,21 +174,21 @@ TEST(Admit, AnAllowThatDoesNotMatchDenies) {
 }
 
 TEST(Admit, AnAllowWithoutRulesDeniesEverybodyAndADenyWithoutRulesNobody) {
-  EXPECT_FALSE(World().with(policy("allow-nothing", Action::kAllow, {})).verdict(kSleep).allowed);
-  EXPECT_TRUE(World().with(policy("deny-nothing", Action::kDeny, {})).verdict(kSleep).allowed);
+  EXPECT_FALSE(Admission().with(policy("allow-nothing", Action::kAllow, {})).verdict(kSleep).allowed);
+  EXPECT_TRUE(Admission().with(policy("deny-nothing", Action::kDeny, {})).verdict(kSleep).allowed);
 }
 
 TEST(Admit, AnAllowWhoseOnlyRuleCanNeverMatchStillDenies) {
-  EXPECT_FALSE(World().with(policy("allow", Action::kAllow, {Rule{{Clause{{Match{}}}}}})).verdict(kSleep).allowed);
+  EXPECT_FALSE(Admission().with(policy("allow", Action::kAllow, {Rule{{Clause{{Match{}}}}}})).verdict(kSleep).allowed);
 }
 
 TEST(Admit, OnlyPoliciesInScopeCount) {
-  EXPECT_TRUE(World().with(policy("p", Action::kDeny, {kAnything}, Scope::kNamespace, "elsewhere")).verdict(kSleep).allowed);
-  EXPECT_FALSE(World().with(policy("p", Action::kDeny, {kAnything}, Scope::kGlobal, "root")).verdict(kSleep).allowed);
-  EXPECT_TRUE(World().with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector)).verdict(kSleep).allowed);
+  EXPECT_TRUE(Admission().with(policy("p", Action::kDeny, {kAnything}, Scope::kNamespace, "elsewhere")).verdict(kSleep).allowed);
+  EXPECT_FALSE(Admission().with(policy("p", Action::kDeny, {kAnything}, Scope::kGlobal, "root")).verdict(kSleep).allowed);
+  EXPECT_TRUE(Admission().with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector)).verdict(kSleep).allowed);
   EXPECT_FALSE(
-      World().with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector)).naming("ns/p").verdict(kSleep).allowed);
-  EXPECT_FALSE(World()
+      Admission().with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector)).naming("ns/p").verdict(kSleep).allowed);
+  EXPECT_FALSE(Admission()
                    .with(policy("p", Action::kDeny, {kAnything}, Scope::kWorkloadSelector, "root"))
                    .naming("root/p")
                    .verdict(kSleep)
@@ -196,7 +196,7 @@ TEST(Admit, OnlyPoliciesInScopeCount) {
 }
 
 TEST(Admit, AllowsOfDifferentScopesAreAlternatives) {
-  auto world = World()
+  auto world = Admission()
                    .with(policy("global", Action::kAllow, {from("td/ns/g/sa/g")}, Scope::kGlobal, "root"))
                    .with(policy("namespace", Action::kAllow, {from("td/ns/ns1/sa/sleep")}));
 
@@ -206,7 +206,7 @@ TEST(Admit, AllowsOfDifferentScopesAreAlternatives) {
 
 TEST(Admit, RefusesPlaintextWhenStrict) {
   auto world =
-      World()
+      Admission()
           .with(policy("istio_converted_static_strict", Action::kDeny, {kNoIdentity}, Scope::kWorkloadSelector, "istio-system"))
           .naming("istio-system/istio_converted_static_strict");
 
@@ -215,7 +215,7 @@ TEST(Admit, RefusesPlaintextWhenStrict) {
 }
 
 TEST(Admit, SaysWhichNamedPolicyIsUnknownUnlessAnotherDenies) {
-  auto world = World()
+  auto world = Admission()
                    .with(policy("deny", Action::kDeny, {kNoIdentity}))
                    .with(policy("allow", Action::kAllow, {kAnything}))
                    .naming("ns/missing");
@@ -234,21 +234,21 @@ TEST(Admit, SaysWhichNamedPolicyIsUnknownUnlessAnotherDenies) {
 TEST(Admit, AnInvalidPolicyDeniesItsScope) {
   auto broken = policy("broken", Action::kDeny, {kAnything});
   broken.invalid = "policies.yaml:7: unknown field \"form\"";
-  auto world = World().with(broken).with(policy("allow", Action::kAllow, {kAnything}));
+  auto world = Admission().with(broken).with(policy("allow", Action::kAllow, {kAnything}));
 
   const Verdict denied = world.verdict(kSleep);
   EXPECT_EQ(denied.reason, Reason::kPolicyInvalid);
   EXPECT_EQ(denied.text(), "denied because policy ns/broken cannot be read: policies.yaml:7: unknown field \"form\"");
 
   broken.name_space = "elsewhere";
-  EXPECT_TRUE(World().with(broken).verdict(kSleep).allowed);
+  EXPECT_TRUE(Admission().with(broken).verdict(kSleep).allowed);
 }
 
 TEST(Admit, DryRunIsOnlyReported) {
   auto deny = policy("deny", Action::kDeny, {from("td/ns/ns1/sa/sleep")});
   auto allow = policy("allow", Action::kAllow, {from("td/ns/other/sa/x")});
   deny.dry_run = allow.dry_run = true;
-  auto world = World().with(deny).with(allow);
+  auto world = Admission().with(deny).with(allow);
 
   const Verdict verdict = world.verdict(kSleep);
   EXPECT_TRUE(verdict.allowed);
@@ -259,7 +259,7 @@ TEST(Admit, DryRunIsOnlyReported) {
 }
 
 TEST(Admit, ForgetsARemovedPolicy) {
-  auto world = World().with(policy("deny", Action::kDeny, {from("td/ns/ns1/sa/sleep"), kNoIdentity}));
+  auto world = Admission().with(policy("deny", Action::kDeny, {from("td/ns/ns1/sa/sleep"), kNoIdentity}));
   EXPECT_FALSE(world.verdict(kSleep).allowed);
 
   world.builder.remove_policy("ns/deny");
@@ -328,7 +328,7 @@ TEST(Admit, TheIndexAgreesWithTheMeaningOfRandomPolicies) {
                                 kPlain};
   for (unsigned seed = 0; seed < 3000; ++seed) {
     Anything anything(seed);
-    World world;
+    Admission world;
     std::vector<Policy> policies;
     for (int i = 0; i < 4; ++i) {
       Policy next = anything.next(i % 3);  // the fourth replaces the first
@@ -354,7 +354,7 @@ TEST(Admit, TheIndexAgreesWithTheMeaningOfRandomPolicies) {
 
 // A thousand verdicts among so many policies, in this thread's own time: what else the machine does is not in it.
 std::clock_t cost_among(int policies) {
-  World world;
+  Admission world;
   for (int i = 0; i < policies; ++i)
     world.with(policy("p" + std::to_string(i), Action::kAllow, {from("td/ns/n" + std::to_string(i) + "/sa/s")}));
   const Peer peer{Identity{"td", "n" + std::to_string(policies - 1), "s"}, kSleep.source};

@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "common/model/policy_index.h"
+#include "common/model/test_addresses.h"
 
 namespace culvert::model {
 namespace {
@@ -13,7 +14,6 @@ namespace {
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
 NetworkAddress at(std::string_view text) { return {"", ip(text)}; }
 Vip vip(std::string_view text) { return {"", Cidr::parse(text).value()}; }
 

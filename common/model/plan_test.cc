@@ -3,15 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/model/test_addresses.h"
+
 namespace culvert::model {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
 using Via = Plan::Via;
-
-IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
-Endpoint to(std::string_view text) { return Endpoint::parse(text).value(); }
 
 // client 10.0.0.1; server 10.0.0.2 behind server.ns.svc (10.96.0.1:80 -> 8080); plain 10.0.0.3 without HBONE.
 struct World {

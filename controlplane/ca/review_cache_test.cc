@@ -7,7 +7,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-const net::Clock::time_point kStart = net::Clock::time_point() + 1h;
+const net::Clock::time_point kFirst = net::Clock::time_point() + 1h;
 
 TokenHash hash(int number) {
   TokenHash out{};
@@ -16,19 +16,19 @@ TokenHash hash(int number) {
   return out;
 }
 Review good() {
-  return {.caller = Caller{.node = "n1", .own = {}}, .pod_namespace = "", .pod_name = "", .pod_uid = "", .until = kStart + 60s};
+  return {.caller = Caller{.node = "n1", .own = {}}, .pod_namespace = "", .pod_name = "", .pod_uid = "", .until = kFirst + 60s};
 }
-Review refused() { return {.caller = failure("no"), .pod_namespace = "", .pod_name = "", .pod_uid = "", .until = kStart + 10s}; }
+Review refused() { return {.caller = failure("no"), .pod_namespace = "", .pod_name = "", .pod_uid = "", .until = kFirst + 10s}; }
 
 TEST(ReviewCache, RemembersForAWhile) {
   ReviewCache cache;
   cache.put(hash(1), good());
   cache.put(hash(2), refused());
 
-  EXPECT_TRUE(cache.find(hash(1), kStart)->caller);
-  EXPECT_FALSE(cache.find(hash(2), kStart)->caller);
-  EXPECT_EQ(cache.find(hash(3), kStart), nullptr);
-  EXPECT_EQ(cache.find(hash(2), kStart + 10s), nullptr);
+  EXPECT_TRUE(cache.find(hash(1), kFirst)->caller);
+  EXPECT_FALSE(cache.find(hash(2), kFirst)->caller);
+  EXPECT_EQ(cache.find(hash(3), kFirst), nullptr);
+  EXPECT_EQ(cache.find(hash(2), kFirst + 10s), nullptr);
   EXPECT_EQ(cache.size(), 1U) << "what is over is gone";
 }
 
@@ -37,7 +37,7 @@ TEST(ReviewCache, RefusalsNeverPushOutGoodAnswers) {
   for (int i = 0; i < 10; ++i) cache.put(hash(i), good());
   for (int i = 100; i < 1000; ++i) cache.put(hash(i), refused());
 
-  for (int i = 0; i < 10; ++i) EXPECT_NE(cache.find(hash(i), kStart), nullptr) << i;
+  for (int i = 0; i < 10; ++i) EXPECT_NE(cache.find(hash(i), kFirst), nullptr) << i;
   EXPECT_EQ(cache.size(), 15U);
 }
 
@@ -45,21 +45,21 @@ TEST(ReviewCache, TheOneNotAskedForLongestGoesFirst) {
   ReviewCache cache(2, 2);
   cache.put(hash(1), good());
   cache.put(hash(2), good());
-  EXPECT_NE(cache.find(hash(1), kStart), nullptr);
+  EXPECT_NE(cache.find(hash(1), kFirst), nullptr);
   cache.put(hash(3), good());
 
-  EXPECT_NE(cache.find(hash(1), kStart), nullptr);
-  EXPECT_EQ(cache.find(hash(2), kStart), nullptr);
-  EXPECT_NE(cache.find(hash(3), kStart), nullptr);
+  EXPECT_NE(cache.find(hash(1), kFirst), nullptr);
+  EXPECT_EQ(cache.find(hash(2), kFirst), nullptr);
+  EXPECT_NE(cache.find(hash(3), kFirst), nullptr);
 }
 
 TEST(ReviewCache, ANewAnswerTakesTheOldOnesPlace) {
   ReviewCache cache;
   cache.put(hash(1), refused());
   cache.put(hash(1), good());
-  EXPECT_TRUE(cache.find(hash(1), kStart)->caller);
+  EXPECT_TRUE(cache.find(hash(1), kFirst)->caller);
   cache.put(hash(1), refused());
-  EXPECT_FALSE(cache.find(hash(1), kStart)->caller);
+  EXPECT_FALSE(cache.find(hash(1), kFirst)->caller);
   EXPECT_EQ(cache.size(), 1U);
 }
 

@@ -10,12 +10,12 @@ using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-const tls::SystemTime kStart = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+const tls::SystemTime kMade = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 constexpr RotationPolicy kPolicy{.overlap = 24h, .grace_percent = 20, .root_lifetime = 1000h, .longest_leaf = 48h, .check = 1h};
 
 // A CA as it is kept, and what happens to it.
 struct Kept {
-  explicit Kept(tls::SystemTime from = kStart) {
+  explicit Kept(tls::SystemTime from = kMade) {
     const auto root = *tls::Authority::make_root("cluster.local", kPolicy.root_lifetime, from);
     texts.set("ca-cert.pem", root.certificate().pem());
     texts.set("ca-key.pem", root.key_pair().key().private_pem());
@@ -46,10 +46,10 @@ struct Kept {
 TEST(Rotation, GoesThroughItsStepsAndEveryRootIsTrustedBeforeItSignsAndAfterwards) {
   Kept kept;
   const std::string old = kept.signer();
-  EXPECT_EQ(kept.step(kStart), RootStep::kNone);
-  EXPECT_EQ(kept.step(kStart + 799h), RootStep::kNone);
+  EXPECT_EQ(kept.step(kMade), RootStep::kNone);
+  EXPECT_EQ(kept.step(kMade + 799h), RootStep::kNone);
 
-  const auto announced = kStart + 801h;
+  const auto announced = kMade + 801h;
   EXPECT_EQ(kept.step(announced), RootStep::kAnnounce);
   kept.apply(kept.edits(announced));
   EXPECT_EQ(kept.signer(), old);
@@ -76,7 +76,7 @@ TEST(Rotation, MayBeCutShortAnywhere) {
   for (std::size_t cut = 0; cut < 6; ++cut) {
     Kept kept;
     const std::string old = kept.signer();
-    auto now = kStart + 801h;
+    auto now = kMade + 801h;
     kept.apply(kept.edits(now), cut);
     if (kept.step(now) == RootStep::kAnnounce) kept.apply(kept.edits(now));
     EXPECT_EQ(kept.signer(), old) << cut;
@@ -99,11 +99,11 @@ TEST(Rotation, MayBeCutShortAnywhere) {
 }
 
 TEST(Rotation, AnEndThatIsNearIsNotWaitedFor) {
-  const RootLife life{.begins = kStart, .ends = kStart + 10h, .announced = kStart + 9h, .switched = {}, .previous_ends = {}};
-  EXPECT_EQ(next_step(life, kPolicy, kStart + 9h), RootStep::kNone);
-  EXPECT_EQ(next_step(life, kPolicy, kStart + 10h), RootStep::kSwitch) << "the old one has ended";
-  EXPECT_EQ(next_step({.begins = kStart, .ends = kStart + 100h, .announced = {}, .switched = {}, .previous_ends = {}}, kPolicy,
-                      kStart + 75h),
+  const RootLife life{.begins = kMade, .ends = kMade + 10h, .announced = kMade + 9h, .switched = {}, .previous_ends = {}};
+  EXPECT_EQ(next_step(life, kPolicy, kMade + 9h), RootStep::kNone);
+  EXPECT_EQ(next_step(life, kPolicy, kMade + 10h), RootStep::kSwitch) << "the old one has ended";
+  EXPECT_EQ(next_step({.begins = kMade, .ends = kMade + 100h, .announced = {}, .switched = {}, .previous_ends = {}}, kPolicy,
+                      kMade + 75h),
             RootStep::kAnnounce)
       << "a fifth of its life is less than the overlap";
 }

@@ -23,11 +23,11 @@ std::string object(const std::string& version, const std::string& kind, const st
   return "---\napiVersion: " + version + "\nkind: " + kind + "\nmetadata: {name: " + name +
          (ns.empty() ? "" : ", namespace: " + ns) + "}\nspec: " + spec + "\n";
 }
-std::string policy(const std::string& ns) { return object("security.istio.io/v1", "AuthorizationPolicy", ns, "p", "{}"); }
+std::string denying(const std::string& ns) { return object("security.istio.io/v1", "AuthorizationPolicy", ns, "p", "{}"); }
 std::string pod(const std::string& ns) { return object("v1", "Pod", ns, "w", "{containers: [{name: c, image: i}]}"); }
 
 TEST(StatusBoard, APodIsCountedByThePoliciesOfItsNamespaceAndTheRoots) {
-  TestView view(policy("shop") + policy("bank") + policy("istio-system"));
+  TestView view(denying("shop") + denying("bank") + denying("istio-system"));
   EXPECT_EQ(view.board.take(view.objects, view.settings).now.size(), 3U);
 
   view.put(pod("shop"));
@@ -40,7 +40,7 @@ TEST(StatusBoard, APodIsCountedByThePoliciesOfItsNamespaceAndTheRoots) {
 
 TEST(StatusBoard, AGatewayReachesRoutesAndWhatIsBoundToWaypoints) {
   TestView view(object("v1", "Service", "shop", "web", "{ports: [{port: 80}]}") +
-                object("gateway.networking.k8s.io/v1", "HTTPRoute", "bank", "r", "{rules: [{}]}") + policy("shop"));
+                object("gateway.networking.k8s.io/v1", "HTTPRoute", "bank", "r", "{rules: [{}]}") + denying("shop"));
   view.board.take(view.objects, view.settings);
 
   view.put(object("gateway.networking.k8s.io/v1", "Gateway", "infra", "g",
@@ -51,7 +51,7 @@ TEST(StatusBoard, AGatewayReachesRoutesAndWhatIsBoundToWaypoints) {
 }
 
 TEST(StatusBoard, WhatIsGoneIsForgotten) {
-  TestView view(policy("shop"));
+  TestView view(denying("shop"));
   const config::Key key{Kind::kAuthorizationPolicy, "shop", "p"};
   EXPECT_NE(view.board.standing(key), nullptr);
 
@@ -64,7 +64,7 @@ TEST(StatusBoard, WhatIsGoneIsForgotten) {
 }
 
 TEST(StatusBoard, AnAnswerThatIsOlderThanWhatIsKnownDoesNotCount) {
-  TestView view(policy("shop"));
+  TestView view(denying("shop"));
   const config::Key key{Kind::kAuthorizationPolicy, "shop", "p"};
   view.board.written(key, {.version = "0"}, {.version = "9"});
   EXPECT_EQ(view.board.standing(key)->version, "1");

@@ -61,7 +61,7 @@ std::string logged(bool json, const std::function<void()>& act) {
   return std::regex_replace(text, std::regex("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{6}Z"), "NOW");
 }
 
-model::WorkloadRef workload(std::string name) {
+model::WorkloadRef called(std::string name) {
   model::Workload out;
   out.name = name + "-1", out.name_space = "shop", out.canonical_name = out.service_account = name;
   return std::make_shared<const model::Workload>(std::move(out));
@@ -73,8 +73,8 @@ void carried(Reporter reporter, const Error& end, bool v6 = false) {
   Record record(counters, reporter, v6 ? *Endpoint::parse("[fd00::1]:1000") : kSource, *Endpoint::parse("10.0.0.2:15008"));
   Facts& facts = record.facts;
   facts.tunnelled = kDestination;
-  facts.source_workload = workload("client"), facts.source_identity = facts.source_workload->identity();
-  facts.destination_workload = workload("server"), facts.destination_identity = facts.destination_workload->identity();
+  facts.source_workload = called("client"), facts.source_identity = facts.source_workload->identity();
+  facts.destination_workload = called("server"), facts.destination_identity = facts.destination_workload->identity();
   model::Service service;
   service.hostname = "server.shop.svc";
   facts.service = std::make_shared<const model::Service>(service);
