@@ -13,10 +13,9 @@ function(culvert_target_name out folder)
 endfunction()
 
 # Most of what a test costs to compile is the headers that it shares with its neighbours: they are compiled a few files at a time, which is
-# a third of the work. clang-tidy sees each file alone (CULVERT_TOGETHER=OFF), so that what a file includes stays its own affair.
-option(CULVERT_TOGETHER "compile unit tests of one folder a few files at a time" ON)
+# a third of the work. So no two of a folder may have one name for two things. clang-tidy sees each file alone: what it includes is its own affair.
 function(culvert_together target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${CULVERT_TOGETHER} UNITY_BUILD_BATCH_SIZE 8)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
   # What g++ says about local types in a header: here each file is one.
   target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endfunction()

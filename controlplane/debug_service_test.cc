@@ -24,8 +24,10 @@ TEST(DebugService, SyncStatusIsByteForByteWhatIstioctlReads) {
   XdsService::Client client;
   client.self = {.id = "ztunnel~10.0.0.9~ztunnel-x.istio-system~istio-system.svc.cluster.local",
                  .metadata = {{"CLUSTER_ID", "c1"}}};
-  client.channels.push_back({.type = Type::kAddress, .progress = {}, .nonce_sent = "7", .nonce_acked = "7", .sent_at = at});
-  client.channels.push_back({.type = Type::kAuthorization, .progress = {}, .nonce_sent = "8", .nonce_acked = "7", .sent_at = at});
+  client.channels.push_back(
+      {.type = Type::kAddress, .progress = {}, .nonce_sent = "7", .nonce_acked = "7", .sent_at = at, .nacked = {}});
+  client.channels.push_back(
+      {.type = Type::kAuthorization, .progress = {}, .nonce_sent = "8", .nonce_acked = "7", .sent_at = at, .nacked = {}});
 
   const std::string got = syncz_response({client}, "culvertd-0");
 

@@ -56,8 +56,8 @@ settings::Table Settings::table() {
                           .doc = "where the API server finds the webhook, when not by the Service culvertd of our namespace"});
   table.add(cluster_id, {.env = "CLUSTER_ID", .flag = "--cluster-id", .doc = "name of the cluster in workloads' uids"});
   table.add(trust_domain, {.env = "TRUST_DOMAIN",
-             .flag = "--trust-domain",
-             .doc = "first part of every identity, where neither the CA's root nor MeshConfig says one"});
+                           .flag = "--trust-domain",
+                           .doc = "first part of every identity, where neither the CA's root nor MeshConfig says one"});
   table.add(cluster_domain,
             {.env = "CULVERT_CLUSTER_DOMAIN", .flag = "--cluster-domain", .doc = "last part of services' host names"});
   table.add(root_namespace,

@@ -16,14 +16,14 @@ using testing::IsEmpty;
 
 const auto kNow = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
 
-tls::Authority root() { return *tls::Authority::make_root("cluster.local", 1000h); }
-std::string pem(const tls::Authority& authority) { return authority.certificate().pem(); }
-Ca ca(const tls::Authority& authority, const std::string& roots) {
+tls::Authority fresh_root() { return *tls::Authority::make_root("cluster.local", 1000h); }
+std::string pem_of(const tls::Authority& authority) { return authority.certificate().pem(); }
+Ca ca_under(const tls::Authority& authority, const std::string& roots) {
   return {.authority = authority, .roots_pem = roots, .from = "test"};
 }
 
 TEST(PastRoots, WhatSignedIsKeptForAWhile) {
-  const std::string a = pem(root()), b = pem(root());
+  const std::string a = pem_of(fresh_root()), b = pem_of(fresh_root());
   PastRoots roots;
   EXPECT_TRUE(roots.signs_under({a}, kNow, 24h));
   EXPECT_FALSE(roots.signs_under({a}, kNow + 1h, 24h)) << "nothing is new";
@@ -39,7 +39,7 @@ TEST(PastRoots, WhatSignedIsKeptForAWhile) {
 }
 
 TEST(PastRoots, OneThatSignsAgainIsNotPast) {
-  const std::string a = pem(root()), b = pem(root());
+  const std::string a = pem_of(fresh_root()), b = pem_of(fresh_root());
   PastRoots roots;
   roots.signs_under({a}, kNow, 24h);
   roots.signs_under({b}, kNow, 24h);
@@ -50,7 +50,7 @@ TEST(PastRoots, OneThatSignsAgainIsNotPast) {
 }
 
 TEST(PastRoots, AreTheSameOutOfTheirText) {
-  const std::string a = pem(root()), b = pem(root());
+  const std::string a = pem_of(fresh_root()), b = pem_of(fresh_root());
   PastRoots roots;
   roots.signs_under({a}, kNow, 24h);
   roots.signs_under({b}, kNow, 24h);
@@ -67,7 +67,7 @@ TEST(PastRoots, OfMoreThanAFewTheLastAreKept) {
   PastRoots roots;
   std::vector<std::string> all;
   for (std::size_t i = 0; i < PastRoots::kMost + 2; ++i) {
-    all.push_back(pem(root()));
+    all.push_back(pem_of(fresh_root()));
     roots.signs_under({all.back()}, kNow + std::chrono::hours(i), 1000h);
   }
 
@@ -86,7 +86,7 @@ struct IssuerWithPast : testing::Test {
   net::Loop loop;
   telemetry::Registry registry;
   std::string record;
-  const tls::Authority a = root(), b = root();
+  const tls::Authority a = fresh_root(), b = fresh_root();
 
   std::unique_ptr<Issuer> start(const Ca& found) {
     auto issuer = std::make_unique<Issuer>(loop, 24h, registry);
@@ -103,41 +103,41 @@ struct IssuerWithPast : testing::Test {
 };
 
 TEST_F(IssuerWithPast, ACaThatWasReplacedWhileNobodyRanIsTrustedOn) {
-  auto issuer = start(ca(a, pem(a)));
+  auto issuer = start(ca_under(a, pem_of(a)));
   issuer.reset();
 
-  issuer = start(ca(b, pem(b)));
+  issuer = start(ca_under(b, pem_of(b)));
 
   EXPECT_TRUE(issuer->authority().has_signed(b.certificate()) && trusts(*issuer, b));
   EXPECT_TRUE(trusts(*issuer, a)) << "certificates that it signed are in use";
   issuer.reset();
-  issuer = start(ca(b, pem(b)));
+  issuer = start(ca_under(b, pem_of(b)));
   EXPECT_TRUE(trusts(*issuer, a)) << "and so after another restart";
 }
 
 TEST_F(IssuerWithPast, ARestartInAnOverlapTrustsBoth) {
-  auto issuer = start(ca(a, pem(a)));
-  ASSERT_TRUE(issuer->offer(ca(b, pem(b) + pem(a))));
+  auto issuer = start(ca_under(a, pem_of(a)));
+  ASSERT_TRUE(issuer->offer(ca_under(b, pem_of(b) + pem_of(a))));
   EXPECT_TRUE(issuer->authority().has_signed(a.certificate())) << "the new one waits";
   issuer.reset();
 
-  issuer = start(ca(b, pem(b)));
+  issuer = start(ca_under(b, pem_of(b)));
 
   EXPECT_TRUE(issuer->authority().has_signed(b.certificate()));
   EXPECT_TRUE(trusts(*issuer, a));
 }
 
 TEST_F(IssuerWithPast, ARootThatItsOwnerTakesAwayIsTrustedNoMore) {
-  auto issuer = start(ca(a, pem(a)));
+  auto issuer = start(ca_under(a, pem_of(a)));
   issuer.reset();
-  issuer = start(ca(b, pem(b) + pem(a)));
+  issuer = start(ca_under(b, pem_of(b) + pem_of(a)));
   ASSERT_TRUE(trusts(*issuer, a));
 
-  ASSERT_TRUE(issuer->offer(ca(b, pem(b))));
+  ASSERT_TRUE(issuer->offer(ca_under(b, pem_of(b))));
 
   EXPECT_FALSE(trusts(*issuer, a));
   issuer.reset();
-  issuer = start(ca(b, pem(b)));
+  issuer = start(ca_under(b, pem_of(b)));
   EXPECT_FALSE(trusts(*issuer, a)) << "nor after a restart";
 }
 
