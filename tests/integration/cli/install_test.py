@@ -5,6 +5,7 @@ Usage: install_test.py CULVERT [--write]      --write accepts the words that com
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,9 @@ class World:
     """A folder with a helm, charts and a kubeconfig that leads nowhere."""
 
     def __init__(self, culvert, folder):
-        self.culvert, self.folder, self.calls = culvert, folder, folder / "calls"
+        self.culvert, self.folder, self.calls = folder / "alone/here/culvert", folder, folder / "calls"
+        self.culvert.parent.mkdir(parents=True)
+        shutil.copy(culvert, self.culvert)  # beside the one of the build tree there are charts
         (folder / "bin").mkdir()
         (folder / "bin/helm").write_text(HELM)
         (folder / "bin/helm").chmod(0o755)
@@ -106,7 +109,7 @@ def asked_first(world):
 def refused(world):
     for words, said in (("install -y --charts nowhere", "--charts nowhere: there is no chart `culvert`"), ("install -y", "(say where: --charts DIR)"),
                         ("install -y --charts charts --profile prod", "there is no such profile in charts/culvert (there are demo, production)"),
-                        ("upgrade -y --charts charts", "has no release of that name"), ("uninstall -y", "reading")):
+                        ("upgrade -y --charts charts", "has no release of that name"), ("uninstall -y", ".kube/config: No such file or directory (name a kubeconfig")):
         code, _, err, calls = world.run(words)
         assert code == 1 and said in err and all(call[0] == "status" for call in calls), (words, code, err, calls)
 
