@@ -217,7 +217,11 @@ void ResponseReader::expect(std::string_view method, Body body) {
   state_->message.skip_body = method == "HEAD";
   state_->message.in_pieces = body == Body::kPieces;
 }
-Result<std::size_t> ResponseReader::feed(std::span<const std::byte> bytes) { return state_->feed(bytes); }
+Result<std::size_t> ResponseReader::feed(std::span<const std::byte> bytes) {
+  // A body of several chunks does not grow, which would leave what it held before behind: it may be a secret.
+  if (state_->message.in_pieces) state_->message.body.reserve(state_->message.body.size() + bytes.size());
+  return state_->feed(bytes);
+}
 bool ResponseReader::complete() const { return state_->message.complete; }
 bool ResponseReader::keep_alive() const { return state_->kept_alive; }
 bool ResponseReader::begun() const { return state_->message.begun; }

@@ -160,6 +160,20 @@ TEST(ResponseReader, PiecesMayBeOfAnyLengthButNotLieAround) {
   EXPECT_FALSE(whole.feed(bytes("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")));
 }
 
+TEST(ResponseReader, ABodyOfSeveralChunksDoesNotGrowAndLeaveWhatItHeldBehind) {
+  const std::string half(1000, 's');
+  const std::string text =
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" + half + "\r\n3e8\r\n" + half + "\r\n0\r\n\r\n";
+  ResponseReader reader;
+  reader.expect("GET", ResponseReader::Body::kPieces);
+
+  ASSERT_TRUE(reader.feed(bytes(text)));
+
+  const std::string body = reader.take_body();
+  EXPECT_EQ(body, half + half);
+  EXPECT_GE(body.capacity(), text.size()) << "it has been moved while it grew";
+}
+
 TEST(ResponseReader, RefusesAFloodOfHeaders) {
   ResponseReader reader;
   std::string flood = "HTTP/1.1 200 OK\r\n";
