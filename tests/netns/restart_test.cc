@@ -285,6 +285,7 @@ TEST_P(Restart, AnAddressThatAnotherPodTakesOverCarriesItsIdentityAndNeverTheOld
   ASSERT_TRUE(eventually([&] { return client->peer("echo", taken, 1000).ok && echo("first-pod", guarded()) == 0; }));
   ASSERT_TRUE(eventually([&] { return carried(one, 0, {"dst." + first}) > 0; }));
   auto dialler = dial(*client, taken);
+  ASSERT_TRUE(dialler.says("enough", 60s));
 
   world->write("taken.yaml", pod_of("second"));
 
