@@ -315,9 +315,12 @@ TEST(Mesh, APolicyThatChangesItsScopeLeavesTheOldOne) {
   EXPECT_EQ(builder.current().named_policy("ns/p"), nullptr);
 }
 
-// Not a benchmark: a change of a large mesh must not cost the mesh.
+// Not a benchmark: a change of a large mesh must not cost the mesh. If it did, a thousand changes would cost a thousand times as much as the mesh;
+// they cost less than it does.
 TEST(Mesh, OneChangeOfALargeMeshIsCheap) {
+  using Clock = std::chrono::steady_clock;
   MeshBuilder builder;
+  const auto began = Clock::now();
   for (int i = 0; i < 20000; ++i) {
     auto workload = pod(std::to_string(i),
                         "10." + std::to_string(i / 65536) + "." + std::to_string(i / 256 % 256) + "." + std::to_string(i % 256));
@@ -325,7 +328,7 @@ TEST(Mesh, OneChangeOfALargeMeshIsCheap) {
     builder.upsert(std::move(workload));
   }
   auto snapshot = builder.build();
-  const auto start = std::chrono::steady_clock::now();
+  const auto made = Clock::now();
 
   for (int i = 0; i < 1000; ++i) {
     auto changed = *snapshot->workload("c1//Pod/ns/" + std::to_string(i));
@@ -334,8 +337,7 @@ TEST(Mesh, OneChangeOfALargeMeshIsCheap) {
     snapshot = builder.build();
   }
 
-  const auto each = (std::chrono::steady_clock::now() - start) / 1000;
-  EXPECT_LT(each, std::chrono::milliseconds(1));
+  EXPECT_LT(Clock::now() - made, made - began);
   EXPECT_EQ(snapshot->workload("c1//Pod/ns/7")->health, Health::kUnhealthy);
 }
 
