@@ -53,6 +53,18 @@ TEST_F(ClientTest, AsksWithItsTokenAndKeepsTheConnection) {
   EXPECT_EQ(peer->connections, 1);
 }
 
+TEST_F(ClientTest, AsksForMetadataAloneByTheNameThatAListOfItHas) {
+  start([](const http::Request&) { return answer(200, "{}"); });
+  auto one = get({kServices, "shop", "web"}), all = list({kServices});
+  one.metadata = all.metadata = true;
+
+  ASSERT_TRUE(call(one));
+  ASSERT_TRUE(call(all));
+
+  EXPECT_EQ(peer->asked[0].headers.get("accept"), "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1");
+  EXPECT_EQ(peer->asked[1].headers.get("accept"), "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1");
+}
+
 TEST_F(ClientTest, ReadsABodyWhereverItIsCut) {
   const std::string body = "{\"items\":[1,2,3]}";
   std::size_t step = 1;
