@@ -77,8 +77,9 @@ http::Request Client::State::message(const Request& request, const Proof& proof)
   out.headers.add("User-Agent", std::format("{}/{}", options.user_agent, kVersion));
   // A list in that form has a name of its own; the server refuses (406) what is asked for under the other.
   const std::string_view part = request.verb == "list" ? "PartialObjectMetadataList" : "PartialObjectMetadata";
-  out.headers.add("Accept",
-                  request.metadata ? std::format("application/json;as={};g=meta.k8s.io;v=v1", part) : "application/json");
+  if (request.headers.count("accept") == 0)
+    out.headers.add("Accept",
+                    request.metadata ? std::format("application/json;as={};g=meta.k8s.io;v=v1", part) : "application/json");
   for (const auto& [name, value] : request.headers.fields()) out.headers.add(name, value);
   if (!request.content_type.empty()) out.headers.add("Content-Type", request.content_type);
   if (!proof.token.empty()) out.headers.add("Authorization", "Bearer " + proof.token);

@@ -70,7 +70,9 @@ net::Task<Result<PortForward>> PortForward::open(Client& client, Key pod, std::u
   Request request{.verb = "create",
                   .at = {{.plural = "pods"}, pod.ns, pod.name, "portforward"},
                   .query = {{"ports", std::to_string(port)}},
-                  .headers = {{"Connection", "Upgrade"},
+                  // The kubelet gets to see this, too, and has nothing to offer to who wants JSON (406).
+                  .headers = {{"Accept", "*/*"},
+                              {"Connection", "Upgrade"},
                               {"Upgrade", "websocket"},
                               {"Sec-WebSocket-Version", "13"},
                               {"Sec-WebSocket-Key", key},

@@ -64,6 +64,8 @@ TEST_F(PortForwardTest, WhatThePortSaysIsReadWhereverItIsCut) {
     EXPECT_EQ(heard(*port), "hello world") << piece;
     EXPECT_EQ(peer->asked.back().target, "/api/v1/namespaces/istio-system/pods/ztunnel-x/portforward?ports=15000");
     EXPECT_EQ(peer->asked.back().headers.get("authorization"), "Bearer secret-1");
+    EXPECT_EQ(peer->asked.back().headers.get("accept"), "*/*") << "the kubelet has nothing else to offer";
+    EXPECT_EQ(peer->asked.back().headers.count("accept"), 1U);
     client.reset();
   }
 }

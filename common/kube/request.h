@@ -43,7 +43,7 @@ struct Request {
   Query query = {};
   std::string content_type = {};
   std::string body = {};
-  http::Headers headers = {};                 // more of them
+  http::Headers headers = {};                 // more of them; Accept: instead of ours
   std::chrono::milliseconds timeout{30'000};  // until the whole answer is here; of a stream: until it begins
   bool urgent = false;                        // does not wait for other calls: the leader's lease
   bool secret = false;    // what is sent and comes is wiped from our buffers, except the answer itself; a call only
