@@ -12,7 +12,7 @@ import time
 import bookinfo
 import everyday
 import shop
-from cluster import NODES, ROOT, eventually, get, kubectl, load, make_images, missing, pods, refusal, rolled_out, run, tried
+from cluster import NODES, ROOT, culvert, eventually, get, kubectl, load, make_images, missing, pods, refusal, rolled_out, run, tried
 
 NS = "istio-system"
 POLICY = """
@@ -49,6 +49,27 @@ def failure(*words):
 
 def metrics(service="culvertd"):
     return kubectl("get", "--raw", f"/api/v1/namespaces/{NS}/services/{service}:http-monitoring/proxy/metrics")
+
+
+def found(*words, code=0):
+    """What `culvert precheck` and `verify-install` say, by their codes."""
+    said = json.loads(culvert(*words, "-o", "json", code=code))
+    return {each["code"]: each for each in sorted(said["findings"], key=lambda each: each["level"] == "error")}
+
+
+def precheck(_):
+    """A cluster that Culvert can be installed into; a look at its nodes leaves nothing behind."""
+    seen = found("precheck", "--probe-nodes", "--image", "culvert.test/culvert-node:test", "--image-pull-policy", "Never")
+    assert {seen[code]["level"] for code in ("CVT0101", "CVT0102", "CVT0104", "CVT0201", "CVT0202", "CVT0203", "CVT0204", "CVT0206")} == {"ok"}, seen
+    assert seen["CVT0206"]["message"].startswith("/etc/cni/net.d/10-bridge.conflist: bridge, portmap"), seen["CVT0206"]
+    assert not get("pods", "-n", "kube-system", "-l", "app=culvert-precheck")
+
+
+def verified(_):
+    """What `culvert verify-install` says of a mesh that is well."""
+    seen = found("verify-install")
+    assert {each["level"] for each in seen.values()} == {"ok"}, seen
+    assert "it proves to be spiffe://cluster.local/ns/shop/sa/default" in seen["CVT0308"]["message"], seen
 
 
 def install(charts):
@@ -211,7 +232,7 @@ def images(build, agent):
             run("on", node, "ctr", "--namespace", "k8s.io", "images", "tag", f"culvert.test/{name}:test", f"culvert.test/{name}:{BEFORE}")
 
 
-STEPS = (install, serves, revision, mesh, upgrade, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, everyday.stateful, everyday.doors,
+STEPS = (precheck, install, serves, revision, mesh, upgrade, verified, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, everyday.stateful, everyday.doors,
          everyday.rolling_update, everyday.unlabelled, everyday.drained_node, confined, everyday.deleted_one_by_one, everyday.removed, roll_back,
          uninstall, again)
 

@@ -47,6 +47,17 @@ def get(*words):
     return value["items"] if "items" in value else value
 
 
+def culvert(*words, code=0):
+    """The operator's program of the build tree, in the cluster's network. Its output; it has to end with `code`."""
+    world = pathlib.Path(os.environ["KUBE_WORLD"])
+    enter = ("nsenter", f"--net=/proc/{(world / 'pid').read_text().split()[0]}/ns/net")
+    done = subprocess.run([*enter, str(ROOT / "build/release/bin/culvert"), *map(str, words)], capture_output=True, text=True,
+                          timeout=300 * PATIENCE, env=os.environ | {"KUBECONFIG": str(world / "kubeconfig")})
+    if done.returncode != code:
+        raise Failed(f"culvert {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
 def missing(*words):
     """Whether there is no such object."""
     return not kubectl("get", *words, "--ignore-not-found", "-o", "name").strip()

@@ -1,16 +1,15 @@
 #!/usr/bin/env python3
 """The node's side of the mesh on a real cluster of two nodes, by kubectl as a user would: called by tests/run-e2e with our programs."""
 import json
-import os
 import pathlib
 import subprocess
 import sys
 import time
 
+from cluster import (KUBERNETES, NODES, PATIENCE, Wire, addresses, apply, eventually, events, fetch, get, image_of, incarnation, is_ready, kubectl,
+                     on_nodes, redirection, rolled_out, tried)
+
 HERE = pathlib.Path(__file__).resolve().parent
-WORLD = pathlib.Path(os.environ["KUBE_WORLD"])
-PATIENCE = int(os.environ.get("KUBE_PATIENCE", "1"))
-NODES = ("node1", "node2")
 SYSTEM = "istio-system"
 
 CRD = """
@@ -35,97 +34,22 @@ spec:
 """
 
 
-def run(*command, **more):
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, **more)
-    return done.returncode, done.stdout, done.stderr
-
-
-def kubectl(*command, text=None):
-    code, out, err = run("kubectl", *command, input=text)
-    assert code == 0, f"kubectl {' '.join(map(str, command))}: {err}"
-    return out
-
-
-def get(*what):
-    return json.loads(kubectl("get", *what, "-o", "json"))
-
-
-def apply(text):
-    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", text=text)
-
-
 def on(node, *command):
-    return run("on", node, *command)
+    return tried("on", node, *command)
 
 
 def say(text):
     print(f"{time.monotonic() - BEGAN:6.1f} s  {text}", flush=True)
 
 
-def eventually(what, condition, seconds=30):
-    end = time.monotonic() + seconds * PATIENCE
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.2)
-
-
 def image(programs):
     """One image of all programs, with the libraries that they need."""
-    root = WORLD / "image"
-    for program in programs:
-        subprocess.run(["install", "-D", "-s", program, root / "bin" / pathlib.Path(program).name], check=True)
-        for line in run("ldd", program)[1].splitlines():
-            library = next((word for word in line.split() if word.startswith("/")), None)
-            if library and not (root / library[1:]).exists():
-                subprocess.run(["install", "-D", os.path.realpath(library), root / library[1:]], check=True)
-    for name in ("etc", "tmp", "proc", "sys/fs/bpf", "dev", "run", "var", "host", "data"):
-        (root / name).mkdir(parents=True, exist_ok=True)
-    (root / "var/run").symlink_to("/run")
-    (root / "run/ztunnel").mkdir()
-    (root / "run/culvert").mkdir()
-    subprocess.run([HERE.parent / "image", "culvert.test/culvert:1", root, WORLD / "culvert.tar", "/bin/culvertd"], check=True)
-    subprocess.run([HERE.parent / "load", WORLD / "culvert.tar"], check=True, stdout=subprocess.DEVNULL)
-
-
-def pods(namespace, app):
-    """By node."""
-    return {pod["spec"]["nodeName"]: pod for pod in get("pods", "-n", namespace, "-l", f"app={app}")["items"] if "deletionTimestamp" not in pod["metadata"]}
-
-
-def redirection(pod):
-    return pod["metadata"].get("annotations", {}).get("ambient.istio.io/redirection")
-
-
-def identity(pod):
-    """What changes when a pod is made anew or a container of it starts again."""
-    return pod["metadata"]["uid"], [status["restartCount"] for status in pod["status"]["containerStatuses"]]
-
-
-def fetch(pod, address, port=8080):
-    host = f"[{address}]" if ":" in address else address
-    return run("kubectl", "exec", "-q", "-n", pod["metadata"]["namespace"], pod["metadata"]["name"], "--", "wget", "-T", "5", "-qO-", f"http://{host}:{port}/")
-
-
-def addresses(pod):
-    return [one["ip"] for one in pod["status"]["podIPs"]]
-
-
-def events(namespace, pod):
-    found = get("events", "-n", namespace, "--field-selector", f"involvedObject.name={pod}")["items"]
-    return {event["reason"]: event["message"] for event in found if event["source"].get("component") == "culvert-node"}
+    image_of("culvert.test/culvert:1", "/bin/culvertd", programs={f"/bin/{pathlib.Path(program).name}": program for program in programs},
+             more=("sys/fs/bpf", "host", "data", "run/ztunnel", "run/culvert"))
 
 
 def logs(app, node):
-    pod = pods(SYSTEM, app)[node]["metadata"]["name"]
-    return kubectl("logs", "-n", SYSTEM, pod)
-
-
-def roll_out(*names):
-    for name in names:
-        kubectl("rollout", "status", "-n", SYSTEM, name, f"--timeout={90 * PATIENCE}s")
+    return kubectl("logs", "-n", SYSTEM, on_nodes(SYSTEM, app)[node]["metadata"]["name"])
 
 
 def agents(there):
@@ -134,9 +58,9 @@ def agents(there):
     kubectl("patch", "-n", SYSTEM, "daemonset/culvert-node", "--type=json", "-p",
             json.dumps([{"op": "add", "path": "/spec/template/spec/nodeSelector", "value": selector}]))
     if there:
-        roll_out("daemonset/culvert-node")
+        rolled_out(SYSTEM, "daemonset/culvert-node")
     else:
-        eventually("agents gone", lambda: not get("pods", "-n", SYSTEM, "-l", "app=culvert-node")["items"], 60)
+        eventually("agents gone", lambda: not get("pods", "-n", SYSTEM, "-l", "app=culvert-node"), 60)
 
 
 def install(programs):
@@ -146,19 +70,19 @@ def install(programs):
         apply(CRD.replace("@PLURAL@", plural).replace("@KIND@", kind))
     apply((HERE / "apps.yaml").read_text())
     apply((HERE / "mesh.yaml").read_text())
-    roll_out("deployment/culvertd", "daemonset/culvert-node", "daemonset/ztunnel")
+    rolled_out(SYSTEM, "deployment/culvertd", "daemonset/culvert-node", "daemonset/ztunnel")
     for namespace, name in (("shop", "web"), ("office", "client")):
-        kubectl("rollout", "status", "-n", namespace, f"daemonset/{name}", f"--timeout={60 * PATIENCE}s")
+        rolled_out(namespace, f"daemonset/{name}")
     say("culvertd, agents and ztunnels are ready, applications run outside the mesh")
 
 
 def enrolment():
     """A label on a namespace: its running pods are in the mesh, without a restart."""
-    before = {node: identity(pod) for node, pod in pods("shop", "web").items()}
+    before = {node: incarnation(pod) for node, pod in on_nodes("shop", "web").items()}
     kubectl("label", "namespace", "shop", "istio.io/dataplane-mode=ambient")
-    web = eventually("enrolled", lambda: all(redirection(pod) == "enabled" for pod in pods("shop", "web").values()) and pods("shop", "web"))
-    assert {node: identity(pod) for node, pod in web.items()} == before, "a pod was restarted"
-    assert all(redirection(pod) is None for pod in pods("office", "client").values())
+    web = eventually("enrolled", lambda: all(redirection(pod) == "enabled" for pod in on_nodes("shop", "web").values()) and on_nodes("shop", "web"))
+    assert {node: incarnation(pod) for node, pod in web.items()} == before, "a pod was restarted"
+    assert all(redirection(pod) is None for pod in on_nodes("office", "client").values())
     for node in NODES:
         name = web[node]["metadata"]["name"]
         assert eventually("event", lambda: events("shop", name).get("MeshEnrolled"), 10).startswith("in the mesh")
@@ -168,46 +92,41 @@ def enrolment():
 
 def encryption(web):
     """Between the nodes there is nothing but mTLS on 15008, in both families, and both ends know each other."""
-    capture = subprocess.Popen(["on", "node1", "tcpdump", "-lnni", "eth0", "tcp port 8080 or tcp port 15008"],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while "listening on" not in capture.stderr.readline():
-        assert capture.poll() is None
+    wire = Wire("node1", "tcp port 8080 or tcp port 15008")
     for source, target in (("node1", "node2"), ("node2", "node1")):
         for address in addresses(web[target]):
             for _ in range(5):
                 code, out, err = fetch(web[source], address)
                 assert code == 0 and out.strip() == web[target]["metadata"]["name"], (source, address, code, out, err)
-    time.sleep(0.5)
-    on("node1", "pkill", "-INT", "tcpdump")  # sees the node's own processes only
-    packets = capture.communicate()[0].splitlines()
-    assert any(".15008" in line for line in packets), packets[:5]
-    assert not [line for line in packets if ".8080" in line], [line for line in packets if ".8080" in line][:5]
+    wire.ended()
+    assert not wire.packets("port 8080"), wire.packets("port 8080")[:5]
+    count = len(wire.packets("port 15008"))
+    assert count, "nothing on 15008"
     line = next(line for line in logs("ztunnel", "node2").splitlines() if 'direction="inbound"' in line and "src.identity" in line)
     assert 'src.identity="spiffe://cluster.local/ns/shop/sa/default"' in line, line
-    say(f"between the nodes: {len(packets)} packets on 15008, none on 8080; identities at both ends")
+    say(f"between the nodes: {count} packets on 15008, none on 8080; identities at both ends")
 
 
 def strict(web):
     """STRICT shuts out who has no identity, and not the kubelet."""
-    client = pods("office", "client")["node1"]
+    client = on_nodes("office", "client")["node1"]
     assert fetch(client, addresses(web["node2"])[0])[0] == 0
     apply(STRICT)
     eventually("refused", lambda: all(fetch(client, address)[0] != 0 for pod in web.values() for address in addresses(pod)))
-    before = {node: identity(pod) for node, pod in web.items()}
+    before = {node: incarnation(pod) for node, pod in web.items()}
     probes = {node: metric(node, 'culvert_bpf_events_total{program="lookup",event="probe"}') for node in NODES}
     eventually("probes", lambda: all(metric(node, 'culvert_bpf_events_total{program="lookup",event="probe"}') > probes[node] + 6 for node in NODES))
-    now = pods("shop", "web")
-    assert {node: identity(pod) for node, pod in now.items()} == before
+    now = on_nodes("shop", "web")
+    assert {node: incarnation(pod) for node, pod in now.items()} == before
     for pod in now.values():
-        ready = next(one for one in pod["status"]["conditions"] if one["type"] == "Ready")
-        assert ready["status"] == "True", ready
+        assert is_ready(pod), pod["status"]["conditions"]
     assert fetch(web["node1"], addresses(web["node2"])[0])[0] == 0
     say("STRICT: plaintext is refused, the mesh is not, probes are green by way of the kubelet's cgroup")
 
 
 def metric(node, name):
-    pod = pods(SYSTEM, "culvert-node")[node]
-    code, out, err = run("on", "control", "curl", "-sf", f"http://{pod['status']['podIP']}:15014/metrics")
+    pod = on_nodes(SYSTEM, "culvert-node")[node]
+    code, out, err = tried("on", "control", "curl", "-sf", f"http://{pod['status']['podIP']}:15014/metrics")
     line = next((line for line in out.splitlines() if line.startswith(name)), None)
     return float(line.split()[-1]) if line else 0
 
@@ -227,7 +146,7 @@ def kinds_of_pods(web):
     kubectl("create", "job", "-n", "shop", "once", "--image=culvert.test/busybox:1", "--", "wget", "-T", "5", "-qO-", f"http://{address}:8080/")
     kubectl("wait", "-n", "shop", "job/once", "--for=condition=Complete", f"--timeout={30 * PATIENCE}s")
     assert kubectl("logs", "-n", "shop", "job/once").strip() == web["node2"]["metadata"]["name"]  # under STRICT: it was in the mesh
-    once = get("pods", "-n", "shop", "-l", "job-name=once")["items"][0]["metadata"]["name"]
+    once = get("pods", "-n", "shop", "-l", "job-name=once")[0]["metadata"]["name"]
     eventually("out", lambda: redirection(get("pod", "-n", "shop", once)) is None)
     apply(POD.replace("@NAME@", "opted").replace("@NAMESPACE@", "shop, labels: {istio.io/dataplane-mode: none}"))
     opted = eventually("opted", lambda: ready("opted"))
@@ -252,9 +171,9 @@ def agent_restart(web):
     """Agents are deleted and come again while a pod of the mesh talks to another: no connection fails."""
     load = under_load(web, 300)
     kubectl("delete", "pod", "-n", SYSTEM, "-l", "app=culvert-node")
-    roll_out("daemonset/culvert-node")
+    rolled_out(SYSTEM, "daemonset/culvert-node")
     assert load.wait(60 * PATIENCE) == 0, load.stderr.read()
-    assert all(redirection(pod) == "enabled" for pod in pods("shop", "web").values())
+    assert all(redirection(pod) == "enabled" for pod in on_nodes("shop", "web").values())
     assert all("MeshMissed" not in events("shop", pod["metadata"]["name"]) for pod in web.values())
     say("the agents were deleted under load: no connection failed")
 
@@ -273,7 +192,7 @@ def refusal(web):
     assert redirection(get("pod", "-n", "shop", "late")) == "enabled", late
     code, out, err = fetch(late, addresses(web["node2"])[0])
     assert code == 0, err
-    assert all(redirection(pod) == "enabled" for pod in pods("shop", "web").values())
+    assert all(redirection(pod) == "enabled" for pod in on_nodes("shop", "web").values())
     say("agent down: a new pod is refused and `kubectl describe pod` says why; it starts in the mesh once the agent is back")
 
 
@@ -297,15 +216,15 @@ def repair(web):
 
 def restart_of_runtime(web):
     """containerd and the kubelet start again: nobody notices."""
-    before = {node: identity(pod) for node, pod in web.items()}
+    before = {node: incarnation(pod) for node, pod in web.items()}
     for program in ("kubelet", "containerd"):
         code, out, err = on("node2", "sh", "-c", f"kill $(pidof -s {program})")
         assert code == 0, (program, err)
     assert fetch(web["node1"], addresses(web["node2"])[0])[0] == 0
     eventually("node2", lambda: on("node2", "ctr", "version")[0] == 0)
     kubectl("wait", "node/node2", "--for=condition=Ready", f"--timeout={60 * PATIENCE}s")
-    assert {node: identity(pod) for node, pod in pods("shop", "web").items()} == before
-    assert all(redirection(pod) == "enabled" for pod in pods("shop", "web").values())
+    assert {node: incarnation(pod) for node, pod in on_nodes("shop", "web").items()} == before
+    assert all(redirection(pod) == "enabled" for pod in on_nodes("shop", "web").values())
     say("kubelet and containerd of a node were restarted: its pods stay in the mesh")
 
 
@@ -313,15 +232,15 @@ def reboot(web):
     """A node loses its power. Its agent comes last: until then its pods of the mesh wait, and no other than they notices."""
     before = web["node1"]["metadata"]["name"]
     agents(False)
-    code, out, err = run(HERE.parent / "reboot", "node1")
+    code, out, err = tried(KUBERNETES / "reboot", "node1")
     assert code == 0, err
     eventually("refused", lambda: "does not start before culvert-node can say whether it belongs to the mesh"
                in kubectl("describe", "pod", "-n", "shop", before), 60)
-    eventually("who is outside", lambda: in_ready(pods("office", "client")["node2"]) and not in_ready(pods("shop", "web")["node1"]))
+    eventually("who is outside", lambda: is_ready(on_nodes("office", "client")["node2"]) and not is_ready(on_nodes("shop", "web")["node1"]))
     agents(True)
-    roll_out("daemonset/ztunnel")
-    kubectl("rollout", "status", "-n", "shop", "daemonset/web", f"--timeout={90 * PATIENCE}s")
-    web = pods("shop", "web")
+    rolled_out(SYSTEM, "daemonset/ztunnel")
+    rolled_out("shop", "daemonset/web")
+    web = on_nodes("shop", "web")
     assert all(redirection(pod) == "enabled" for pod in web.values())
     assert "MeshMissed" not in events("shop", before)
     for source, target in (("node1", "node2"), ("node2", "node1")):
@@ -330,29 +249,25 @@ def reboot(web):
     return web
 
 
-def in_ready(pod):
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in pod["status"]["conditions"])
-
-
 def departure(web):
     """Without the label: out of the mesh, live. Without the DaemonSet: nothing of it on the nodes."""
     kubectl("delete", "-n", "shop", "peerauthentication", "default")
-    before = {node: identity(pod) for node, pod in web.items()}
+    before = {node: incarnation(pod) for node, pod in web.items()}
     kubectl("label", "namespace", "shop", "istio.io/dataplane-mode-")
-    left = eventually("left", lambda: all(redirection(pod) is None for pod in pods("shop", "web").values()) and pods("shop", "web"))
-    assert {node: identity(pod) for node, pod in left.items()} == before
+    left = eventually("left", lambda: all(redirection(pod) is None for pod in on_nodes("shop", "web").values()) and on_nodes("shop", "web"))
+    assert {node: incarnation(pod) for node, pod in left.items()} == before
     eventually("rules", lambda: all("lookup 100" not in in_pod(pod, "ip", "rule") for pod in left.values()))
     for address in addresses(web["node2"]):
-        for pod in (web["node1"], pods("office", "client")["node1"]):
+        for pod in (web["node1"], on_nodes("office", "client")["node1"]):
             code, out, err = fetch(pod, address)
             assert code == 0, (pod["metadata"]["name"], address, err)
     say("the label is gone: the pods are out of the mesh, live")
     kubectl("label", "namespace", "shop", "istio.io/dataplane-mode=ambient")
-    eventually("enrolled", lambda: all(redirection(pod) == "enabled" for pod in pods("shop", "web").values()))
+    eventually("enrolled", lambda: all(redirection(pod) == "enabled" for pod in on_nodes("shop", "web").values()))
     load = under_load(web, 500)
     kubectl("delete", "-n", SYSTEM, "daemonset/culvert-node", "--wait", "--cascade=foreground", "--timeout=90s")
     assert load.wait(90 * PATIENCE) == 0, load.stderr.read()
-    assert all(redirection(pod) is None for pod in pods("shop", "web").values())
+    assert all(redirection(pod) is None for pod in on_nodes("shop", "web").values())
     for node in NODES:
         for path in ("/etc/cni/net.d/00-culvert.conflist", "/opt/cni/bin/culvert-cni", "/sys/fs/bpf/culvert"):
             assert on(node, "test", "-e", path)[0] != 0, f"{node}: {path} is left behind"
@@ -379,6 +294,7 @@ def story(programs):
     web = enrolment()
     encryption(web)
     strict(web)
+    subprocess.run([HERE.parents[1] / "integration/cli/cluster_test.py", pathlib.Path(programs[0]).with_name("culvert")], check=True)
     kinds_of_pods(web)
     agent_restart(web)
     refusal(web)
@@ -390,13 +306,13 @@ def story(programs):
 
 def tell():
     """What there is to see when it has failed."""
-    print(run("kubectl", "get", "pods", "-A", "-o", "wide")[1], file=sys.stderr)
+    print(tried("kubectl", "get", "pods", "-A", "-o", "wide")[1], file=sys.stderr)
     for app in ("culvert-node", "ztunnel", "culvertd"):
-        for pod in get("pods", "-n", SYSTEM, "-l", f"app={app}")["items"]:
+        for pod in get("pods", "-n", SYSTEM, "-l", f"app={app}"):
             name = pod["metadata"]["name"]
-            print(f"--- {name}\n" + run("kubectl", "logs", "-n", SYSTEM, name, "--tail=60")[1], file=sys.stderr)
+            print(f"--- {name}\n" + tried("kubectl", "logs", "-n", SYSTEM, name, "--tail=60")[1], file=sys.stderr)
             if pod["status"]["phase"] != "Running":
-                print(run("kubectl", "describe", "pod", "-n", SYSTEM, name)[1], file=sys.stderr)
+                print(tried("kubectl", "describe", "pod", "-n", SYSTEM, name)[1], file=sys.stderr)
 
 
 if __name__ == "__main__":
