@@ -45,7 +45,10 @@ std::optional<std::string> from_base64(std::string_view text) {
     else if (digit < 0 || padded) return std::nullopt;
     if (padded) continue;
     bits = (bits << 6 | static_cast<std::uint32_t>(digit)) & 0xffffff;
-    if ((held += 6) >= 8) out += static_cast<char>(bits >> (held -= 8) & 0xff);
+    held += 6;
+    if (held < 8) continue;
+    held -= 8;
+    out += static_cast<char>(bits >> held & 0xff);
   }
   if (held == 6) return std::nullopt;  // a single digit of a byte
   return out;

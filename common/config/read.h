@@ -64,7 +64,7 @@ class Fields {
   std::vector<IpAddress> addresses(std::string_view name);
 
   template <class Value>
-  Value choice(std::string_view name, Value fallback, std::initializer_list<std::pair<std::string_view, Value>> values) {
+  Value choice(std::string_view name, const Value& fallback, std::initializer_list<std::pair<std::string_view, Value>> values) {
     std::vector<std::string_view> names;
     for (const auto& value : values) names.push_back(value.first);
     const std::optional<std::size_t> index = choose(name, names);

@@ -71,7 +71,7 @@ struct Pool::State : std::enable_shared_from_this<Pool::State> {
   net::Task<Result<std::shared_ptr<Tunnel>>> acquire(const PoolKey& key, std::shared_ptr<Tunnel> except);
   static net::Task<> connect(std::shared_ptr<State> self, PoolKey key, std::shared_ptr<Attempt> attempt);
   net::Task<Result<std::shared_ptr<Tunnel>>> pull(const PoolKey& key, DialPlan plan);
-  void keep(Entry& entry, std::shared_ptr<Tunnel> tunnel);
+  void keep(Entry& entry, const std::shared_ptr<Tunnel>& tunnel);
   void on_change(Member& member);
   void drop(const Member& member);
   void watch_idle(Member& member);
@@ -169,7 +169,7 @@ net::Task<Result<std::shared_ptr<Tunnel>>> Pool::State::pull(const PoolKey& key,
   co_return tunnel;
 }
 
-void Pool::State::keep(Entry& entry, std::shared_ptr<Tunnel> tunnel) {
+void Pool::State::keep(Entry& entry, const std::shared_ptr<Tunnel>& tunnel) {
   const auto member = std::make_shared<Member>(loop, entry, tunnel);
   entry.members.push_back(member);
   tunnel->on_change([pool = weak_from_this(), weak = std::weak_ptr(member)] {

@@ -238,7 +238,7 @@ void MeshBuilder::upsert(Workload workload) { upsert(std::make_shared<const Work
 void MeshBuilder::upsert(Service service) { upsert(std::make_shared<const Service>(std::move(service))); }
 void MeshBuilder::upsert(Policy policy) { upsert(std::make_shared<const Policy>(std::move(policy))); }
 
-void MeshBuilder::upsert(WorkloadRef workload) {
+void MeshBuilder::upsert(const WorkloadRef& workload) {
   const WorkloadRef before = mesh_.workload(workload->uid);
   if (before && *before == *workload) return;
   relink(before, workload);
@@ -281,7 +281,7 @@ void MeshBuilder::relink_endpoints(const WorkloadRef& before, const WorkloadRef&
   }
 }
 
-void MeshBuilder::upsert(ServiceRef service) {
+void MeshBuilder::upsert(const ServiceRef& service) {
   const std::string key = service->key();
   const auto* state = mesh_.service(key);
   const ServiceRef before = state ? state->service : nullptr;
@@ -319,7 +319,8 @@ void MeshBuilder::relink(const ServiceRef& before, const ServiceRef& after) {
       bool empty = false;
       mesh_.range_lengths_.change(key.network, [&](auto& lengths) {
         const auto at = lengths.try_emplace({key.range.address.is_v6(), key.range.length}).first;
-        if ((at->second += by) == 0) lengths.erase(at);
+        at->second += by;
+        if (at->second == 0) lengths.erase(at);
         empty = lengths.empty();
       });
       if (empty) mesh_.range_lengths_.erase(key.network);
@@ -329,7 +330,7 @@ void MeshBuilder::relink(const ServiceRef& before, const ServiceRef& after) {
   count(before, static_cast<std::uint32_t>(-1));
 }
 
-void MeshBuilder::upsert(PolicyRef policy) {
+void MeshBuilder::upsert(const PolicyRef& policy) {
   const std::string key = policy->key();
   const PolicyRef before = mesh_.policy(key);
   if (before && *before == *policy) return;

@@ -133,9 +133,9 @@ class MeshBuilder {
   void upsert(Workload workload);
   void upsert(Service service);
   void upsert(Policy policy);
-  void upsert(WorkloadRef workload);
-  void upsert(ServiceRef service);
-  void upsert(PolicyRef policy);
+  void upsert(const WorkloadRef& workload);
+  void upsert(const ServiceRef& service);
+  void upsert(const PolicyRef& policy);
   // False when there is nothing of that name.
   bool remove_workload(std::string_view uid);
   bool remove_service(std::string_view key);
