@@ -71,7 +71,7 @@ RootStep next_step(const RootLife& life, const RotationPolicy& policy, tls::Syst
     return over ? RootStep::kRetire : RootStep::kNone;
   }
   // However short the last part is: there must be time to announce, with one look too late at either end.
-  const auto grace = std::max<tls::SystemTime::duration>((life.ends - life.begins) * policy.grace_percent / 100,
+  const auto grace = std::max<tls::SystemTime::duration>((life.ends - life.begins) / 100 * policy.grace_percent,
                                                          policy.overlap + 2 * policy.check);
   return now >= life.ends - grace ? RootStep::kAnnounce : RootStep::kNone;
 }

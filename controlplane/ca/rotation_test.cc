@@ -43,6 +43,14 @@ struct Kept {
   CaTexts texts;
 };
 
+TEST(Rotation, TheLastPartOfTenYearsMayBeAsLongAsTheSettingsAllow) {
+  const RootLife life{.begins = kMade, .ends = kMade + 24h * 3650, .announced = {}, .switched = {}, .previous_ends = {}};
+  const RotationPolicy policy{.grace_percent = 90};
+
+  EXPECT_EQ(next_step(life, policy, kMade + 24h * 364), RootStep::kNone);
+  EXPECT_EQ(next_step(life, policy, kMade + 24h * 366), RootStep::kAnnounce);
+}
+
 TEST(Rotation, GoesThroughItsStepsAndEveryRootIsTrustedBeforeItSignsAndAfterwards) {
   Kept kept;
   const std::string old = kept.signer();
