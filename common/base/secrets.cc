@@ -7,6 +7,7 @@
 namespace culvert {
 
 void wipe(std::string& text) {
+  text.resize(text.capacity());  // what it held before it became shorter is still behind its end
   ::explicit_bzero(text.data(), text.size());
   text.clear();
 }

@@ -20,6 +20,16 @@ TEST(Secrets, AWipedStringIsEmptyAndItsMemoryZero) {
   EXPECT_EQ(std::string_view(where, size), std::string(size, '\0'));
 }
 
+TEST(Secrets, WhatTheStringHeldBeforeItBecameShorterIsWipedToo) {
+  std::string text(100, 's');
+  const char* where = text.data();
+  text.resize(50);
+
+  wipe(text);
+
+  EXPECT_EQ(std::string_view(where, 100), std::string(100, '\0'));
+}
+
 // In a child: it cannot be taken back.
 TEST(Secrets, NoDumpsAfterwards) {
   const pid_t child = ::fork();

@@ -166,6 +166,7 @@ net::Task<Result<std::string>> read_whole(Client::Stream& stream, bool secret, s
   constexpr std::size_t kSecret =
       std::size_t{4} * 1024 * 1024;  // more than a Secret can be: it does not grow, and leaves nothing behind
   std::string body;
+  const Wiped wiped(body, secret);  // what of it has come when it is cut off; else it has been handed on
   if (secret) body.reserve(kSecret);
   for (;;) {
     auto piece = co_await stream.next(std::chrono::duration_cast<std::chrono::milliseconds>(deadline - net::Clock::now()));
@@ -197,6 +198,7 @@ net::Task<Result<std::string>> Client::Stream::next(std::chrono::milliseconds pa
 }
 
 net::Task<Result<Client::Stream>> Client::open(Request request) {
+  const Wiped wiped(request.body, request.secret);
   const auto state = state_;
   auto answered = co_await ask_as_ourselves(state, request, net::Clock::now() + request.timeout);
   if (!answered) co_return std::unexpected(std::move(answered).error().during(request.text()));
@@ -222,6 +224,7 @@ net::Task<Result<Client::Switched>> Client::upgrade(Request request) {
 }
 
 net::Task<Result<http::Response>> Client::exchange(Request request) {
+  const Wiped wiped(request.body, request.secret);
   const auto state = state_;
   Slot slot(state);
   while (!request.urgent && !slot.free()) co_await state->freed.wait();
@@ -235,6 +238,7 @@ net::Task<Result<http::Response>> Client::exchange(Request request) {
 }
 
 net::Task<Result<http::Response>> Client::call(Request request) {
+  const Wiped wiped(request.body, request.secret);
   auto answer = co_await exchange(request);
   if (answer && !is_success(answer->status)) co_return std::unexpected(refusal(request, answer->status, answer->body));
   co_return answer;

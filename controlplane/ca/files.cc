@@ -10,8 +10,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <format>
+#include <span>
 
 #include "common/base/fd.h"
+#include "common/base/secrets.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -90,6 +92,7 @@ Result<std::string> read_secret(const std::string& path) {
     if (count < 0) return failure_errno("reading " + path);
     if (count == 0) return text;
     text.append(buffer, static_cast<std::size_t>(count));
+    wipe(std::as_writable_bytes(std::span(buffer)));
     if (text.size() > kMostBytes) return failure("reading " + path + ": too large");
   }
 }

@@ -31,6 +31,24 @@ class WipedMemory final : public boost::container::pmr::memory_resource {
   bool do_is_equal(const memory_resource& other) const noexcept override { return this == &other; }
 };
 
+// The caller wipes it.
+std::string json_text(const json::object& object) {
+  json::serializer writer;
+  writer.reset(&object);
+  std::string text(std::size_t{64} * 1024, '\0');
+  for (std::size_t size = 0;;) {
+    size += writer.read(text.data() + size, text.size() - size).size();
+    if (writer.done()) {
+      text.resize(size);
+      return text;
+    }
+    std::string longer(2 * text.size(), '\0');
+    std::ranges::copy(text, longer.begin());
+    wipe(text);
+    text = std::move(longer);
+  }
+}
+
 // By the names of a CA's texts, what stands for it in a Secret: Istio's key, or that of type kubernetes.io/tls.
 struct Field {
   const char* name;
@@ -49,21 +67,29 @@ const json::value* found(const json::object& data, const Field& field) {
   return value != nullptr || field.other == nullptr ? value : data.if_contains(field.other);
 }
 
-Result<CaTexts> texts_of(std::string_view object) {
+struct Opened {
+  CaTexts texts;
+  std::string version;
+};
+
+// The one place that reads a CA's Secret: whatever else looks at its text (kube::meta_of) makes copies of what is in it.
+Result<Opened> open_secret(std::string_view object) {
   boost::system::error_code error;
   WipedMemory memory;
   const json::value value = json::parse(object, error, &memory);
   const auto* data = !error && value.is_object() ? value.as_object().if_contains("data") : nullptr;
   if (data == nullptr || !data->is_object()) return failure("has no data");
-  CaTexts texts;
+  Opened opened;
+  if (const auto* version = value.find_pointer("/metadata/resourceVersion", error); version != nullptr && version->is_string())
+    opened.version = version->as_string();
   for (const Field& field : kFields) {
     const auto* text = found(data->as_object(), field);
     if (text == nullptr || !text->is_string()) continue;
     auto plain = from_base64(text->as_string());
     if (!plain) return failure(std::string(field.name) + " is not base64");
-    texts.set(field.name, std::move(*plain));
+    opened.texts.set(field.name, std::move(*plain));
   }
-  return texts;
+  return opened;
 }
 
 kube::Place secret_at(const std::string& ns, std::string_view name) {
@@ -85,8 +111,7 @@ net::Task<Result<std::optional<std::string>>> read_secret_object(kube::Client& c
   co_return std::move(answer->body);
 }
 
-std::uint64_t sequence_of(const std::string& object) {
-  const std::string version = kube::meta_of(object).resource_version;
+std::uint64_t number_in(const std::string& version) {
   std::uint64_t number = 0;
   std::from_chars(version.data(), version.data() + version.size(), number);
   return number;
@@ -97,11 +122,9 @@ net::Task<Result<std::optional<Ca>>> find_in(kube::Client& client, kube::Place a
   if (!object) co_return std::unexpected(std::move(object).error());
   if (!*object) co_return std::nullopt;
   auto ca = read_ca_secret(**object, trust_domain);
-  const std::uint64_t sequence = sequence_of(**object);
   wipe(**object);
   if (!ca) co_return std::unexpected(std::move(ca).error().during("reading Secret " + at.ns + "/" + at.name));
   ca->from = "Secret " + at.ns + "/" + at.name;
-  ca->sequence = sequence;
   co_return std::move(*ca);
 }
 
@@ -119,15 +142,17 @@ std::string patch_of(const std::vector<CaEdit>& edits, const std::string& versio
     wipe(text);
   }
   const json::object patch({{"metadata", {{"resourceVersion", version}}}, {"data", std::move(data)}}, &memory);
-  return json::serialize(patch);
+  return json_text(patch);
 }
 
 }  // namespace
 
 Result<Ca> read_ca_secret(std::string_view object, const std::string& trust_domain) {
-  const auto texts = texts_of(object);
-  if (!texts) return std::unexpected(texts.error());
-  return read_ca(*texts, trust_domain);
+  const auto opened = open_secret(object);
+  if (!opened) return std::unexpected(opened.error());
+  auto ca = read_ca(opened->texts, trust_domain);
+  if (ca) ca->sequence = number_in(opened->version);
+  return ca;
 }
 
 std::string ca_secret(const tls::Authority& authority, std::string_view ns) {
@@ -148,7 +173,7 @@ std::string ca_secret(const tls::Authority& authority, std::string_view ns) {
                             &memory);
   wipe(pem);
   wipe(key);
-  return json::serialize(secret);
+  return json_text(secret);
 }
 
 net::Task<Result<std::optional<Ca>>> find_ca(kube::Client& client, std::string ns, std::string trust_domain) {
@@ -186,20 +211,18 @@ net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::s
   auto object = co_await read_secret_object(client, at);
   if (!object) co_return std::unexpected(std::move(object).error());
   if (!*object) co_return false;
-  const auto texts = texts_of(**object);
-  const std::string version = kube::meta_of(**object).resource_version;
+  const auto opened = open_secret(**object);
   wipe(**object);
-  if (!texts) co_return std::unexpected(texts.error());
-  const auto life = life_of(*texts);
+  if (!opened) co_return std::unexpected(opened.error());
+  const CaTexts& texts = opened->texts;
+  const auto life = life_of(texts);
   if (!life) co_return std::unexpected(life.error());
   const auto now = std::chrono::system_clock::now();
   const RootStep step = next_step(*life, policy, now);
-  auto edits = edits_for(step, *texts, trust_domain, policy, now);
+  auto edits = edits_for(step, texts, trust_domain, policy, now);
   if (!edits) co_return std::unexpected(std::move(edits).error());
   if (edits->empty()) co_return false;
-  kube::Request request = secretly(kube::merge(at, patch_of(*edits, version)));
-  for (CaEdit& edit : *edits)
-    if (edit.text) wipe(*edit.text);
+  kube::Request request = secretly(kube::merge(at, patch_of(*edits, opened->version)));
   auto answer = co_await client.exchange(request);
   wipe(request.body);
   if (!answer) co_return std::unexpected(std::move(answer).error());

@@ -6,6 +6,8 @@
 #include <string>
 
 #include "common/base/base64.h"
+#include "common/base/secrets.h"
+#include "common/base/test_freed.h"
 #include "common/kube/test_peer.h"
 
 namespace culvert::controlplane {
@@ -90,6 +92,73 @@ TEST_F(KubeRootTest, ASecretThatCannotBeUsedIsSaidAndNothingIsMadeInItsPlace) {
   users = good;
   EXPECT_THAT(load("example.org").error().text, HasSubstr("the trust domain is set to example.org"));
   EXPECT_TRUE(ours.empty());
+}
+
+// A piece of the key as a Secret has it: of the number itself, what stands before that is in every key of the curve.
+std::string piece_of(const tls::Authority& authority) {
+  std::string pem = authority.key_pair().key().private_pem(), encoded = to_base64(pem);
+  std::string piece = encoded.substr(104, 36);
+  wipe(pem);
+  wipe(encoded);
+  return piece;
+}
+
+// The API server is on a thread of its own: what that one leaves behind is not looked at.
+struct KubeRootKeys : testing::Test {
+  std::string secret;  // istio-ca-secret; empty: not there
+  net::LoopThread there{"peer"};
+  std::optional<kube::Peer> peer;
+  net::Loop loop;
+  std::optional<kube::Client> client;
+
+  KubeRootKeys() {
+    there.call([this] {
+      peer.emplace(there.loop(), [this](const http::Request& request) {
+        if (request.target.ends_with("/cacerts") || (request.method == "GET" && secret.empty()))
+          return answer(404, R"({"kind":"Status","reason":"NotFound","code":404})");
+        if (request.method == "POST") secret = request.body;
+        return answer(200, secret);
+      });
+    });
+    client.emplace(loop, peer->access());
+  }
+  ~KubeRootKeys() override {
+    there.call([this] { peer.reset(); });
+  }
+};
+
+TEST_F(KubeRootKeys, ReadingItsSecretGivesNoMemoryBackThatHoldsTheKey) {
+  const auto authority = *tls::Authority::make_root("cluster.local");
+  secret = ca_secret(authority, "istio-system");
+  secret.insert(secret.find("\"name\""), R"("resourceVersion":"17",)");
+  const std::string piece = piece_of(authority);
+  const Freed freed(piece);
+
+  const auto ca = loop.run(find_ca(*client, "istio-system", "cluster.local"));
+
+  ASSERT_TRUE(ca && *ca);
+  EXPECT_EQ((*ca)->sequence, 17U);
+  EXPECT_EQ(freed.times(), 0);
+}
+
+TEST_F(KubeRootKeys, MakingOneGivesNoMemoryBackThatHoldsTheSecret) {
+  const Freed freed(R"("ca-key.pem":"LS0t)");
+  const auto ca = loop.run(load_or_make_ca(*client, "istio-system", "cluster.local"));
+
+  ASSERT_TRUE(ca) << ca.error().text;
+  EXPECT_EQ(freed.times(), 0);
+}
+
+TEST_F(KubeRootKeys, ReplacingARootGivesNoMemoryBackThatHoldsTheNext) {
+  for (const char* piece : {R"("next-key.pem":"LS0t)", "\n-----END PRIVATE KEY"}) {
+    secret = ca_secret(*tls::Authority::make_root("cluster.local"), "istio-system");
+    const Freed freed(piece);
+    const auto done = loop.run(rotate_root(*client, "istio-system", "cluster.local", {.overlap = std::chrono::hours(24 * 3650)}));
+
+    ASSERT_TRUE(done) << done.error().text;
+    EXPECT_TRUE(*done);
+    EXPECT_EQ(freed.times(), 0) << piece;
+  }
 }
 
 }  // namespace

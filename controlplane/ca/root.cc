@@ -40,11 +40,10 @@ Result<CaTexts> read_texts(const std::string& folder) {
 
 Status apply(const std::string& folder, std::vector<CaEdit> edits) {
   Status done;
-  for (CaEdit& edit : edits) {
+  for (const CaEdit& edit : edits) {
     const std::string path = folder + "/" + edit.name;
     if (done && edit.text) done = write_file(path, *edit.text, is_key(edit.name) ? Access::kOwner : Access::kEverybody);
     if (done && !edit.text) done = remove_file(path);
-    if (edit.text) wipe(*edit.text);
   }
   return done;
 }

@@ -34,11 +34,23 @@ std::vector<tls::Certificate> roots_in(const CaTexts& texts) {
 
 bool same(const tls::Certificate& one, const tls::Certificate& other) { return one.pem() == other.pem(); }
 
+// Not by a list in braces, which is copied from.
+std::vector<CaEdit> edits_of(std::same_as<CaEdit> auto... edit) {
+  std::vector<CaEdit> all;
+  all.reserve(sizeof...(edit));
+  (all.push_back(std::move(edit)), ...);
+  return all;
+}
+
 std::vector<CaEdit> switching(const std::string& certificate, const std::string& key) {
-  return {{kCertificate, certificate}, {kKey, key}, {kNextKey, {}}, {kNext, {}}};
+  return edits_of(CaEdit(kCertificate, certificate), CaEdit(kKey, key), CaEdit(kNextKey, {}), CaEdit(kNext, {}));
 }
 
 }  // namespace
+
+CaEdit::~CaEdit() {
+  if (text) wipe(*text);
+}
 
 CaTexts::~CaTexts() {
   for (auto& [name, text] : texts_) wipe(text);
@@ -121,7 +133,8 @@ Result<std::vector<CaEdit>> edits_for(RootStep step, const CaTexts& texts, const
       auto made = tls::Authority::make_root(trust_domain, policy.root_lifetime, now);
       if (!made) return std::unexpected(std::move(made).error());
       const std::string next = made->certificate().pem();
-      return std::vector<CaEdit>{{kNextKey, made->key_pair().key().private_pem()}, {kNext, next}, {kRoots, own->pem() + next}};
+      return edits_of(CaEdit(kNextKey, made->key_pair().key().private_pem()), CaEdit(kNext, next),
+                      CaEdit(kRoots, own->pem() + next));
     }
     case RootStep::kSwitch: {
       const auto next = certificate_in(texts, kNext);
@@ -130,10 +143,10 @@ Result<std::vector<CaEdit>> edits_for(RootStep step, const CaTexts& texts, const
       if (key == nullptr) return failure(std::format("has no {}", kNextKey));
       std::vector<CaEdit> edits = switching(next->pem(), *key);
       const auto seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
-      edits.insert(edits.begin(), {kRotated, std::to_string(seconds)});
+      edits.emplace(edits.begin(), kRotated, std::to_string(seconds));
       return edits;
     }
-    case RootStep::kRetire: return std::vector<CaEdit>{{kRoots, own->pem()}, {kRotated, {}}};
+    case RootStep::kRetire: return edits_of(CaEdit(kRoots, own->pem()), CaEdit(kRotated, {}));
   }
   return failure("no such step");
 }
@@ -142,7 +155,7 @@ std::vector<CaEdit> rest_of_switch(const CaTexts& texts) {
   const auto own = certificate_in(texts, kCertificate), next = certificate_in(texts, kNext);
   const std::string* key = texts.find(kNextKey);
   if (!own || !next || !same(*own, *next)) return {};
-  if (key == nullptr) return {{kNext, {}}};
+  if (key == nullptr) return edits_of(CaEdit(kNext, {}));
   return switching(own->pem(), *key);
 }
 

@@ -62,12 +62,17 @@ bool is_self_made(const tls::Certificate& root);
 // How the CA of these texts stands. Fails when they cannot be read.
 Result<RootLife> life_of(const CaTexts& texts);
 
-// One text that changes, in the order of writing. No text: it goes.
+// One text that changes, in the order of writing. No text: it goes. It may be a key: not to be copied, and wiped in the end.
 struct CaEdit {
+  CaEdit(std::string its_name, std::optional<std::string> its_text) : name(std::move(its_name)), text(std::move(its_text)) {}
+  CaEdit(CaEdit&&) = default;
+  CaEdit& operator=(CaEdit&&) = default;
+  ~CaEdit();
+
   std::string name;
   std::optional<std::string> text;
 };
-// What a step changes. `step` must be what next_step() says. The caller wipes it.
+// What a step changes. `step` must be what next_step() says.
 Result<std::vector<CaEdit>> edits_for(RootStep step, const CaTexts& texts, const std::string& trust_domain,
                                       const RotationPolicy& policy, tls::SystemTime now);
 

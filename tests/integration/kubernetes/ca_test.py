@@ -15,6 +15,7 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "ztunnel"))
 import apps  # noqa: E402
 import culvertd_test as base  # noqa: E402
+import memory  # noqa: E402
 from apiserver import ApiServer, Refused  # noqa: E402
 from culvertd_test import Plane, works  # noqa: E402
 from world import eventually, main  # noqa: E402
@@ -113,23 +114,10 @@ def keys_stay_nowhere(world, api):
     pid = world.plane.process.pid
     limits = pathlib.Path(f"/proc/{pid}/limits").read_text()
     assert re.search(r"Max core file size +0 +0", limits), limits
-    encoded = api.get("secret", "cacerts", "-n", "istio-system")["data"]["ca-key.pem"].encode()
-    first, second = (line.encode() for line in world.one.key.read_text().splitlines()[1:3])
-    pieces = [encoded[104:140], first[48:64], second[:24]]  # of the number itself: what stands before it is in every key of that curve
-    found = []
-    with open(f"/proc/{pid}/mem", "rb") as memory:
-        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
-            span, flags = line.split()[:2]
-            if not flags.startswith("rw"):
-                continue
-            low, high = (int(end, 16) for end in span.split("-"))
-            try:
-                memory.seek(low)
-                held = memory.read(high - low)
-            except (OSError, ValueError):
-                continue
-            found += [(span, index) for index, piece in enumerate(pieces) if piece in held]
-    assert not found, f"pieces of the CA's key are left in memory: {found}"
+    encoded = api.get("secret", "cacerts", "-n", "istio-system")["data"]["ca-key.pem"]
+    assert base64.b64decode(encoded).decode() == world.one.key.read_text(), "it is the key that is looked for"
+    said = memory.found(pid, memory.pieces_of_key("the CA's key", world.one.key.read_text()))
+    assert not said, "pieces of the CA's key are left in memory:\n" + "\n".join(said)
 
 
 def another_intermediate(world, api):
