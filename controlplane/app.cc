@@ -17,6 +17,7 @@
 #include "common/kube/access.h"
 #include "common/net/signals.h"
 #include "common/net/timer.h"
+#include "controlplane/bundle.h"
 #include "controlplane/ca/ca_folder.h"
 #include "controlplane/ca/file_callers.h"
 #include "controlplane/ca/files.h"
@@ -85,6 +86,12 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
   if (!callers) return std::unexpected(std::move(callers).error());
   known = callers->get();
   if (auto done = serving.open(std::move(*callers)); !done) return done;
+  std::unique_ptr<WebhookServer> bundle;
+  if (settings.bundle_port != 0) {
+    auto opened = open_tls_port(loop, serving, settings.bundle_port, std::nullopt);
+    if (!opened) return std::unexpected(std::move(opened).error().during("opening the port of the SPIFFE bundle"));
+    bundle = std::move(*opened);
+  }
   loop.run();
   return {};
 }

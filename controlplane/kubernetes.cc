@@ -7,10 +7,10 @@
 #include "common/config/kinds.h"
 #include "common/derive/discovery.h"
 #include "common/net/timer.h"
+#include "controlplane/bundle.h"
 #include "controlplane/ca/kube_callers.h"
 #include "controlplane/ca/kube_root.h"
 #include "controlplane/ca/kube_signer.h"
-#include "controlplane/ca/spiffe_bundle.h"
 #include "controlplane/ca/trust_domain.h"
 
 namespace culvert::controlplane {
@@ -182,18 +182,9 @@ net::Task<> Kubernetes::end() {
 
 Status Kubernetes::begin_webhook() {
   if (settings_.webhook_port == 0) return {};
-  auto first = serving_->server_context();
-  if (!first) return std::unexpected(std::move(first).error());
-  auto server = WebhookServer::start(
-      loop_, settings_.webhook_port,
-      [this, last = std::move(*first)]() mutable {
-        if (auto now = serving_->server_context()) last = std::move(*now);  // else that of before, as far as it lasts
-        return last;
-      },
-      Among{serving_->objects(), serving_->mesh_settings()}, serving_->registry());
+  auto server = open_tls_port(loop_, *serving_, settings_.webhook_port, Among{serving_->objects(), serving_->mesh_settings()});
   if (!server) return std::unexpected(std::move(server).error());
   webhook_ = std::move(*server);
-  webhook_->on(kBundlePath, [this] { return spiffe_bundle(serving_->roots_pem(), serving_->issuer().sequence()); });
   registration_ = std::make_unique<WebhookRegistration>(
       client_, WebhookAddress{.url = settings_.webhook_url, .ns = settings_.system_namespace}, serving_->roots_pem());
   return {};

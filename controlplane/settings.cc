@@ -54,6 +54,10 @@ settings::Table Settings::table() {
   table.add(webhook_url, {.env = "CULVERT_WEBHOOK_URL",
                           .flag = "--webhook-url",
                           .doc = "where the API server finds the webhook, when not by the Service culvertd of our namespace"});
+  table.add(bundle_port,
+            {.env = "CULVERT_BUNDLE_PORT",
+             .flag = "--bundle-port",
+             .doc = "port of the SPIFFE bundle with --config-dir, TLS; 0 for none (on Kubernetes it is on the webhook's)"});
   table.add(cluster_id, {.env = "CLUSTER_ID", .flag = "--cluster-id", .doc = "name of the cluster in workloads' uids"});
   table.add(trust_domain, {.env = "TRUST_DOMAIN",
                            .flag = "--trust-domain",
@@ -127,6 +131,8 @@ Status Settings::check() const {
     return failure("--config-dir needs --tokens FILE: with a folder of YAML nobody else says who may connect");
   if (!k8s_signer.empty() && !config_dir.empty())
     return failure("K8S_SIGNER needs the Kubernetes API, and --config-dir has none");
+  if (bundle_port != 0 && config_dir.empty())
+    return failure("--bundle-port is for --config-dir: on Kubernetes the SPIFFE bundle is on the webhook's port");
   if (!k8s_signer.empty() && !ca_addr.empty()) return failure("K8S_SIGNER and CA_ADDR are two signers: set one of them");
   if (!ca_addr.empty() && ca_root_ca.empty()) return failure("CA_ADDR needs CA_ROOT_CA: what its certificate must chain to");
   if (signs_elsewhere() && signer_roots.empty())

@@ -35,6 +35,7 @@ struct Settings {
   bool debug_on_localhost = true;
   std::uint16_t webhook_port = 15017;  // all addresses, TLS; 0: none
   std::string webhook_url;             // empty: by the Service
+  std::uint16_t bundle_port = 0;       // with config_dir; all addresses, TLS; 0: none
   std::string cluster_id = "Kubernetes";
   std::string trust_domain = "cluster.local";
   std::string cluster_domain = "cluster.local";

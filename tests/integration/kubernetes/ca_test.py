@@ -2,6 +2,7 @@
 """culvertd's CA on a real Kubernetes API server, with real ztunnels and traffic through them: the CA is replaced while connections come and go, and none
 fails; callers lose what they had with their pods; keys stay nowhere; Kubernetes' own signer and another culvertd sign in its place."""
 import base64
+import datetime
 import json
 import pathlib
 import re
@@ -9,6 +10,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 
@@ -20,7 +22,8 @@ from apiserver import ApiServer, Refused  # noqa: E402
 from culvertd_test import Plane, works  # noqa: E402
 from world import eventually, main  # noqa: E402
 
-OVERLAP = 4
+OVERLAP = 6
+KEPT = 30  # the overlap of a culvertd that starts with another root: time to look at what is published meanwhile
 BUNDLE = "istio.io:istiod-ca:root-cert"
 
 
@@ -65,6 +68,13 @@ def trusting(world, *authorities):
     return found and all({one["serialNumber"] for one in certificate["rootCerts"]} == wanted for certificate in found)
 
 
+def said_at(plane, text, after=""):
+    """When the log said it first, behind the line that has `after` in it."""
+    lines = plane.log().splitlines()
+    begin = next(number for number, line in enumerate(lines) if after in line)
+    return datetime.datetime.fromisoformat(next(line for line in lines[begin:] if text in line).split("\t")[0])
+
+
 def value(plane, name):
     return re.search(rf"^{name} (\S+)$", plane.metrics(), re.M).group(1)
 
@@ -83,6 +93,12 @@ def published(api, *authorities):
         return False
 
 
+def remembered(api):
+    """The root of what signs now, as the next start will know it."""
+    roots = json.loads(base64.b64decode(api.get("secret", "culvert-ca-roots", "-n", "istio-system")["data"]["roots.json"]))["roots"]
+    return "".join(root["pem"] for root in roots if "until" not in root).split()
+
+
 class Load:
     """Short connections both ways, each through a tunnel of its own, and long ones beside them."""
 
@@ -98,6 +114,39 @@ class Load:
         print(f"  {what}: {ends} in {time.monotonic() - self.began:.1f} s", flush=True)
         for each in ends:
             assert set(each) == {"end"}, f"{what}: connections failed: {ends}"
+
+
+class Admissions:
+    """Policies that the webhook is asked about, one after another: the API server must never fail to reach or to believe it."""
+
+    def __init__(self, api):
+        self.api, self.refusals, self.count, self.ended = api, [], 0, threading.Event()
+        eventually("registered", lambda: not missing(api, "validatingwebhookconfiguration", "culvert-validator"), 40)
+        self.thread = threading.Thread(target=self.ask)
+        self.thread.start()
+
+    def ask(self):
+        policy = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: asked, namespace: shop}\nspec: {mtls: {mode: PERMISSIVE}}\n"
+        while not self.ended.is_set():
+            try:
+                self.api.kubectl("apply", "--dry-run=server", "-f", "-", input=policy)
+            except Refused as refused:
+                self.refusals.append(str(refused))
+            self.count += 1
+
+    def end(self, what):
+        self.ended.set()
+        self.thread.join()
+        print(f"  {what}: {self.count} policies were admitted", flush=True)
+        assert self.count > 0 and not self.refusals, f"{what}: {self.refusals}"
+
+
+def missing(api, *what):
+    try:
+        api.get(*what)
+        return False
+    except Refused:
+        return True
 
 
 # --- what is tried ---
@@ -129,13 +178,17 @@ def another_intermediate(world, api):
 
 
 def another_root(world, api):
-    """First everybody trusts both, then the new one signs, then the old one goes."""
-    load = Load(world)
+    """First everybody trusts both, then the new one signs, then the old one goes; and the webhook's certificate with them."""
+    load, admissions = Load(world), Admissions(api)
     cacerts(api, world.three, world.first_root, world.second_root)
+    eventually("it waits", lambda: value(world.plane, "culvert_ca_waiting") == "1", 10)
     eventually("both are published", lambda: published(api, world.first_root, world.second_root), 10)
-    assert value(world.plane, "culvert_ca_waiting") == "1" and not signed_by(world, world.three), "it must not sign yet"
     eventually("ztunnels trust both", lambda: trusting(world, world.first_root, world.second_root), OVERLAP + 1)
     eventually("all are signed by it", lambda: signed_by(world, world.three), 40)
+    # By culvertd's own clock: who looks from here with kubectl may come when the overlap is over.
+    waits = "a new root is published, and signs once everybody has it"
+    overlap = said_at(world.plane, "\tsigns with ", after=waits) - said_at(world.plane, waits)
+    assert overlap.total_seconds() > OVERLAP - 0.5, f"it signed {overlap} after it was published"
     assert world.three.pem() in (world.plane.data / "server-cert.pem").read_text()
     held = world.spawn("a", apps.hold, world.address("b"), 8080, 8)
     time.sleep(OVERLAP)
@@ -143,6 +196,9 @@ def another_root(world, api):
     eventually("only the new one is published", lambda: published(api, world.second_root), 10)
     eventually("ztunnels trust it alone", lambda: trusting(world, world.second_root), 40)
     load.end("another root")
+    admissions.end("another root")
+    registered = api.get("validatingwebhookconfiguration", "culvert-validator")["webhooks"][0]["clientConfig"]["caBundle"]
+    assert base64.b64decode(registered).decode().split() == world.second_root.pem().split()
     assert world.result(held)[0] == "alive"
     world.nodes["n2"].kill_ztunnel()
     world.nodes["n2"].start_ztunnel()
@@ -159,6 +215,25 @@ def a_root_without_overlap(world, api):
     cacerts(api, world.three, world.second_root)
     eventually("put back", lambda: value(world.plane, "culvert_ca_refused") == "0", 10)
     load.end("a root without overlap")
+
+
+def a_root_replaced_while_nobody_ran(world, api):
+    """What the CA of before has signed is trusted on, until it has been renewed."""
+    world.plane.environment["CULVERT_ROOT_OVERLAP"] = f"{KEPT}s"
+    world.plane.kill()
+    cacerts(api, world.one, world.first_root)
+    world.plane.start(*world.more)
+    eventually("both are published", lambda: published(api, world.first_root, world.second_root), 40)
+    eventually("ztunnels trust both", lambda: trusting(world, world.first_root, world.second_root), 20)
+    eventually("remembered", lambda: remembered(api) == world.first_root.pem().split(), 10)
+    world.plane.kill()
+    cacerts(api, world.three, world.second_root)
+    world.plane.start(*world.more)
+    eventually("and so the other way round", lambda: published(api, world.second_root, world.first_root), 40)
+    eventually("only the one that signs is published in the end", lambda: published(api, world.second_root), KEPT + 10)
+    eventually("all are signed by it", lambda: signed_by(world, world.three), 40)
+    eventually("works", lambda: works(world), 15)
+    world.plane.environment["CULVERT_ROOT_OVERLAP"] = f"{OVERLAP}s"  # for the next start
 
 
 def spiffe_bundle(world, api):
@@ -292,8 +367,8 @@ def story(world):
         base.build(world, api, before_the_ca, more=world.more,
                    plane={"CULVERT_ROOT_OVERLAP": f"{OVERLAP}s", "CULVERT_TRUSTED_AUTHORITIES": "istio-system/front"},
                    node_environment={"SECRET_TTL": "20s", "POOL_MAX_STREAMS_PER_CONNECTION": "1", "POOL_UNUSED_RELEASE_TIMEOUT": "1s"})
-        for step in (keys_stay_nowhere, another_intermediate, another_root, a_root_without_overlap, spiffe_bundle, a_pod_that_is_gone,
-                     kubernetes_signs, another_culvertd_signs, an_orderly_end, somebody_elses_root, a_root_of_its_own):
+        for step in (keys_stay_nowhere, another_intermediate, another_root, a_root_without_overlap, a_root_replaced_while_nobody_ran, spiffe_bundle,
+                     a_pod_that_is_gone, kubernetes_signs, another_culvertd_signs, an_orderly_end, somebody_elses_root, a_root_of_its_own):
             began = time.monotonic()
             step(world, api)
             print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
 """Two ztunnels and a culvertd over a folder, whose root lives for seconds: it is replaced while connections come and go, and none fails. Then its owner
 puts a CA of his own into the folder."""
+import base64
+import json
+import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 
 import apps
 from world import eventually, main
@@ -54,7 +58,7 @@ def build(world):
 def start_culvertd(world, tokens):
     world.plane = world.start("control/culvertd", [
         world.programs["culvertd"], f"--config-dir={world.config}", f"--data-dir={world.data}", f"--tokens={tokens}", "--monitoring-port=15112",
-        "--debug-port=15212"], world.cgroup, {
+        "--debug-port=15212", "--bundle-port=15799"], world.cgroup, {
             "CITADEL_SELF_SIGNED_CA_CERT_TTL": "40s", "CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE": "60",
             "CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL": "1s", "CULVERT_ROOT_OVERLAP": f"{OVERLAP}s", "MAX_WORKLOAD_CERT_TTL": "8s",
             "DEFAULT_WORKLOAD_CERT_TTL": "8s"})
@@ -71,9 +75,24 @@ def serial(path):
     return str(int(text.split("=")[1], 16))
 
 
+def spiffe_bundle(world):
+    """Over TLS, by the mesh's own root: the certificates of all roots, and the number of this bundle."""
+    trust = ssl.create_default_context(cafile=world.data / "root-cert.pem")
+    with urllib.request.urlopen("https://localhost:15799/spiffe/bundle", context=trust, timeout=5) as answer:
+        got = json.load(answer)
+    assert all(key["use"] == "x509-svid" for key in got["keys"]) and got["spiffe_refresh_hint"] > 0, got
+    return {ssl.DER_cert_to_PEM_cert(base64.b64decode(key["x5c"][0])).strip() for key in got["keys"]}, got["spiffe_sequence"]
+
+
+def roots_in(world):
+    return {root.strip() + "\n-----END CERTIFICATE-----" for root in (world.data / "root-cert.pem").read_text().split("-----END CERTIFICATE-----")[:-1]}
+
+
 def a_root_of_its_own(world):
     load = Load(world)
     old = serial(world.data / "ca-cert.pem")
+    first, number = spiffe_bundle(world)
+    assert first == roots_in(world) and len(first) == 1
     said = lambda what: f"replaces the root certificate: {what}" in world.plane.log.read_text()
     eventually("announced", lambda: said("made the next one"), 40)
     assert serial(world.data / "ca-cert.pem") == old
@@ -81,8 +100,11 @@ def a_root_of_its_own(world):
     eventually("switched", lambda: said("the next one signs"), 20)
     new = serial(world.data / "ca-cert.pem")
     assert new != old
+    eventually("in the bundle are both", lambda: len(spiffe_bundle(world)[0]) == 2, 5)
     eventually("the old one is gone", lambda: said("the one before is trusted no more"), 20)
     eventually("and trusted by nobody", lambda: serials(world, "rootCerts") == {new}, 20)
+    last, newer = spiffe_bundle(world)
+    assert last == roots_in(world) and not first & last and newer > number, (first, last, number, newer)
     time.sleep(2)
     load.end("a root of its own")
 
