@@ -56,6 +56,13 @@ struct Archive::State {
     if (!finished) ::unlink(path.c_str());
   }
 
+  std::unexpected<Error> not_written() const {
+    const bool full = errno == ENOSPC || errno == EDQUOT;
+    auto error = failure_errno("writing " + path);
+    if (full) error.error().text += " (make room there, or name another place with --output; nothing of it is left)";
+    return error;
+  }
+
   Status write(std::string_view bytes, int flush = Z_NO_FLUSH) {
     zip.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(bytes.data()));  // zlib does not write there
     zip.avail_in = static_cast<uInt>(bytes.size());
@@ -73,7 +80,7 @@ struct Archive::State {
     for (std::size_t at = 0; at < size;) {
       const ssize_t count = ::write(file.get(), out.data() + at, size - at);
       if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return failure_errno("writing " + path);
+      if (count < 0) return not_written();
       at += static_cast<std::size_t>(count);
     }
     written += size;
@@ -122,7 +129,7 @@ Status Archive::add(const std::string& name, std::string_view text, std::chrono:
 
 Result<std::uint64_t> Archive::finish() {
   if (auto done = state_->write(std::string(2 * kBlock, '\0'), Z_FINISH); !done) return std::unexpected(std::move(done).error());
-  if (::fsync(state_->file.get()) != 0) return failure_errno("writing " + state_->path);
+  if (::fsync(state_->file.get()) != 0) return state_->not_written();
   state_->finished = true;
   return state_->written;
 }

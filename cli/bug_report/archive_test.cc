@@ -2,11 +2,14 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <cstdio>
 #include <filesystem>
+#include <random>
 
 namespace culvert::cli {
 namespace {
@@ -73,6 +76,28 @@ TEST_F(ArchiveTest, WhatIsNotFinishedIsNotLeftBehind) {
     ASSERT_TRUE(archive->add("a", "b", then));
   }
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+TEST_F(ArchiveTest, AFullDiskIsSaidWithWhatToDoAndNothingIsLeftOnIt) {
+  const bool mounted = ::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
+                       ::mount("small", folder.c_str(), "tmpfs", 0, "size=16k") == 0;
+  if (!mounted) GTEST_SKIP() << "may not mount";
+  const std::string path = folder + "/a.tar.gz";
+  std::string why;
+  {
+    auto archive = Archive::create(path);
+    ASSERT_TRUE(archive) << archive.error().text;
+    std::string noise(1'000'000, '\0');  // does not compress
+    std::minstd_rand random(1);
+    for (char& byte : noise) byte = static_cast<char>(random() >> 8);
+    const auto done = archive->add("big", noise, then);
+    why = done ? "" : done.error().text;
+  }
+
+  EXPECT_EQ(why, "writing " + path +
+                     ": No space left on device (make room there, or name another place with --output; nothing of it is left)");
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  ::umount2(folder.c_str(), MNT_DETACH);
 }
 
 }  // namespace
