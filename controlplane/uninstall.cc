@@ -11,6 +11,7 @@
 #include "common/kube/access.h"
 #include "common/kube/client.h"
 #include "common/kube/object.h"
+#include "common/kube/traces.h"
 #include "common/net/timer.h"
 #include "controlplane/kubernetes.h"
 
@@ -26,10 +27,6 @@ constexpr int kNotFound = 404;
 const kube::Collection kDaemonSets{.group = "apps", .plural = "daemonsets"};
 const kube::Collection kPods{.plural = "pods"};
 const kube::Collection kNamespaces{.plural = "namespaces"};
-const kube::Collection kConfigMaps{.plural = "configmaps"};
-const kube::Collection kSecrets{.plural = "secrets"};
-const kube::Collection kLeases{.group = "coordination.k8s.io", .plural = "leases"};
-const kube::Collection kWebhooks{.group = "admissionregistration.k8s.io", .plural = "validatingwebhookconfigurations"};
 
 // Its body, or nothing when there is no such object.
 net::Task<Result<std::string>> read(kube::Client& client, kube::Place at) {
@@ -111,14 +108,13 @@ net::Task<Status> erase_traces(kube::Client& client, std::string ns) {
     if (!done) log::error(kScope, done.error().text);
     if (all && !done) all = std::move(done);
   };
-  note(co_await erase(client, {.of = kWebhooks, .name = "culvert-validator"}));
-  note(co_await erase(client, {.of = kLeases, .ns = ns, .name = "culvertd"}));
-  for (const char* name : {"istio-ca-secret", "culvert-ca-roots"})
-    note(co_await erase_ours(client, {.of = kSecrets, .ns = ns, .name = name}));
+  for (const kube::Place& each : kube::traces(ns)) {
+    const bool ours_alone = each.name.starts_with("culvert");  // nobody else's name
+    note(co_await (ours_alone ? erase(client, each) : erase_ours(client, each)));
+  }
   const auto namespaces = co_await names(client, {.of = kNamespaces});
   if (!namespaces) co_return std::unexpected(namespaces.error());
-  for (const std::string& each : *namespaces)
-    note(co_await erase_ours(client, {.of = kConfigMaps, .ns = each, .name = "istio-ca-root-cert"}));
+  for (const std::string& each : *namespaces) note(co_await erase_ours(client, kube::root_config_map(each)));
   co_return all;
 }
 

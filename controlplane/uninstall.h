@@ -3,8 +3,8 @@
 //
 //   agents   before anything is deleted: the node agents end while everything else still runs. An agent that is told to end and finds its
 //            DaemonSet being deleted takes its pods out of the mesh first, so that no pod is captured when its ztunnel goes.
-//   traces   after all is deleted: what culvertd has written itself: its lease, the webhook's registration, the roots in all namespaces, and the CA
-//            that it has made. A user's own CA (Secret `cacerts`) stays, and so does what somebody else has written under those names.
+//   traces   after all is deleted: what culvertd has written itself: its lease, the webhook's registration, the roots in all namespaces and as
+//            a ClusterTrustBundle, and the CA that it has made. A user's own CA (Secret `cacerts`) stays, and so does what somebody else has written under those names.
 
 #include "controlplane/settings.h"
 

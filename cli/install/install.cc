@@ -8,6 +8,7 @@
 #include "cli/install/ask.h"
 #include "cli/install/charts.h"
 #include "cli/install/diff.h"
+#include "cli/install/pending.h"
 #include "cli/install/progress.h"
 #include "cli/objects/objects.h"
 #include "common/base/version.h"
@@ -48,6 +49,11 @@ int run(const Options& options, const Words& words) {
 std::string place_of(const Options& options) {
   return std::format("namespace {} of {}", options.change.release.cluster.system_namespace,
                      server_of(options.change.release.cluster));
+}
+
+Result<Installed> what_is_there(const Options& options) {
+  auto installed = ask_helm(options.change.release);
+  return installed ? settle(options, std::move(*installed)) : installed;
 }
 
 // The YAML of a release that helm has rendered and not installed.
@@ -95,7 +101,7 @@ int show_difference(const Options& options, bool install) {
 int install(Options options) {
   const auto chart = prepare(options);
   if (!chart) return complain(chart.error());
-  const auto installed = ask_helm(options.change.release);
+  const auto installed = what_is_there(options);
   if (!installed) return complain(installed.error());
   std::string question = std::format("This installs Culvert {} into {}", chart->version, place_of(options));
   question += options.profile.empty() ? "." : std::format(", profile {}.", options.profile);
@@ -115,7 +121,7 @@ int upgrade(Options options) {
   const auto chart = prepare(options);
   if (!chart) return complain(chart.error()), options.diff ? kCannotTell : 1;
   if (options.diff) return show_difference(options, false);
-  const auto installed = ask_helm(options.change.release);
+  const auto installed = what_is_there(options);
   if (!installed) return complain(installed.error());
   const Release& release = options.change.release;
   if (!installed->exists)

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/kube/object.h"
+#include "common/kube/traces.h"
 
 namespace culvert::cli::install {
 namespace {
@@ -19,11 +20,7 @@ constexpr std::string_view kManager = "culvert";  // beginning of the field mana
 constexpr std::string_view kGatewayApi = "gateway.networking.k8s.io";
 
 const kube::Collection kPods{.plural = "pods"};
-const kube::Collection kConfigMaps{.plural = "configmaps"};
-const kube::Collection kSecrets{.plural = "secrets"};
 const kube::Collection kDeployments{.group = "apps", .plural = "deployments"};
-const kube::Collection kLeases{.group = "coordination.k8s.io", .plural = "leases"};
-const kube::Collection kWebhooks{.group = "admissionregistration.k8s.io", .plural = "validatingwebhookconfigurations"};
 const kube::Collection kCrds{.group = "apiextensions.k8s.io", .plural = "customresourcedefinitions"};
 const kube::Collection kGatewayClasses{.group = "gateway.networking.k8s.io", .plural = "gatewayclasses"};
 
@@ -101,12 +98,11 @@ net::Task<Status> add_all(kube::Client& client, Leftovers& out, std::vector<kube
 }
 
 net::Task<Status> add_roots(kube::Client& client, Leftovers& out) {
-  const auto maps = co_await find_all(client, {.of = kConfigMaps}, {{"fieldSelector", "metadata.name=istio-ca-root-cert"}});
+  const kube::Place map = kube::root_config_map({});
+  const auto maps = co_await find_all(client, {.of = map.of}, {{"fieldSelector", "metadata.name=" + map.name}});
   if (!maps) co_return std::unexpected(maps.error());
   for (const json::value& each : *maps) {
-    if (is_ours(each))
-      out.objects.push_back(
-          {.of = kConfigMaps, .ns = text_at(each, "/metadata/namespace"), .name = text_at(each, "/metadata/name")});
+    if (is_ours(each)) out.objects.push_back(kube::root_config_map(text_at(each, "/metadata/namespace")));
   }
   co_return Status();
 }
@@ -151,13 +147,7 @@ std::string Leftovers::text() const {
 net::Task<Result<Leftovers>> find_leftovers(kube::Client& client, std::string ns) {
   Leftovers out;
   if (auto done = co_await add_crds(client, out); !done) co_return std::unexpected(std::move(done).error());
-  std::vector<kube::Place> places = {{.of = kWebhooks, .name = "culvert-validator"},
-                                     {.of = kLeases, .ns = ns, .name = "culvertd"},
-                                     {.of = kSecrets, .ns = ns, .name = "istio-ca-secret"}};
-  for (const char* version : {"v1", "v1beta1", "v1alpha1"})
-    places.push_back({.of = {.group = "certificates.k8s.io", .version = version, .plural = "clustertrustbundles"},
-                      .name = "istio.io:istiod-ca:root-cert"});
-  if (auto done = co_await add_all(client, out, std::move(places)); !done) co_return std::unexpected(std::move(done).error());
+  if (auto done = co_await add_all(client, out, kube::traces(ns)); !done) co_return std::unexpected(std::move(done).error());
   if (auto done = co_await add_roots(client, out); !done) co_return std::unexpected(std::move(done).error());
   co_return out;
 }

@@ -30,8 +30,8 @@ std::string question_of(const Options& options, const Installed& installed, cons
   const Release& release = options.change.release;
   std::string question;
   if (installed.exists)
-    question += std::format("This uninstalls release {} (revision {}) from namespace {} of {}.\n", release.name,
-                            installed.revision, release.cluster.system_namespace, server_of(release.cluster));
+    question += std::format("This uninstalls release {} (revision {}, {}) from namespace {} of {}.\n", release.name,
+                            installed.revision, installed.status, release.cluster.system_namespace, server_of(release.cluster));
   else
     question += std::format("Release {} is not in namespace {} of {}.\n", release.name, release.cluster.system_namespace,
                             server_of(release.cluster));

@@ -14,6 +14,20 @@ using namespace std::chrono_literals;
 constexpr std::string_view kScope = "app";
 constexpr int kNotFound = 404;
 
+// Where the plugin finds us.
+std::filesystem::path plugin_socket(const Settings& settings) {
+  return settings.agent_socket.empty() ? std::filesystem::path(kAgentSocket) : settings.agent_socket;
+}
+
+// What listens there ends with us; whoever looks afterwards shall find nothing.
+void remove_sockets(const Settings& settings) {
+  for (const std::filesystem::path& each : {plugin_socket(settings), settings.ztunnel_socket}) {
+    std::error_code error;
+    std::filesystem::remove(each, error);
+    if (error) log::warn(kScope, "removing " + each.string(), {log::field("error", error.message())});
+  }
+}
+
 }  // namespace
 
 net::Task<bool> is_uninstalled(kube::Client& client, std::string name_space, std::string daemonset) {
@@ -44,9 +58,8 @@ install::Wish wish_of(const Settings& settings) {
   const auto mode = !settings.cni_chained     ? install::Mode::kStandalone
                     : settings.cni_own_config ? install::Mode::kOwn
                                               : install::Mode::kChained;
-  const auto socket = settings.agent_socket.empty() ? std::string(kAgentSocket) : settings.agent_socket.string();
   install::Wish wish{.mode = mode,
-                     .entry = install::entry_of({.agent_socket = socket,
+                     .entry = install::entry_of({.agent_socket = plugin_socket(settings).string(),
                                                  .exclude_namespaces = settings.rules.excluded_namespaces,
                                                  .own_namespace = settings.own_namespace,
                                                  .own_pods = settings.own_pods},
@@ -66,6 +79,7 @@ net::Task<> depart(Node& node, const Settings& settings, std::unique_ptr<install
   if (!co_await node.leave(settings.leave_patience))
     log::error(kScope, "some pods are still captured: what they have open through ztunnel ends now");
   if (auto unloaded = unload(settings); !unloaded) log::error(kScope, unloaded.error().text);
+  remove_sockets(settings);
   log::info(kScope, "the mesh has left this node");
 }
 

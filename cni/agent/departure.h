@@ -1,7 +1,7 @@
 #pragma once
 // The end of an agent on Kubernetes. One that is replaced leaves everything in force for its successor. One whose DaemonSet is being deleted takes the
 // mesh off the node: the plugin first, so that new pods start without us; then the pods, in order, while ztunnel still carries what is open; the kernel
-// programs last.
+// programs, and then the sockets of our own, last.
 
 #include <memory>
 

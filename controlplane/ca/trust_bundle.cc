@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/kube/traces.h"
 #include "common/net/event.h"
 #include "common/tls/certificate.h"
 
@@ -16,17 +17,11 @@ namespace {
 namespace json = boost::json;
 using std::chrono::milliseconds;
 
-constexpr std::string_view kName = "istio.io:istiod-ca:root-cert";
 constexpr std::string_view kSigner = "istio.io/istiod-ca";
 constexpr int kNotFound = 404;
 constexpr milliseconds kLeast{1'000}, kMost{60'000};  // between tries after a failure
 constexpr milliseconds kAgain{60'000};                // until it is applied again
 constexpr milliseconds kMissing{600'000};             // until it is looked whether such objects are served now
-
-kube::Place place(const std::string& version) {
-  return {.of = {.group = "certificates.k8s.io", .version = version, .plural = "clustertrustbundles"},
-          .name = std::string(kName)};
-}
 
 }  // namespace
 
@@ -37,10 +32,11 @@ std::string cluster_trust_bundle(const std::string& version, const std::string& 
   const auto roots = tls::Certificate::parse_all(roots_pem, tls::kMaxRoots);
   for (const tls::Certificate& root : roots.value_or(std::vector<tls::Certificate>()))
     if (seen.insert(root.pem()).second) bundle += root.pem();
-  return json::serialize(json::object{{"apiVersion", "certificates.k8s.io/" + version},
-                                      {"kind", "ClusterTrustBundle"},
-                                      {"metadata", {{"name", kName}, {"labels", {{"istio.io/config", "true"}}}}},
-                                      {"spec", {{"signerName", kSigner}, {"trustBundle", bundle}}}});
+  return json::serialize(
+      json::object{{"apiVersion", "certificates.k8s.io/" + version},
+                   {"kind", "ClusterTrustBundle"},
+                   {"metadata", {{"name", kube::root_bundle(version).name}, {"labels", {{"istio.io/config", "true"}}}}},
+                   {"spec", {{"signerName", kSigner}, {"trustBundle", bundle}}}});
 }
 
 struct TrustBundle::State {
@@ -53,9 +49,9 @@ struct TrustBundle::State {
 
   // In the newest version that is served. False: in none.
   net::Task<Result<bool>> write() {
-    for (const std::string version : {"v1", "v1beta1"}) {
+    for (const std::string& version : kube::root_bundle_versions()) {
       const kube::Request request =
-          kube::apply(place(version), cluster_trust_bundle(version, roots), {.field_manager = "culvertd"});
+          kube::apply(kube::root_bundle(version), cluster_trust_bundle(version, roots), {.field_manager = "culvertd"});
       const auto answer = co_await client.exchange(request);
       if (!answer) co_return std::unexpected(answer.error());
       if (kube::is_success(answer->status)) co_return true;
@@ -80,7 +76,7 @@ struct TrustBundle::State {
       pause = !done ? std::min(pause * 2, kMost) : *done ? kAgain : kMissing;
       const std::string now = !done ? "publishing the root certificates as a ClusterTrustBundle: " + done.error().text
                               : *done
-                                  ? "published the root certificates as ClusterTrustBundle " + std::string(kName)
+                                  ? "published the root certificates as ClusterTrustBundle " + kube::root_bundle("v1").name
                                   : "the API server serves no ClusterTrustBundles: the root certificates are in ConfigMaps alone";
       if (std::exchange(said, now) != now) done ? log::info("ca", now) : log::warn("ca", now);
       if (done) pause = std::max(pause, kLeast);

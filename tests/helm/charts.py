@@ -10,6 +10,19 @@ PARTS = ("base", "controlplane", "cni", "ztunnel")
 # What a profile cannot know.
 NEEDED = {"remote": ("--set", "global.remotePilotAddress=192.0.2.7"), "external": ("--set", "global.remotePilotAddress=culvertd.example.com")}
 
+BEFORE = "0.0.9"  # the version of the charts, and the tag of the images, that a cluster is upgraded from
+
+
+def previous(charts):
+    """The charts of the version before."""
+    return charts.parent / "previous"
+
+
+def images_of(charts):
+    """What says which images: those that a test has brought onto the nodes."""
+    tag = BEFORE if charts.name == "previous" else "test"
+    return ("--set", f"global.hub=culvert.test,global.tag={tag},global.imagePullPolicy=Never")
+
 
 def home():
     """Where tests/kubernetes/build has put helm. Who cannot have it skips."""

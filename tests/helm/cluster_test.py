@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Culvert on a real cluster by Helm, as a user would: install a version, look, a second revision, the mesh, upgrade under load, applications and what
-happens to them every day, roll back, uninstall with nothing left.
-Usage, by tests/run-e2e: cluster_test.py BUILD PREVIOUS    PREVIOUS: a culvert-node of another ABI version"""
+"""Culvert on a real cluster by `culvert` and Helm, as a user would: install a version, look, a second revision, the mesh, upgrade under load, applications
+and what happens to them every day, roll back, uninstall, install again with interruptions, uninstall with nothing left.
+Usage, by tests/run-e2e: cluster_test.py BUILD PREVIOUS [STEP...]    PREVIOUS: a culvert-node of another ABI version; STEP: these alone"""
 import json
 import pathlib
 import subprocess
@@ -11,7 +11,9 @@ import time
 
 import bookinfo
 import everyday
+import operator_commands
 import shop
+from charts import BEFORE, images_of, previous
 from cluster import NODES, ROOT, culvert, eventually, get, kubectl, load, make_images, missing, pods, refusal, rolled_out, run, tried
 
 NS = "istio-system"
@@ -21,23 +23,14 @@ kind: AuthorizationPolicy
 metadata: {name: p, namespace: default}
 spec: {action: @ACTION@, rules: [{to: [{operation: {ports: ["80"]}}]}]}
 """
-IMAGES = ("--set", "global.hub=culvert.test,global.tag=@TAG@,global.imagePullPolicy=Never")
 TAINT = "culvert.dev/agent-not-ready"
 # What each may do beside what everybody may, by the number of the capability (linux/capability.h).
 CAPABILITIES = {"culvertd": set(), "ztunnel": {10, 12, 21}, "culvert-node": {12, 19, 21}}  # NET_BIND_SERVICE, NET_ADMIN, SYS_PTRACE, SYS_ADMIN
-BEFORE = "0.0.9"  # the version of the charts, and the tag of the images, that are upgraded from
 HERE = pathlib.Path(__file__).resolve().parent
-PLANE = ("--set", "cni.enabled=false,ztunnel.enabled=false")
-
-
-def previous(charts):
-    """The charts of the version before."""
-    return charts.parent / "previous"
 
 
 def helm(charts, command, release, chart, *words):
-    tag = BEFORE if charts.name == "previous" else "test"
-    return run("helm", command, release, charts / chart, "-n", NS, *(word.replace("@TAG@", tag) for word in IMAGES), *words, timeout=200)
+    return run("helm", command, release, charts / chart, "-n", NS, *images_of(charts), *words, timeout=200)
 
 
 def failure(*words):
@@ -72,8 +65,9 @@ def verified(_):
     assert "it proves to be spiffe://cluster.local/ns/shop/sa/default" in seen["CVT0308"]["message"], seen
 
 
-def install(charts):
-    helm(previous(charts), "install", "culvert", "culvert", *PLANE, "--create-namespace", "--wait", "--timeout=120s")
+def installed(_):
+    """What `culvert install` has brought: a control plane alone, as its profile says, with the least of rights."""
+    assert {each["metadata"]["name"] for each in get("deployments,daemonsets", "-n", NS)} == {"culvertd"}
     (pod,) = get("pods", "-n", NS, "-l", "app=culvertd")
     assert all(each["ready"] for each in pod["status"]["containerStatuses"])
     security = pod["spec"]["containers"][0]["securityContext"]
@@ -150,7 +144,7 @@ def everywhere(tag):
 
 def upgrade(charts):
     """From the version before, under load: control plane to two replicas with a budget, agents of another ABI, ztunnels. No request fails."""
-    helm(charts, "upgrade", "culvert", "culvert", "--set", "controlplane.autoscaleMin=2,cni.startupTaint.enabled=true", "--wait", "--timeout=180s")
+    operator_commands.upgrade(charts)
     everywhere("test")
     eventually("two replicas", lambda: get("deployment", "-n", NS, "culvertd")["status"].get("readyReplicas") == 2, 60)
     assert not missing("pdb", "-n", NS, "culvertd")
@@ -199,6 +193,8 @@ def uninstall(charts):
         assert "culvert" not in kubectl("get", kind, "-o", "name"), kind
     roots = [each["metadata"]["namespace"] for each in get("configmaps", "-A") if each["metadata"]["name"] == "istio-ca-root-cert"]
     assert roots == ["kube-system"], roots
+    kubectl("delete", "configmap", "istio-ca-root-cert", "-n", "kube-system")
+    assert "istio.io:" not in kubectl("get", "clustertrustbundles", "-o", "name")
     assert kubectl("get", "crds", "-o", "name").count(".istio.io") > 10, "CRDs stay"
     assert shop.enrolled() == [None] * 3
     for node in (each["metadata"]["name"] for each in get("nodes")):
@@ -206,10 +202,6 @@ def uninstall(charts):
             run("on", node, "test", "!", "-e", path)
     shop.goes_on()
     print(f"{shop.asked()} requests in all, none failed", flush=True)
-
-
-def again(charts):
-    helm(charts, "install", "culvert", "culvert", *PLANE, "--wait", "--timeout=90s")
 
 
 def images(build, agent):
@@ -232,15 +224,19 @@ def images(build, agent):
             run("on", node, "ctr", "--namespace", "k8s.io", "images", "tag", f"culvert.test/{name}:test", f"culvert.test/{name}:{BEFORE}")
 
 
-STEPS = (precheck, install, serves, revision, mesh, upgrade, verified, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, everyday.stateful, everyday.doors,
+STEPS = (precheck, operator_commands.install, installed, serves, revision, mesh, upgrade, verified, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, everyday.stateful, everyday.doors,
          everyday.rolling_update, everyday.unlabelled, everyday.drained_node, confined, everyday.deleted_one_by_one, everyday.removed, roll_back,
-         uninstall, again)
+         uninstall, operator_commands.interrupted, operator_commands.purge)
 
 
 def main():
     build, agent = (pathlib.Path(word).resolve() for word in sys.argv[1:3])
+    unknown = set(sys.argv[3:]) - {step.__name__ for step in STEPS}
+    assert not unknown, f"no such step: {unknown}"
     images(build, agent)
     for step in STEPS:
+        if sys.argv[3:] and step.__name__ not in sys.argv[3:]:
+            continue
         began = time.monotonic()
         step(build / "charts")
         print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)

@@ -47,15 +47,30 @@ def get(*words):
     return value["items"] if "items" in value else value
 
 
-def culvert(*words, code=0):
-    """The operator's program of the build tree, in the cluster's network. Its output; it has to end with `code`."""
+def start_culvert(*words, **more):
+    """The operator's program of the build tree, in the cluster's network and with the real helm in PATH, as a process."""
     world = pathlib.Path(os.environ["KUBE_WORLD"])
     enter = ("nsenter", f"--net=/proc/{(world / 'pid').read_text().split()[0]}/ns/net")
-    done = subprocess.run([*enter, str(ROOT / "build/release/bin/culvert"), *map(str, words)], capture_output=True, text=True,
-                          timeout=300 * PATIENCE, env=os.environ | {"KUBECONFIG": str(world / "kubeconfig")})
-    if done.returncode != code:
-        raise Failed(f"culvert {' '.join(map(str, words))}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
-    return done.stdout
+    environment = os.environ | {"KUBECONFIG": str(world / "kubeconfig"), "PATH": f"{os.environ['KUBE_HOME']}/bin:{os.environ['PATH']}"}
+    return subprocess.Popen([*enter, str(ROOT / "build/release/bin/culvert"), *map(str, words)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, env=environment, **more)
+
+
+def culvert_says(*words, code=0, input=""):
+    """Its output and what it said beside it; it has to end with `code`."""
+    with start_culvert(*words) as program:
+        try:
+            out, err = program.communicate(input, timeout=300 * PATIENCE)
+        except subprocess.TimeoutExpired:
+            program.kill()
+            raise
+    if program.returncode != code:
+        raise Failed(f"culvert {' '.join(map(str, words))}: exit code {program.returncode}\n{out}{err}")
+    return out, err
+
+
+def culvert(*words, code=0, input=""):
+    return culvert_says(*words, code=code, input=input)[0]
 
 
 def missing(*words):

@@ -1,0 +1,75 @@
+"""`culvert install`, `upgrade`, `uninstall` and `manifest` on a real cluster, as an operator says them. Steps of cluster_test.py."""
+import os
+import signal
+
+import shop
+from charts import BEFORE, images_of, previous
+from cluster import NODES, culvert, culvert_says, eventually, get, kubectl, missing, start_culvert
+from traces import Traces
+
+NS = "istio-system"
+# Of hostPath volumes: who has one mounted cannot remove it. They are empty, and in memory.
+FOLDERS = ("/run/culvert", "/run/ztunnel")
+before = []  # what there was before anything of ours
+CONTROL_PLANE = ("--profile", "ambient", "--set", "cni.enabled=false", "--set", "ztunnel.enabled=false")
+
+
+def records():
+    """Helm's records of the release, by their status."""
+    return [each["metadata"]["labels"]["status"] for each in get("secrets", "-n", NS, "-l", "owner=helm")]
+
+
+def install(charts):
+    """A dry run and a difference change nothing; the installation is what the difference said, and after it there is none."""
+    before.append(Traces())
+    words = ("--charts", previous(charts), *CONTROL_PLANE, *images_of(previous(charts)))
+    assert "name: culvertd\n" in culvert("install", *words, "--dry-run")
+    new = culvert("manifest", "diff", *words, code=1).splitlines()
+    assert f"new: Deployment {NS}/culvertd" in new and not [line for line in new if not line.startswith("new: ")], new
+    assert not before[0].left()
+    _, said = culvert_says("install", *words, code=1)
+    assert "nothing was changed" in said and not before[0].left(), said
+    _, said = culvert_says("install", *words, "--timeout", "120s", input="y\n")
+    assert f"chart {previous(charts)}/culvert, version {BEFORE}" in said and "another version than the chart" in said, said
+    assert "  culvertd 0/1\n" in said, f"how far it is: {said}"
+    assert not culvert("manifest", "diff", *words)
+
+
+def upgrade(charts):
+    """What was set before stays, what is said comes on top."""
+    words = ("--charts", charts, *images_of(charts), "--set", "controlplane.autoscaleMin=2")
+    changes = culvert("upgrade", *words, "--diff", code=1)
+    assert "+ spec.minReplicas: 2" in changes and "culvert.test/ztunnel:test" in changes, changes
+    assert "DaemonSet istio-system/culvert-node" in changes and "removed:" not in changes, changes
+    culvert("upgrade", *words, "-y", "--timeout", "180s")
+    assert not culvert("upgrade", *words, "--diff")
+
+
+def interrupted(charts):
+    """An installation that was killed half way is found, said, and finished."""
+    words = ("install", "--charts", charts, *images_of(charts), "--timeout", "120s")
+    with start_culvert(*words, "-y", start_new_session=True) as program:
+        eventually("half way", lambda: records() == ["pending-install"])
+        os.killpg(program.pid, signal.SIGKILL)
+    out, said = culvert_says(*words, code=1, input="n\n")
+    assert "is pending-install (revision 1) since" in out and "stays pending-install" in said, (out, said)
+    _, said = culvert_says(*words, input="y\ny\n")
+    assert "takes over what was begun" in said, said
+    assert records() == ["deployed"], records()
+    eventually("three pods are in", lambda: shop.enrolled() == ["enabled"] * 3)
+    culvert("verify-install")
+
+
+def purge(charts):
+    """Nothing is left, in the API and on the nodes; a dry run says what will go, and that there are policies among it."""
+    said = culvert("uninstall", "--purge", "--dry-run")
+    assert "3 pods are in the mesh (shop 3)" in said and "CRDs, and with them" in said, said
+    assert shop.enrolled() == ["enabled"] * 3
+    said = culvert("uninstall", "--purge", input="y\n")
+    assert "Culvert is gone." in said, said
+    shop.goes_on()
+    kubectl("delete", "namespace", NS)
+    assert missing("crds")
+    left = set(before[0].left("shop", "bookinfo", "outside", "store"))
+    left -= {f"{node}: {folder}" for node in NODES for folder in FOLDERS}
+    assert not left, "\n".join(sorted(left))
