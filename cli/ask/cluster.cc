@@ -7,6 +7,7 @@
 #include <format>
 #include <utility>
 
+#include "cli/objects/objects.h"
 #include "cli/print/json.h"
 
 namespace culvert::cli {
@@ -14,7 +15,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr const char* kPage = "250";  // objects of a page
 constexpr std::size_t kMostBytes = 64 << 20;
 
 const kube::Collection kPods = {.plural = "pods"};
@@ -82,29 +82,10 @@ Result<Cluster> Cluster::open(net::Loop& loop, const ClusterFlags& options) {
   return Cluster(std::move(client), options.system_namespace);
 }
 
-net::Task<Result<json::array>> Cluster::list(kube::Place at, kube::Query query) {
-  json::array out;
-  std::string next;
-  do {
-    kube::Query page = query;
-    page.emplace_back("limit", kPage);
-    if (!next.empty()) page.emplace_back("continue", next);
-    const kube::Request request = kube::list(at, std::move(page));
-    auto answer = co_await client_->call(request);
-    if (!answer) co_return std::unexpected(std::move(answer).error());
-    auto list = parse(answer->body, request.text());
-    if (!list) co_return std::unexpected(std::move(list).error());
-    if (auto* items = list->if_contains("items"); items != nullptr && items->is_array())
-      for (json::value& item : items->as_array()) out.push_back(std::move(item));
-    next = print::text_at(print::object_at(*list, "metadata"), "continue");
-  } while (!next.empty());
-  co_return out;
-}
-
 net::Task<Result<std::vector<Pod>>> Cluster::pods(std::string name_space, std::string labels, std::string node) {
   kube::Query query = {{"labelSelector", labels}};
   if (!node.empty()) query.emplace_back("fieldSelector", "spec.nodeName=" + node);
-  auto items = co_await list({kPods, name_space}, std::move(query));
+  auto items = co_await find_all(*client_, {kPods, name_space}, std::move(query));
   if (!items) co_return std::unexpected(std::move(items).error());
   std::vector<Pod> out;
   for (const json::value& item : *items)

@@ -1,7 +1,6 @@
 #pragma once
 // The cluster that a command asks about: as kubectl finds it, with the mesh's own pods in it. One Loop; outlives the tasks that it gives out.
 
-#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <memory>
 #include <string>
@@ -34,8 +33,6 @@ class Cluster {
   kube::Client& client() const { return *client_; }
   const std::string& system_namespace() const { return system_namespace_; }
 
-  // The objects of a list, page by page.
-  net::Task<Result<boost::json::array>> list(kube::Place at, kube::Query query = {});
   // Pods with these labels ("app=ztunnel"), of a node when one is named: the ready ones first, then by name. Not those that have ended.
   net::Task<Result<std::vector<Pod>>> pods(std::string name_space, std::string labels, std::string node = {});
   // The replicas of the control plane that run. Fails when there is none.

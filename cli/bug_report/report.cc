@@ -11,6 +11,7 @@
 
 #include "cli/bug_report/archive.h"
 #include "cli/bug_report/redact.h"
+#include "cli/objects/objects.h"
 #include "cli/print/json.h"
 #include "cli/version/version.h"
 #include "common/base/version.h"
@@ -89,8 +90,8 @@ class Gathering {
       if (!answer) co_return std::unexpected(std::move(answer).error());
       co_return std::move(answer->body);
     }
-    auto items = co_await cluster_.list(piece.request.at, piece.request.query);
-    if (!items && !items.error().text.contains(": 404 ")) could_not_ += error_page(piece.file, items.error());
+    auto items = co_await find_all(cluster_.client(), piece.request.at, piece.request.query);
+    if (!items) could_not_ += error_page(piece.file, items.error());
     if (!items) co_return std::unexpected(std::move(items).error());
     for (json::value& item : *items)
       if (item.is_object()) strip_object(item.as_object(), piece.request.at.of.plural, cluster_.system_namespace());

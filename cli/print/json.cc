@@ -64,6 +64,12 @@ std::vector<std::string> texts_at(const json::object& in, std::string_view name)
   return out;
 }
 
+std::string joined(const std::vector<std::string>& texts, std::string_view by) {
+  std::string out;
+  for (const std::string& text : texts) out.append(out.empty() ? "" : by).append(text);
+  return out;
+}
+
 const json::object& object_at(const json::object& in, std::string_view name) {
   static const json::object none;
   const auto* value = in.if_contains(name);

@@ -19,6 +19,8 @@ std::vector<std::string> texts_at(const boost::json::object& in, std::string_vie
 const boost::json::object& object_at(const boost::json::object& in, std::string_view name);
 const boost::json::array& array_at(const boost::json::object& in, std::string_view name);
 
+std::string joined(const std::vector<std::string>& texts, std::string_view by = ",");
+
 // Indented by four, as istioctl does; ends with a line break.
 std::string pretty(const boost::json::value& value);
 // The same as YAML.

@@ -13,8 +13,8 @@ namespace culvert::cli {
 namespace {
 
 namespace json = boost::json;
-using print::array_at;
 using print::Colour;
+using print::joined;
 using print::object_at;
 using print::text_at;
 
@@ -36,12 +36,6 @@ std::string name_of(const json::object& in) {
   std::string name = id.contains('~') && second != id.npos ? id.substr(second + 1, id.find('~', second + 1) - second - 1) : id;
   const std::string node = text_at(in, "node");
   return (name.empty() || name.starts_with('.')) && !node.empty() ? node : name;
-}
-
-std::string joined(const std::vector<std::string>& texts, std::string_view by) {
-  std::string out;
-  for (const std::string& text : texts) out.append(out.empty() ? "" : by).append(text);
-  return out;
 }
 
 void add(std::string& to, const std::string& text) {
@@ -68,7 +62,7 @@ std::string_view or_dash(const std::string& text) { return text.empty() ? "-" : 
 
 print::Cell pending_cell(const Proxy& proxy) {
   if (proxy.current) return "-";
-  if (!proxy.pending.empty()) return {joined(proxy.pending, ","), Colour::kYellow};
+  if (!proxy.pending.empty()) return {joined(proxy.pending), Colour::kYellow};
   return {"waiting", Colour::kYellow};
 }
 
@@ -124,7 +118,7 @@ std::string proxies_table(const std::vector<Proxy>& proxies, std::chrono::system
   for (const Proxy& proxy : proxies) {
     const bool knows_epochs = proxy.epoch != 0;  // istiod does not
     rows.push_back({proxy.name, std::string(or_dash(proxy.cluster)), proxy.plane, std::string(or_dash(proxy.version)),
-                    std::format("{} ({})", proxy.types.size(), joined(proxy.types, ",")),
+                    std::format("{} ({})", proxy.types.size(), joined(proxy.types)),
                     knows_epochs ? std::to_string(proxy.epoch) : "-", knows_epochs ? std::to_string(proxy.acked) : "-",
                     pending_cell(proxy), nack_cell(proxy, now)});
   }

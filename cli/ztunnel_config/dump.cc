@@ -17,18 +17,13 @@ namespace {
 namespace json = boost::json;
 using print::array_at;
 using print::Colour;
+using print::joined;
 using print::object_at;
 using print::Row;
 using print::text_at;
 using print::texts_at;
 
 constexpr std::size_t kPadding = 1, kCertificatePadding = 5;  // as istioctl's
-
-std::string joined(const std::vector<std::string>& texts) {
-  std::string out;
-  for (const std::string& text : texts) out += (out.empty() ? "" : ",") + text;
-  return out;
-}
 
 // "network/address" without the network.
 std::string without_network(const std::string& text) { return text.substr(text.find('/') == text.npos ? 0 : text.find('/') + 1); }

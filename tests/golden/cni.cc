@@ -5,16 +5,13 @@
 //   --- 10-flannel.conflist
 //   ...
 #include <algorithm>
-#include <cstdio>
-#include <filesystem>
 #include <format>
-#include <fstream>
-#include <iostream>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "cni/install/conflist.h"
+#include "tests/golden/cases.h"
 
 namespace culvert::golden {
 namespace {
@@ -24,13 +21,6 @@ using install::File;
 using install::Mode;
 
 constexpr std::string_view kSeparator = "--- ";
-
-std::string read(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 struct Case {
   install::Wish wish;
@@ -112,33 +102,10 @@ std::string outcome(const std::string& input) {
          check_way_back(one, there);
 }
 
-int run(const std::filesystem::path& folder, bool rewrite) {
-  int cases = 0, failed = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const auto name = entry.path().filename().string();
-    if (!name.ends_with(".in.txt")) continue;
-    ++cases;
-    const auto expect = folder / (name.substr(0, name.size() - 7) + ".out.txt");
-    const auto got = outcome(read(entry.path()));
-    if (rewrite) {
-      std::ofstream(expect) << got;
-    } else if (read(expect) != got) {
-      ++failed;
-      std::cout << "FAILED " << name << ", got:\n" << got << "\n";
-    }
-  }
-  std::cout << std::format("{} cases, {} failed\n", cases, failed);
-  return cases == 0 || failed != 0 ? 1 : 0;
-}
-
 }  // namespace
 }  // namespace culvert::golden
 
 int main(int argc, char** argv) {
-  const bool rewrite = argc == 3 && std::string_view(argv[1]) == "--rewrite";
-  if (argc != 2 && !rewrite) {
-    std::puts("usage: golden_cni [--rewrite] FOLDER");
-    return 2;
-  }
-  return culvert::golden::run(argv[argc - 1], rewrite);
+  return culvert::golden::main_of(
+      {.program = "golden_cni", .in = ".in.txt", .out = ".out.txt", .outcome = culvert::golden::outcome}, argc, argv);
 }

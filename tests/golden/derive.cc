@@ -1,10 +1,6 @@
 // Golden test of common/config and common/derive: each <case>.in.yaml, in whatever folder, must give its <case>.out.yaml; and giving its objects one by one, forwards
 // and backwards, and taking half of them away and putting them back, must give the same as giving them at once.
 #include <algorithm>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <iostream>
 #include <map>
 #include <memory>
 #include <ranges>
@@ -15,19 +11,13 @@
 #include "common/config/folder.h"
 #include "common/derive/deriver.h"
 #include "common/derive/discovery.h"
+#include "tests/golden/cases.h"
 #include "tests/golden/print.h"
 
 namespace culvert::golden {
 namespace {
 
 using config::Change;
-
-std::string read(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // "# set: trust_domain=td2" lines at the head of a case.
 derive::Settings settings_of(const std::string& text) {
@@ -149,37 +139,14 @@ std::string disagreement(const std::string& input) {
   return "";
 }
 
-int run(const std::filesystem::path& folder, bool rewrite) {
-  std::vector<std::filesystem::path> cases;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (entry.path().string().ends_with(".in.yaml")) cases.push_back(entry.path());
-  }
-  std::ranges::sort(cases);
-  int failed = 0;
-  for (const auto& path : cases) {
-    const std::string input = read(path);
-    std::string out_path = path.string();
-    out_path.replace(out_path.size() - 8, 8, ".out.yaml");
-    const std::string output = output_of(input);
-    const std::string wrong = disagreement(input);
-    if (rewrite) std::ofstream(out_path) << output;
-    if (output == read(out_path) && wrong.empty()) continue;
-    ++failed;
-    std::cout << path.lexically_relative(folder).string() << ":\n"
-              << (wrong.empty() ? "expected:\n" + read(out_path) + "got:\n" + output : wrong) << "\n";
-  }
-  std::cout << cases.size() << " cases, " << failed << " failed\n";
-  return failed == 0 && !cases.empty() ? 0 : 1;
-}
-
 }  // namespace
 }  // namespace culvert::golden
 
 int main(int argc, char** argv) {
-  const bool rewrite = argc == 3 && std::string_view(argv[1]) == "--rewrite";
-  if (argc != 2 && !rewrite) {
-    std::cerr << "usage: golden_derive [--rewrite] FOLDER\n";
-    return 2;
-  }
-  return culvert::golden::run(argv[argc - 1], rewrite);
+  return culvert::golden::main_of({.program = "golden_derive",
+                                   .in = ".in.yaml",
+                                   .out = ".out.yaml",
+                                   .outcome = culvert::golden::output_of,
+                                   .wrong = culvert::golden::disagreement},
+                                  argc, argv);
 }

@@ -5,21 +5,14 @@
 #include <fstream>
 #include <iostream>
 #include <map>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "common/config/parse.h"
+#include "tests/golden/cases.h"
 
 namespace culvert::golden {
 namespace {
-
-std::string read(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 // In the order of the file.
 std::string verdicts(const std::string& name, const std::string& text) {

@@ -1,17 +1,12 @@
 // Golden test of culvert ztunnel-config: <case>.in.json is a ztunnel's config_dump, <case>.out.txt what every subcommand prints of it. To accept what comes
 // out now: golden_ztunnel_config --rewrite tests/golden/ztunnel_config
 #include <chrono>
-#include <cstdio>
-#include <filesystem>
-#include <format>
-#include <fstream>
-#include <iostream>
-#include <sstream>
 #include <string>
 #include <vector>
 
 #include "cli/print/json.h"
 #include "cli/ztunnel_config/dump.h"
+#include "tests/golden/cases.h"
 
 namespace culvert::golden {
 namespace {
@@ -19,13 +14,6 @@ namespace {
 using cli::DumpPart;
 using cli::DumpView;
 using namespace std::chrono_literals;
-
-std::string read(const std::filesystem::path& path) {
-  std::ifstream file(path);
-  std::stringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
 
 struct Command {
   std::string words;
@@ -64,33 +52,10 @@ std::string outcome(const std::string& input) {
   return out;
 }
 
-int run(const std::filesystem::path& folder, bool rewrite) {
-  int cases = 0, failed = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    const auto name = entry.path().filename().string();
-    if (!name.ends_with(".in.json")) continue;
-    ++cases;
-    const auto expect = folder / (name.substr(0, name.size() - 8) + ".out.txt");
-    const auto got = outcome(read(entry.path()));
-    if (rewrite) {
-      std::ofstream(expect) << got;
-    } else if (read(expect) != got) {
-      ++failed;
-      std::cout << "FAILED " << name << ", got:\n" << got << "\n";
-    }
-  }
-  std::cout << std::format("{} cases, {} failed\n", cases, failed);
-  return cases == 0 || failed != 0 ? 1 : 0;
-}
-
 }  // namespace
 }  // namespace culvert::golden
 
 int main(int argc, char** argv) {
-  const bool rewrite = argc == 3 && std::string_view(argv[1]) == "--rewrite";
-  if (argc != 2 && !rewrite) {
-    std::puts("usage: golden_ztunnel_config [--rewrite] FOLDER");
-    return 2;
-  }
-  return culvert::golden::run(argv[argc - 1], rewrite);
+  return culvert::golden::main_of(
+      {.program = "golden_ztunnel_config", .in = ".in.json", .out = ".out.txt", .outcome = culvert::golden::outcome}, argc, argv);
 }
