@@ -18,11 +18,25 @@
 
 namespace culvert::bpf {
 
+namespace {
+
+// How much of the tree a mount leaves out: "/" is the root of the cgroup namespace that it is looked at from, and "/../.." two levels above that.
+std::ptrdiff_t depth_of(std::string_view root) {
+  std::ptrdiff_t depth = 0;
+  for (auto part : root | std::views::split('/')) {
+    const std::string_view name(part.begin(), part.end());
+    if (!name.empty()) depth += name == ".." ? -1 : 1;
+  }
+  return depth;
+}
+
+}  // namespace
+
 Result<std::filesystem::path> cgroup2_root(std::string_view mountinfo) {
   const Mount* best = nullptr;
   const auto mounts = parse_mountinfo(mountinfo);
   for (const auto& mount : mounts) {
-    if (mount.type == "cgroup2" && (best == nullptr || mount.root.size() < best->root.size())) best = &mount;
+    if (mount.type == "cgroup2" && (best == nullptr || depth_of(mount.root) < depth_of(best->root))) best = &mount;
   }
   if (best == nullptr)
     return failure("looking for cgroup2 in /proc/self/mountinfo: it is not mounted (mount -t cgroup2 none /sys/fs/cgroup)");

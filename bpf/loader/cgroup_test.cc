@@ -38,6 +38,22 @@ TEST(Cgroup2Root, PrefersTheMountThatShowsMore) {
   EXPECT_EQ(*root, "/run/a place");
 }
 
+// On a node that has cgroup v2 alone, a container has one of its own, and ours has the node's beside it. What each shows depends on the cgroup namespace that
+// one looks from: the node's, which the agent enters, or the container's.
+TEST(Cgroup2Root, IsTheNodesInAContainerOfANodeWithoutV1) {
+  const auto from_node = cgroup2_root(
+      "56 54 0:38 /kubepods/pod9d2c7a10-1111-2222-3333-444444444444/c1 /sys/fs/cgroup ro,relatime - cgroup2 cgroup2 rw\n"
+      "156 155 0:38 / /host/sys/fs/cgroup ro,relatime - cgroup2 cgroup2 rw\n");
+  const auto from_container = cgroup2_root(
+      "56 54 0:38 / /sys/fs/cgroup ro,relatime - cgroup2 cgroup2 rw\n"
+      "155 155 0:38 /../.. /run/part rw,relatime - cgroup2 cgroup2 rw\n"
+      "156 155 0:38 /../../.. /host/sys/fs/cgroup ro,relatime - cgroup2 cgroup2 rw\n");
+
+  ASSERT_TRUE(from_node && from_container);
+  EXPECT_EQ(*from_node, "/host/sys/fs/cgroup");
+  EXPECT_EQ(*from_container, "/host/sys/fs/cgroup");
+}
+
 TEST(Cgroup2Root, SaysWhatToDoWithoutCgroup2) {
   const auto root = cgroup2_root("31 23 0:28 / / rw - ext4 /dev/vda rw\n");
 
