@@ -7,6 +7,8 @@
 
 #include "cli/flags.h"
 #include "cli/install/install.h"
+#include "cli/install/values.h"
+#include "common/base/settings.h"
 
 namespace culvert::cli {
 namespace {
@@ -39,11 +41,19 @@ void add_values(CLI::App& command, const Shared& options) {
   add_list(command, "--set-string", values.set_string, "a value that is text");
   add_list(command, "--set-file", values.set_file, "a value that is what a file holds");
   add_list(command, "--set-json", values.set_json, "a value as JSON");
+  command.parse_complete_callback([options] {
+    if (const auto wrong = install::istio_word(options->change.values); !wrong.empty()) throw CLI::ValidationError(wrong);
+  });
 }
 
 void add_patience(CLI::App& command, const Shared& options) {
   command.add_flag("--wait,!--no-wait", options->change.wait, "return when everything is ready (default), or at once");
-  command.add_option("--timeout,--readiness-timeout", options->change.timeout, "how long that may take")->capture_default_str();
+  command.add_option("--timeout,--readiness-timeout", options->change.timeout, "how long that may take")
+      ->capture_default_str()
+      ->check([](const std::string& text) {
+        const auto read = settings::parse_duration(text);
+        return read ? std::string() : read.error().text;
+      });
   command.add_flag("-y,--yes,--skip-confirmation", options->yes, "do not ask");
 }
 

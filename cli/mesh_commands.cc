@@ -74,8 +74,10 @@ void add_explain(CLI::App& app, int& exit_code) {
   sources->add_option("--config-dir", mesh.config_dir, "a folder of YAML, as culvertd --config-dir reads it");
   sources->add_option("--url", mesh.url, "culvertd's monitoring port (default: http://localhost:15014)");
   sources->add_option("--world", mesh.world, "the control plane of this world of culvert local");
+  sources->add_flag("--cluster", mesh.in_cluster, "the control plane of the cluster that kubectl would ask");
   sources->add_option("--dump", mesh.dump, "a ztunnel's config_dump: a file, or http://HOST:15000");
   sources->require_option(0, 1);
+  add_cluster_flags(*command, mesh.cluster);
   command->add_option("--token-file", mesh.token_file,
                       "file with a service account's token, when not asked from culvertd's own host");
   command->add_option("--trust-domain", mesh.trust_domain, "of a folder")->capture_default_str();

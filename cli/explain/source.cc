@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "cli/ask/page.h"
+#include "cli/ask/plane.h"
 #include "common/base/file.h"
 #include "common/config/folder.h"
 #include "common/derive/deriver.h"
@@ -16,6 +17,7 @@ namespace culvert::cli {
 namespace {
 
 constexpr std::chrono::milliseconds kPatience{30'000};
+constexpr const char* kDump = "/debug/config_dump";
 
 Result<std::set<std::string>> names_in(const std::string& folder) {
   std::set<std::string> names;
@@ -87,15 +89,27 @@ Result<std::string> fetch(Target target, const std::string& path, const std::str
 Result<KnownMesh> from_culvertd(Result<Target> target, const std::string& token_file) {
   if (!target) return std::unexpected(std::move(target).error());
   const std::string from = "culvertd at " + target->text();
-  const auto text = fetch(std::move(*target), "/debug/config_dump", token_file);
+  const auto text = fetch(std::move(*target), kDump, token_file);
   if (!text) return std::unexpected(text.error());
   return from_dump(*text, from);
+}
+
+// Replicas know the same.
+Result<KnownMesh> from_cluster(const ClusterFlags& cluster) {
+  net::Loop loop;
+  auto planes = planes_of(loop, {.cluster = cluster});
+  if (!planes) return std::unexpected(std::move(planes).error());
+  Plane& plane = planes->front();
+  const auto text = loop.run(get_page(loop, std::move(plane.target), kDump, kPatience));
+  if (!text) return std::unexpected(text.error());
+  return from_dump(*text, "culvertd " + plane.name);
 }
 
 }  // namespace
 
 Result<KnownMesh> read_mesh(const MeshOptions& options) {
   if (!options.config_dir.empty()) return from_folder(options);
+  if (options.in_cluster) return from_cluster(options.cluster);
   if (!options.world.empty()) return from_culvertd(target_of_world(options.world), "");
   if (options.dump.empty())
     return from_culvertd(Target::parse(options.url.empty() ? "http://localhost:15014" : options.url), options.token_file);

@@ -6,16 +6,19 @@
 #include <string>
 #include <vector>
 
+#include "cli/ask/cluster.h"
 #include "common/base/result.h"
 #include "common/model/mesh.h"
 
 namespace culvert::cli {
 
 struct MeshOptions {
-  std::string config_dir;  // a folder of YAML, read once
-  std::string url;         // of culvertd
-  std::string world;       // of culvert local: its culvertd
-  std::string dump;        // a ztunnel's config_dump: a file, or http://HOST:15000/config_dump
+  std::string config_dir;   // a folder of YAML, read once
+  std::string url;          // of culvertd
+  std::string world;        // of culvert local: its culvertd
+  bool in_cluster = false;  // a replica of the cluster's culvertd, by port-forward
+  ClusterFlags cluster = {};
+  std::string dump;  // a ztunnel's config_dump: a file, or http://HOST:15000/config_dump
   std::string token_file;
   // Of a folder: what culvertd is told by its settings.
   std::string trust_domain = "cluster.local";

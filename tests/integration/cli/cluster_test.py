@@ -108,6 +108,13 @@ def status():
     assert f"control plane version: {own}\n" in run("version", "--short")
 
 
+def explained():
+    """Whether one pod may reach another, as a control plane of the cluster knows it, without a port that somebody has forwarded."""
+    web = names("web", "shop")
+    said = run("explain", "--cluster", "--from", web["node1"], "-n", "shop", "--to", f"pod/{web['node2']}:8080")
+    assert "way: tunnel (HBONE, mutual TLS)" in said and f"by: culvertd {next(iter(names('culvertd').values()))}.{SYSTEM}" in said, said
+
+
 def bug_report(folder):
     """Everything is in it, but nothing that is secret."""
     kubectl("apply", "-f", "-", text=SEEDS)
@@ -143,5 +150,6 @@ if __name__ == "__main__":
     ztunnel_config()
     levels()
     status()
+    explained()
     with tempfile.TemporaryDirectory() as name:
         bug_report(pathlib.Path(name))

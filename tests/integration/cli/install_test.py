@@ -114,6 +114,16 @@ def refused(world):
         assert code == 1 and said in err and all(call[0] == "status" for call in calls), (words, code, err, calls)
 
 
+def misunderstood(world):
+    """What Istio calls by another name is named, and so is a time that is none; helm is not even asked."""
+    for words, said in (("install -y --set values.pilot.autoscaleMin=2", "--set values.pilot.autoscaleMin: the chart calls it controlplane.autoscaleMin"),
+                        ("upgrade --set-string meshConfig.trustDomain=a", "--set-string meshConfig.trustDomain: the chart calls it controlplane.meshConfig.trustDomain"),
+                        ("manifest generate --set profile=demo", "--set profile: there is no such value (write --profile NAME)"),
+                        ("install --timeout soon", "--timeout: ")):
+        code, _, err, calls = world.run(words)
+        assert code == 64 and said in err and not calls, (words, code, err)
+
+
 def differences(world):
     """0, 1 and 2, as diff has it."""
     (world.folder / "has.yaml").write_text(OBJECT.replace("@X@", "1"))
@@ -132,7 +142,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(os.path.abspath(sys.argv[1]), pathlib.Path(folder))
         golden(world, "--write" in sys.argv)
-        for check in (helms_end, asked_first, refused, differences):
+        for check in (helms_end, asked_first, refused, misunderstood, differences):
             check(world)
 
 
