@@ -16,7 +16,7 @@ std::string resources(const Mesh& mesh) {
   json::array out;
   for (const Type type : {Type::kAddress, Type::kAuthorization}) {
     for (const auto& [name, resource] : mesh.snapshot().table(type).resources()) {
-      out.push_back({{"type", short_name(type)}, {"name", name}, {"version", resource.version}, {"epoch", resource.epoch}});
+      out.push_back({{"type", short_name(type)}, {"name", name}, {"version", resource.version()}, {"epoch", resource.epoch}});
     }
   }
   return json::serialize(out) + "\n";

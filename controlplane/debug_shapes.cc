@@ -149,32 +149,32 @@ std::string endpointz(const Mesh& mesh) {
     std::set<std::string> accounts;
   };
   std::map<std::string, Gathered> services;  // by "namespace/hostname"
-  for (const auto& [uid, workload] : deriver.workloads()) {
-    for (const auto& [key, ports] : workload->services) {
+  mesh.snapshot().each_workload([&](const model::Workload& workload) {
+    for (const auto& [key, ports] : workload.services) {
       const auto service = deriver.services().find(key);
       if (service == deriver.services().end()) continue;
       Gathered& gathered = services[key];
-      gathered.accounts.insert(workload->identity().uri());
+      gathered.accounts.insert(workload.identity().uri());
       json::array addresses;
-      for (const IpAddress& address : workload->addresses) addresses.emplace_back(address.text());
+      for (const IpAddress& address : workload.addresses) addresses.emplace_back(address.text());
       for (const model::ServicePort& port : service->second->ports) {
         const std::uint16_t target = model::target_port(*service->second, ports, port.service_port);
         if (target == 0) continue;
         gathered.endpoints.push_back({{"Addresses", addresses},
                                       {"LegacyClusterPortKey", port.service_port},
-                                      {"ServiceAccount", workload->identity().uri()},
-                                      {"Network", workload->network},
-                                      {"Locality", {{"ClusterID", workload->cluster_id}}},
+                                      {"ServiceAccount", workload.identity().uri()},
+                                      {"Network", workload.network},
+                                      {"Locality", {{"ClusterID", workload.cluster_id}}},
                                       {"EndpointPort", target},
-                                      {"LbWeight", workload->capacity},
-                                      {"Namespace", workload->name_space},
-                                      {"WorkloadName", workload->workload_name},
-                                      {"HostName", workload->name},
-                                      {"HealthStatus", workload->health == model::Health::kHealthy ? 1 : 2},
-                                      {"NodeName", text_or_null(workload->node)}});
+                                      {"LbWeight", workload.capacity},
+                                      {"Namespace", workload.name_space},
+                                      {"WorkloadName", workload.workload_name},
+                                      {"HostName", workload.name},
+                                      {"HealthStatus", workload.health == model::Health::kHealthy ? 1 : 2},
+                                      {"NodeName", text_or_null(workload.node)}});
       }
     }
-  }
+  });
   for (auto& [key, gathered] : services) {
     const auto& service = *deriver.services().at(key);
     auto& by_namespace = out[service.hostname];
@@ -191,7 +191,8 @@ std::string config_dump(const Mesh& mesh) {
   model::MeshBuilder builder;
   for (const auto& [key, policy] : deriver.policies()) builder.upsert(policy);
   for (const auto& [key, service] : deriver.services()) builder.upsert(service);
-  for (const auto& [uid, workload] : deriver.workloads()) builder.upsert(workload);
+  mesh.snapshot().each_workload(
+      [&](model::Workload workload) { builder.upsert(std::make_shared<const model::Workload>(std::move(workload))); });
   json::object out = dump::write(builder.current());
   out["epoch"] = mesh.snapshot().epoch();
   return json::serialize(out) + "\n";

@@ -64,7 +64,7 @@ Serving::Serving(net::Loop& loop, const Settings& settings, const settings::Tabl
       table_(table),
       issuer_(loop, settings.root_overlap, registry_),
       mesh_(derive_settings(settings), registry_),
-      xds_(mesh_.snapshot(), registry_, [this](Epoch epoch) { mesh_.forget_removals(epoch); }),
+      xds_(loop, mesh_.snapshot(), registry_, [this](Epoch epoch) { mesh_.forget_removals(epoch); }),
       trust_domain_(settings.trust_domain),
       certificates_(loop, issuer_, mesh_.store().objects(), issue_policy(settings), registry_),
       unproved_(registry_.counter("culvert_unproved_calls_total", "Calls without a valid token.")),

@@ -7,6 +7,7 @@
 
 #include "common/derive/authorization.h"
 #include "common/derive/doubts.h"
+#include "common/derive/fingerprint.h"
 #include "common/derive/mesh_config.h"
 #include "common/derive/network.h"
 #include "common/derive/peer_authentication.h"
@@ -157,15 +158,15 @@ void Deriver::forget_put_again(Delta& delta) const {
 void Deriver::derive_pod(const Objects& objects, const Key& key, Delta& delta) {
   ++work_.workloads;
   const auto* pod = objects.find<config::Pod>(key.kind, key.name_space, key.name);
-  settle(workloads_, pod_uid(key.name_space, key.name, settings_), pod ? workload_of(*pod, objects, settings_) : std::nullopt,
-         delta.workloads, delta.removed_addresses);
+  settle_workload(pod_uid(key.name_space, key.name, settings_), pod ? workload_of(*pod, objects, settings_) : std::nullopt,
+                  delta);
 }
 
 void Deriver::derive_workload_entry(const Objects& objects, const Key& key, Delta& delta) {
   ++work_.workloads;
   const auto* entry = objects.find<config::Custom>(key.kind, key.name_space, key.name);
-  settle(workloads_, workload_entry_uid(key.name_space, key.name, settings_),
-         entry ? workload_of(*entry, objects, settings_) : std::nullopt, delta.workloads, delta.removed_addresses);
+  settle_workload(workload_entry_uid(key.name_space, key.name, settings_),
+                  entry ? workload_of(*entry, objects, settings_) : std::nullopt, delta);
 }
 
 void Deriver::derive_slice(const Objects& objects, const Key& key, Delta& delta) {
@@ -178,17 +179,27 @@ void Deriver::derive_gateways(const Objects& objects, Delta& delta) {
   settle_workloads({Kind::kGateway, "", ""}, gateway_workloads(objects, settings_), delta);
 }
 
+void Deriver::settle_workload(const std::string& uid, std::optional<model::Workload> derived, Delta& delta) {
+  if (!derived) {
+    if (workloads_.erase(uid) > 0) delta.removed_addresses.push_back(uid);
+    return;
+  }
+  const std::uint64_t now = fingerprint(*derived);
+  const auto [place, fresh] = workloads_.try_emplace(uid, now);
+  if (!fresh && std::exchange(place->second, now) == now) return;
+  delta.workloads.push_back(std::make_shared<const model::Workload>(std::move(*derived)));
+}
+
 // Of several with one uid the first counts.
 void Deriver::settle_workloads(const Key& from, std::vector<model::Workload> derived, Delta& delta) {
   Uids uids;
   work_.workloads += derived.size();
   for (model::Workload& workload : derived) {
     const std::string uid = workload.uid;
-    if (uids.insert(uid).second)
-      settle(workloads_, uid, std::optional(std::move(workload)), delta.workloads, delta.removed_addresses);
+    if (uids.insert(uid).second) settle_workload(uid, std::move(workload), delta);
   }
   for (const std::string& old : uids_[from]) {
-    if (!uids.contains(old)) settle(workloads_, old, std::optional<model::Workload>(), delta.workloads, delta.removed_addresses);
+    if (!uids.contains(old)) settle_workload(old, std::nullopt, delta);
   }
   if (uids.empty()) uids_.erase(from);
   else uids_[from] = std::move(uids);

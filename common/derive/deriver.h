@@ -3,7 +3,9 @@
 // A changed pod costs as much as it is an endpoint and a subject of: nothing grows with the number of pods. No clock, no I/O; single-threaded.
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -50,9 +52,8 @@ class Deriver {
   // `objects` as they are now, and the keys of those that changed since the last call (put, erased or invalidated).
   Delta update(const Objects& objects, std::span<const config::Key> changed);
 
-  const std::map<std::string, model::WorkloadRef>& workloads() const { return workloads_; }  // by uid
-  const std::map<std::string, model::ServiceRef>& services() const { return services_; }     // by "namespace/hostname"
-  const std::map<std::string, model::PolicyRef>& policies() const { return policies_; }      // by "namespace/name"
+  const std::map<std::string, model::ServiceRef>& services() const { return services_; }  // by "namespace/hostname"
+  const std::map<std::string, model::PolicyRef>& policies() const { return policies_; }   // by "namespace/name"
   std::vector<Warning> warnings() const;
 
   // The CA's root names a trust domain, or none (empty) and any will do: the mesh's trust domain follows it.
@@ -77,6 +78,7 @@ class Deriver {
   void derive_service(const Objects& objects, const config::Key& key, Delta& delta);
   void derive_workload_entry(const Objects& objects, const config::Key& key, Delta& delta);
   void derive_service_entry(const Objects& objects, const config::Key& key, Delta& delta);
+  void settle_workload(const std::string& uid, std::optional<model::Workload> derived, Delta& delta);
   void settle_workloads(const config::Key& from, std::vector<model::Workload> derived, Delta& delta);
   void forget_put_again(Delta& delta) const;
   void derive_policies(const Objects& objects, const std::string& name_space, Delta& delta);
@@ -91,7 +93,8 @@ class Deriver {
   Settings settings_;
   Objects seen_;       // as they were when derived from last
   Selected selected_;  // of seen_, by the selectors of now
-  std::map<std::string, model::WorkloadRef> workloads_;
+  std::map<std::string, std::uint64_t>
+      workloads_;  // by uid, the fingerprint: of what there may be a hundred thousand no copy is kept
   std::map<std::string, model::ServiceRef> services_;
   std::map<std::string, model::PolicyRef> policies_;
   std::map<config::Key, Uids> uids_;                                 // what a slice, a ServiceEntry or all gateways gave last

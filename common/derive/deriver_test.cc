@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/config/folder.h"
+#include "common/derive/test_held.h"
 
 namespace culvert::derive {
 namespace {
@@ -43,13 +44,15 @@ class World {
     }
   }
   Delta update() {
-    const Delta delta = deriver.update(objects, keys_);
+    Delta delta = held.take(deriver.update(objects, keys_));
     keys_.clear();
     return delta;
   }
+  Delta sign_for(const std::string& trust_domain) { return held.take(deriver.sign_for(objects, trust_domain)); }
 
   Objects objects;
   Deriver deriver;
+  Held held;
 
  private:
   std::vector<Key> keys_;
@@ -318,16 +321,16 @@ TEST(Deriver, TheTrustDomainIsTheRootsWhereItNamesOne) {
       "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'trustDomain: td2'}\n");
   world.put(pod("shop", 0, 0));
   world.update();
-  const auto of_the_pod = [&] { return world.deriver.workloads().begin()->second->trust_domain; };
+  const auto of_the_pod = [&] { return world.held.workloads.begin()->second->trust_domain; };
   EXPECT_EQ(of_the_pod(), "td2");
 
-  EXPECT_TRUE(world.deriver.sign_for(world.objects, "td1").changed());
+  EXPECT_TRUE(world.sign_for("td1").changed());
   EXPECT_EQ(of_the_pod(), "td1");
   EXPECT_THAT(world.deriver.warnings(),
               ::testing::Contains(::testing::Field(&Warning::text, ::testing::HasSubstr("the mesh stays td1"))));
-  EXPECT_FALSE(world.deriver.sign_for(world.objects, "td1").changed());
+  EXPECT_FALSE(world.sign_for("td1").changed());
 
-  EXPECT_TRUE(world.deriver.sign_for(world.objects, "").changed());
+  EXPECT_TRUE(world.sign_for("").changed());
   EXPECT_EQ(of_the_pod(), "td2");
 }
 
@@ -338,9 +341,9 @@ TEST(Deriver, TheRootsTrustDomainHoldsAlsoWhenMeshConfigCannotBeRead) {
   world.put(pod("shop", 0, 0));
   world.update();
 
-  world.deriver.sign_for(world.objects, "td1");
+  world.sign_for("td1");
 
-  EXPECT_EQ(world.deriver.workloads().begin()->second->trust_domain, "td1");
+  EXPECT_EQ(world.held.workloads.begin()->second->trust_domain, "td1");
 }
 
 TEST(Deriver, AGatewayIntoANetworkTouchesThoseOfThatNetworkAlone) {

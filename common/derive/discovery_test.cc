@@ -8,6 +8,7 @@
 
 #include "common/config/folder.h"
 #include "common/derive/deriver.h"
+#include "common/derive/test_held.h"
 
 namespace culvert::derive {
 namespace {
@@ -35,6 +36,7 @@ std::string pod(const std::string& in, const std::string& address) {
 struct DiscoveryTest : testing::Test {
   Discovery discovery{Settings{}};
   Deriver deriver{Settings{}};
+  Held held;
 
   std::vector<std::string> write(const std::string& yaml) {
     config::Folder folder;
@@ -57,12 +59,12 @@ struct DiscoveryTest : testing::Test {
       moved.push_back(key.text());
       keys.push_back(key);
     }
-    deriver.update(discovery.objects(), keys);
+    held.take(deriver.update(discovery.objects(), keys));
     return moved;
   }
   std::vector<std::string> workloads() const {
     std::vector<std::string> out;
-    for (const auto& [uid, workload] : deriver.workloads()) out.push_back(workload->name_space);
+    for (const auto& [uid, workload] : held.workloads) out.push_back(workload->name_space);
     return out;
   }
 };
@@ -116,7 +118,7 @@ TEST_F(DiscoveryTest, WhatChangesOutsideIsThereAsItIsWhenItsNamespaceComes) {
   write(name_space("shop", "mesh: \"yes\""));
 
   ASSERT_THAT(workloads(), ElementsAre("shop"));
-  EXPECT_EQ(deriver.workloads().begin()->second->addresses.front().text(), "10.0.0.9");
+  EXPECT_EQ(held.workloads.begin()->second->addresses.front().text(), "10.0.0.9");
   EXPECT_TRUE(deriver.policies().contains("shop/policy_invalid")) << "one that cannot be read denies, now that it is of the mesh";
 }
 

@@ -28,6 +28,19 @@ grpc::ByteBuffer buffer_of(const std::string& message) {
   return {&slice, 1};
 }
 
+grpc::ByteBuffer buffer_of(std::span<const std::shared_ptr<const std::string>> pieces) {
+  constexpr std::size_t kLarge = 16 << 10;  // below, a copy costs less than keeping does
+  using Kept = std::shared_ptr<const std::string>;
+  std::vector<grpc::Slice> slices;
+  for (const Kept& piece : pieces) {
+    if (piece->size() < kLarge) slices.emplace_back(*piece);
+    else
+      slices.emplace_back(
+          const_cast<char*>(piece->data()), piece->size(), [](void* kept) { delete static_cast<Kept*>(kept); }, new Kept(piece));
+  }
+  return {slices.data(), slices.size()};
+}
+
 namespace {
 
 // gRPC 1.51 has no setting for the version. It has one for the cipher suites of TLS 1.2: the only one that we leave needs a pre-shared key,

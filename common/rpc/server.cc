@@ -7,6 +7,7 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <deque>
 #include <filesystem>
 #include <map>
@@ -57,7 +58,9 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
     StartRead(&incoming_);
   }
 
-  void send(std::string message) override {
+  void send(std::string message) override { send(Pieces{std::make_shared<const std::string>(std::move(message))}); }
+
+  void send(Pieces message) override {
     if (finished_) return;
     outgoing_.push_back(std::move(message));
     if (!writing_) write_next();
@@ -137,7 +140,7 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
   Events events_;
   grpc::ByteBuffer incoming_;
   grpc::ByteBuffer written_;
-  std::deque<std::string> outgoing_;
+  std::deque<Pieces> outgoing_;
   bool accepted_ = false;
   bool writing_ = false;
   bool ended_ = false;     // the peer has gone
@@ -202,7 +205,7 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   constexpr int kPingTimeout = 10'000;
   constexpr int kLeastPingInterval = 10'000;
   constexpr int kMaxMetadata = 16 << 10;
-  constexpr int kGrace = 10'000;
+  constexpr auto kGrace = std::chrono::milliseconds(10'000);  // for calls under way when a connection is too old
   constexpr int kIdle = 60'000;  // a connection without a call: whoever has no token to show goes soon
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
@@ -213,7 +216,8 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kLeastPingInterval);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(options.max_connection_age.count()));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, kGrace);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                             static_cast<int>(std::min(kGrace, options.max_connection_age).count()));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdle);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server on the port is a mistake to be told
   grpc::ResourceQuota quota("rpc");

@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/net/loop.h"
@@ -35,6 +36,9 @@ struct ServerOptions {
   std::chrono::milliseconds max_connection_age{30 * 60 * 1000};  // then the client connects again, and is spread and proved anew
 };
 
+// A message in pieces, one after the other. What others send as well is not copied for each.
+using Pieces = std::vector<std::shared_ptr<const std::string>>;
+
 // One call from the server's side. Only on the loop. Kept alive by whoever holds it; may be held after its end.
 class ServerCall {
  public:
@@ -52,6 +56,7 @@ class ServerCall {
 
   virtual void accept(Events events) = 0;        // begins to read
   virtual void send(std::string message) = 0;    // queued, in order
+  virtual void send(Pieces message) = 0;         // the same, of a message in pieces
   virtual void answer(std::string message) = 0;  // the only message, and the end: OK
   virtual void finish(Ended status) = 0;         // the end; messages still queued are dropped
 };

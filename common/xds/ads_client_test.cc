@@ -184,8 +184,8 @@ TEST_F(World, ReconnectsWithWhatItHoldsAndAFreshToken) {
   stream->finish({0, ""});
   until([&] { return asked.size() == 6; });
 
-  EXPECT_EQ(asked[4].initial_versions, (std::map<std::string, std::string>{{"u1", "v1"}}));
-  EXPECT_EQ(asked[5].initial_versions, (std::map<std::string, std::string>{{"ns/p", ""}}));
+  EXPECT_EQ(asked[4].initial_versions, (Versions{{"u1", "v1"}}));
+  EXPECT_EQ(asked[5].initial_versions, (Versions{{"ns/p", ""}}));
   EXPECT_EQ(asked[4].node.id, asked[0].node.id);
   EXPECT_THAT(tokens, ElementsAre("Bearer first", "Bearer second"));
   EXPECT_TRUE(client->ready());

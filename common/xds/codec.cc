@@ -342,4 +342,10 @@ std::string encode_as_workload(const Workload& workload) {
   return serialise(out);
 }
 
+std::optional<std::string> workload_of(std::string_view address) {
+  wire::Address in;
+  if (!in.ParseFromArray(address.data(), static_cast<int>(address.size())) || !in.has_workload()) return std::nullopt;
+  return serialise(in.workload());
+}
+
 }  // namespace culvert::xds

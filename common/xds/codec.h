@@ -33,9 +33,10 @@ Result<model::Policy> decode_policy(std::string_view bytes);
 // its name and scope can be read.
 std::optional<model::Policy> unreadable_policy(std::string_view bytes, std::string_view why);
 
-std::string encode(const model::Workload& workload);              // an istio.workload.Address
-std::string encode(const model::Service& service);                // an istio.workload.Address
-std::string encode_as_workload(const model::Workload& workload);  // a bare istio.workload.Workload, for Envoy
+std::string encode(const model::Workload& workload);               // an istio.workload.Address
+std::string encode(const model::Service& service);                 // an istio.workload.Address
+std::string encode_as_workload(const model::Workload& workload);   // a bare istio.workload.Workload, for Envoy
+std::optional<std::string> workload_of(std::string_view address);  // that, out of an encoded Address; none when it is no workload
 std::string encode(const model::Policy& policy);
 
 }  // namespace culvert::xds

@@ -68,7 +68,7 @@ TEST(Subscription, KeepsTheLastGoodValueOfABadResource) {
   EXPECT_THAT(applied.removed, IsEmpty());
   EXPECT_EQ(ports.refused(), 2u);
   // What is held is reported with the version that is in force; what never was good is not.
-  EXPECT_EQ(ports.open().initial_versions, (std::map<std::string, std::string>{{"a", "v1"}, {"b", "v2"}}));
+  EXPECT_EQ(ports.open().initial_versions, (Versions{{"a", "v1"}, {"b", "v2"}}));
 }
 
 TEST(Subscription, ReportsOnReconnectWhatItHolds) {
@@ -77,7 +77,7 @@ TEST(Subscription, ReportsOnReconnectWhatItHolds) {
   const auto applied = ports.apply({"ports", "2", {}, {"c", "never-seen"}});
 
   EXPECT_THAT(applied.removed, ElementsAre("c"));
-  EXPECT_EQ(ports.open().initial_versions, (std::map<std::string, std::string>{{"a", "v1"}, {"b", ""}}));
+  EXPECT_EQ(ports.open().initial_versions, (Versions{{"a", "v1"}, {"b", ""}}));
 }
 
 TEST(Subscription, RemovesByTheValuesOwnName) {
@@ -111,8 +111,7 @@ TEST(Subscription, AStandInTakesThePlaceOfWhatNeverWasGood) {
   EXPECT_EQ(refused.reply.error, "a: empty port");
   ASSERT_EQ(refused.changed.size(), 1u);
   EXPECT_EQ(refused.changed[0].value, -1);
-  EXPECT_EQ(ports.open().initial_versions,
-            (std::map<std::string, std::string>{{"a", ""}}));  // sent again, or told that it is gone
+  EXPECT_EQ(ports.open().initial_versions, (Versions{{"a", ""}}));  // sent again, or told that it is gone
 
   EXPECT_EQ(ports.apply({"ports", "2", {resource("a", "v2", "a=80")}, {}}).changed.at(0).value, 80);
   EXPECT_THAT(ports.apply({"ports", "3", {resource("a", "v3", "a=")}, {}}).changed, IsEmpty());  // the good one stays

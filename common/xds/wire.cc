@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include "common/xds/fields.h"
 #include "common/xds/serialise.h"
 #include "proto/discovery.pb.h"
 
@@ -9,20 +10,6 @@ namespace culvert::xds {
 namespace {
 
 namespace discovery = envoy::service::discovery::v3;
-
-constexpr std::uint32_t kLengthDelimited = 2;
-constexpr std::uint32_t tag(std::uint32_t field) { return field << 3 | kLengthDelimited; }
-
-void append_varint(std::string& out, std::uint64_t value) {
-  for (; value >= 0x80; value >>= 7) out.push_back(static_cast<char>(value | 0x80));
-  out.push_back(static_cast<char>(value));
-}
-
-void append_field(std::string& out, std::uint32_t field, std::string_view value) {
-  append_varint(out, tag(field));
-  append_varint(out, value.size());
-  out += value;
-}
 
 google::protobuf::Value json_value(const std::string& text) {
   google::protobuf::Value value;
@@ -51,6 +38,11 @@ Node read(const envoy::config::core::v3::Node& node) {
   return out;
 }
 
+Resource taken(discovery::Resource& in) {
+  return {std::move(*in.mutable_name()), std::move(*in.mutable_version()), std::move(*in.mutable_resource()->mutable_type_url()),
+          std::move(*in.mutable_resource()->mutable_value())};
+}
+
 }  // namespace
 
 std::string encode(const Request& request) {
@@ -59,48 +51,66 @@ std::string encode(const Request& request) {
   out.set_type_url(request.type_url);
   for (const std::string& name : request.subscribe) out.add_resource_names_subscribe(name);
   for (const std::string& name : request.unsubscribe) out.add_resource_names_unsubscribe(name);
-  for (const auto& [name, version] : request.initial_versions) (*out.mutable_initial_resource_versions())[name] = version;
   out.set_response_nonce(request.nonce);
   if (!request.error.empty()) out.mutable_error_detail()->set_message(request.error);
-  return serialise(out);
+  std::string bytes = serialise(out);
+  request.initial_versions.append_to(bytes, discovery::DeltaDiscoveryRequest::kInitialResourceVersionsFieldNumber);
+  return bytes;
 }
 
-Result<Request> decode_request(std::string_view bytes) {
+Result<Request> decode_request(std::string bytes) {
+  std::string rest;
+  auto versions = Versions::take(std::move(bytes), discovery::DeltaDiscoveryRequest::kInitialResourceVersionsFieldNumber, rest);
   discovery::DeltaDiscoveryRequest in;
-  if (!in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return failure("not a DeltaDiscoveryRequest");
+  if (!versions || !in.ParseFromString(rest)) return failure("not a DeltaDiscoveryRequest");
   Request out;
+  out.initial_versions = std::move(*versions);
   if (in.has_node()) out.node = read(in.node());
   out.type_url = in.type_url();
   out.subscribe.assign(in.resource_names_subscribe().begin(), in.resource_names_subscribe().end());
   out.unsubscribe.assign(in.resource_names_unsubscribe().begin(), in.resource_names_unsubscribe().end());
-  out.initial_versions.insert(in.initial_resource_versions().begin(), in.initial_resource_versions().end());
   out.nonce = in.response_nonce();
   if (in.has_error_detail())
     out.error = in.error_detail().message().empty() ? "refused without a reason" : in.error_detail().message();
   return out;
 }
 
+// Of exactly the size that is needed: there may be hundreds of thousands.
 std::string encode_resource(const Resource& resource) {
   std::string any;
+  any.reserve(resource.type_url.size() + resource.value.size() + 2 * kMostOverhead);
   append_field(any, 1, resource.type_url);
   append_field(any, 2, resource.value);
   std::string out;
+  out.reserve(any.size() + resource.version.size() + resource.name.size() + 3 * kMostOverhead);
   if (!resource.version.empty()) append_field(out, discovery::Resource::kVersionFieldNumber, resource.version);
   append_field(out, discovery::Resource::kResourceFieldNumber, any);
   append_field(out, discovery::Resource::kNameFieldNumber, resource.name);
+  out.shrink_to_fit();
   return out;
+}
+
+Result<Resource> decode_resource(std::string_view encoded) {
+  discovery::Resource in;
+  if (!in.ParseFromArray(encoded.data(), static_cast<int>(encoded.size()))) return failure("not a Resource");
+  return taken(in);
+}
+
+std::size_t size_in_response(std::string_view encoded_resource) { return encoded_resource.size() + kMostOverhead; }
+
+void append_to_response(std::string& response, std::string_view encoded_resource) {
+  append_field(response, discovery::DeltaDiscoveryResponse::kResourcesFieldNumber, encoded_resource);
 }
 
 std::string encode_response(std::string_view type_url, std::string_view nonce,
                             std::span<const std::shared_ptr<const std::string>> encoded_resources,
                             std::span<const std::string> removed) {
   std::size_t size = type_url.size() + nonce.size() + 16;
-  for (const auto& resource : encoded_resources) size += resource->size() + 6;
-  for (const std::string& name : removed) size += name.size() + 6;
+  for (const auto& resource : encoded_resources) size += size_in_response(*resource);
+  for (const std::string& name : removed) size += name.size() + kMostOverhead;
   std::string out;
   out.reserve(size);
-  for (const auto& resource : encoded_resources)
-    append_field(out, discovery::DeltaDiscoveryResponse::kResourcesFieldNumber, *resource);
+  for (const auto& resource : encoded_resources) append_to_response(out, *resource);
   append_field(out, discovery::DeltaDiscoveryResponse::kTypeUrlFieldNumber, type_url);
   append_field(out, discovery::DeltaDiscoveryResponse::kNonceFieldNumber, nonce);
   for (const std::string& name : removed)
@@ -124,9 +134,7 @@ Result<Response> decode_response(std::string_view bytes) {
   out.removed.assign(in.removed_resources().begin(), in.removed_resources().end());
   out.resources.reserve(static_cast<std::size_t>(in.resources_size()));
   for (auto& resource : *in.mutable_resources()) {
-    out.resources.push_back({std::move(*resource.mutable_name()), std::move(*resource.mutable_version()),
-                             std::move(*resource.mutable_resource()->mutable_type_url()),
-                             std::move(*resource.mutable_resource()->mutable_value())});
+    out.resources.push_back(taken(resource));
   }
   return out;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/xds/versions.h"
 
 namespace culvert::xds {
 
@@ -42,7 +43,7 @@ struct Request {
   std::string type_url{};
   std::vector<std::string> subscribe{};
   std::vector<std::string> unsubscribe{};
-  std::map<std::string, std::string> initial_versions{};  // name -> version of what the client holds
+  Versions initial_versions{};  // of what the client holds
   std::string nonce{};
   std::string error{};  // not empty: what was wrong, "name: reason; name: reason"
 
@@ -60,12 +61,16 @@ struct Response {
 };
 
 std::string encode(const Request& request);
-Result<Request> decode_request(std::string_view bytes);
+Result<Request> decode_request(std::string bytes);
 std::string encode(const Response& response);
 Result<Response> decode_response(std::string_view bytes);
 
 // For a server with many subscribers: a resource is serialised once, and a response is put together from such pieces.
+// The name stands last in it.
 std::string encode_resource(const Resource& resource);
+Result<Resource> decode_resource(std::string_view encoded);
+std::size_t size_in_response(std::string_view encoded_resource);  // at most
+void append_to_response(std::string& response, std::string_view encoded_resource);
 std::string encode_response(std::string_view type_url, std::string_view nonce,
                             std::span<const std::shared_ptr<const std::string>> encoded_resources,
                             std::span<const std::string> removed);

@@ -1,12 +1,28 @@
 #include "controlplane/snapshot/snapshot.h"
 
 #include <algorithm>
+#include <format>
+#include <iterator>
 #include <utility>
 
+#include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/xds/codec.h"
 #include "common/xds/wire.h"
 
 namespace culvert::controlplane {
+namespace {
+
+std::string version_text(std::uint64_t hash) { return std::format("{:016x}", hash); }
+
+// The content of a resource, out of its field of a response.
+std::string content_of(const Resource& resource) {
+  auto decoded = xds::decode_resource(*resource.encoded);
+  CULVERT_CHECK(decoded.has_value());  // we have put it there
+  return std::move(decoded->value);
+}
+
+}  // namespace
 
 std::string_view type_url(Type type) {
   switch (type) {
@@ -19,76 +35,136 @@ std::string_view type_url(Type type) {
 
 std::string_view short_name(Type type) { return type == Type::kAuthorization ? "WADS" : "WDS"; }
 
+std::string Resource::version() const { return version_text(hash); }
+
+// Asked of each resource for each node that comes again.
+bool Resource::is_of(std::string_view version) const {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  if (version.size() != 16) return false;
+  std::uint64_t rest = hash;
+  for (auto digit = version.rbegin(); digit != version.rend(); ++digit, rest >>= 4)
+    if (*digit != kDigits[rest & 15]) return false;
+  return true;
+}
+
 const Resource* Table::find(std::string_view name) const {
   const auto found = resources_.find(name);
   return found == resources_.end() ? nullptr : &found->second;
 }
 
 void Table::after(Epoch epoch, const Visit& visit) const {
-  for (auto entry = log_.lower_bound({epoch + 1, ""}); entry != log_.end(); ++entry) {
-    const std::string& name = entry->first.second;
-    visit(name, entry->second ? nullptr : find(name));
+  auto turn = turns_.end();
+  while (turn != turns_.begin() && std::prev(turn)->epoch > epoch) --turn;
+  for (; turn != turns_.end(); ++turn) visit(turn->name, turn->gone ? nullptr : find(turn->name));
+}
+
+bool Table::put(std::string name, std::string_view type_url, std::string value, Epoch epoch) {
+  const std::uint64_t hash = content_hash(value);
+  const auto held = resources_.find(name);
+  if (held != resources_.end() && held->second.hash == hash) return false;
+  const std::size_t size = name.size();
+  auto encoded = std::make_shared<const std::string>(
+      xds::encode_resource({std::move(name), version_text(hash), std::string(type_url), std::move(value)}));
+  const std::string_view own = std::string_view(*encoded).substr(encoded->size() - size);  // the name stands last
+  newest_put_ = epoch;
+  if (held != resources_.end()) {
+    auto node = resources_.extract(held);
+    const auto turn = node.mapped().turn;
+    turns_.splice(turns_.end(), turns_, turn);
+    *turn = {epoch, own, false};
+    node.key() = own;
+    node.mapped() = {epoch, hash, std::move(encoded), turn};
+    resources_.insert(std::move(node));
+    return true;
   }
-}
-
-// Moves the name's entry to `epoch`.
-void Table::log(const std::string& name, Epoch epoch, bool removed) {
-  if (const auto held = resources_.find(name); held != resources_.end()) log_.erase({held->second.epoch, name});
-  if (const auto gone = removed_.find(name); gone != removed_.end()) log_.erase({gone->second, name});
-  log_[{epoch, name}] = removed;
-  (removed ? newest_removal_ : newest_put_) = epoch;
-}
-
-bool Table::put(const std::string& name, std::string_view type_url, std::string value, Epoch epoch) {
-  std::string version = content_version(value);
-  if (const Resource* held = find(name); held && held->version == version) return false;
-  log(name, epoch, false);
-  removed_.erase(name);
-  auto encoded =
-      std::make_shared<const std::string>(xds::encode_resource({name, version, std::string(type_url), std::move(value)}));
-  resources_[name] = {epoch, std::move(version), std::move(encoded)};
+  if (const auto gone = removed_.find(own); gone != removed_.end()) {
+    turns_.erase(gone->second);
+    removed_.erase(gone);
+  }
+  const auto turn = turns_.insert(turns_.end(), {epoch, own, false});
+  resources_.emplace(own, Resource{epoch, hash, std::move(encoded), turn});
   return true;
 }
 
-bool Table::remove(const std::string& name, Epoch epoch) {
-  if (!resources_.contains(name)) return false;
-  log(name, epoch, true);
-  resources_.erase(name);
-  removed_[name] = epoch;
+bool Table::remove(std::string_view name, Epoch epoch) {
+  const auto held = resources_.find(name);
+  if (held == resources_.end()) return false;
+  const auto turn = held->second.turn;
+  const auto gone = removed_.emplace(name, turn).first;
+  turns_.splice(turns_.end(), turns_, turn);
+  *turn = {epoch, gone->first, true};
+  resources_.erase(held);
+  newest_removal_ = epoch;
   return true;
 }
 
 void Table::forget_removals(Epoch epoch) {
-  if (removed_.empty()) return;
-  for (auto entry = log_.begin(); entry != log_.end() && entry->first.first <= epoch;) {
-    entry = entry->second ? log_.erase(entry) : std::next(entry);
+  std::erase_if(removed_, [&](const auto& gone) {
+    if (gone.second->epoch > epoch) return false;
+    turns_.erase(gone.second);
+    return true;
+  });
+}
+
+const Table& Snapshot::table(Type type) const {
+  if (type == Type::kAuthorization) return policies_;
+  if (type == Type::kAddress) return addresses_;
+  if (!workloads_) {
+    workloads_.emplace();
+    for (const auto& [name, resource] : addresses_.resources()) {
+      if (auto workload = xds::workload_of(content_of(resource)))
+        workloads_->put(std::string(name), type_url(type), std::move(*workload), epoch_);
+    }
   }
-  std::erase_if(removed_, [epoch](const auto& entry) { return entry.second <= epoch; });
+  return *workloads_;
+}
+
+void Snapshot::each_workload(const std::function<void(model::Workload workload)>& visit) const {
+  for (const auto& [name, resource] : addresses_.resources()) {
+    auto address = xds::decode_address(content_of(resource));
+    if (!address) continue;  // of what nobody takes nobody is told
+    if (auto* workload = std::get_if<model::Workload>(&*address)) visit(std::move(*workload));
+  }
 }
 
 bool Snapshot::apply(const derive::Delta& delta) {
   const Epoch next = epoch_ + 1;
   bool changed = false;
-  const auto put = [&](Type type, const std::string& name, std::string value) {
-    changed |= at(type).put(name, type_url(type), std::move(value), next);
+  const auto put = [&](Table& table, Type type, std::string name, std::string value) {
+    changed |= table.put(std::move(name), type_url(type), std::move(value), next);
   };
-  for (const auto& policy : delta.policies) put(Type::kAuthorization, policy->key(), xds::encode(*policy));
-  for (const auto& service : delta.services) put(Type::kAddress, service->key(), xds::encode(*service));
+  for (const auto& policy : delta.policies) put(policies_, Type::kAuthorization, policy->key(), xds::encode(*policy));
+  for (const auto& service : delta.services) put(addresses_, Type::kAddress, service->key(), xds::encode(*service));
   for (const auto& workload : delta.workloads) {
-    put(Type::kAddress, workload->uid, xds::encode(*workload));
-    put(Type::kWorkload, workload->uid, xds::encode_as_workload(*workload));
+    put(addresses_, Type::kAddress, workload->uid, xds::encode(*workload));
+    if (workloads_) put(*workloads_, Type::kWorkload, workload->uid, xds::encode_as_workload(*workload));
   }
-  for (const std::string& name : delta.removed_policies) changed |= at(Type::kAuthorization).remove(name, next);
+  for (const std::string& name : delta.removed_policies) changed |= policies_.remove(name, next);
   for (const std::string& name : delta.removed_addresses) {
-    changed |= at(Type::kAddress).remove(name, next);
-    at(Type::kWorkload).remove(name, next);
+    changed |= addresses_.remove(name, next);
+    if (workloads_) workloads_->remove(name, next);
   }
   if (changed) epoch_ = next;
   return changed;
 }
 
+std::shared_ptr<const Whole> Snapshot::whole() const {
+  if (auto held = whole_.lock(); held && policies_.newest_removal() <= held->epoch) return held;
+  std::size_t size = 0;
+  for (const auto& [name, resource] : addresses_.resources()) size += xds::size_in_response(*resource.encoded);
+  auto made = std::make_shared<Whole>(Whole{epoch_, addresses_.resources().size(), ""});
+  made->encoded.reserve(size);
+  for (const auto& [name, resource] : addresses_.resources()) xds::append_to_response(made->encoded, *resource.encoded);
+  whole_ = made;
+  return made;
+}
+
+// Whoever gets what somebody still has is told what was removed since then.
 void Snapshot::forget_removals(Epoch epoch) {
-  for (Table& table : tables_) table.forget_removals(epoch);
+  if (const auto held = whole_.lock()) epoch = std::min(epoch, held->epoch);
+  addresses_.forget_removals(epoch);
+  policies_.forget_removals(epoch);
+  if (workloads_) workloads_->forget_removals(epoch);
 }
 
 }  // namespace culvert::controlplane

@@ -1,5 +1,6 @@
 #pragma once
-// What is served now, and what changed when: the resources of each type, each serialised once and shared by every response that carries it.
+// What is served now, and what changed when: the resources of each type, each serialised once and shared by every response that carries it. Of what a
+// resource is nothing else is kept: a hundred thousand are a hundred thousand times what is kept of one.
 //
 // Every change of what is derived makes one new epoch. A resource remembers the epoch in which it became what it is; what was removed is remembered
 // as long as a stream needs it. So a subscriber is one number, the epoch it has been sent, and its next push is what stands after that number:
@@ -9,11 +10,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "common/derive/deriver.h"
@@ -27,37 +29,56 @@ inline constexpr std::size_t kTypes = 3;
 std::string_view type_url(Type type);
 std::string_view short_name(Type type);  // as istioctl calls it: "WDS", "WADS"
 
+// A change of a resource, the last one.
+struct Turn {
+  Epoch epoch = 0;
+  std::string_view name;
+  bool gone = false;
+};
+using Turns = std::list<Turn>;  // oldest first
+
 struct Resource {
   Epoch epoch = 0;                             // since when it is what it is
-  std::string version;                         // 16 hex digits
+  std::uint64_t hash = 0;                      // of its content
   std::shared_ptr<const std::string> encoded;  // as a field of a response (xds::encode_resource)
+  Turns::iterator turn;                        // the Table's
+
+  std::string version() const;  // 16 hex digits
+  bool is_of(std::string_view version) const;
+};
+
+// All resources of a type as they were in one epoch.
+struct Whole {
+  Epoch epoch = 0;
+  std::size_t count = 0;
+  std::string encoded;  // fields of a response
 };
 
 // All resources of one type.
 class Table {
  public:
-  const std::map<std::string, Resource, std::less<>>& resources() const { return resources_; }
+  using Resources = std::map<std::string_view, Resource>;  // the names stand in `encoded`
+
+  const Resources& resources() const { return resources_; }
   const Resource* find(std::string_view name) const;
 
   // In order of epoch: what changed after `epoch`, each name once. `resource` is null for what was removed.
-  using Visit = std::function<void(const std::string& name, const Resource* resource)>;
+  using Visit = std::function<void(std::string_view name, const Resource* resource)>;
   void after(Epoch epoch, const Visit& visit) const;
   // The epoch of the newest put and of the newest removal.
   Epoch newest_put() const { return newest_put_; }
   Epoch newest_removal() const { return newest_removal_; }
 
   // False when `name` has this content already.
-  bool put(const std::string& name, std::string_view type_url, std::string value, Epoch epoch);
-  bool remove(const std::string& name, Epoch epoch);
+  bool put(std::string name, std::string_view type_url, std::string value, Epoch epoch);
+  bool remove(std::string_view name, Epoch epoch);
   // Forgets removals up to `epoch`: every stream has been told.
   void forget_removals(Epoch epoch);
 
  private:
-  void log(const std::string& name, Epoch epoch, bool removed);
-
-  std::map<std::string, Resource, std::less<>> resources_;
-  std::map<std::pair<Epoch, std::string>, bool> log_;  // one entry a name; true: it is gone
-  std::map<std::string, Epoch, std::less<>> removed_;  // names that are gone, while somebody may not know
+  Resources resources_;
+  std::map<std::string, Turns::iterator, std::less<>> removed_;  // names that are gone, while somebody may not know
+  Turns turns_;                                                  // one of each name
   Epoch newest_put_ = 0;
   Epoch newest_removal_ = 0;
 };
@@ -65,20 +86,23 @@ class Table {
 class Snapshot {
  public:
   Epoch epoch() const { return epoch_; }
-  const Table& table(Type type) const { return tables_[static_cast<std::size_t>(type)]; }
+  // Bare Workloads are what proxies other than ours ask for: their table is made when it is asked for first.
+  const Table& table(Type type) const;
+  // All addresses for whoever begins with nothing: as they are, or as they were when somebody still has that. Not as of before a policy was removed,
+  // which they might name.
+  std::shared_ptr<const Whole> whole() const;
+  // All workloads, as they are served.
+  void each_workload(const std::function<void(model::Workload workload)>& visit) const;
 
   // Takes what came out different. A new epoch, unless the bytes are the same as before; says which.
   bool apply(const derive::Delta& delta);
   void forget_removals(Epoch epoch);
 
  private:
-  Table& at(Type type) { return tables_[static_cast<std::size_t>(type)]; }
-
   Epoch epoch_ = 0;
-  Table tables_[kTypes];
+  Table addresses_, policies_;
+  mutable std::optional<Table> workloads_;
+  mutable std::weak_ptr<const Whole> whole_;
 };
-
-// XXH64 of the bytes as 16 hex digits, which is how Istio names versions.
-std::string content_version(std::string_view bytes);
 
 }  // namespace culvert::controlplane

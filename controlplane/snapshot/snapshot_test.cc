@@ -19,17 +19,25 @@ model::PolicyRef policy(std::string name, bool dry_run = false) {
 
 std::vector<std::string> after(const Snapshot& snapshot, Epoch epoch) {
   std::vector<std::string> out;
-  snapshot.table(Type::kAuthorization).after(epoch, [&](const std::string& name, const Resource* resource) {
-    out.push_back((resource ? "+" : "-") + name);
+  snapshot.table(Type::kAuthorization).after(epoch, [&](std::string_view name, const Resource* resource) {
+    out.push_back((resource ? "+" : "-") + std::string(name));
   });
   return out;
 }
 
-TEST(ContentVersion, IsXxh64) {
-  EXPECT_EQ(content_version(""), "ef46db3751d8e999");
-  EXPECT_EQ(content_version("a"), "d24ec4f1a98c6e5b");
-  EXPECT_EQ(content_version("abc"), "44bc2cf5ad770999");
-  EXPECT_EQ(content_version("Nobody inspects the spammish repetition"), "fbcea83c8a378bf1");
+TEST(Resource, IsOfAVersionWhenItsHashIsThat) {
+  Snapshot snapshot;
+  derive::Delta delta;
+  delta.policies = {policy("a")};
+  snapshot.apply(delta);
+  const Resource& resource = *snapshot.table(Type::kAuthorization).find("shop/a");
+  const std::string version = resource.version();
+
+  EXPECT_EQ(version.size(), 16U);
+  EXPECT_TRUE(resource.is_of(version));
+  for (const std::string other : {"", "0", "0000000000000000", "zzzzzzzzzzzzzzzz"}) EXPECT_FALSE(resource.is_of(other));
+  EXPECT_FALSE(resource.is_of(version + "0"));
+  EXPECT_FALSE(resource.is_of(version.substr(1)));
 }
 
 TEST(Snapshot, AnEpochForEachChangeAndNoneForNoChange) {

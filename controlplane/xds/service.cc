@@ -1,5 +1,7 @@
 #include "controlplane/xds/service.h"
 
+#include <time.h>
+
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -21,6 +23,12 @@ std::string metric_type(Type type) { return type == Type::kAuthorization ? "wads
 
 double seconds_since(net::Clock::time_point begin) { return std::chrono::duration<double>(net::Clock::now() - begin).count(); }
 
+Pace::Duration clock_of(clockid_t clock) {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
 constexpr Type kAll[] = {Type::kAddress, Type::kAuthorization, Type::kWorkload};
 
 }  // namespace
@@ -41,12 +49,19 @@ struct XdsService::Session {
   std::map<Type, Sent> sent = {};
   std::chrono::system_clock::time_point since = std::chrono::system_clock::now();
   std::optional<net::Clock::time_point> behind = {};  // since when it has not had everything
+  // It waits for its turn, says what it holds, or has been answered and goes on.
+  enum class Phase : std::uint8_t { kWaits, kBegins, kGoesOn };
+  Phase phase = Phase::kWaits;
+  net::Clock::time_point begun = {};
 };
 
-XdsService::XdsService(const Snapshot& snapshot, telemetry::Registry& registry, std::function<void(Epoch)> forget)
+XdsService::XdsService(net::Loop& loop, const Snapshot& snapshot, telemetry::Registry& registry,
+                       std::function<void(Epoch)> forget)
     : snapshot_(snapshot),
       registry_(registry),
       connected_(registry.gauge("pilot_xds", "Proxies connected by xDS.")),
+      addresses_(counters(registry, Type::kAddress)),
+      policies_(counters(registry, Type::kAuthorization)),
       expired_(registry.counter("pilot_xds_expired_nonce", "Answers to something else than the last response.")),
       unreadable_(registry.counter("pilot_total_xds_internal_errors", "Requests that cannot be read.")),
       converged_(registry, "pilot_proxy_convergence_time",
@@ -55,7 +70,15 @@ XdsService::XdsService(const Snapshot& snapshot, telemetry::Registry& registry, 
       pushed_(registry, "pilot_xds_push_time", "Seconds to make the responses to one proxy and hand them on.",
               {.0001, .001, .01, .1, .5, 1, 3, 5, 10, 20, 30}),
       sizes_(registry, "pilot_xds_config_size_bytes", "Sizes of responses.", {1, 10000, 1000000, 4000000, 10000000, 40000000}),
-      forget_(std::move(forget)) {}
+      forget_(std::move(forget)),
+      next_round_(loop),
+      turn_(loop) {}
+
+XdsService::Counters XdsService::counters(telemetry::Registry& registry, Type type) {
+  const telemetry::Labels labels = {{"type", metric_type(type)}};
+  return {registry.counter("pilot_xds_pushes", "Responses sent, by type.", labels),
+          registry.counter("culvert_xds_resources_sent_total", "Resources sent, by type.", labels)};
+}
 
 XdsService::~XdsService() {
   for (const auto& session : sessions_) session->call->finish({.code = 14, .text = "shutting down"});
@@ -68,15 +91,38 @@ void XdsService::serve(rpc::CallRef call, std::string node) {
     return call->finish({.code = kResourceExhausted, .text = "too many streams of this node"});
   }
   sessions_.push_back(std::make_unique<Session>(Session{std::move(call), std::move(node), "ID-" + std::to_string(++count_)}));
-  Session& session = *sessions_.back();
   connected_.set(static_cast<std::int64_t>(sessions_.size()));
-  session.call->accept({.on_message = [this, &session](const std::string& message) { received(session, message); },
-                        .on_sent = {},
-                        .on_end = [this, &session] { ended(session); }});
+  let_in();
 }
 
-void XdsService::received(Session& session, const std::string& message) {
-  const auto request = xds::decode_request(message);
+// What is not read yet waits on the other side.
+void XdsService::let_in() {
+  using Phase = Session::Phase;
+  const auto now = net::Clock::now();
+  std::size_t begin = 0;
+  for (const auto& session : sessions_) begin += session->phase == Phase::kBegins && now - session->begun < kTurn;
+  bool wait = false;
+  std::vector<Session*> next;
+  for (const auto& session : sessions_) {
+    if (session->phase != Phase::kWaits) continue;
+    if (wait = begin + next.size() >= kMostBeginning; wait) break;
+    next.push_back(session.get());
+  }
+  if (wait && !turn_.armed()) turn_.arm(kTurn, [this] { let_in(); });
+  for (Session* session : next) {
+    session->phase = Phase::kBegins;
+    session->begun = now;
+  }
+  for (Session* each : next) {
+    Session& session = *each;
+    session.call->accept({.on_message = [this, &session](std::string message) { received(session, std::move(message)); },
+                          .on_sent = {},
+                          .on_end = [this, &session] { ended(session); }});
+  }
+}
+
+void XdsService::received(Session& session, std::string message) {
+  auto request = xds::decode_request(std::move(message));
   if (!request) {
     unreadable_.add();
     log::warn(kScope, "a request cannot be read: " + request.error().text, {log::field("node", session.node)});
@@ -88,18 +134,21 @@ void XdsService::received(Session& session, const std::string& message) {
     log::info(kScope, "connected",
               {log::field("node", session.node), log::field("id", session.self.id), log::field("peer", session.call->peer())});
   }
-  const Stream::Heard heard = session.stream.receive(*request, snapshot_);
+  const std::string asked = request->type_url;
+  const Stream::Heard heard = session.stream.receive(std::move(*request), snapshot_);
   if (heard.what == Stream::Heard::What::kUnknownType) {
-    log::warn(kScope, "asks for a type that is not served",
-              {log::field("node", session.node), log::field("type", request->type_url)});
+    log::warn(kScope, "asks for a type that is not served", {log::field("node", session.node), log::field("type", asked)});
     return;  // as istiod: not answered
   }
   said(session, heard);
+  if (round_waits_ && heard.what != Stream::Heard::What::kSubscription) return note_current(session);  // that brings the rest
   pump(session);
 }
 
 void XdsService::said(Session& session, const Stream::Heard& heard) {
   using What = Stream::Heard::What;
+  const bool answer = heard.what == What::kAck || heard.what == What::kNack;
+  if (answer && std::exchange(session.phase, Session::Phase::kGoesOn) == Session::Phase::kBegins) let_in();
   if (heard.what == What::kAck) session.sent[*heard.type].acked = session.sent[*heard.type].nonce;
   if (heard.what == What::kStale) expired_.add();
   if (heard.what != What::kNack) return;
@@ -115,14 +164,16 @@ void XdsService::pump(Session& session) {
   const auto began = net::Clock::now();
   const std::vector<Push> pushes = session.stream.poll(snapshot_);
   for (const Push& push : pushes) {
-    const telemetry::Labels type = {{"type", metric_type(push.type)}};
-    registry_.counter("pilot_xds_pushes", "Responses sent, by type.", type).add();
-    registry_.counter("culvert_xds_resources_sent_total", "Resources sent, by type.", type).add(push.resources.size());
+    const Counters& counted = push.type == Type::kAuthorization ? policies_ : addresses_;
+    counted.pushes.add();
+    counted.resources.add(push.count());
     Session::Sent& sent = session.sent[push.type];
     sent.nonce = push.nonce;
     sent.at = std::chrono::system_clock::now();
-    std::string message = xds::encode_response(type_url(push.type), push.nonce, push.resources, push.removed);
-    sizes_.add(static_cast<double>(message.size()));
+    rpc::Pieces message = push.message();
+    std::size_t size = 0;
+    for (const auto& piece : message) size += piece->size();
+    sizes_.add(static_cast<double>(size));
     session.call->send(std::move(message));
   }
   if (!pushes.empty()) pushed_.add(seconds_since(began));
@@ -138,6 +189,17 @@ void XdsService::note_current(Session& session) {
 }
 
 void XdsService::publish() {
+  const auto wait = pace_.wait(clock_of(CLOCK_MONOTONIC), clock_of(CLOCK_PROCESS_CPUTIME_ID));
+  if (wait == Pace::Duration::zero()) return round();
+  round_waits_ = true;
+  for (const auto& session : sessions_) note_current(*session);  // since when they lag
+  next_round_.arm(std::chrono::duration_cast<net::Clock::duration>(wait), [this] { publish(); });
+}
+
+void XdsService::round() {
+  round_waits_ = false;
+  next_round_.cancel();
+  pace_.begin(clock_of(CLOCK_MONOTONIC), clock_of(CLOCK_PROCESS_CPUTIME_ID));
   for (const auto& session : sessions_) pump(*session);
   forget_removals();
 }
@@ -153,6 +215,7 @@ void XdsService::ended(Session& session) {
   log::info(kScope, "disconnected", {log::field("node", session.node), log::field("id", session.self.id)});
   std::erase_if(sessions_, [&](const auto& one) { return one.get() == &session; });
   connected_.set(static_cast<std::int64_t>(sessions_.size()));
+  let_in();
 }
 
 void XdsService::check(const std::function<bool(const rpc::ServerCall& call, const std::string& node)>& still_proved) {

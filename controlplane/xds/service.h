@@ -1,6 +1,7 @@
 #pragma once
-// The live part of discovery: gRPC calls on one side, Streams in the middle, the Snapshot on the other. No timers: a change is polled for by every
-// stream at once; one that still waits for an acknowledgement gets it with the next. On the control thread.
+// The live part of discovery: gRPC calls on one side, Streams in the middle, the Snapshot on the other. A change is polled for by every stream at once, in
+// a round; one that still waits for an acknowledgement gets it with the next. Rounds follow each other as they come, until they cost a core (pace.h). On
+// the control thread.
 
 #include <chrono>
 #include <cstdint>
@@ -11,10 +12,12 @@
 #include <string>
 #include <vector>
 
+#include "common/net/timer.h"
 #include "common/rpc/server.h"
 #include "common/telemetry/registry.h"
 #include "common/xds/wire.h"
 #include "controlplane/snapshot/snapshot.h"
+#include "controlplane/xds/pace.h"
 #include "controlplane/xds/spread.h"
 #include "controlplane/xds/stream.h"
 
@@ -23,9 +26,13 @@ namespace culvert::controlplane {
 class XdsService {
  public:
   // `forget` is told up to which epoch every stream knows what was removed.
-  XdsService(const Snapshot& snapshot, telemetry::Registry& registry, std::function<void(Epoch)> forget);
+  XdsService(net::Loop& loop, const Snapshot& snapshot, telemetry::Registry& registry, std::function<void(Epoch)> forget);
   ~XdsService();  // ends all streams
 
+  static constexpr std::size_t kMostBeginning =
+      16;  // streams whose first requests are read at one time: these say all that a node holds, and a thousand
+           // nodes may come at once. The others wait for their turn
+  static constexpr std::chrono::seconds kTurn{2};  // for which one may keep others waiting
   static constexpr std::size_t kMostStreams = 32;  // of one node: more are refused, so that one token cannot take them all
 
   // A delta discovery call of a caller that has proved to be `node`.
@@ -62,23 +69,36 @@ class XdsService {
   struct Session;
   using Sessions = std::list<std::unique_ptr<Session>>;
 
-  void received(Session& session, const std::string& message);
+  void let_in();
+  void received(Session& session, std::string message);
   void said(Session& session, const Stream::Heard& heard);
+  void round();
   void pump(Session& session);
   void note_current(Session& session);
   void ended(Session& session);
   void note_left(const std::string& node);
   void forget_removals();
 
+  struct Counters {  // of one type
+    telemetry::Counter& pushes;
+    telemetry::Counter& resources;
+  };
+  static Counters counters(telemetry::Registry& registry, Type type);
+
   const Snapshot& snapshot_;
   telemetry::Registry& registry_;
   telemetry::Gauge& connected_;
+  const Counters addresses_, policies_;
   telemetry::Counter& expired_;
   telemetry::Counter& unreadable_;
   Spread converged_;
   Spread pushed_;
   Spread sizes_;
   std::function<void(Epoch)> forget_;
+  Pace pace_;
+  net::Timer next_round_;
+  bool round_waits_ = false;  // there is something to push, and its time is not yet
+  net::Timer turn_;
   Sessions sessions_;
   std::uint64_t count_ = 0;                             // of sessions, ever
   std::map<std::string, net::Clock::time_point> left_;  // nodes, when a stream of theirs ended last

@@ -17,7 +17,14 @@ std::optional<Type> type_of(std::string_view url) {
 
 }  // namespace
 
-Stream::Heard Stream::receive(const xds::Request& request, const Snapshot& snapshot) {
+std::vector<std::shared_ptr<const std::string>> Push::message() const {
+  std::vector<std::shared_ptr<const std::string>> out;
+  if (all) out.emplace_back(all, &all->encoded);
+  out.push_back(std::make_shared<const std::string>(xds::encode_response(type_url(type), nonce, resources, removed)));
+  return out;
+}
+
+Stream::Heard Stream::receive(xds::Request request, const Snapshot& snapshot) {
   const std::optional<Type> type = type_of(request.type_url);
   if (!type) return {Heard::What::kUnknownType, std::nullopt, ""};
   Channel& channel = at(*type);
@@ -43,13 +50,13 @@ void Stream::answered(Channel& channel, const xds::Request& request, const Table
 }
 
 // The first request of a type subscribes to everything, unless it names something. Subscribing and unsubscribing "*" at once asks for names only.
-void Stream::subscribe(Channel& channel, const xds::Request& request) {
+void Stream::subscribe(Channel& channel, xds::Request& request) {
   const bool first = !std::exchange(channel.progress.subscribed, true);
   const bool star = std::ranges::contains(request.subscribe, "*");
   const bool unstar = std::ranges::contains(request.unsubscribe, "*");
   if (first) {
     channel.wildcard = (request.subscribe.empty() || star) && !unstar;
-    channel.held = request.initial_versions;
+    channel.held = std::move(request.initial_versions);
   } else if (unstar) {
     channel.wildcard = false;
   } else if (star && !channel.wildcard) {
@@ -83,26 +90,30 @@ bool Stream::addresses_sent(const Snapshot& snapshot) const {
          !has_removals(Type::kWorkload, snapshot);
 }
 
-// What the client held when it came is compared with what there is.
+void Stream::collect_all(Channel& channel, const Snapshot& snapshot, Push& push) {
+  push.all = snapshot.whole();
+  channel.answered = true;
+}
+
+// What the client held when it came is compared with what there is: both are in order of name.
 void Stream::collect_first(Channel& channel, const Table& table, Push& push) const {
-  if (channel.wildcard) {
-    for (const auto& [name, resource] : table.resources()) {
-      const auto held = channel.held.find(name);
-      if (held == channel.held.end() || held->second != resource.version) push.resources.push_back(resource.encoded);
-    }
+  auto& gone = push.type == Type::kAuthorization ? channel.gone : push.removed;
+  const auto held = channel.held.all();
+  auto one = held.begin();
+  for (const auto& [name, resource] : table.resources()) {
+    for (; one != held.end() && (*one).first < name; ++one) gone.emplace_back((*one).first);
+    const bool holds = one != held.end() && (*one).first == name;
+    const bool same = holds && resource.is_of((*one).second);
+    if (holds) ++one;
+    if (channel.wildcard && !same) push.resources.push_back(resource.encoded);
+    if (channel.wildcard || !holds) continue;
+    if (same) channel.fresh.erase(std::string(name));
+    else channel.fresh.emplace(name);
   }
-  for (const auto& [name, version] : channel.held) {
-    const Resource* resource = table.find(name);
-    if (!resource) (push.type == Type::kAuthorization ? channel.gone : push.removed).push_back(name);
-    if (channel.wildcard) continue;
-    channel.names.insert(name);
-    if (resource && resource->version == version) {
-      channel.fresh.erase(name);
-    } else if (resource) {
-      channel.fresh.insert(name);
-    }
-  }
-  channel.held.clear();
+  for (; one != held.end(); ++one) gone.emplace_back((*one).first);
+  if (!channel.wildcard)
+    for (const auto& [name, version] : held) channel.names.emplace(name);
+  channel.held = {};
   channel.answered = true;
 }
 
@@ -110,12 +121,12 @@ void Stream::collect_changes(Channel& channel, const Table& table, bool puts, bo
   const Epoch from = !removals ? channel.progress.sent
                      : !puts   ? channel.removals_sent
                                : std::min(channel.progress.sent, channel.removals_sent);
-  table.after(from, [&](const std::string& name, const Resource* resource) {
+  table.after(from, [&](std::string_view name, const Resource* resource) {
     if (!channel.wildcard && !channel.names.contains(name)) return;
     if (resource && puts && resource->epoch > channel.progress.sent && !channel.fresh.contains(name)) {
       push.resources.push_back(resource->encoded);
     }
-    if (!resource && removals) push.removed.push_back(name);
+    if (!resource && removals) push.removed.emplace_back(name);
   });
   if (!removals) return;
   for (std::string& name : std::exchange(channel.gone, {})) {
@@ -149,24 +160,27 @@ std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
   }
 
   channel.progress.refusals.sending(snapshot.table(type), channel.progress.sent);
-  Push push{.type = type, .nonce = "", .resources = {}, .removed = {}};
+  Push push{.type = type, .nonce = "", .all = nullptr, .resources = {}, .removed = {}};
   const Table& table = snapshot.table(type);
   const bool first = !channel.answered;
-  if (first) {
+  if (first && type == Type::kAddress && channel.wildcard && channel.held.empty() && channel.fresh.empty()) {
+    collect_all(channel, snapshot, push);
+  } else if (first) {
     collect_first(channel, table, push);
   } else {
     collect_changes(channel, table, puts, removals, push);
   }
   collect_fresh(channel, table, push);
   const bool whole = first ? channel.gone.empty() : !owes;
-  channel.progress.sent = snapshot.epoch();
-  if (removals || first) channel.removals_sent = snapshot.epoch();
+  const Epoch epoch = push.all ? push.all->epoch : snapshot.epoch();
+  channel.progress.sent = epoch;
+  if (removals || first) channel.removals_sent = epoch;
   if (!first && push.resources.empty() && push.removed.empty()) {  // nothing of it is this client's
     if (whole) channel.progress.answered = snapshot.epoch();
     return std::nullopt;
   }
-  channel.nonce = std::to_string(snapshot.epoch()) + "." + std::to_string(++count_);
-  channel.nonce_epoch = snapshot.epoch();
+  channel.nonce = std::to_string(epoch) + "." + std::to_string(++count_);
+  channel.nonce_epoch = epoch;
   channel.nonce_whole = whole;
   channel.progress.waiting = true;
   push.nonce = channel.nonce;

@@ -3,7 +3,7 @@
 //
 // Per type at most one response is under way; what changes meanwhile is in the next one, so that a slow node costs one response of memory and
 // delays nobody else. The nonce carries the epoch. Order: a policy goes out before the workloads that name it, and its removal after the workloads
-// that no longer do. A subscriber that held resources before it connected gets only what differs, in the same order. Names asked for by a subscriber that does not
+// that no longer do. Whoever begins with nothing gets what all others that do so get, which may be as old as the first of them still waits for his. A subscriber that held resources before it connected gets only what differs, in the same order. Names asked for by a subscriber that does not
 // want all ("on demand") are answered even when they do not exist: as removed.
 //
 // A ztunnel answers when all of its workers have switched, so what is answered is in force there; and when nothing is pending, all of it is.
@@ -25,8 +25,13 @@ namespace culvert::controlplane {
 struct Push {
   Type type{};
   std::string nonce;
+  std::shared_ptr<const Whole> all;  // every resource that there is, beside which `resources` is empty; null: only these
   std::vector<std::shared_ptr<const std::string>> resources;
   std::vector<std::string> removed;
+
+  std::size_t count() const { return all ? all->count : resources.size(); }
+  // The response, in pieces.
+  std::vector<std::shared_ptr<const std::string>> message() const;
 };
 
 class Stream {
@@ -51,7 +56,7 @@ class Stream {
   };
 
   // A request came in.
-  Heard receive(const xds::Request& request, const Snapshot& snapshot);
+  Heard receive(xds::Request request, const Snapshot& snapshot);
   // What can be sent now, in this order. Call after each receive() and each new epoch.
   std::vector<Push> poll(const Snapshot& snapshot);
 
@@ -66,7 +71,7 @@ class Stream {
     Progress progress;
     bool wildcard = false;
     bool answered = false;                     // the first response is sent, however empty
-    std::map<std::string, std::string> held;   // versions that the client brought along; until the first response
+    xds::Versions held;                        // what the client brought along; until the first response
     std::set<std::string, std::less<>> names;  // on demand: what it asked for
     std::set<std::string, std::less<>> fresh;  // of these, not answered yet
     Epoch removals_sent = 0;
@@ -78,10 +83,11 @@ class Stream {
 
   Channel& at(Type type) { return channels_[static_cast<std::size_t>(type)]; }
   const Channel& at(Type type) const { return channels_[static_cast<std::size_t>(type)]; }
-  void subscribe(Channel& channel, const xds::Request& request);
+  static void subscribe(Channel& channel, xds::Request& request);  // takes what it holds
   bool has_puts(Type type, const Snapshot& snapshot) const;
   bool has_removals(Type type, const Snapshot& snapshot) const;
   bool addresses_sent(const Snapshot& snapshot) const;
+  static void collect_all(Channel& channel, const Snapshot& snapshot, Push& push);
   void collect_first(Channel& channel, const Table& table, Push& push) const;
   void collect_changes(Channel& channel, const Table& table, bool puts, bool removals, Push& push) const;
   void collect_fresh(Channel& channel, const Table& table, Push& push) const;

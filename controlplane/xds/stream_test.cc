@@ -28,6 +28,38 @@ TEST_F(StreamTest, SendsAllAndThenOnlyWhatChanges) {
   EXPECT_THAT(poll(), ElementsAre("WDS +b -a"));
 }
 
+TEST_F(StreamTest, WhoBeginsWithNothingGetsWhatOthersGetAndThenTheDifference) {
+  change({workload("a"), workload("b")});
+  stream.receive(ask(Type::kAddress), snapshot);
+  const std::vector<Push> first = stream.poll(snapshot);
+  change({workload("b", {"x"}), workload("c")}, {}, {"a"});
+  snapshot.forget_removals(snapshot.epoch());
+  stream = Stream();
+  stream.receive(ask(Type::kAddress), snapshot);
+
+  const std::vector<Push> second = stream.poll(snapshot);
+
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].all, first.at(0).all);
+  EXPECT_EQ(second[0].count(), 2U);
+  EXPECT_FALSE(stream.current(snapshot));
+  answer(Type::kAddress, second[0].nonce);
+  EXPECT_THAT(poll(), ElementsAre("WDS +b +c -a"));
+}
+
+TEST_F(StreamTest, WhatOthersGotIsTooOldOnceAPolicyIsGoneThatItMayName) {
+  change({workload("a", {"shop/p"})}, {policy("p")});
+  const auto others = snapshot.whole();
+  change({workload("a")}, {}, {}, {"shop/p"});
+  stream.receive(ask(Type::kAddress), snapshot);
+
+  const std::vector<Push> pushes = stream.poll(snapshot);
+
+  ASSERT_EQ(pushes.size(), 1U);
+  EXPECT_EQ(pushes[0].all->epoch, snapshot.epoch());
+  EXPECT_NE(pushes[0].all, others);
+}
+
 TEST_F(StreamTest, AnswersTheFirstRequestEvenWithNothing) {
   stream.receive(ask(Type::kAuthorization), snapshot);
 
@@ -129,7 +161,7 @@ TEST_F(StreamTest, ManyNamesOnDemandAreCheap) {
   request.unsubscribe = {"*"};
   for (int i = 0; i < kMany; ++i) {
     request.subscribe.push_back("n" + std::to_string(i));
-    request.initial_versions["n" + std::to_string(i)] = "1";
+    request.initial_versions.emplace("n" + std::to_string(i), "1");
   }
   stream.receive(request, snapshot);
 

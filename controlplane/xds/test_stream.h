@@ -50,15 +50,19 @@ struct StreamTest : ::testing::Test {
     request.error = std::move(error);
     return stream.receive(request, snapshot).what;
   }
+  static xds::Response received(const Push& push) {
+    std::string bytes;
+    for (const auto& piece : push.message()) bytes += *piece;
+    return *xds::decode_response(bytes);
+  }
   // "WADS +shop/a -shop/b" for each response; remembers the nonces.
   std::vector<std::string> poll() {
     std::vector<std::string> out;
     for (const Push& push : stream.poll(snapshot)) {
-      const auto response =
-          xds::decode_response(xds::encode_response(type_url(push.type), push.nonce, push.resources, push.removed));
+      const xds::Response response = received(push);
       std::string text(short_name(push.type));
-      for (const auto& resource : response->resources) text += " +" + resource.name;
-      for (const auto& name : response->removed) text += " -" + name;
+      for (const auto& resource : response.resources) text += " +" + resource.name;
+      for (const auto& name : response.removed) text += " -" + name;
       nonce[push.type] = push.nonce;
       out.push_back(text);
     }
@@ -74,7 +78,7 @@ struct StreamTest : ::testing::Test {
       out += (out.empty() ? "" : " | ") + name + ": " + refusal.error;
     return out;
   }
-  std::string version(Type type, std::string_view name) { return snapshot.table(type).find(name)->version; }
+  std::string version(Type type, std::string_view name) { return snapshot.table(type).find(name)->version(); }
 
   Snapshot snapshot;
   Stream stream;

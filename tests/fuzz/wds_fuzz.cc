@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   if (auto response = xds::decode_response(bytes))
     CULVERT_CHECK(xds::decode_response(xds::encode(*response)).value() == *response);
-  if (auto request = xds::decode_request(bytes)) (void)xds::encode(*request);
+  if (auto request = xds::decode_request(std::string(bytes))) (void)xds::encode(*request);
   use(std::move(update));
   return 0;
 }

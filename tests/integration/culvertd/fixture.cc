@@ -79,7 +79,7 @@ void Subscriber::subscribe(std::string_view type, std::map<std::string, std::str
   xds::Request request;
   request.node.id = "ztunnel~127.0.0.1~ztunnel-1.istio-system~istio-system.svc.cluster.local";
   request.type_url = type;
-  request.initial_versions = std::move(held_versions);
+  request.initial_versions = xds::Versions(held_versions);
   stream_->send(xds::encode(request));
 }
 

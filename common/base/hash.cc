@@ -1,11 +1,10 @@
-// XXH64 (seed 0), after the specification of Yann Collet. Not for anything that an attacker gains from breaking: it names versions.
+// XXH64 (seed 0), after the specification of Yann Collet.
+#include "common/base/hash.h"
+
 #include <bit>
 #include <cstring>
-#include <format>
 
-#include "controlplane/snapshot/snapshot.h"
-
-namespace culvert::controlplane {
+namespace culvert {
 namespace {
 
 constexpr std::uint64_t kPrime1 = 0x9E3779B185EBCA87ULL;
@@ -41,7 +40,7 @@ std::uint64_t stripes(std::string_view& bytes) {
 
 }  // namespace
 
-std::string content_version(std::string_view bytes) {
+std::uint64_t content_hash(std::string_view bytes) {
   const std::uint64_t size = bytes.size();
   std::uint64_t hash = (size >= 32 ? stripes(bytes) : kPrime5) + size;
   while (bytes.size() >= 8) hash = std::rotl(hash ^ round(0, take<std::uint64_t>(bytes)), 27) * kPrime1 + kPrime4;
@@ -49,7 +48,7 @@ std::string content_version(std::string_view bytes) {
   for (const char c : bytes) hash = std::rotl(hash ^ (static_cast<unsigned char>(c) * kPrime5), 11) * kPrime1;
   hash = (hash ^ (hash >> 33)) * kPrime2;
   hash = (hash ^ (hash >> 29)) * kPrime3;
-  return std::format("{:016x}", hash ^ (hash >> 32));
+  return hash ^ (hash >> 32);
 }
 
-}  // namespace culvert::controlplane
+}  // namespace culvert

@@ -1,0 +1,13 @@
+#pragma once
+// What is known again of a workload when it is derived anew, without keeping it: a hash over every field. Two that differ have the same one time in
+// 2^64, which is what versions of resources rest on as well. Pure.
+
+#include <cstdint>
+
+#include "common/model/workload.h"
+
+namespace culvert::derive {
+
+std::uint64_t fingerprint(const model::Workload& workload);
+
+}  // namespace culvert::derive

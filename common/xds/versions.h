@@ -1,0 +1,61 @@
+#pragma once
+// Which version a client holds of each resource, in order of name. Of a hundred thousand the texts stand in one block, usually the message that brought them:
+// a thousand clients that come at once bring a hundred million.
+
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <ranges>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace culvert::xds {
+
+class Versions {
+ public:
+  using Pair = std::pair<std::string_view, std::string_view>;  // name, version: good as long as this is neither changed nor moved
+
+  Versions() = default;
+  Versions(std::initializer_list<Pair> all) {
+    for (const auto& [name, version] : all) emplace(name, version);
+  }
+  explicit Versions(const std::map<std::string, std::string>& all) {
+    for (const auto& [name, version] : all) emplace(name, version);
+  }
+
+  // Replaces what `name` has. Quick when it comes after all others.
+  void emplace(std::string_view name, std::string_view version);
+  auto all() const {
+    return places_ | std::views::transform([this](const Place& place) { return pair(place); });
+  }
+  std::size_t size() const { return places_.size(); }
+  bool empty() const { return places_.empty(); }
+
+  // The entries of field `field` of a message, a map of texts; what else is in it is appended to `rest`. Of two of one name the last counts. Fails when the
+  // message is cut off in the middle, or an entry is not one.
+  static Result<Versions> take(std::string message, std::uint32_t field, std::string& rest);
+  // Writes such entries.
+  void append_to(std::string& message, std::uint32_t field) const;
+
+  friend bool operator==(const Versions& a, const Versions& b);
+
+ private:
+  struct Place {
+    std::uint32_t name = 0, name_size = 0, version = 0, version_size = 0;
+  };
+  Pair pair(const Place& place) const {
+    const std::string_view bytes = bytes_;
+    return {bytes.substr(place.name, place.name_size), bytes.substr(place.version, place.version_size)};
+  }
+  void sort();
+
+  std::string bytes_;
+  std::vector<Place> places_;  // in order of name, each once
+};
+
+}  // namespace culvert::xds
