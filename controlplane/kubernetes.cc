@@ -12,6 +12,7 @@
 #include "controlplane/ca/kube_root.h"
 #include "controlplane/ca/kube_signer.h"
 #include "controlplane/ca/trust_domain.h"
+#include "controlplane/store/keep.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -92,7 +93,7 @@ void Kubernetes::serve(Ca ca) {
                                                             .rotation = settings_.rotation()},
                                          [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
   statuses_ = std::make_unique<StatusWriter>(client_, serving_->objects(), serving_->mesh_settings(), serving_->registry());
-  source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted(settings_.system_namespace)},
+  source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted(settings_.system_namespace), .keep = Keep()},
                                            serving_->registry(), [this](config::Diff diff) { changed(std::move(diff)); });
   serving_->catch_up_by([this](std::optional<config::Key> object) { return catch_up(std::move(object)); });
 }

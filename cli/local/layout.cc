@@ -332,7 +332,7 @@ std::string_view why_outside(const Layout& layout, const PodPlan& pod) {
   if (pod.spec.host_network) return "hostNetwork";
   if (mode == "none" || (mode != "ambient" && !layout.ambient.contains(metadata.name_space))) return "not asked for";
   if (metadata.name_space == kExcludedNamespace) return "its namespace is excluded";
-  if (metadata.annotations.contains("sidecar.istio.io/status")) return "it has a sidecar";
+  if (metadata.annotations->contains("sidecar.istio.io/status")) return "it has a sidecar";
   return "";
 }
 

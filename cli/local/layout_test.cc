@@ -62,7 +62,7 @@ TEST(Layout, SpreadsReplicasOverTheNodesAndGivesThemAddresses) {
   EXPECT_EQ(pods.at({"shop", "web-1"}).addresses.v4.text(), "10.244.2.2");
   EXPECT_EQ(pods.at({"shop", "web-2"}).addresses.v6.text(), "fd00:10:244:1::3");
   EXPECT_EQ(pods.at({"shop", "web-1"}).spec.node_name, "node2");
-  EXPECT_EQ(pods.at({"shop", "web-1"}).metadata.owners.front().name, "web");
+  EXPECT_EQ(pods.at({"shop", "web-1"}).metadata.owners->front().name, "web");
 }
 
 TEST(Layout, KeepsWhoIsThereWhereHeIs) {

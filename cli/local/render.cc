@@ -33,7 +33,7 @@ const char* protocol(config::Transport transport) { return transport == config::
 std::string render_pod(const PodPlan& pod, const PodState& state) {
   auto metadata = pod.metadata;
   metadata.uid = state.uid;
-  if (!state.netns.empty()) metadata.annotations["culvert.dev/netns"] = state.netns;
+  if (!state.netns.empty()) metadata.annotations.edit()["culvert.dev/netns"] = state.netns;
   std::string text = head("v1", "Pod", metadata);
   text += std::format("spec:\n  nodeName: {}\n  serviceAccountName: {}\n  hostNetwork: {}\n", pod.spec.node_name,
                       in_quotes(pod.spec.service_account), pod.spec.host_network);

@@ -51,7 +51,7 @@ TEST(Render, MakesPodsThatTheControlPlaneReads) {
   EXPECT_TRUE(pod.ready);
   EXPECT_EQ(pod.phase, config::PodPhase::kRunning);
   EXPECT_EQ(pod.metadata.uid, "u1");
-  EXPECT_EQ(pod.metadata.annotations.at("culvert.dev/netns"), "/run/netns/x");
+  EXPECT_EQ(pod.metadata.annotations->at("culvert.dev/netns"), "/run/netns/x");
   EXPECT_EQ(pod.addresses.size(), 2U);
   EXPECT_EQ(pod.spec.node_name, "node1");
   EXPECT_FALSE(files.contains("culvert-pod-default-two.yaml")) << "it is not there yet";

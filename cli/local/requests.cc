@@ -154,7 +154,7 @@ void World::answer_logs(int client, const std::string& target, const std::string
   } else if (target != "world") {
     const PodLife* pod = find_pod(target, error);
     if (pod == nullptr) return answer_error(client, error);
-    path = pod->log_path(container.empty() ? pod->plan().spec.containers.front().name : container);
+    path = pod->log_path(container.empty() ? pod->plan().spec.containers->front().name : container);
   }
   const Fd log(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!log) return answer_error(client, "nothing was written yet");

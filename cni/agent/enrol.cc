@@ -17,7 +17,7 @@ Verdict judge(const config::Pod& pod, const config::Namespace* name_space, bool 
   if (pod.is_terminal()) return Verdict::kTerminated;
   if (rules.leaving) return Verdict::kUninstalled;
   if (std::ranges::contains(rules.excluded_namespaces, meta.name_space)) return Verdict::kExcludedNamespace;
-  if (meta.annotations.contains(std::string(kSidecarStatus))) return Verdict::kSidecar;
+  if (meta.annotations->contains(std::string(kSidecarStatus))) return Verdict::kSidecar;
   const auto own = config::value_of(meta.labels, kModeLabel);
   if (own == "ambient") return Verdict::kEnrolled;
   if (own == "none") return Verdict::kOptedOut;

@@ -16,14 +16,14 @@ config::Pod pod(std::string_view label) {
   config::Pod pod;
   pod.metadata.name = "web-0";
   pod.metadata.name_space = "shop";
-  if (!label.empty()) pod.metadata.labels[std::string(kModeLabel)] = label;
+  if (!label.empty()) pod.metadata.labels.edit()[std::string(kModeLabel)] = label;
   return pod;
 }
 
 config::Namespace name_space(std::string_view label) {
   config::Namespace object;
   object.metadata.name = "shop";
-  if (!label.empty()) object.metadata.labels[std::string(kModeLabel)] = label;
+  if (!label.empty()) object.metadata.labels.edit()[std::string(kModeLabel)] = label;
   return object;
 }
 
@@ -64,7 +64,7 @@ TEST(Enrol, NeverTakesWhatCannotOrMustNotBeCaptured) {
   EXPECT_EQ(decide(ended, &space, false, {}).verdict, Verdict::kTerminated);
 
   auto sidecar = pod("ambient");
-  sidecar.metadata.annotations["sidecar.istio.io/status"] = "{}";
+  sidecar.metadata.annotations.edit()["sidecar.istio.io/status"] = "{}";
   EXPECT_EQ(decide(sidecar, &space, false, {}).verdict, Verdict::kSidecar);
 
   EXPECT_EQ(decide(pod("ambient"), &space, false, {.excluded_namespaces = {"shop"}}).verdict, Verdict::kExcludedNamespace);
@@ -82,10 +82,10 @@ TEST(Enrol, LetsThePodSayWhetherItsDnsIsCaptured) {
   EXPECT_TRUE(decide(with, nullptr, false, {.dns_capture = true}).dns_capture);
   EXPECT_FALSE(decide(with, nullptr, false, {.dns_capture = false}).dns_capture);
 
-  with.metadata.annotations["ambient.istio.io/dns-capture"] = "false";
+  with.metadata.annotations.edit()["ambient.istio.io/dns-capture"] = "false";
   EXPECT_FALSE(decide(with, nullptr, false, {.dns_capture = true}).dns_capture);
 
-  with.metadata.annotations["ambient.istio.io/dns-capture"] = "maybe";
+  with.metadata.annotations.edit()["ambient.istio.io/dns-capture"] = "maybe";
   const auto decision = decide(with, nullptr, false, {.dns_capture = true});
   EXPECT_TRUE(decision.dns_capture);
   EXPECT_THAT(decision.notes, testing::ElementsAre(testing::HasSubstr("neither true nor false")));
@@ -93,8 +93,8 @@ TEST(Enrol, LetsThePodSayWhetherItsDnsIsCaptured) {
 
 TEST(Enrol, SaysWhatAPodAsksForInVain) {
   auto gateway = pod("ambient");
-  gateway.metadata.annotations["ambient.istio.io/bypass-inbound-capture"] = "true";
-  gateway.metadata.annotations["istio.io/reroute-virtual-interfaces"] = "tap0";
+  gateway.metadata.annotations.edit()["ambient.istio.io/bypass-inbound-capture"] = "true";
+  gateway.metadata.annotations.edit()["istio.io/reroute-virtual-interfaces"] = "tap0";
 
   EXPECT_EQ(decide(gateway, nullptr, false, {}).notes.size(), 2u);
 }

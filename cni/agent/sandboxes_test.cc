@@ -118,7 +118,7 @@ TEST_F(SandboxesTest, ForgetsPodsThatAreGone) {
 
 TEST_F(SandboxesTest, BelievesAnAnnotationOnlyFromAFolder) {
   auto with = sandboxed();
-  with.metadata.annotations[std::string(kNetnsAnnotation)] = netns("a");
+  with.metadata.annotations.edit()[std::string(kNetnsAnnotation)] = netns("a");
 
   EXPECT_EQ(on_kubernetes().inode(with), 0U);
   Sandboxes of_folder({.annotation = true});
@@ -133,8 +133,8 @@ TEST_F(SandboxesTest, TakesNobodysWordForBeingAStaticPod) {
   mirror.metadata.annotations = {{"kubernetes.io/config.hash", kHash}, {"kubernetes.io/config.mirror", kHash}};
   EXPECT_EQ(kubelet_uid(mirror), kHash);
 
-  mirror.metadata.annotations["kubernetes.io/config.hash"] = mirror.metadata.annotations["kubernetes.io/config.mirror"] =
-      "ffffffff-1a2b-3c4d-5e6f-0123456789ab";  // another pod's uid
+  constexpr auto kOther = "ffffffff-1a2b-3c4d-5e6f-0123456789ab";  // another pod's uid
+  mirror.metadata.annotations = {{"kubernetes.io/config.hash", kOther}, {"kubernetes.io/config.mirror", kOther}};
   EXPECT_EQ(kubelet_uid(mirror), kPodUid);
 }
 

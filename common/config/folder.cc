@@ -260,7 +260,8 @@ ObjectPtr Folder::with_status(const Key& key, const ObjectPtr& object) const {
   const Metadata* status = original ? status_of(key, *original) : nullptr;
   if (!status) return object;
   Pod pod = *original;
-  for (const auto& [annotation, value] : status->annotations) pod.metadata.annotations[annotation] = value;
+  Labels& annotations = pod.metadata.annotations.edit();
+  for (const auto& [annotation, value] : status->annotations) annotations[annotation] = value;
   return std::make_shared<const Object>(std::move(pod));
 }
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "common/base/address.h"
+#include "common/config/shared.h"
 
 namespace google::protobuf {
 class Message;
@@ -91,9 +92,9 @@ struct Metadata {
   std::string name;
   std::string name_space;  // "default" when the document names none and the kind is namespaced
   std::string uid;
-  Labels labels;
-  Labels annotations;
-  std::vector<OwnerReference> owners;
+  Shared<Labels> labels;
+  Shared<Labels> annotations;
+  Shared<std::vector<OwnerReference>> owners;
   std::int64_t created = 0;  // seconds since 1970, 0 when not given
   bool deleting = false;     // deletionTimestamp is set
 
@@ -209,7 +210,7 @@ struct PodSpec {
   bool host_network = false;
   std::string hostname;
   std::string subdomain;
-  std::vector<Container> containers;
+  Shared<std::vector<Container>> containers;
   std::vector<Volume> volumes;
 
   friend bool operator==(const PodSpec&, const PodSpec&) = default;

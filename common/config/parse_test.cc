@@ -75,9 +75,9 @@ status:
   ASSERT_THAT(pod.addresses, SizeIs(2));
   EXPECT_EQ(pod.addresses[1].text(), "fd00::1");
   EXPECT_EQ(pod.metadata.created, 1787220000);
-  EXPECT_EQ(pod.metadata.owners[0].name, "web-5d4f8c7b9");
-  ASSERT_TRUE(pod.spec.containers[0].readiness);
-  EXPECT_EQ(pod.spec.containers[0].readiness->http_get->port.name, "http");
+  EXPECT_EQ(pod.metadata.owners->at(0).name, "web-5d4f8c7b9");
+  ASSERT_TRUE(pod.spec.containers->at(0).readiness);
+  EXPECT_EQ(pod.spec.containers->at(0).readiness->http_get->port.name, "http");
   EXPECT_EQ(file.objects[0].place.text(), "f.yaml:2");
 }
 

@@ -201,10 +201,12 @@ std::optional<std::size_t> Fields::choose(std::string_view name, const std::vect
 namespace {
 
 void read_owners(Fields& fields, Metadata& metadata) {
+  std::vector<OwnerReference> owners;
   fields.each("ownerReferences", [&](Fields& owner) {
     owner.skip({"apiVersion", "uid", "blockOwnerDeletion"});
-    metadata.owners.push_back({owner.text("kind"), owner.text("name"), owner.flag("controller")});
+    owners.push_back({owner.text("kind"), owner.text("name"), owner.flag("controller")});
   });
+  if (!owners.empty()) metadata.owners = std::move(owners);
 }
 
 void read_names(Fields& fields, bool namespaced, Metadata& metadata) {

@@ -126,7 +126,9 @@ PodSpec read_pod_spec(Fields& spec) {
   pod.host_network = spec.flag("hostNetwork");
   pod.hostname = spec.text("hostname");
   pod.subdomain = spec.text("subdomain");
-  spec.each("containers", [&](Fields& container) { pod.containers.push_back(read_container(container)); });
+  std::vector<Container> containers;
+  spec.each("containers", [&](Fields& container) { containers.push_back(read_container(container)); });
+  pod.containers = std::move(containers);
   spec.each("volumes", [&](Fields& volume) { pod.volumes.push_back(read_volume(volume)); });
   return pod;
 }

@@ -228,7 +228,7 @@ void read_targets(Fields& spec, AuthorizationPolicy& policy) {
 
 // As Go's strconv.ParseBool, by which istiod reads it.
 bool read_dry_run(Fields& object, const Metadata& metadata) {
-  const auto found = metadata.annotations.find("istio.io/dry-run");
+  const auto found = metadata.annotations->find("istio.io/dry-run");
   if (found == metadata.annotations.end()) return false;
   for (const std::string_view yes : {"1", "t", "T", "true", "TRUE", "True"}) {
     if (found->second == yes) return true;

@@ -350,7 +350,7 @@ TEST(Deriver, AGatewayIntoANetworkTouchesThoseOfThatNetworkAlone) {
   World world;
   for (int i = 0; i < 3; ++i) {
     config::Pod one = pod("shop", 0, i);
-    if (i > 0) one.metadata.labels["topology.istio.io/network"] = i == 1 ? "net2" : "net3";
+    if (i > 0) one.metadata.labels.edit()["topology.istio.io/network"] = i == 1 ? "net2" : "net3";
     world.put(std::move(one));
   }
   world.update();

@@ -120,7 +120,7 @@ class Marker {
   void name_space(const Step& step) {
     const auto* before = as<config::Namespace>(step.before);
     const auto* now = as<config::Namespace>(step.now);
-    static const Labels kNone;
+    static const config::Shared<Labels> kNone;
     const bool labels = (before ? before->metadata.labels : kNone) != (now ? now->metadata.labels : kNone);
     const bool annotations = (before ? before->metadata.annotations : kNone) != (now ? now->metadata.annotations : kNone);
     const std::string& in = step.key.name;

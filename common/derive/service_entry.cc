@@ -26,7 +26,7 @@ Level level_of(std::string_view name_space, const Objects& objects, const Settin
   static const config::Labels kNone;
   const EntryVisibility& rules = settings.entry_visibility;
   const auto* found = objects.find<config::Namespace>(Kind::kNamespace, "", name_space);
-  const config::Labels& labels = found ? found->metadata.labels : kNone;
+  const config::Labels& labels = found ? found->metadata.labels.get() : kNone;
   const auto policy = std::ranges::find_if(rules.policies, [&](const EntryVisibility::Policy& one) {
     return std::ranges::all_of(one.namespaces, [&](const LabelQuery& query) { return query.matches(labels); });
   });

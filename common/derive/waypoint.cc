@@ -31,7 +31,7 @@ const config::Custom* custom(Kind kind, std::string_view name_space, std::string
 const Labels& labels_of_namespace(std::string_view name_space, const Objects& objects) {
   static const Labels kNone;
   const auto* found = objects.find<config::Namespace>(Kind::kNamespace, "", name_space);
-  return found ? found->metadata.labels : kNone;
+  return found ? found->metadata.labels.get() : kNone;
 }
 
 bool is_waypoint(const Gateway& gateway, const config::Custom* its_class) {
@@ -68,7 +68,7 @@ std::optional<Waypoint::For> parse_for(std::string_view text) {
 }
 
 // A label or annotation of the Gateway, else of its class.
-std::string_view of_gateway_or_class(Labels config::Metadata::* where, const config::Custom& gateway,
+std::string_view of_gateway_or_class(config::Shared<Labels> config::Metadata::* where, const config::Custom& gateway,
                                      const config::Custom* its_class, std::string_view name) {
   if (const auto own = value_of(gateway.metadata.*where, name); !own.empty()) return own;
   return its_class ? value_of(its_class->metadata.*where, name) : std::string_view{};
@@ -232,7 +232,7 @@ Binding waypoint_of(const config::Metadata& metadata, Traffic traffic, const Obj
   constexpr std::string_view kUse = "istio.io/use-waypoint";
   Binding out;
   out.own = !value_of(metadata.labels, kUse).empty();
-  const Labels& labels = out.own ? metadata.labels : labels_of_namespace(metadata.name_space, objects);
+  const Labels& labels = out.own ? metadata.labels.get() : labels_of_namespace(metadata.name_space, objects);
   const Name name = named_by(labels, kUse, metadata.name_space);
   if (name.name.empty() || name.name == "none") return out;
   if (is_of_gateway(metadata, traffic, name, objects, settings)) return out;

@@ -145,8 +145,8 @@ std::string workload_entry_uid(std::string_view name_space, std::string_view nam
 
 config::Metadata labelled(const config::Custom& workload_entry) {
   config::Metadata out = workload_entry.metadata;
-  for (const auto& [name, value] : dynamic_cast<const WorkloadEntry&>(*workload_entry.spec).labels())
-    out.labels.try_emplace(name, value);
+  const auto& more = dynamic_cast<const WorkloadEntry&>(*workload_entry.spec).labels();
+  if (!more.empty()) out.labels.edit().insert(more.begin(), more.end());  // those of the object itself stay
   return out;
 }
 
@@ -208,7 +208,7 @@ std::vector<model::Workload> workloads_of(const config::Custom& service_entry, c
       config::Metadata own;
       own.name = metadata.name;
       own.name_space = metadata.name_space;
-      own.labels = {entry.labels().begin(), entry.labels().end()};
+      own.labels = config::Labels(entry.labels().begin(), entry.labels().end());
       one.waypoint = waypoint_of(own, Traffic::kWorkload, objects, settings).waypoint;
       one.application_tunnel = tunnel_into(own, objects, settings);
     }

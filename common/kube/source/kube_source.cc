@@ -121,7 +121,8 @@ struct Source::State {
     const config::Standing standing = standing_of(part.kind, put.json, put.resource_version);
     for (config::Parsed& one : parsed.objects) {
       if (config::key_of(*one.object) == key)
-        change({config::Change::What::kPut, key, std::move(one.object), std::move(one.place), standing});
+        change({config::Change::What::kPut, key, options.keep ? options.keep(std::move(one.object)) : std::move(one.object),
+                std::move(one.place), standing});
       else invalid(key, "is not what was asked for: " + config::key_of(*one.object).text(), standing);
     }
     std::vector<config::Problem> problems;

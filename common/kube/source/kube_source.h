@@ -33,7 +33,8 @@ struct Wanted {
 
 struct SourceOptions {
   std::vector<Wanted> of;
-  std::string name = "kubernetes";  // in messages, where a file's name would stand
+  std::string name = "kubernetes";                                // in messages, where a file's name would stand
+  std::function<config::ObjectPtr(config::ObjectPtr)> keep = {};  // what of an object is handed on, and kept; empty: all
 };
 
 class Source {
