@@ -137,7 +137,7 @@ void run(const Shape& shape) {
   measure("a pod is ready no more", 10'000, [&](int i) { return step(shape.pod(pick(i), false)); });
   measure("a pod changes in what nothing is derived from", 10'000, [&](int i) {
     config::Pod pod = shape.pod(pick(i), false);
-    pod.metadata.annotations["note"] = "x";
+    pod.metadata.annotations.edit()["note"] = "x";
     return step(std::move(pod));
   });
   measure("a pod goes and another comes", 10'000, [&](int i) {

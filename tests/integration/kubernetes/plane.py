@@ -59,7 +59,7 @@ class Plane:
         self.folder = tempfile.TemporaryDirectory()
         folder = pathlib.Path(self.folder.name)
         self.data = pathlib.Path(data or folder / "data")
-        serving, self.monitoring, self.debug = free_ports(3)
+        self.serving, self.monitoring, self.debug = free_ports(3)
         config = json.loads((account / "kubeconfig").read_text())
         for name in ("certificate-authority",):
             config["clusters"][0]["cluster"][name] = str(account / config["clusters"][0]["cluster"][name])
@@ -68,7 +68,7 @@ class Plane:
             config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{road.port}"
         (folder / "kubeconfig").write_text(json.dumps(config))
         self.log_file = folder / "log"
-        self.words = [*wrap, program, f"--kubeconfig={folder}/kubeconfig", f"--data-dir={self.data}", f"--address=127.0.0.1:{serving}",
+        self.words = [*wrap, program, f"--kubeconfig={folder}/kubeconfig", f"--data-dir={self.data}", f"--address=127.0.0.1:{self.serving}",
                       f"--monitoring-port={self.monitoring}", f"--debug-port={self.debug}", *(more or ["--webhook-port=0"])]
         self.environment = environment
 
@@ -123,13 +123,14 @@ class Plane:
 
 
 class Road:
-    """A TCP forwarder in front of the API server. TLS goes through as it is, so nobody behind it can tell.
+    """A TCP forwarder in front of the API server; or of several servers, each of which is led to in turn, as by a Service. TLS goes through as it is, so
+    nobody behind it can tell.
 
     `delay` seconds before each piece of what the server says; `rate` bytes a second; `cut_after` bytes of what the server says, a connection is
     cut in the middle of things; closed() lets nobody in and cuts all."""
 
-    def __init__(self, url):
-        self.target = ("127.0.0.1", int(url.rpartition(":")[2]))
+    def __init__(self, *urls):
+        self.targets, self.turn = [("127.0.0.1", int(url.rpartition(":")[2])) for url in urls], 0
         self.server = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.server.getsockname()[1]
         self.delay, self.rate, self.cut_after, self.open, self.cuts = 0, 0, 0, True, 0
@@ -146,7 +147,7 @@ class Road:
                 client.close()
                 continue
             try:
-                server = socket.create_connection(self.target, 5)
+                server = self.dial()
             except OSError:
                 client.close()
                 continue
@@ -154,6 +155,15 @@ class Road:
             self.pairs.add(pair)
             threading.Thread(target=self.carry, args=(client, server, pair, False), daemon=True).start()
             threading.Thread(target=self.carry, args=(server, client, pair, True), daemon=True).start()
+
+    def dial(self):
+        for tries_left in reversed(range(len(self.targets))):
+            self.turn += 1
+            try:
+                return socket.create_connection(self.targets[self.turn % len(self.targets)], 5)
+            except ConnectionRefusedError:
+                if not tries_left:
+                    raise
 
     def carry(self, source, sink, pair, answers):
         seen = 0
