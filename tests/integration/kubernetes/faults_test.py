@@ -2,13 +2,12 @@
 """What a cluster can do to culvertd: objects that no API server should have stored, objects in thousands, an API server that is slow, that cuts a watch in
 the middle of an event or has forgotten the past, a hostile peer at the webhook, a disk that is full. Each time it says what is wrong, goes on with the rest,
 and has what is right in the end.
-Usage: faults_test.py CULVERTD CRDS [STEP...]"""
-import base64
-import concurrent.futures
-import http.client
+Usage: faults_test.py CULVERTD CRDS NODES [STEP...]"""
+import contextlib
 import json
 import os
 import pathlib
+import re
 import socket
 import ssl
 import subprocess
@@ -16,7 +15,8 @@ import sys
 import tempfile
 import time
 
-from apiserver import ApiServer, Refused
+import nodes
+from apiserver import Admin, ApiServer, Refused
 from plane import RULES, Plane, Road, eventually
 
 LOOSE = """
@@ -59,13 +59,6 @@ def works(api, plane, name):
     assert plane.alive()
 
 
-def into_etcd(api, key, value):
-    """Past the API server and all that it checks."""
-    pair = json.dumps({"key": base64.b64encode(key.encode()).decode(), "value": base64.b64encode(value.encode()).decode()})
-    subprocess.run(["nsenter", "-t", str(api.pid), "--mount", "curl", "-sS", "--fail", "--unix-socket", f"{api.folder}/state/etcd.sock",
-                    "http://localhost/v3/kv/put", "-d", "@-"], input=pair, text=True, check=True, capture_output=True)
-
-
 def bad_objects(api, plane):
     big = {"action": "DENY", "rules": [{"from": [{"source": {"principals": [f"cluster.local/ns/n/sa/{number:040}" for number in range(15000)]}}]}]}
     assert len(json.dumps(big)) > 900_000
@@ -83,8 +76,8 @@ def bad_objects(api, plane):
         api.kubectl("create", "-f", "-", input=custom(kind, name, spec))
     for name, value in (("numbers", {"metadata": {"name": "numbers", "namespace": "bad", "uid": "u-1", "generation": "many", "labels": [1]}}),
                         ("names", {"metadata": {"name": "other", "namespace": "else", "uid": "u-2"}, "spec": DENY})):
-        into_etcd(api, f"/registry/security.istio.io/authorizationpolicies/bad/{name}",
-                  json.dumps({"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", **value}))
+        api.store([(f"/registry/security.istio.io/authorizationpolicies/bad/{name}",
+                    json.dumps({"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", **value}))])
     for kind, name, type, start in (("authorizationpolicy", "enum", "ZtunnelAccepted", "False Invalid: spec.action: unknown value"),
                                     ("authorizationpolicy", "type", "ZtunnelAccepted", "False Invalid: spec.rules: "),
                                     ("authorizationpolicy", "unknown", "ZtunnelAccepted", "False Invalid: spec.rulez: unknown field (did you mean rules?)"),
@@ -105,40 +98,6 @@ def bad_objects(api, plane):
                condition(api, "authorizationpolicy", "enum", "ZtunnelAccepted").startswith("True Accepted"))
     for kind, name, _ in objects:
         api.kubectl("delete", kind, name, "-n", "bad", "--wait=false")
-
-
-class Admin:
-    """The API over kept connections: kubectl takes a tenth of a second for each object."""
-
-    def __init__(self, api):
-        view = json.loads(api.kubectl("config", "view", "--raw", "-o", "json"))
-        user = view["users"][0]["user"]
-        folder = pathlib.Path(tempfile.mkdtemp())
-        pair = []
-        for name in ("client-certificate-data", "client-key-data"):
-            path = folder / name
-            path.touch(mode=0o600)
-            path.write_bytes(base64.b64decode(user[name]) if name in user else pathlib.Path(user[name.removesuffix("-data")]).read_bytes())
-            pair.append(path)
-        self.context = ssl.create_default_context(cafile=str(api.ca))
-        self.context.load_cert_chain(*pair)
-        for path in pair:
-            path.unlink()
-        folder.rmdir()
-        self.port = int(api.url.rpartition(":")[2])
-
-    def each(self, method, calls, threads=6):
-        """calls: (path, object) pairs."""
-        def work(part):
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.context)
-            for path, value in part:
-                connection.request(method, path, json.dumps(value), {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                body = answer.read()
-                assert answer.status < 300, (answer.status, body[:500])
-        calls = list(calls)
-        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            list(pool.map(work, (calls[start::threads] for start in range(threads))))
 
 
 def a_storm(api, plane):
@@ -315,8 +274,71 @@ def fill(plane, data):
         assert error.errno == 28, error
 
 
+def ztunnels(api, count, path):
+    """Nodes, the pods of their ztunnels, and a file with the tokens of these."""
+    api.apply("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: ztunnel, namespace: istio-system}\n")
+    admin = Admin(api)
+    pods = admin.each("POST", (("/api/v1/namespaces/istio-system/pods", {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"ztunnel-{number}", "namespace": "istio-system"},
+        "spec": {"serviceAccountName": "ztunnel", "automountServiceAccountToken": False, "nodeName": f"n{number}",
+                 "containers": [{"name": "c", "image": "culvert.test/none"}]}}) for number in range(count)))
+    bound = lambda pod: {"apiVersion": "v1", "kind": "Pod", "name": pod["metadata"]["name"], "uid": pod["metadata"]["uid"]}
+    asked = admin.each("POST", (("/api/v1/namespaces/istio-system/serviceaccounts/ztunnel/token", {
+        "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": ["istio-ca"], "boundObjectRef": bound(pod)}}) for pod in pods))
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{each['status']['token']} {each['spec']['boundObjectRef']['name']}\n" for each in asked))
+
+
+def served(plane):
+    """Names and versions of all that it serves."""
+    return sorted((each["type"], each["name"], each["version"]) for each in json.loads(plane.page("/debug/resources")))
+
+
+def replicas(api, culvertd, program, count=30):
+    """Three serve; any may be killed, and all of them: its nodes go on elsewhere with what they hold, and are sent nothing again."""
+    account = api.account("replica", RULES, "istio-system")
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        ztunnels(api, count, folder / "tokens")
+        for number in range(5):  # something to serve
+            api.apply(custom("AuthorizationPolicy", f"held-{number}", DENY, "good"))
+        planes = [stack.enter_context(Plane(culvertd, account, None, "--webhook-port=0", f"--name=replica-{name}", CULVERT_MAX_CONNECTION_AGE="3s"))
+                  for name in "abc"]
+        for plane in planes:
+            plane.ready()
+        eventually("one leads", lambda: sum(plane.metric("culvert_leading") for plane in planes) == 1, 30)
+        eventually("all serve the same", lambda: served(planes[0]) == served(planes[1]) == served(planes[2]) != [])
+
+        service = Road(*(f"https://127.0.0.1:{plane.serving}" for plane in planes))
+        fleet = nodes.Nodes(program, f"127.0.0.1:{service.port}", planes[0].data / "root-cert.pem", folder / "tokens")
+        stack.callback(fleet.close)
+        fleet.do("cold", 1)
+        came = fleet.do("connect", count)
+        assert came["resources"] == came["removed"] == 0, came
+        streams = lambda: [int(plane.metric("pilot_xds")) for plane in planes]
+        for victim in planes:
+            eventually("all have some", lambda: min(streams()) > 0 and sum(streams()) == count)
+            victim.kill()
+            eventually("all are elsewhere", lambda: sum(streams()) == count)
+            signed = fleet.do("sign")
+            assert signed["signed"] == count, signed
+            victim.start().ready()
+        for plane in planes:
+            plane.kill()
+        for plane in planes:
+            plane.start()
+        eventually("all are back", lambda: sum(streams()) == count, 30)
+        eventually("one that comes gets its share", lambda: min(streams()) > count // 6, 20)
+        seen = eventually("said", lambda: (seen := fleet.back())["lost"] > count and seen)
+        assert seen["resources"] == seen["removed"] == 0, seen
+        for plane in planes:
+            sent = plane.page("/metrics", plane.monitoring)
+            assert not re.search(r"^culvert_xds_resources_sent_total{.*} [1-9]", sent, re.M), sent
+        print(f"  streams: {streams()}, came again {seen['lost']} times", flush=True)
+
+
 def main():
-    culvertd, crds, steps = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3:]
+    culvertd, crds, program, steps = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
     with ApiServer("--etcd-compaction-interval=2s", "--watch-cache=false", "--min-request-timeout=5") as api:
         for kind, (group, plural) in KINDS.items():  # from before there was a schema
             api.apply(LOOSE.replace("@PLURAL@", plural).replace("@GROUP@", group).replace("@KIND@", kind))
@@ -343,6 +365,7 @@ def main():
                 step(work, plane, road)
         step(hostile, culvertd)
         step(a_full_disk, culvertd)
+        step(replicas, culvertd, program)
 
 
 if __name__ == "__main__":
