@@ -33,6 +33,7 @@ controlplane:
   revisionTags: [prod]
   autoscaleMin: 3
   memory: {targetAverageUtilization: 70}
+  streams: {targetAverageValue: 500}
   autoscaleBehavior: {scaleDown: {stabilizationWindowSeconds: 600}}
   meshConfig: {trustDomain: example.com, rootNamespace: mesh-root}
   trustedZtunnelNamespace: kube-system
