@@ -61,11 +61,11 @@ Result<KnownMesh> from_folder(const MeshOptions& options) {
                            .cluster_domain = options.cluster_domain,
                            .root_namespace = options.root_namespace,
                            .dry_run_policies = true});
-  const derive::Delta all = deriver.update(objects, keys);
+  const derive::Delta derived = deriver.update(objects, keys);
   model::MeshBuilder builder;
   for (const auto& [key, policy] : deriver.policies()) builder.upsert(policy);
   for (const auto& [key, service] : deriver.services()) builder.upsert(service);
-  for (const model::WorkloadRef& workload : all.workloads) builder.upsert(workload);
+  for (const model::WorkloadRef& workload : derived.workloads) builder.upsert(workload);
   out.mesh = builder.build();
   return out;
 }

@@ -16,7 +16,7 @@ bool is_in_mesh(std::string_view name_space, const Objects& objects, const Setti
     return true;
   static const config::Labels kNone;
   const auto* found = objects.find<config::Namespace>(Kind::kNamespace, "", name_space);
-  const config::Labels& labels = found ? found->metadata.labels : kNone;
+  const config::Labels& labels = found ? found->metadata.labels.get() : kNone;
   return std::ranges::any_of(settings.discovery, [&](const LabelQuery& query) { return query.matches(labels); });
 }
 
