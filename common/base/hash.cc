@@ -1,8 +1,9 @@
-// XXH64 (seed 0), after the specification of Yann Collet.
+// XXH64 after the specification of Yann Collet, SipHash-2-4 after the paper of Jean-Philippe Aumasson and Daniel J. Bernstein.
 #include "common/base/hash.h"
 
 #include <bit>
 #include <cstring>
+#include <random>
 
 namespace culvert {
 namespace {
@@ -38,6 +39,32 @@ std::uint64_t stripes(std::string_view& bytes) {
   return merge(merge(merge(merge(hash, a), b), c), d);
 }
 
+struct Sip {
+  explicit Sip(const HashKey& key)
+      : a(key[0] ^ 0x736f6d6570736575ULL),
+        b(key[1] ^ 0x646f72616e646f6dULL),
+        c(key[0] ^ 0x6c7967656e657261ULL),
+        d(key[1] ^ 0x7465646279746573ULL) {}
+  void turn() {
+    a += b, b = std::rotl(b, 13) ^ a, a = std::rotl(a, 32);
+    c += d, d = std::rotl(d, 16) ^ c;
+    a += d, d = std::rotl(d, 21) ^ a;
+    c += b, b = std::rotl(b, 17) ^ c, c = std::rotl(c, 32);
+  }
+  void add(std::uint64_t word) {
+    d ^= word;
+    turn(), turn();
+    a ^= word;
+  }
+  std::uint64_t end() {
+    c ^= 0xff;
+    turn(), turn(), turn(), turn();
+    return a ^ b ^ c ^ d;
+  }
+
+  std::uint64_t a, b, c, d;
+};
+
 }  // namespace
 
 std::uint64_t content_hash(std::string_view bytes) {
@@ -49,6 +76,24 @@ std::uint64_t content_hash(std::string_view bytes) {
   hash = (hash ^ (hash >> 33)) * kPrime2;
   hash = (hash ^ (hash >> 29)) * kPrime3;
   return hash ^ (hash >> 32);
+}
+
+std::uint64_t keyed_hash(const HashKey& key, std::string_view bytes) {
+  Sip sip(key);
+  std::uint64_t last = std::uint64_t{bytes.size()} << 56;
+  while (bytes.size() >= 8) sip.add(take<std::uint64_t>(bytes));
+  for (std::size_t i = 0; i < bytes.size(); ++i) last |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+  sip.add(last);
+  return sip.end();
+}
+
+const HashKey& own_hash_key() {
+  static const HashKey kOwn = [] {
+    std::random_device random;
+    const auto word = [&random] { return std::uint64_t{random()} << 32 | random(); };
+    return HashKey{word(), word()};
+  }();
+  return kOwn;
 }
 
 }  // namespace culvert

@@ -45,7 +45,7 @@ class Writer {
   template <class... T>
   void add(const std::variant<T...>& one) {
     add(one.index());
-    std::visit([this](const auto& what) { add(what); }, one);
+    std::visit([this](const auto& what) { this->add(what); }, one);
   }
   void add(const model::ServiceName& name) {
     const auto& [name_space, hostname] = name;
@@ -69,7 +69,7 @@ class Writer {
   }
   void add_all(const auto&... values) { (add(values), ...); }
 
-  std::uint64_t hash() const { return content_hash(bytes_); }
+  std::uint64_t hash() const { return keyed_hash(own_hash_key(), bytes_); }
 
  private:
   std::string bytes_;

@@ -1,6 +1,6 @@
 #pragma once
-// What is known again of a workload when it is derived anew, without keeping it: a hash over every field. Two that differ have the same one time in
-// 2^64, which is what versions of resources rest on as well. Pure.
+// What is known again of a workload when it is derived anew, without keeping it: a hash over every field, with this process's own key. Two that differ
+// have the same one time in 2^64, also when whoever writes objects would like them to.
 
 #include <cstdint>
 

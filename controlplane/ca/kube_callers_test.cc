@@ -33,6 +33,7 @@ class Call final : public rpc::ServerCall {
   }
   void accept(Events) override {}
   void send(std::string) override {}
+  void send(rpc::Pieces) override {}
   void answer(std::string) override {}
   void finish(rpc::Ended) override {}
 

@@ -61,10 +61,10 @@ void Table::after(Epoch epoch, const Visit& visit) const {
 bool Table::put(std::string name, std::string_view type_url, std::string value, Epoch epoch) {
   const std::uint64_t hash = content_hash(value);
   const auto held = resources_.find(name);
-  if (held != resources_.end() && held->second.hash == hash) return false;
   const std::size_t size = name.size();
   auto encoded = std::make_shared<const std::string>(
       xds::encode_resource({std::move(name), version_text(hash), std::string(type_url), std::move(value)}));
+  if (held != resources_.end() && *held->second.encoded == *encoded) return false;
   const std::string_view own = std::string_view(*encoded).substr(encoded->size() - size);  // the name stands last
   newest_put_ = epoch;
   if (held != resources_.end()) {
