@@ -95,26 +95,38 @@ void Stream::collect_all(Channel& channel, const Snapshot& snapshot, Push& push)
   channel.answered = true;
 }
 
-// What the client held when it came is compared with what there is: both are in order of name.
+// What the client held when it came is compared with what there is.
 void Stream::collect_first(Channel& channel, const Table& table, Push& push) const {
   auto& gone = push.type == Type::kAuthorization ? channel.gone : push.removed;
-  const auto held = channel.held.all();
+  if (channel.wildcard) collect_difference(channel.held, table, push.resources, gone);
+  else recall_names(channel, table, gone);
+  channel.held = {};
+  channel.answered = true;
+}
+
+// Both are in order of name.
+void Stream::collect_difference(const xds::Versions& versions, const Table& table,
+                                std::vector<std::shared_ptr<const std::string>>& differ, std::vector<std::string>& gone) {
+  const auto held = versions.all();
   auto one = held.begin();
   for (const auto& [name, resource] : table.resources()) {
     for (; one != held.end() && (*one).first < name; ++one) gone.emplace_back((*one).first);
     const bool holds = one != held.end() && (*one).first == name;
-    const bool same = holds && resource.is_of((*one).second);
+    if (!holds || !resource.is_of((*one).second)) differ.push_back(resource.encoded);
     if (holds) ++one;
-    if (channel.wildcard && !same) push.resources.push_back(resource.encoded);
-    if (channel.wildcard || !holds) continue;
-    if (same) channel.fresh.erase(std::string(name));
-    else channel.fresh.emplace(name);
   }
   for (; one != held.end(); ++one) gone.emplace_back((*one).first);
-  if (!channel.wildcard)
-    for (const auto& [name, version] : held) channel.names.emplace(name);
-  channel.held = {};
-  channel.answered = true;
+}
+
+// Whoever wants only what it names, wants what it holds: what differs is as if it had just asked for it.
+void Stream::recall_names(Channel& channel, const Table& table, std::vector<std::string>& gone) {
+  for (const auto& [name, version] : channel.held.all()) {
+    channel.names.emplace(name);
+    const Resource* resource = table.find(name);
+    if (!resource) gone.emplace_back(name);
+    else if (resource->is_of(version)) channel.fresh.erase(std::string(name));
+    else channel.fresh.emplace(name);
+  }
 }
 
 void Stream::collect_changes(Channel& channel, const Table& table, bool puts, bool removals, Push& push) const {

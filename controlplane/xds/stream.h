@@ -3,8 +3,9 @@
 //
 // Per type at most one response is under way; what changes meanwhile is in the next one, so that a slow node costs one response of memory and
 // delays nobody else. The nonce carries the epoch. Order: a policy goes out before the workloads that name it, and its removal after the workloads
-// that no longer do. Whoever begins with nothing gets what all others that do so get, which may be as old as the first of them still waits for his. A subscriber that held resources before it connected gets only what differs, in the same order. Names asked for by a subscriber that does not
-// want all ("on demand") are answered even when they do not exist: as removed.
+// that no longer do. Whoever begins with nothing gets what all others that do so get, which may be as old as the first of them still waits for his. A
+// subscriber that held resources before it connected gets only what differs, in the same order. Names asked for by a subscriber that does not want all
+// ("on demand") are answered even when they do not exist: as removed.
 //
 // A ztunnel answers when all of its workers have switched, so what is answered is in force there; and when nothing is pending, all of it is.
 
@@ -89,6 +90,9 @@ class Stream {
   bool addresses_sent(const Snapshot& snapshot) const;
   static void collect_all(Channel& channel, const Snapshot& snapshot, Push& push);
   void collect_first(Channel& channel, const Table& table, Push& push) const;
+  static void collect_difference(const xds::Versions& versions, const Table& table,
+                                 std::vector<std::shared_ptr<const std::string>>& differ, std::vector<std::string>& gone);
+  static void recall_names(Channel& channel, const Table& table, std::vector<std::string>& gone);
   void collect_changes(Channel& channel, const Table& table, bool puts, bool removals, Push& push) const;
   void collect_fresh(Channel& channel, const Table& table, Push& push) const;
   std::optional<Push> next(Type type, const Snapshot& snapshot);
