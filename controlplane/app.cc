@@ -23,6 +23,7 @@
 #include "controlplane/ca/files.h"
 #include "controlplane/ca/trust_domain.h"
 #include "controlplane/kubernetes.h"
+#include "controlplane/memory.h"
 #include "controlplane/serving.h"
 #include "controlplane/uninstall.h"
 
@@ -118,6 +119,7 @@ Status serve(const Settings& settings, const settings::Table& table) {
   if (!lock) return std::unexpected(lock.error());
   net::Loop loop;
   net::Signals signals(loop, {SIGTERM, SIGINT});
+  const Trim trim(loop);
   Farewell farewell;
   loop.spawn(stop_on_signal(loop, signals, farewell));
   return settings.config_dir.empty() ? serve_kubernetes(loop, settings, table, farewell) : serve_folder(loop, settings, table);
@@ -126,6 +128,7 @@ Status serve(const Settings& settings, const settings::Table& table) {
 }  // namespace
 
 int run(const Settings& settings, const settings::Table& table) {
+  set_heaps();
   ::umask(077);
   net::ignore_sigpipe();
   raise_descriptor_limit();

@@ -1,0 +1,61 @@
+#include "controlplane/memory.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+
+#include "common/base/log.h"
+
+namespace culvert::controlplane {
+namespace {
+
+constexpr std::size_t kMib = 1 << 20;
+constexpr std::chrono::seconds kEvery{5};
+constexpr std::size_t kGrown = 8 * kMib;  // since the last time: below, nobody asks what is in use, which takes a moment
+
+std::size_t own_pages() {
+  std::ifstream file("/proc/self/statm");
+  std::size_t size = 0, resident = 0, shared = 0;
+  file >> size >> resident >> shared;
+  return (resident - std::min(resident, shared)) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::size_t used_bytes() {
+  const struct mallinfo2 all = ::mallinfo2();
+  return all.uordblks + all.hblkhd;
+}
+
+}  // namespace
+
+void set_heaps() {
+  constexpr int kHeaps = 2;  // of the control thread, and of gRPC's
+  ::mallopt(M_ARENA_MAX, kHeaps);
+  ::mallopt(M_MMAP_THRESHOLD, static_cast<int>(kMib));
+  ::mallopt(M_TRIM_THRESHOLD, static_cast<int>(16 * kMib));
+}
+
+bool Trim::is_due(const Footprint& now, std::size_t left) {
+  return now.resident > left + kGrown && now.resident > now.used + std::max(2 * kGrown, now.used / 8);
+}
+
+Trim::Trim(net::Loop& loop) : timer_(loop) {
+  timer_.arm(kEvery, [this] { look(); });
+}
+
+void Trim::look() {
+  timer_.arm(kEvery, [this] { look(); });
+  Footprint now{.resident = own_pages()};
+  left_ = std::min(left_, now.resident);
+  if (now.resident <= left_ + kGrown) return;
+  now.used = used_bytes();
+  if (!is_due(now, left_)) return;
+  ::malloc_trim(0);
+  left_ = own_pages();
+  log::debug("memory", "gave back what is not used",
+             {log::field("before", now.resident), log::field("after", left_), log::field("used", now.used)});
+}
+
+}  // namespace culvert::controlplane
