@@ -11,7 +11,10 @@ Mesh::Mesh(derive::Settings settings, telemetry::Registry& registry)
     : updates_(registry.counter("pilot_inbound_updates", "Changes of objects that came in.", {{"type", "config"}})),
       pushes_(registry.counter("pilot_push_triggers", "Changes that made a new epoch.", {{"type", "config"}})),
       store_(registry, settings),
-      deriver_(std::move(settings)) {
+      deriver_(std::move(settings), [this](const model::Workload& workload) {
+        ++workloads_;
+        snapshot_.put(workload);
+      }) {
   using telemetry::Kind;
   registry.observe("culvert_epoch", "Version of what is served; grows with every change.", Kind::kGauge,
                    [this] { return static_cast<double>(snapshot_.epoch()); });
@@ -43,10 +46,11 @@ bool Mesh::take(const derive::Delta& delta) {
     const std::string place = store_.place_of(warning.object);
     log::warn("config", (place.empty() ? "" : place + ": ") + warning.object.text() + ": " + warning.text);
   }
+  const std::size_t workloads = std::exchange(workloads_, 0);
   if (!snapshot_.apply(delta)) return false;
   pushes_.add();
   log::info("config", "new epoch",
-            {log::field("epoch", snapshot_.epoch()), log::field("workloads", delta.workloads.size()),
+            {log::field("epoch", snapshot_.epoch()), log::field("workloads", workloads),
              log::field("services", delta.services.size()), log::field("policies", delta.policies.size()),
              log::field("removed", delta.removed_addresses.size() + delta.removed_policies.size())});
   return true;

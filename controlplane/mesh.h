@@ -31,8 +31,9 @@ class Mesh {
   telemetry::Counter& updates_;
   telemetry::Counter& pushes_;
   Store store_;
-  derive::Deriver deriver_;
   Snapshot snapshot_;
+  std::size_t workloads_ = 0;  // that came out different in this step
+  derive::Deriver deriver_;
 };
 
 }  // namespace culvert::controlplane

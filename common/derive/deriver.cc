@@ -56,8 +56,10 @@ int rank(Kind kind) {
 
 }  // namespace
 
-Deriver::Deriver(Settings settings)
-    : configured_(std::move(settings)), settings_(with_mesh_config(configured_, Objects{}).settings) {}
+Deriver::Deriver(Settings settings, Take taken)
+    : take_(std::move(taken)),
+      configured_(std::move(settings)),
+      settings_(with_mesh_config(configured_, Objects{}).settings) {}
 
 Delta Deriver::update(const Objects& objects, std::span<const Key> changed) {
   Dirty dirty;
@@ -187,7 +189,8 @@ void Deriver::settle_workload(const std::string& uid, std::optional<model::Workl
   const std::uint64_t now = fingerprint(*derived);
   const auto [place, fresh] = workloads_.try_emplace(uid, now);
   if (!fresh && std::exchange(place->second, now) == now) return;
-  delta.workloads.push_back(std::make_shared<const model::Workload>(std::move(*derived)));
+  if (take_) take_(*derived);
+  else delta.workloads.push_back(std::make_shared<const model::Workload>(std::move(*derived)));
 }
 
 // Of several with one uid the first counts.

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
@@ -46,8 +47,10 @@ struct Delta {
 
 class Deriver {
  public:
-  // `settings` as they are without MeshConfig, which is an object like others.
-  explicit Deriver(Settings settings);
+  // `settings` as they are without MeshConfig, which is an object like others. `taken`, if any, is given each workload as it comes out, instead of the
+  // Delta: of a first update there are so many that together they would be more than all that is kept.
+  using Take = std::function<void(const model::Workload& workload)>;
+  explicit Deriver(Settings settings, Take taken = {});
 
   // `objects` as they are now, and the keys of those that changed since the last call (put, erased or invalidated).
   Delta update(const Objects& objects, std::span<const config::Key> changed);
@@ -89,6 +92,7 @@ class Deriver {
   void doubt(const Objects& objects, const Dirty& dirty, Delta& delta);
   void warn(const config::Key& key, std::vector<std::string> texts, Delta& delta);
 
+  const Take take_;
   Settings configured_;
   Settings settings_;
   Objects seen_;       // as they were when derived from last

@@ -127,18 +127,21 @@ void Snapshot::each_workload(const std::function<void(model::Workload workload)>
   }
 }
 
+void Snapshot::put(const model::Workload& workload) {
+  const Epoch next = epoch_ + 1;
+  put_ |= addresses_.put(workload.uid, type_url(Type::kAddress), xds::encode(workload), next);
+  if (workloads_) workloads_->put(workload.uid, type_url(Type::kWorkload), xds::encode_as_workload(workload), next);
+}
+
 bool Snapshot::apply(const derive::Delta& delta) {
   const Epoch next = epoch_ + 1;
-  bool changed = false;
-  const auto put = [&](Table& table, Type type, std::string name, std::string value) {
+  for (const auto& workload : delta.workloads) put(*workload);
+  bool changed = std::exchange(put_, false);
+  const auto take = [&](Table& table, Type type, std::string name, std::string value) {
     changed |= table.put(std::move(name), type_url(type), std::move(value), next);
   };
-  for (const auto& policy : delta.policies) put(policies_, Type::kAuthorization, policy->key(), xds::encode(*policy));
-  for (const auto& service : delta.services) put(addresses_, Type::kAddress, service->key(), xds::encode(*service));
-  for (const auto& workload : delta.workloads) {
-    put(addresses_, Type::kAddress, workload->uid, xds::encode(*workload));
-    if (workloads_) put(*workloads_, Type::kWorkload, workload->uid, xds::encode_as_workload(*workload));
-  }
+  for (const auto& policy : delta.policies) take(policies_, Type::kAuthorization, policy->key(), xds::encode(*policy));
+  for (const auto& service : delta.services) take(addresses_, Type::kAddress, service->key(), xds::encode(*service));
   for (const std::string& name : delta.removed_policies) changed |= policies_.remove(name, next);
   for (const std::string& name : delta.removed_addresses) {
     changed |= addresses_.remove(name, next);

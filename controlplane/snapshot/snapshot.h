@@ -94,12 +94,15 @@ class Snapshot {
   // All workloads, as they are served.
   void each_workload(const std::function<void(model::Workload workload)>& visit) const;
 
+  // A workload that came out different: part of what apply() takes next.
+  void put(const model::Workload& workload);
   // Takes what came out different. A new epoch, unless the bytes are the same as before; says which.
   bool apply(const derive::Delta& delta);
   void forget_removals(Epoch epoch);
 
  private:
   Epoch epoch_ = 0;
+  bool put_ = false;  // something, for the next epoch
   Table addresses_, policies_;
   mutable std::optional<Table> workloads_;
   mutable std::weak_ptr<const Whole> whole_;
