@@ -104,7 +104,9 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
     if (finished_) return;
     if (!ok) return end();                       // the peer has finished sending: there is no use in a call that only listens
     const auto on_message = events_.on_message;  // a copy: the handler may finish the call, which drops the events
-    if (on_message) on_message(text_of(incoming_));
+    std::string message = text_of(incoming_);
+    incoming_.Clear();  // not until the next one: this one may be large
+    if (on_message) on_message(std::move(message));
     if (!finished_ && !events_.one_message) StartRead(&incoming_);
   }
 

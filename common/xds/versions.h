@@ -21,6 +21,16 @@ class Versions {
   using Pair = std::pair<std::string_view, std::string_view>;  // name, version: good as long as this is neither changed nor moved
 
   Versions() = default;
+  Versions(const Versions&) = default;
+  Versions(Versions&&) noexcept = default;
+  Versions& operator=(const Versions&) = default;
+  // What this had goes with `other`: a string that is assigned an empty one would keep its memory, megabytes of each node.
+  Versions& operator=(Versions&& other) noexcept {
+    bytes_.swap(other.bytes_);
+    places_.swap(other.places_);
+    return *this;
+  }
+  ~Versions() = default;
   Versions(std::initializer_list<Pair> all) {
     for (const auto& [name, version] : all) emplace(name, version);
   }
@@ -35,6 +45,7 @@ class Versions {
   }
   std::size_t size() const { return places_.size(); }
   bool empty() const { return places_.empty(); }
+  std::size_t memory() const { return bytes_.capacity() + places_.capacity() * sizeof(Place); }
 
   // The entries of field `field` of a message, a map of texts; what else is in it is appended to `rest`. Of two of one name the last counts. Fails when the
   // message is cut off in the middle, or an entry is not one.

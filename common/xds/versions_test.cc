@@ -59,6 +59,17 @@ TEST(Versions, AreWrittenAsTheyAreTaken) {
   EXPECT_EQ(rest, "");
 }
 
+TEST(Versions, LeaveNoMemoryBehind) {
+  std::string message, rest;
+  append_field(message, 5, entry(std::string(100'000, 'n'), "1"));
+  Versions versions = Versions::take(message, 5, rest).value();
+  ASSERT_GT(versions.memory(), 100'000U);
+
+  versions = {};
+
+  EXPECT_LT(versions.memory(), 100U);
+}
+
 TEST(Versions, OfAMessageThatIsCutOffAreNone) {
   std::string message;
   append_field(message, 5, entry("name", "version"));
