@@ -69,13 +69,13 @@ class Planner {
   void expand_workload(const config::Parsed& parsed) {
     if (const auto* pod = std::get_if<config::Pod>(parsed.object.get())) return want(parsed, pod->metadata, pod->spec);
     if (const auto* deployment = std::get_if<config::Deployment>(parsed.object.get())) {
-      if (!config::selects(deployment->selector, deployment->pods.metadata.labels) || deployment->selector.empty()) {
+      if (!config::selects(deployment->selector, deployment->pods->metadata.labels) || deployment->selector.empty()) {
         complain(parsed, "spec.selector", "does not select the pods of spec.template", "use the same labels");
       }
       return want_replicas(parsed, "Deployment", deployment->metadata, deployment->replicas, deployment->pods);
     }
     if (const auto* set = std::get_if<config::StatefulSet>(parsed.object.get())) {
-      auto pods = set->pods;
+      config::PodTemplate pods = *set->pods;
       pods.spec.subdomain = set->service_name;
       want_replicas(parsed, "StatefulSet", set->metadata, set->replicas, pods);
     }

@@ -302,7 +302,7 @@ struct Deployment {
   Metadata metadata;
   int replicas = 1;
   Labels selector;
-  PodTemplate pods;
+  Boxed<PodTemplate> pods;
 
   friend bool operator==(const Deployment&, const Deployment&) = default;
 };
@@ -312,7 +312,7 @@ struct StatefulSet {
   int replicas = 1;
   std::string service_name;
   Labels selector;
-  PodTemplate pods;
+  Boxed<PodTemplate> pods;
 
   friend bool operator==(const StatefulSet&, const StatefulSet&) = default;
 };

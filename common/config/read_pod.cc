@@ -112,7 +112,7 @@ void read_set(Fields& spec, Set& set) {
   spec.require("selector", "write selector.matchLabels, equal to the labels of the template");
   spec.map("selector", [&](Fields& selector) { set.selector = selector.labels("matchLabels"); });
   set.pods = read_template(spec);
-  if (!selects(set.selector, set.pods.metadata.labels)) spec.wrong("selector", "does not select the pods of its own template");
+  if (!selects(set.selector, set.pods->metadata.labels)) spec.wrong("selector", "does not select the pods of its own template");
 }
 
 }  // namespace

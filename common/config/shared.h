@@ -52,6 +52,31 @@ class Shared {
   std::shared_ptr<const T> value_;
 };
 
+// A value of its own, elsewhere: what is large and in few of the kinds of which one is held, so that all of them would be as large.
+template <class T>
+class Boxed {
+ public:
+  Boxed() : value_(std::make_unique<T>()) {}
+  Boxed(T value) : value_(std::make_unique<T>(std::move(value))) {}  // NOLINT(google-explicit-constructor)
+  Boxed(const Boxed& other) : Boxed(*other.value_) {}
+  Boxed(Boxed&& other) noexcept = default;
+  Boxed& operator=(Boxed other) noexcept {
+    value_.swap(other.value_);
+    return *this;
+  }
+  ~Boxed() = default;
+
+  operator const T&() const { return *value_; }  // NOLINT(google-explicit-constructor)
+  const T& operator*() const { return *value_; }
+  const T* operator->() const { return value_.get(); }
+  T* operator->() { return value_.get(); }
+
+  friend bool operator==(const Boxed& a, const Boxed& b) { return *a.value_ == *b.value_; }
+
+ private:
+  std::unique_ptr<T> value_;  // null only of what was moved from
+};
+
 // Values by a text that stands for each. Those that nobody has any more are let go of as new ones come. On one thread.
 template <class T>
 class Pool {
