@@ -1,6 +1,6 @@
 #pragma once
-// What culvertd keeps of the objects of an API server: of a pod, of which there may be a hundred thousand, only what something is derived from, and what
-// it has in common with others of its kind once. On the control thread.
+// What culvertd keeps of the objects of an API server: of a pod, of which there may be a hundred thousand, and of an EndpointSlice that names it only what
+// something is derived from, and what it has in common with others of its kind once. On the control thread.
 
 #include <vector>
 
@@ -13,6 +13,7 @@ class Keep {
   config::ObjectPtr operator()(config::ObjectPtr object);
 
  private:
+  config::ObjectPtr without_pods_own(const config::EndpointSlice& slice);
   config::Shared<config::Labels> shared(const config::Labels& labels);
 
   config::Pool<config::Labels> labels_;

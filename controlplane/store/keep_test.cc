@@ -63,6 +63,36 @@ TEST(Keep, HasOnceWhatManyHaveInCommon) {
   EXPECT_EQ(&as_pod(one).spec.containers.get(), &as_pod(other).spec.containers.get());
 }
 
+TEST(Keep, DerivesTheSameFromWhatIsKeptOfASlice) {
+  const auto file = config::parse_yaml(
+      "s.yaml",
+      "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-1, namespace: shop, labels: "
+      "{kubernetes.io/service-name: web}, annotations: {endpoints.kubernetes.io/last-change-trigger-time: now}}\n"
+      "addressType: IPv4\nendpoints:\n"
+      "- {addresses: [10.0.0.1], nodeName: n1, zone: z1, conditions: {ready: false}, targetRef: {kind: Pod, namespace: shop, "
+      "name: web-1}}\n"
+      "- {addresses: [10.0.0.2], nodeName: n2, zone: z2, conditions: {ready: false}}\n"
+      "ports: [{name: http, port: 8080, protocol: TCP}]\n---\n"
+      "apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: shop}\nspec: {clusterIP: 10.1.0.1, ports: [{name: http, "
+      "port: 80}]}\n");
+  ASSERT_EQ(file.objects.size(), 2U);
+  const config::ObjectPtr whole = file.objects[0].object, kept = Keep()(whole), web = pod("web-1");
+  derive::Objects objects;
+  objects.put(config::key_of(*file.objects[1].object), file.objects[1].object);
+  objects.put(config::key_of(*web), web);
+  const auto derived = [&](const config::ObjectPtr& slice) {
+    objects.put(config::key_of(*slice), slice);
+    return std::pair(derive::workloads_of(std::get<config::EndpointSlice>(*slice), objects, {}),
+                     derive::workload_of(as_pod(web), objects, {}));
+  };
+
+  EXPECT_EQ(derived(kept), derived(whole));
+  EXPECT_EQ(derived(kept).first.at(0).health, model::Health::kUnhealthy);
+  EXPECT_TRUE(derived(kept).second->services.contains("shop/web.shop.svc.cluster.local"));
+  EXPECT_TRUE(std::get<config::EndpointSlice>(*kept).endpoints.at(0).addresses.empty());
+  EXPECT_TRUE(std::get<config::EndpointSlice>(*kept).metadata.annotations.empty());
+}
+
 TEST(Keep, LeavesOtherKindsAsTheyAre) {
   const auto file = config::parse_yaml("s.yaml", "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: a, namespace: shop}\n");
   const config::ObjectPtr account = file.objects.at(0).object;
