@@ -57,9 +57,7 @@ int rank(Kind kind) {
 }  // namespace
 
 Deriver::Deriver(Settings settings, Take taken)
-    : take_(std::move(taken)),
-      configured_(std::move(settings)),
-      settings_(with_mesh_config(configured_, Objects{}).settings) {}
+    : take_(std::move(taken)), configured_(std::move(settings)), settings_(with_mesh_config(configured_, Objects{}).settings) {}
 
 Delta Deriver::update(const Objects& objects, std::span<const Key> changed) {
   Dirty dirty;

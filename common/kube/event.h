@@ -10,12 +10,13 @@
 
 namespace culvert::kube {
 
-// It is there, and looks like this now. After a time without connection also what has not changed is put again.
+// It is there, and looks like this now. After a time without connection also what has not changed is put, `again`.
 struct Put {
   std::string json;  // the whole object, well formed, with apiVersion and kind
   Key key;
   std::string uid;
   std::string resource_version;
+  bool again = false;  // this version was told before
 };
 
 // It is not there any more. An object that was deleted and made again under its name is gone first, with its old uid.

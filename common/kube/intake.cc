@@ -108,11 +108,13 @@ void Intake::take(std::string_view object, std::string_view refused, const Meta&
   }
   if (auto good = check_json(object); !good) return skip(meta, std::move(good).error().text);
   if (meta.key.name.empty()) return skip(meta, "an object without a name");
-  if (std::string before = held_.put(meta.key, meta.uid); !before.empty()) tell_(Gone{meta.key, std::move(before)});
+  Held::Before before = held_.put(meta.key, meta.uid, meta.resource_version);
+  if (!before.uid.empty()) tell_(Gone{meta.key, std::move(before.uid)});
   tell_(Put{.json = with_kind(object, meta, api_version_, kind_),
             .key = meta.key,
             .uid = meta.uid,
-            .resource_version = meta.resource_version});
+            .resource_version = meta.resource_version,
+            .again = before.same});
 }
 
 // Namespace and name come before the uid, whoever wrote the object: with a uid, they are what they seem.

@@ -9,6 +9,7 @@
 // A streaming list is a watch that begins with all that there is: begin_watch(true), and initial() until that is through.
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -43,6 +44,7 @@ class Intake {
   const std::string& version() const { return version_; }
   void forget_version() { version_.clear(); }
   std::size_t held() const { return held_.size(); }
+  std::optional<std::string> version_of(const Key& key) const { return held_.version(key); }
 
  private:
   void page_member(std::string_view name, std::string_view value);

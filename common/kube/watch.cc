@@ -303,5 +303,6 @@ Watch::~Watch() { CULVERT_CHECK(!state_->telling); }
 
 bool Watch::synced() const { return state_->intake.synced(); }
 std::size_t Watch::held() const { return state_->intake.held(); }
+std::optional<std::string> Watch::version_of(const Key& key) const { return state_->intake.version_of(key); }
 
 }  // namespace culvert::kube

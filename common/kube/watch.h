@@ -9,11 +9,12 @@
 //
 // Nothing that goes wrong takes back what was told: a server that is gone for an hour leaves all in force, and is asked again at growing
 // intervals with jitter. A collection that the server does not serve (404: its CRD is not installed) counts as empty, and is looked for
-// again every so often; one that had objects has to be missing twice. Holds names and uids, no objects.
+// again every so often; one that had objects has to be missing twice. Holds names, uids and versions, no objects.
 
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "common/kube/client.h"
@@ -53,6 +54,8 @@ class Watch {
 
   bool synced() const;
   std::size_t held() const;  // objects
+  // The version of an object that was told last; empty when that could not be read. None when there is no such object.
+  std::optional<std::string> version_of(const Key& key) const;
 
   struct State;
 

@@ -6,6 +6,7 @@
 #include <iterator>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 #include <variant>
 
@@ -75,7 +76,7 @@ struct Source::State {
   // One collection.
   struct Part {
     config::Kind kind{};
-    std::map<Key, std::string> versions;  // of what has been told; empty: told as deleted once, and there anew
+    std::set<Key> unread;  // whose newest version was told to be too much to read
     std::string trouble;
     bool synced = false;
     std::unique_ptr<Watch> watch;
@@ -113,9 +114,8 @@ struct Source::State {
   config::Key key_of(const Part& part, const Key& key) const { return {part.kind, key.ns, key.name}; }
 
   void on(Part& part, Put& put) {
-    std::string& version = part.versions[put.key];
-    if (!put.resource_version.empty() && version == put.resource_version) return;  // put again after a new list
-    version = put.resource_version;
+    if (put.again) return;
+    part.unread.erase(put.key);
     config::ParsedFile parsed = config::parse_json(options.name, put.json);
     const config::Key key = key_of(part, put.key);
     const config::Standing standing = standing_of(part.kind, put.json, put.resource_version);
@@ -138,7 +138,7 @@ struct Source::State {
   }
 
   void on(Part& part, const Gone& gone) {
-    if (part.versions.erase(gone.key) == 0) return;
+    part.unread.erase(gone.key);
     change({config::Change::What::kDelete, key_of(part, gone.key), {}, {options.name, 0}, {}});
   }
 
@@ -150,7 +150,7 @@ struct Source::State {
       problems.push_back({{options.name, 0}, std::string(config::name(part.kind)), "", skipped.why, ""});
       tell_soon();
     } else {
-      part.versions[skipped.key].clear();
+      part.unread.insert(skipped.key);
       invalid(key, skipped.why, standing_of(part.kind, skipped.json, skipped.resource_version));
     }
   }
@@ -158,7 +158,7 @@ struct Source::State {
   void on(Part& part, const Synced&) {
     part.synced = true;
     log::info(kScope, "listed",
-              {log::field("collection", collection_of(part.kind).text()), log::field("objects", part.versions.size())});
+              {log::field("collection", collection_of(part.kind).text()), log::field("objects", part.watch->held())});
     tell_soon();
   }
 
@@ -204,9 +204,10 @@ struct Source::State {
   // Whether what was told of the object is as new as this version; of an empty one, whether it was told gone.
   bool has_told(const Part& part, const Key& key, const std::string& version) const {
     if (told_soon) return false;
-    const auto held = part.versions.find(key);
-    if (held == part.versions.end() || version.empty()) return held == part.versions.end() && version.empty();
-    return held->second.empty() || is_at_least(held->second, version);  // empty: of one that was too much to read
+    if (part.unread.contains(key)) return !version.empty();
+    const auto held = part.watch->version_of(key);
+    if (!held || version.empty()) return !held && version.empty();
+    return held->empty() || is_at_least(*held, version);
   }
 
   static net::Task<Status> catch_up(std::shared_ptr<State> self, config::Key key, std::chrono::milliseconds patience) {

@@ -6,7 +6,7 @@
 //
 // The first Diff comes when every collection has been listed once, and holds all of it, so that nobody acts on a part; from then on there is one for
 // whatever came in a turn of the loop. A server that is away changes nothing: what it told stays in force. An object that cannot be read is
-// kInvalid, as a broken document of a folder is. Holds names and versions, no objects.
+// kInvalid, as a broken document of a folder is. Holds no objects.
 
 #include <chrono>
 #include <functional>
