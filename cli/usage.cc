@@ -1,10 +1,10 @@
 #include "cli/usage.h"
 
 #include <algorithm>
-#include <format>
 #include <string_view>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/config/spelling.h"
 
 namespace culvert::cli {
@@ -40,7 +40,7 @@ std::vector<std::string> commands_of(const CLI::App& command) {
 
 std::string with_hint(std::string text, std::string_view word, const std::vector<std::string>& known) {
   const std::string hint = config::did_you_mean(word, {known.begin(), known.end()});
-  return hint.empty() ? text : std::format("{} ({})", text, hint);
+  return hint.empty() ? text : culvert::format("{} ({})", text, hint);
 }
 
 }  // namespace
@@ -59,11 +59,11 @@ std::string usage_text(const CLI::App& app, const CLI::ParseError& error) {
     const std::string name = flag->substr(0, flag->find('='));
     what = with_hint("there is no flag " + name, name, flags_of(command));
   } else if (!strange.empty()) {
-    what = std::format("\"{}\" is one word too many", strange.front());
+    what = culvert::format("\"{}\" is one word too many", strange.front());
   } else {
     what = error.what();
   }
-  return std::format("{}: {}\nRun \"{} --help\" for what there is.\n", called, what, called);
+  return culvert::format("{}: {}\nRun \"{} --help\" for what there is.\n", called, what, called);
 }
 
 }  // namespace culvert::cli

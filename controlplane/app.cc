@@ -5,12 +5,12 @@
 
 #include <csignal>
 #include <cstdio>
-#include <format>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/base/secrets.h"
 #include "common/config/source/folder_source.h"
@@ -138,7 +138,7 @@ int run(const Settings& settings, const settings::Table& table) {
   if (ended) ended = settings.uninstall == Uninstall::kNone ? serve(settings, table) : uninstall(settings);
   log::stop();
   if (ended) return 0;
-  std::fputs(std::format("culvertd: {}\n", ended.error().text).c_str(), stderr);
+  std::fputs(culvert::format("culvertd: {}\n", ended.error().text).c_str(), stderr);
   return 1;
 }
 

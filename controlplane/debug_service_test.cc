@@ -2,8 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <format>
-
+#include "common/base/format.h"
 #include "common/base/version.h"
 
 namespace culvert::controlplane {
@@ -39,7 +38,8 @@ TEST(DebugService, SyncStatusIsByteForByteWhatIstioctlReads) {
   const std::string config = field(1, field(1, client.self.id) + field(3, metadata)) +
                              standing("istio.workload.Address", 1) +       // SYNCED
                              standing("istio.security.Authorization", 3);  // STALE
-  const std::string identifier = std::format(R"({{"Component":"istiod","ID":"culvertd-0","Info":{{"version":"{}"}}}})", kVersion);
+  const std::string identifier =
+      culvert::format(R"({{"Component":"istiod","ID":"culvertd-0","Info":{{"version":"{}"}}}})", kVersion);
   const std::string any = field(1, std::string("type.googleapis.com/envoy.service.status.v3.ClientConfig")) + field(2, config);
   EXPECT_EQ(got, field(1, std::string("1")) + field(2, any) + field(4, std::string("istio.io/debug/syncz")) +
                      field(5, std::string("1")) + field(6, field(1, identifier)));

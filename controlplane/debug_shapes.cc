@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
-#include <format>
 #include <set>
 
+#include "common/base/format.h"
 #include "common/config/kinds.h"
 #include "common/derive/service.h"
 #include "common/dump/dump.h"
@@ -17,9 +17,7 @@ namespace {
 namespace json = boost::json;
 using Channel = XdsService::Client::Channel;
 
-std::string time_text(std::chrono::system_clock::time_point at) {
-  return std::format("{:%FT%TZ}", std::chrono::floor<std::chrono::milliseconds>(at));
-}
+std::string time_text(std::chrono::system_clock::time_point at) { return rfc3339(at, Fraction::kMillis); }
 
 std::string metadata_of(const xds::Node& node, const std::string& name) {
   const auto found = node.metadata.find(name);

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
-#include <format>
 #include <functional>
 
+#include "common/base/format.h"
 #include "common/config/kinds.h"
 
 namespace culvert::controlplane {
@@ -17,7 +17,7 @@ using Channel = XdsService::Client::Channel;
 constexpr std::size_t kMostProblems = 10;
 
 std::string refusal_text(std::string_view type, const std::string& name, const std::string& error) {
-  return std::format("refused {} of {}: {}", name.empty() ? "resources" : name, type, error);
+  return culvert::format("refused {} of {}: {}", name.empty() ? "resources" : name, type, error);
 }
 
 // `refusal` finds the one that matters, if any.
@@ -32,9 +32,9 @@ Standing standing(const XdsService::Client& client, Epoch epoch,
     const Stream::Progress& progress = channel.progress;
     if (progress.answered >= epoch) continue;
     return {false, false,
-            std::format("has {} in force up to epoch {}, {}", short_name(channel.type), progress.answered,
-                        progress.waiting ? std::format("and has not answered what it was sent as {}", channel.nonce_sent)
-                                         : "and waits for its turn")};
+            culvert::format("has {} in force up to epoch {}, {}", short_name(channel.type), progress.answered,
+                            progress.waiting ? culvert::format("and has not answered what it was sent as {}", channel.nonce_sent)
+                                             : "and waits for its turn")};
   }
   return {.has = true, .refused = false, .why = ""};
 }

@@ -1,9 +1,9 @@
 #include "controlplane/serving.h"
 
-#include <format>
 #include <random>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/rpc/credentials.h"
@@ -35,7 +35,7 @@ derive::Settings derive_settings(const Settings& settings) {
 // Of one process among all that there are and were.
 std::string random_name() {
   std::random_device random;
-  return std::format("{:08x}{:08x}", random(), random());
+  return culvert::format("{:08x}{:08x}", random(), random());
 }
 
 IssuePolicy issue_policy(const Settings& settings) {

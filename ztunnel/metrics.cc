@@ -1,8 +1,8 @@
 #include "ztunnel/metrics.h"
 
-#include <format>
 #include <string_view>
 
+#include "common/base/format.h"
 #include "common/base/version.h"
 
 namespace culvert::ztunnel {
@@ -28,7 +28,7 @@ class Page {
   void line(std::string_view labels, Number value, std::string_view suffix = {}) {
     text_.append(name_).append(suffix);
     if (!labels.empty()) text_.append("{").append(labels).append("}");
-    text_.append(" ").append(std::format("{}", value)).append("\n");
+    text_.append(" ").append(culvert::format("{}", value)).append("\n");
   }
   template <class Number>
   void single(std::string_view name, std::string_view type, std::string_view help, Number value) {
@@ -104,7 +104,7 @@ void put_dns(Page& page, const Counts& counts) {
     std::uint64_t below = 0;
     for (std::size_t bucket = 0; bucket < each.took.size(); ++bucket) {
       below += each.took[bucket];
-      page.line(text + std::format(",le=\"{:g}\"", DnsCounts::kBuckets[bucket]), below, "_bucket");
+      page.line(text + culvert::format(",le=\"{:g}\"", DnsCounts::kBuckets[bucket]), below, "_bucket");
     }
     page.line(text + ",le=\"+Inf\"", each.forwarded, "_bucket");
     page.line(text, each.seconds, "_sum");

@@ -2,8 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <format>
-
+#include "common/base/format.h"
 #include "common/base/version.h"
 
 namespace culvert::ztunnel {
@@ -47,7 +46,8 @@ TEST(Metrics, AreThoseOfIstioAndOurOwn) {
       R"(destination_canonical_revision="unknown",destination_workload_namespace="shop",destination_principal="unknown",)"
       R"(destination_app="server",destination_version="unknown",destination_cluster="Kubernetes",request_protocol="tcp",)";
   const auto line = [&](const char* name, const char* flag, int value) {
-    return std::format("{}{{{}response_flags=\"{}\",connection_security_policy=\"mutual_tls\"}} {}\n", name, labels, flag, value);
+    return culvert::format("{}{{{}response_flags=\"{}\",connection_security_policy=\"mutual_tls\"}} {}\n", name, labels, flag,
+                           value);
   };
   const std::string dns_labels =
       R"(request_query_type="a",request_protocol="udp",source_canonical_service="unknown",source_canonical_revision="unknown")";

@@ -8,12 +8,12 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
-#include <format>
 #include <ranges>
 #include <string>
 
 #include "common/base/fd.h"
 #include "common/base/file.h"
+#include "common/base/format.h"
 #include "common/base/mounts.h"
 
 namespace culvert::bpf {
@@ -51,8 +51,8 @@ Result<std::filesystem::path> cgroup2_root() {
 
 Result<std::uint64_t> cgroup_id(const std::filesystem::path& folder) {
   struct stat info{};
-  if (::stat(folder.c_str(), &info) != 0) return failure_errno(std::format("reading the id of cgroup {}", folder.string()));
-  if (!S_ISDIR(info.st_mode)) return failure(std::format("reading the id of cgroup {}: it is not a folder", folder.string()));
+  if (::stat(folder.c_str(), &info) != 0) return failure_errno(culvert::format("reading the id of cgroup {}", folder.string()));
+  if (!S_ISDIR(info.st_mode)) return failure(culvert::format("reading the id of cgroup {}: it is not a folder", folder.string()));
   return info.st_ino;
 }
 
@@ -77,7 +77,7 @@ bool cgroup_populated(const std::filesystem::path& root, std::uint64_t id) {
 }
 
 Result<std::filesystem::path> cgroup_of(pid_t process, const std::filesystem::path& root) {
-  const auto path = std::format("/proc/{}/cgroup", process);
+  const auto path = culvert::format("/proc/{}/cgroup", process);
   const auto text = read_file(path);
   if (!text) return std::unexpected(text.error());
   for (auto part : *text | std::views::split('\n')) {
@@ -87,7 +87,7 @@ Result<std::filesystem::path> cgroup_of(pid_t process, const std::filesystem::pa
     if (!folder.has_filename()) folder = folder.parent_path();  // the root itself, without its slash
     return folder;
   }
-  return failure(std::format("reading {}: no cgroup2 in it", path));
+  return failure(culvert::format("reading {}: no cgroup2 in it", path));
 }
 
 }  // namespace culvert::bpf

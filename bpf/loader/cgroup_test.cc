@@ -6,8 +6,9 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <format>
 #include <fstream>
+
+#include "common/base/format.h"
 
 namespace culvert::bpf {
 namespace {
@@ -75,7 +76,7 @@ TEST(CgroupOf, NamesTheFolderOfAProcess) {
 TEST(CgroupPopulated, TellsWhetherProcessesLiveThere) {
   const auto root = cgroup2_root();
   if (!root || ::geteuid() != 0) GTEST_SKIP() << "needs root and cgroup2";
-  const auto folder = *root / std::format("culvert-cgroup-test-{}", ::getpid());
+  const auto folder = *root / culvert::format("culvert-cgroup-test-{}", ::getpid());
   ASSERT_EQ(::mkdir(folder.c_str(), 0755), 0);
   const auto id = cgroup_id(folder);
   ASSERT_TRUE(id);

@@ -13,6 +13,7 @@
 #include "bpf/loader/links.h"
 #include "bpf/loader/state.h"
 #include "common/base/fd.h"
+#include "common/base/format.h"
 
 namespace culvert::bpf {
 namespace {
@@ -22,7 +23,7 @@ Status check_kernel() {
   unsigned major = 0, minor = 0;
   if (::uname(&name) != 0 || std::sscanf(name.release, "%u.%u", &major, &minor) != 2) return {};
   if (major > 5 || (major == 5 && minor >= 17)) return {};
-  return failure(std::format("loading BPF: Linux {} is too old (5.17 or newer is needed)", name.release));
+  return failure(culvert::format("loading BPF: Linux {} is too old (5.17 or newer is needed)", name.release));
 }
 
 Result<std::uint64_t> own_netns_cookie() {
@@ -53,7 +54,7 @@ Status pin_maps(bpf_object* object, const std::filesystem::path& pin_dir) {
   bpf_object__for_each_map(map, object) {
     if (!is_ours(map)) continue;
     if (const int error = bpf_map__set_pin_path(map, pin_of(map, pin_dir).c_str()); error != 0)
-      return libbpf_failure(std::format("pinning BPF map {}", bpf_map__name(map)), error);
+      return libbpf_failure(culvert::format("pinning BPF map {}", bpf_map__name(map)), error);
   }
   return {};
 }
@@ -93,7 +94,7 @@ bool is_map_folder(std::string_view name) {
 Status remove_tree(const std::filesystem::path& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
-  if (error) return failure(std::format("removing {}: {}", path.string(), error.message()));
+  if (error) return failure(culvert::format("removing {}: {}", path.string(), error.message()));
   return {};
 }
 
@@ -157,7 +158,7 @@ Result<Datapath> Datapath::load(const Options& options) {
 // before anything is attached.
 Status Datapath::activate() {
   const Fd root(::open(state_->cgroup_root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!root) return failure_errno(std::format("opening the cgroup root {}", state_->cgroup_root.string()));
+  if (!root) return failure_errno(culvert::format("opening the cgroup root {}", state_->cgroup_root.string()));
   const auto root_id = cgroup_id(state_->cgroup_root);
   if (!root_id) return std::unexpected(root_id.error());
   const auto attach = [&](std::string_view hook, const bpf_program* program) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bpf/loader/state.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 
 namespace culvert::bpf {
@@ -38,7 +39,7 @@ const char* hint(int error) {
 }  // namespace
 
 std::unexpected<Error> libbpf_failure(std::string_view what, int code) {
-  return failure(std::format("{}: {}{}", what, errno_text(-code), hint(-code)));
+  return failure(culvert::format("{}: {}{}", what, errno_text(-code), hint(-code)));
 }
 
 void log_libbpf() { libbpf_set_print(print); }

@@ -13,6 +13,7 @@
 #include "bpf/loader/links.h"
 #include "bpf/loader/state.h"
 #include "common/base/fd.h"
+#include "common/base/format.h"
 
 namespace culvert::bpf {
 namespace {
@@ -83,7 +84,7 @@ Status Datapath::set_exempt_cgroups(std::span<const std::uint64_t> ids) {
   if (!visible_root) return std::unexpected(visible_root.error());
   for (const auto id : ids) {
     if (id == 0 || id == kRoot || id == *visible_root)
-      return failure(std::format(
+      return failure(culvert::format(
           "exempting cgroup {}: it is the root, which would exempt every process (start ztunnel in a cgroup of its own)", id));
   }
   return make_set(state_->exempt(), ids);
@@ -142,9 +143,9 @@ Result<int> Datapath::load_lookup(const Pod& pod) {
   bpf_object__for_each_map(map, lookup->obj) {
     if (bpf_map__is_internal(map)) continue;
     const bpf_map* shared = bpf_object__find_map_by_name(state_->node->obj, bpf_map__name(map));
-    if (shared == nullptr) return failure(std::format("loading sk_lookup: no shared map {}", bpf_map__name(map)));
+    if (shared == nullptr) return failure(culvert::format("loading sk_lookup: no shared map {}", bpf_map__name(map)));
     if (const int error = bpf_map__reuse_fd(map, bpf_map__fd(shared)); error != 0)
-      return libbpf_failure(std::format("loading sk_lookup: sharing map {}", bpf_map__name(map)), error);
+      return libbpf_failure(culvert::format("loading sk_lookup: sharing map {}", bpf_map__name(map)), error);
   }
   if (const int error = culvert_lookup_bpf::load(lookup.get()); error != 0) return libbpf_failure("loading sk_lookup", error);
   const int program = bpf_program__fd(lookup->progs.culvert_lookup);
@@ -198,7 +199,7 @@ Result<std::optional<culvert_sysctls>> Datapath::pinned_sysctls(const std::files
   const auto pin = pin_dir / shared_folder() / "pod_sysctls";
   const Fd map(bpf_obj_get(pin.c_str()));
   if (!map && errno == ENOENT) return std::nullopt;
-  if (!map) return failure_errno(std::format("opening pinned map {}", pin.string()));
+  if (!map) return failure_errno(culvert::format("opening pinned map {}", pin.string()));
   return Map<culvert_pod_key, culvert_sysctls>(map.get(), "pod_sysctls").find({.netns_cookie = netns_cookie});
 }
 
@@ -233,7 +234,7 @@ Result<std::vector<Captured>> Datapath::pinned_pods(const std::filesystem::path&
     pods.push_back({.netns_cookie = cookie, .netns_inode = *inode});
   }
   if (error && error != std::errc::no_such_file_or_directory)
-    return failure(std::format("listing {}: {}", (pin_dir / "links").string(), error.message()));
+    return failure(culvert::format("listing {}: {}", (pin_dir / "links").string(), error.message()));
   return pods;
 }
 

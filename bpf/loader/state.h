@@ -4,7 +4,6 @@
 #include <bpf/libbpf.h>
 
 #include <filesystem>
-#include <format>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,18 +13,21 @@
 #include "bpf/include/culvert_abi.h"
 #include "bpf/loader/datapath.h"
 #include "bpf/loader/maps.h"
+#include "common/base/format.h"
 #include "culvert_lookup_bpf.skel.h"
 #include "culvert_node_bpf.skel.h"
 
 namespace culvert::bpf {
 
 // The folder of one ABI version's maps below PIN_DIR.
-inline std::string version_folder(unsigned version) { return std::format("v{}", version); }
+inline std::string version_folder(unsigned version) { return culvert::format("v{}", version); }
 // The folder of the maps that all versions share, as long as their own layout is the same.
-inline std::string shared_folder() { return std::format("shared-v{}", CULVERT_SHARED_ABI_VERSION); }
+inline std::string shared_folder() { return culvert::format("shared-v{}", CULVERT_SHARED_ABI_VERSION); }
 
 // The name of a cgroup hook's link: each version has its own, so that two may be attached at once.
-inline std::string hook_name(std::string_view hook) { return std::format("{}-{}", hook, version_folder(CULVERT_ABI_VERSION)); }
+inline std::string hook_name(std::string_view hook) {
+  return culvert::format("{}-{}", hook, version_folder(CULVERT_ABI_VERSION));
+}
 
 struct DestroyNode {
   void operator()(culvert_node_bpf* node) const { culvert_node_bpf::destroy(node); }
@@ -47,7 +49,7 @@ struct Datapath::State {
 
   std::filesystem::path link(std::string_view name) const { return pin_dir / "links" / name; }
   std::filesystem::path hook_link(std::string_view hook) const { return link(hook_name(hook)); }
-  std::filesystem::path lookup_link(std::uint64_t cookie) const { return link(std::format("pod-{}", cookie)); }
+  std::filesystem::path lookup_link(std::uint64_t cookie) const { return link(culvert::format("pod-{}", cookie)); }
 
   Map<culvert_pod_key, culvert_pod> pods() const { return {bpf_map__fd(node->maps.pods), "pods"}; }
   Map<culvert_pod_key, culvert_sysctls> sysctls() const { return {bpf_map__fd(node->maps.pod_sysctls), "pod_sysctls"}; }

@@ -4,11 +4,11 @@
 #include <boost/json.hpp>
 #include <cstdio>
 #include <filesystem>
-#include <format>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 
+#include "common/base/format.h"
 #include "common/base/result.h"
 
 namespace culvert::cli::analyze {
@@ -94,7 +94,7 @@ std::string to_text(const std::vector<Finding>& findings) {
   for (const Finding& one : findings) {
     std::string where = one.object;
     if (const std::string place = one.place.text(); !place.empty()) where += (where.empty() ? "" : " ") + place;
-    out += std::format("{} ({}) {}\n", culvert::analyze::name(one.level), where, one.text);
+    out += culvert::format("{} ({}) {}\n", culvert::analyze::name(one.level), where, one.text);
   }
   return out;
 }
@@ -124,7 +124,7 @@ int validate(const Options& options) {
   }
   print(options, findings);
   const bool refused = reaches(findings, Level::kError);
-  if (!options.json) std::fputs(std::format("{} objects are valid{}\n", objects, refused ? ", not all" : "").c_str(), stdout);
+  if (!options.json) std::fputs(culvert::format("{} objects are valid{}\n", objects, refused ? ", not all" : "").c_str(), stdout);
   return refused ? 1 : 0;
 }
 

@@ -4,11 +4,11 @@
 #include <boost/json.hpp>
 #include <cstdlib>
 #include <filesystem>
-#include <format>
 #include <utility>
 
 #include "cli/objects/objects.h"
 #include "cli/print/json.h"
+#include "common/base/format.h"
 
 namespace culvert::cli {
 namespace {
@@ -44,7 +44,7 @@ bool has_ended(const json::object& pod) {
 Result<json::object> parse(const std::string& text, std::string_view what) {
   boost::system::error_code failed;
   json::value value = json::parse(text, failed);
-  if (failed || !value.is_object()) return failure(std::format("{}: the API server's answer is no JSON object", what));
+  if (failed || !value.is_object()) return failure(culvert::format("{}: the API server's answer is no JSON object", what));
   return std::move(value.as_object());
 }
 
@@ -99,9 +99,9 @@ net::Task<Result<std::vector<Pod>>> Cluster::control_plane() {
   if (found) std::erase_if(*found, [](const Pod& pod) { return !pod.ready; });
   if (found && found->empty())
     co_return failure(
-        std::format("no pod of namespace {} is a culvertd that is ready (label app=culvertd; is it installed in "
-                    "another namespace? -i)",
-                    system_namespace_));
+        culvert::format("no pod of namespace {} is a culvertd that is ready (label app=culvertd; is it installed in "
+                        "another namespace? -i)",
+                        system_namespace_));
   co_return found;
 }
 
@@ -118,7 +118,7 @@ net::Task<Result<std::string>> Cluster::selector_of(std::string kind, kube::Key 
   std::string out;
   for (const auto& [name, value] : owner->of.plural == "services" ? selector : print::object_at(selector, "matchLabels"))
     if (value.is_string())
-      out += std::format("{}{}={}", out.empty() ? "" : ",", std::string_view(name), std::string_view(value.as_string()));
+      out += culvert::format("{}{}={}", out.empty() ? "" : ",", std::string_view(name), std::string_view(value.as_string()));
   if (out.empty()) co_return failure(request.text() + ": it selects its pods by no labels");
   co_return out;
 }
@@ -132,7 +132,7 @@ net::Task<Result<std::vector<Pod>>> Cluster::pods_called(std::string word, std::
     auto selector = co_await selector_of(kind, key);
     if (!selector) co_return std::unexpected(std::move(selector).error());
     auto found = co_await pods(name_space, std::move(*selector));
-    if (found && found->empty()) co_return failure(std::format("{} {} has no pod that runs", kind, key.text()));
+    if (found && found->empty()) co_return failure(culvert::format("{} {} has no pod that runs", kind, key.text()));
     co_return found;
   }
   const kube::Request request = kube::get({kPods, key.ns, key.name});

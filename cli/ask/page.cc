@@ -1,13 +1,13 @@
 #include "cli/ask/page.h"
 
 #include <charconv>
-#include <format>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <span>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/http/http1.h"
 #include "common/kube/portforward.h"
 #include "common/net/dial.h"
@@ -21,7 +21,7 @@ constexpr std::size_t kMostBytes = 512 << 20;  // a dump of a large mesh
 
 std::string authority_of(const Target& target) {
   const bool v6 = target.host.contains(':');
-  return std::format("{}{}{}:{}", v6 ? "[" : "", target.host, v6 ? "]" : "", target.port);
+  return culvert::format("{}{}{}:{}", v6 ? "[" : "", target.host, v6 ? "]" : "", target.port);
 }
 
 // A way to the program that is asked.
@@ -91,7 +91,7 @@ net::Task<Result<http::Response>> exchange(net::Loop& loop, const Target& target
   http::Request request{.method = method, .target = path};
   request.headers.add("Connection", "close");
   if (!target.token.empty()) request.headers.add("Authorization", "Bearer " + target.token);
-  const std::string host = target.cluster ? std::format("localhost:{}", target.port) : authority_of(target);
+  const std::string host = target.cluster ? culvert::format("localhost:{}", target.port) : authority_of(target);
   const std::string wire = http::to_wire(request, host);
   if (auto sent = co_await (*way)->write(wire); !sent) co_return std::unexpected(std::move(sent).error());
   http::ResponseReader reader({.body = kMostBytes});
@@ -113,12 +113,12 @@ net::Task<Result<http::Response>> exchange(net::Loop& loop, const Target& target
 }  // namespace
 
 std::string Target::text() const {
-  return cluster ? std::format("pod {}:{}", pod.text(), port) : "http://" + authority_of(*this) + base;
+  return cluster ? culvert::format("pod {}:{}", pod.text(), port) : "http://" + authority_of(*this) + base;
 }
 
 Result<Target> Target::parse(std::string_view url) {
   constexpr std::string_view kScheme = "http://";
-  const auto bad = [&](std::string_view why) { return failure(std::format("\"{}\" is no address to ask ({})", url, why)); };
+  const auto bad = [&](std::string_view why) { return failure(culvert::format("\"{}\" is no address to ask ({})", url, why)); };
   if (!url.starts_with(kScheme)) return bad("write http://HOST:PORT; these pages have no TLS of their own");
   std::string_view rest = url.substr(kScheme.size());
   const auto slash = rest.find('/');
@@ -148,7 +148,7 @@ net::Task<Result<std::string>> ask_page(net::Loop& loop, Target target, std::str
   if (response->status == 200) co_return std::move(response->body);
   std::string said = response->body.substr(0, 500);
   while (said.ends_with('\n')) said.pop_back();
-  std::string text = std::format("{}: {} {}: {}", what, response->status, http::reason_phrase(response->status), said);
+  std::string text = culvert::format("{}: {} {}: {}", what, response->status, http::reason_phrase(response->status), said);
   if (response->status == 401) text += " (--token-file)";
   co_return failure(std::move(text));
 }
@@ -184,7 +184,7 @@ std::string percent_encoded(std::string_view text) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
                        c == '_' || c == '~' || c == '/';
     if (plain) out += c;
-    else out += std::format("%{:02X}", static_cast<unsigned char>(c));
+    else out += culvert::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return out;
 }

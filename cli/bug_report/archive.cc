@@ -8,10 +8,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <format>
 #include <utility>
 
 #include "common/base/fd.h"
+#include "common/base/format.h"
 
 namespace culvert::cli {
 namespace {
@@ -110,9 +110,9 @@ Status Archive::add(const std::string& name, std::string_view text, std::chrono:
   put(header.mode, sizeof header.mode, "0000600");
   put(header.owner, sizeof header.owner, "0000000");
   put(header.group, sizeof header.group, "0000000");
-  put(header.size, sizeof header.size, std::format("{:011o}", text.size()));
+  put(header.size, sizeof header.size, culvert::format("{:011o}", text.size()));
   put(header.time, sizeof header.time,
-      std::format("{:011o}", std::chrono::duration_cast<std::chrono::seconds>(changed.time_since_epoch()).count()));
+      culvert::format("{:011o}", std::chrono::duration_cast<std::chrono::seconds>(changed.time_since_epoch()).count()));
   header.type = '0';
   put(header.magic, sizeof header.magic, std::string_view("ustar", 6));
   put(header.version, sizeof header.version, "00");
@@ -120,7 +120,7 @@ Status Archive::add(const std::string& name, std::string_view text, std::chrono:
   unsigned sum = 0;
   for (const char byte : std::string_view(reinterpret_cast<const char*>(&header), kBlock))
     sum += static_cast<unsigned char>(byte);
-  put(header.sum, sizeof header.sum, std::string_view(std::format("{:06o}", sum)).substr(0, 6));
+  put(header.sum, sizeof header.sum, std::string_view(culvert::format("{:06o}", sum)).substr(0, 6));
   header.sum[6] = '\0';
   if (auto done = state_->write({reinterpret_cast<const char*>(&header), kBlock}); !done) return done;
   if (auto done = state_->write(text); !done) return done;

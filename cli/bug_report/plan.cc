@@ -1,21 +1,21 @@
 #include "cli/bug_report/plan.h"
 
-#include <format>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/config/kinds.h"
 
 namespace culvert::cli {
 namespace {
 
 Piece objects(kube::Collection of, std::string name_space = {}, kube::Query query = {}) {
-  std::string file = std::format("cluster/{}{}.json", of.text(), name_space.empty() ? "" : "." + name_space);
+  std::string file = culvert::format("cluster/{}{}.json", of.text(), name_space.empty() ? "" : "." + name_space);
   kube::Request request = kube::list({std::move(of), std::move(name_space)}, std::move(query));
   return {.file = std::move(file), .what = Piece::What::kObjects, .request = std::move(request), .optional = true};
 }
 
 Piece page(const Pod& pod, std::uint16_t port, std::string path, std::string file) {
-  return {.file = std::format("pods/{}/{}", pod.key.name, file),
+  return {.file = culvert::format("pods/{}/{}", pod.key.name, file),
           .what = Piece::What::kPage,
           .pod = pod,
           .port = port,
@@ -27,7 +27,7 @@ Piece log(const Pod& pod, const std::string& container, bool before, const LogLi
   request.query = {
       {"container", container}, {"tailLines", std::to_string(limits.lines)}, {"limitBytes", std::to_string(limits.bytes)}};
   if (before) request.query.emplace_back("previous", "true");
-  return {.file = std::format("pods/{}/{}{}.log", pod.key.name, container, before ? ".previous" : ""),
+  return {.file = culvert::format("pods/{}/{}{}.log", pod.key.name, container, before ? ".previous" : ""),
           .what = Piece::What::kText,
           .request = std::move(request),
           .optional = before};
@@ -36,10 +36,10 @@ Piece log(const Pod& pod, const std::string& container, bool before, const LogLi
 }  // namespace
 
 std::string Piece::text() const {
-  if (what == What::kPage) return std::format("pod {}:{}{}", pod.key.text(), port, path);
+  if (what == What::kPage) return culvert::format("pod {}:{}{}", pod.key.text(), port, path);
   const bool previous = request.query.size() > 3;
   return request.text() + (request.at.subresource == "log"
-                               ? std::format(" ({}{})", request.query.front().second, previous ? ", of before" : "")
+                               ? culvert::format(" ({}{})", request.query.front().second, previous ? ", of before" : "")
                                : "");
 }
 

@@ -4,7 +4,6 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <cstdio>
-#include <format>
 #include <iterator>
 #include <optional>
 #include <utility>
@@ -14,6 +13,7 @@
 #include "cli/objects/objects.h"
 #include "cli/print/json.h"
 #include "cli/version/version.h"
+#include "common/base/format.h"
 #include "common/base/version.h"
 
 namespace culvert::cli {
@@ -55,7 +55,7 @@ class Gathering {
     const auto end = net::Clock::now() + options_.timeout;
     for (const Piece& piece : pieces) {
       if (net::Clock::now() >= end || left_ == 0) {
-        could_not_ += std::format("{}: not asked for any more ({})\n", piece.file, left_ == 0 ? "--max-size" : "--timeout");
+        could_not_ += culvert::format("{}: not asked for any more ({})\n", piece.file, left_ == 0 ? "--max-size" : "--timeout");
         continue;
       }
       auto text = co_await fetch(piece);
@@ -70,7 +70,7 @@ class Gathering {
     text = without_secrets(text);
     const std::size_t most = std::min(left_, (options_.most_mib << 20) / 8);
     if (text.size() > most) {
-      could_not_ += std::format("{}: cut off after {} of {} bytes (--max-size)\n", file, most, text.size());
+      could_not_ += culvert::format("{}: cut off after {} of {} bytes (--max-size)\n", file, most, text.size());
       text.resize(most);
     }
     left_ -= text.size();
@@ -161,8 +161,8 @@ int bug_report(const BugReportOptions& options) {
     return 0;
   }
   const std::string path = options.output.empty()
-                               ? std::format("culvert-bug-report-{:%Y%m%dT%H%M%SZ}.tar.gz",
-                                             std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()))
+                               ? culvert::format("culvert-bug-report-{:%Y%m%dT%H%M%SZ}.tar.gz",
+                                                 std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()))
                                : options.output;
   const auto size = loop.run(gather(loop, *cluster, options, path, std::move(*pods), std::move(pieces)));
   return size ? 0 : complain(size.error().text);

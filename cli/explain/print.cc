@@ -1,7 +1,7 @@
 #include <boost/json.hpp>
-#include <format>
 
 #include "cli/explain/explain.h"
+#include "common/base/format.h"
 
 namespace culvert::cli {
 namespace {
@@ -29,13 +29,13 @@ std::vector<std::string> dry_runs_of(const model::Route& route) {
   std::vector<std::string> out;
   if (!route.verdict) return out;
   for (const model::DryRun& run : route.verdict->dry_runs)
-    out.push_back(std::format("{}, rule {}", run.policy->key(), run.rule + 1));
+    out.push_back(culvert::format("{}, rule {}", run.policy->key(), run.rule + 1));
   return out;
 }
 
 std::string way_of(const model::Plan& plan) {
   if (plan.via == Via::kTunnel)
-    return std::format("tunnel (HBONE, mutual TLS) to {}, for {}", plan.dial.text(), plan.target.text());
+    return culvert::format("tunnel (HBONE, mutual TLS) to {}, for {}", plan.dial.text(), plan.target.text());
   return "plaintext to " + plan.dial.text();
 }
 
@@ -46,16 +46,16 @@ std::string place_of(const KnownMesh& known, const model::Route& route) {
 }
 
 void add_route(const KnownMesh& known, const model::Workload& source, const model::Route& route, std::string& out) {
-  const std::string answer = std::format("    {}: {}", route.allowed() ? "ALLOWED" : "REFUSED", route.text());
+  const std::string answer = culvert::format("    {}: {}", route.allowed() ? "ALLOWED" : "REFUSED", route.text());
   if (!route.plan) {
     out += answer + "\n";
     return;
   }
   const model::Plan& plan = *route.plan;
-  out += std::format("  - {}\n", plan.workload ? called(*plan.workload) : plan.dial.text() + " (not in the mesh)");
+  out += culvert::format("  - {}\n", plan.workload ? called(*plan.workload) : plan.dial.text() + " (not in the mesh)");
   out += "    way: " + way_of(plan) + "\n";
   if (plan.via == Via::kTunnel)
-    out += std::format("    identity: {}, expecting {}\n", source.identity().uri(), joined(plan.expect));
+    out += culvert::format("    identity: {}, expecting {}\n", source.identity().uri(), joined(plan.expect));
   else out += "    identity: none\n";
   out += answer;
   if (const std::string place = place_of(known, route); !place.empty()) out += " (" + place + ")";
@@ -108,10 +108,10 @@ json::object route_json(const KnownMesh& known, const model::Workload& source, c
 
 std::string text_of(const KnownMesh& known, const model::Workload& source, const std::vector<Explained>& all) {
   const bool in_mesh = source.protocol == model::TunnelProtocol::kHbone;
-  std::string out = std::format("{}\nfrom: {}, {}\n", text_of(answer_of(all)), called(source),
-                                in_mesh ? source.identity().uri() : "outside the mesh: it proves no identity");
+  std::string out = culvert::format("{}\nfrom: {}, {}\n", text_of(answer_of(all)), called(source),
+                                    in_mesh ? source.identity().uri() : "outside the mesh: it proves no identity");
   for (const Explained& one : all) {
-    out += std::format("to: {} ({})\n", one.destination.at.text(), one.destination.name);
+    out += culvert::format("to: {} ({})\n", one.destination.at.text(), one.destination.name);
     for (const model::Route& route : one.routes) add_route(known, source, route, out);
   }
   out += "by: " + known.from + "\n";

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <format>
 #include <set>
+
+#include "common/base/format.h"
 
 namespace culvert::cli {
 namespace {
@@ -41,9 +42,9 @@ Result<model::WorkloadRef> by_name(const model::Mesh& mesh, std::string_view wor
   });
   if (alike.size() == 1 && !name.empty()) return found;
   if (alike.size() > 1)
-    return failure(std::format("several workloads are called \"{}\": {} (write more of the name)", word, some_of(alike)));
-  return failure(std::format("no workload of namespace {} is called \"{}\"{}", wanted_space, name,
-                             elsewhere.empty() ? "" : " (is it " + some_of(elsewhere) + "?)"));
+    return failure(culvert::format("several workloads are called \"{}\": {} (write more of the name)", word, some_of(alike)));
+  return failure(culvert::format("no workload of namespace {} is called \"{}\"{}", wanted_space, name,
+                                 elsewhere.empty() ? "" : " (is it " + some_of(elsewhere) + "?)"));
 }
 
 void add_vips(const model::Service& service, const model::Workload& source, std::uint16_t port, std::vector<Destination>& out) {
@@ -96,7 +97,7 @@ Result<std::vector<Destination>> destinations_called(const model::Mesh& mesh, co
   const auto colon = word.rfind(':');
   std::uint16_t port = 0;
   if (colon != word.npos) std::from_chars(word.data() + colon + 1, word.data() + word.size(), port);
-  if (port == 0) return failure(std::format("\"{}\" is not HOST:PORT", word));
+  if (port == 0) return failure(culvert::format("\"{}\" is not HOST:PORT", word));
   std::string host(word.substr(0, colon));
   std::vector<Destination> out;
   if (host.contains('/')) {
@@ -118,7 +119,7 @@ Result<std::vector<Destination>> destinations_called(const model::Mesh& mesh, co
     if (out.empty()) return failure("service " + state->service->key() + " has no address and no healthy endpoint");
     return out;
   }
-  return failure(std::format("\"{}\" is no service of the mesh (an address, a service's host name, or pod/NAME)", host));
+  return failure(culvert::format("\"{}\" is no service of the mesh (an address, a service's host name, or pod/NAME)", host));
 }
 
 }  // namespace culvert::cli

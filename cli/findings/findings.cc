@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <format>
+
+#include "common/base/format.h"
 
 namespace culvert::cli {
 namespace {
@@ -16,7 +17,7 @@ struct Row {
   std::string where() const {
     std::string out;
     for (std::size_t i = 0; i < places.size() && i < kMostNamed; ++i) out += (i == 0 ? "" : ", ") + places[i];
-    return places.size() > kMostNamed ? std::format("{} and {} more", out, places.size() - kMostNamed) : out;
+    return places.size() > kMostNamed ? culvert::format("{} and {} more", out, places.size() - kMostNamed) : out;
   }
 };
 
@@ -51,11 +52,11 @@ std::string to_table(const std::vector<Finding>& findings) {
   const std::vector<Row> rows = rows_of(findings);
   std::size_t width = 5;
   for (const Row& row : rows) width = std::max(width, row.where().size());
-  std::string out = std::format("{:<8} {:<8} {:<{}} {}\n", "LEVEL", "CODE", "WHERE", width, "WHAT");
+  std::string out = culvert::format("{:<8} {:<8} {:<{}} {}\n", "LEVEL", "CODE", "WHERE", width, "WHAT");
   for (const Row& row : rows) {
-    out +=
-        std::format("{:<8} {:<8} {:<{}} {}\n", name(row.finding.level), row.finding.code, row.where(), width, row.finding.text);
-    if (!row.finding.advice.empty()) out += std::format("{:<{}} -> {}\n", "", 18 + width, row.finding.advice);
+    out += culvert::format("{:<8} {:<8} {:<{}} {}\n", name(row.finding.level), row.finding.code, row.where(), width,
+                           row.finding.text);
+    if (!row.finding.advice.empty()) out += culvert::format("{:<{}} -> {}\n", "", 18 + width, row.finding.advice);
   }
   return out;
 }

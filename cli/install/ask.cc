@@ -2,11 +2,11 @@
 
 #include <boost/json.hpp>
 #include <cstdio>
-#include <format>
 #include <iostream>
 #include <utility>
 
 #include "cli/objects/objects.h"
+#include "common/base/format.h"
 
 namespace culvert::cli::install {
 
@@ -39,7 +39,7 @@ Result<Installed> ask_helm(const Release& release) {
     if (said->err.contains("not found")) return Installed{};
     std::string text = said->err;
     while (text.ends_with('\n')) text.pop_back();
-    return failure(std::format("asking helm for release {} in {}: {}", release.name, release.cluster.system_namespace, text));
+    return failure(culvert::format("asking helm for release {} in {}: {}", release.name, release.cluster.system_namespace, text));
   }
   boost::system::error_code error;
   const auto value = boost::json::parse(said->out, error);

@@ -1,10 +1,11 @@
 #include "cli/install/charts.h"
 
 #include <algorithm>
-#include <format>
 #include <fstream>
 #include <optional>
 #include <utility>
+
+#include "common/base/format.h"
 
 namespace culvert::cli::install {
 namespace {
@@ -60,10 +61,10 @@ std::vector<fs::path> usual_places(const fs::path& program) {
 Result<Chart> find_chart(const fs::path& named, const std::vector<fs::path>& usual) {
   if (!named.empty()) {
     if (auto chart = at(named)) return *std::move(chart);
-    return failure(
-        std::format("--charts {}: there is no chart `culvert` (give its folder, its archive culvert-VERSION.tgz, or the folder "
-                    "that they are in)",
-                    named.string()));
+    return failure(culvert::format(
+        "--charts {}: there is no chart `culvert` (give its folder, its archive culvert-VERSION.tgz, or the folder "
+        "that they are in)",
+        named.string()));
   }
   std::string looked;
   for (const fs::path& place : usual) {
@@ -71,15 +72,15 @@ Result<Chart> find_chart(const fs::path& named, const std::vector<fs::path>& usu
     if (!looked.contains(place.string() + ",")) looked += (looked.empty() ? "" : " ") + place.string() + ",";
   }
   looked.pop_back();
-  return failure(std::format("looking for the chart `culvert` in {}: it is not there (say where: --charts DIR)", looked));
+  return failure(culvert::format("looking for the chart `culvert` in {}: it is not there (say where: --charts DIR)", looked));
 }
 
 Result<fs::path> profile_of(const Chart& chart, const std::string& profile) {
   if (chart.packed())
     return failure(
-        std::format("--profile {}: profiles are files of the chart, and {} is an archive (unpack it: `tar -xzf {}`, and say "
-                    "--charts culvert)",
-                    profile, chart.path.string(), chart.path.string()));
+        culvert::format("--profile {}: profiles are files of the chart, and {} is an archive (unpack it: `tar -xzf {}`, and say "
+                        "--charts culvert)",
+                        profile, chart.path.string(), chart.path.string()));
   const fs::path file = chart.path / "profiles" / (profile + ".yaml");
   std::error_code error;
   if (!profile.contains('/') && fs::is_regular_file(file, error)) return file;
@@ -89,7 +90,8 @@ Result<fs::path> profile_of(const Chart& chart, const std::string& profile) {
   std::ranges::sort(known);
   std::string all;
   for (const std::string& name : known) all += (all.empty() ? "" : ", ") + name;
-  return failure(std::format("--profile {}: there is no such profile in {} (there are {})", profile, chart.path.string(), all));
+  return failure(
+      culvert::format("--profile {}: there is no such profile in {} (there are {})", profile, chart.path.string(), all));
 }
 
 }  // namespace culvert::cli::install

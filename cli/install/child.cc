@@ -10,9 +10,9 @@
 
 #include <array>
 #include <cerrno>
-#include <format>
 
 #include "common/base/fd.h"
+#include "common/base/format.h"
 
 namespace culvert::cli::install {
 namespace {
@@ -61,7 +61,7 @@ Result<pid_t> start(const std::vector<std::string>& words, const Ends& ends) {
   const int failed = ::posix_spawnp(&child, argv[0], &files, &how, argv.data(), environ);
   posix_spawnattr_destroy(&how);
   posix_spawn_file_actions_destroy(&files);
-  if (failed != 0) return failure(std::format("starting {}: {}", words[0], errno_text(failed)));
+  if (failed != 0) return failure(culvert::format("starting {}: {}", words[0], errno_text(failed)));
   return child;
 }
 

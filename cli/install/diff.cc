@@ -1,9 +1,9 @@
 #include "cli/install/diff.h"
 
 #include <algorithm>
-#include <format>
 #include <set>
 
+#include "common/base/format.h"
 #include "common/config/tree.h"
 
 namespace culvert::cli::install {
@@ -34,7 +34,7 @@ void flatten(const Tree& tree, const std::string& where, Fields& out) {
   } else if (tree.type == Tree::Type::kList && !tree.items.empty()) {
     const bool named = has_names(tree);
     for (std::size_t i = 0; i < tree.items.size(); ++i)
-      flatten(tree.items[i], std::format("{}[{}]", where, named ? text_of(tree.items[i], "name") : std::to_string(i)), out);
+      flatten(tree.items[i], culvert::format("{}[{}]", where, named ? text_of(tree.items[i], "name") : std::to_string(i)), out);
   } else if (tree.type == Tree::Type::kMap || tree.type == Tree::Type::kList) {
     out[where] = tree.type == Tree::Type::kMap ? "{}" : "[]";
   } else {
@@ -45,7 +45,7 @@ void flatten(const Tree& tree, const std::string& where, Fields& out) {
 std::string shown(const std::string& value) {
   if (value.size() <= kMostShown && !value.contains('\n')) return value;
   const auto lines = std::ranges::count(value, '\n') + 1;
-  return std::format("({} bytes in {} lines)", value.size(), lines);
+  return culvert::format("({} bytes in {} lines)", value.size(), lines);
 }
 
 std::string changed(const std::string& object, const Fields& has, const Fields& wanted) {
@@ -56,8 +56,8 @@ std::string changed(const std::string& object, const Fields& has, const Fields& 
   for (const auto& [where, _] : all) {
     const auto before = has.find(where), after = wanted.find(where);
     if (before != has.end() && after != wanted.end() && before->second == after->second) continue;
-    if (before != has.end()) out += std::format("  - {}: {}\n", where, shown(before->second));
-    if (after != wanted.end()) out += std::format("  + {}: {}\n", where, shown(after->second));
+    if (before != has.end()) out += culvert::format("  - {}: {}\n", where, shown(before->second));
+    if (after != wanted.end()) out += culvert::format("  + {}: {}\n", where, shown(after->second));
   }
   return out;
 }
@@ -67,12 +67,12 @@ std::string changed(const std::string& object, const Fields& has, const Fields& 
 Result<Manifest> read_manifest(std::string_view yaml) {
   Manifest out;
   for (const config::Document& document : config::read_yaml(yaml)) {
-    if (!document.root) return failure(std::format("line {}: {}", document.error_line, document.error));
+    if (!document.root) return failure(culvert::format("line {}: {}", document.error_line, document.error));
     const Tree& root = *document.root;
     if (root.type == Tree::Type::kNull) continue;
     const Tree* metadata = root.find("metadata");
     const std::string kind = text_of(root, "kind"), name = metadata == nullptr ? "" : text_of(*metadata, "name");
-    if (kind.empty() || name.empty()) return failure(std::format("line {}: this is no object of Kubernetes", document.line));
+    if (kind.empty() || name.empty()) return failure(culvert::format("line {}: this is no object of Kubernetes", document.line));
     const std::string ns = text_of(*metadata, "namespace");
     flatten(root, "", out[kind + " " + (ns.empty() ? name : ns + "/" + name)]);
   }

@@ -2,7 +2,6 @@
 
 #include <boost/json.hpp>
 #include <cstdio>
-#include <format>
 #include <utility>
 
 #include "cli/install/ask.h"
@@ -11,6 +10,7 @@
 #include "cli/install/pending.h"
 #include "cli/install/progress.h"
 #include "cli/objects/objects.h"
+#include "common/base/format.h"
 #include "common/base/version.h"
 
 namespace culvert::cli::install {
@@ -47,8 +47,8 @@ int run(const Options& options, const Words& words) {
 }
 
 std::string place_of(const Options& options) {
-  return std::format("namespace {} of {}", options.change.release.cluster.system_namespace,
-                     server_of(options.change.release.cluster));
+  return culvert::format("namespace {} of {}", options.change.release.cluster.system_namespace,
+                         server_of(options.change.release.cluster));
 }
 
 Result<Installed> what_is_there(const Options& options) {
@@ -103,10 +103,10 @@ int install(Options options) {
   if (!chart) return complain(chart.error());
   const auto installed = what_is_there(options);
   if (!installed) return complain(installed.error());
-  std::string question = std::format("This installs Culvert {} into {}", chart->version, place_of(options));
-  question += options.profile.empty() ? "." : std::format(", profile {}.", options.profile);
+  std::string question = culvert::format("This installs Culvert {} into {}", chart->version, place_of(options));
+  question += options.profile.empty() ? "." : culvert::format(", profile {}.", options.profile);
   if (installed->exists)
-    question += std::format(
+    question += culvert::format(
         "\nRelease {} is there (revision {}, {}): what was set then and is not said again is forgotten; `culvert upgrade` keeps "
         "it.",
         options.change.release.name, installed->revision, installed->status);
@@ -125,10 +125,10 @@ int upgrade(Options options) {
   if (!installed) return complain(installed.error());
   const Release& release = options.change.release;
   if (!installed->exists)
-    return complain({std::format(
+    return complain({culvert::format(
         "upgrading {}: namespace {} has no release of that name (`culvert install` installs one; --namespace says where)",
         release.name, release.cluster.system_namespace)});
-  const std::string question = std::format(
+  const std::string question = culvert::format(
       "This upgrades Culvert to {} in {}, revision {} of release {}; {}.", chart->version, place_of(options), installed->revision,
       release.name, options.change.reset_values ? "what was set before is forgotten" : "what was set before stays");
   if (options.change.dry_run == DryRun::kNo && !confirmed(question, options.yes)) return 1;

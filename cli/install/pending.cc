@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <format>
 #include <sstream>
 #include <thread>
 #include <utility>
 
 #include "cli/objects/objects.h"
+#include "common/base/format.h"
 #include "common/base/settings.h"
 #include "common/kube/review.h"
 
@@ -39,14 +39,15 @@ seconds age_of(const std::string& created) {
 net::Task<Result<Record>> find_record(kube::Client& client, Release release, int revision) {
   Record record{.at = {.of = {.plural = "secrets"},
                        .ns = release.cluster.system_namespace,
-                       .name = std::format("sh.helm.release.v1.{}.v{}", release.name, revision)}};
+                       .name = culvert::format("sh.helm.release.v1.{}.v{}", release.name, revision)}};
   kube::Request request = kube::get(record.at);
   request.metadata = true;
   const auto answer = co_await client.call(request);
   if (!answer)
     co_return std::unexpected(
         Error(answer.error())
-            .during(std::format("looking for helm's record of release {} (if HELM_DRIVER says that records are kept elsewhere, "
+            .during(
+                culvert::format("looking for helm's record of release {} (if HELM_DRIVER says that records are kept elsewhere, "
                                 "delete that of revision {} there)",
                                 release.name, revision)));
   boost::system::error_code error;
@@ -72,8 +73,8 @@ net::Task<Status> forget(kube::Client& client, Record record) {
 }
 
 std::string what_of(const Release& release, const Installed& installed, const Record& record) {
-  return std::format("Release {} is {} (revision {}) since {}: another helm is at work on it, or was killed half way.",
-                     release.name, installed.status, installed.revision, settings::print_duration(record.age));
+  return culvert::format("Release {} is {} (revision {}) since {}: another helm is at work on it, or was killed half way.",
+                         release.name, installed.status, installed.revision, settings::print_duration(record.age));
 }
 
 // Waits while that helm may still be at work. What is there then.
@@ -101,7 +102,7 @@ bool is_pending(const Installed& installed) { return installed.status.starts_wit
 Result<Installed> settle(const Options& options, Installed installed) {
   const Release& release = options.change.release;
   if (installed.status == "uninstalling")
-    return failure(std::format(
+    return failure(culvert::format(
         "release {} is being uninstalled (revision {}) by another helm, or by one that was killed half way (`culvert uninstall` "
         "finishes that)",
         release.name, installed.revision));
@@ -117,9 +118,9 @@ Result<Installed> settle(const Options& options, Installed installed) {
     const int revision = installed.revision;
     auto now = wait_for_it(options, std::move(installed), record->age);
     if (!now || !is_pending(*now)) return now;
-    if (now->revision != revision) return failure(std::format("release {}: another helm has begun on it", release.name));
+    if (now->revision != revision) return failure(culvert::format("release {}: another helm has begun on it", release.name));
   } else if (!confirmed(what + " Is none at work? What it has begun is then finished by this one.", false)) {
-    return failure(std::format("release {} stays {}", release.name, installed.status));
+    return failure(culvert::format("release {} stays {}", release.name, installed.status));
   }
   if (auto done = loop.run(forget(cluster->client(), std::move(*record))); !done)
     return std::unexpected(Error(done.error()).during("taking over release " + release.name));

@@ -1,10 +1,10 @@
 #include "cli/install/progress.h"
 
 #include <cstdio>
-#include <format>
 #include <utility>
 
 #include "cli/objects/objects.h"
+#include "common/base/format.h"
 
 namespace culvert::cli::install {
 namespace {
@@ -15,7 +15,7 @@ const kube::Collection kDeployments{.group = "apps", .plural = "deployments"};
 const kube::Collection kDaemonSets{.group = "apps", .plural = "daemonsets"};
 
 void add(std::string& line, const json::value& object, std::int64_t ready, std::int64_t wanted) {
-  line += std::format("{}{} {}/{}", line.empty() ? "" : ", ", text_at(object, "/metadata/name"), ready, wanted);
+  line += culvert::format("{}{} {}/{}", line.empty() ? "" : ", ", text_at(object, "/metadata/name"), ready, wanted);
 }
 
 net::Task<std::string> look_once(kube::Client& client, Release release) {

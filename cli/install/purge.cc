@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <format>
 #include <map>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/kube/object.h"
 #include "common/kube/traces.h"
 
@@ -42,7 +42,7 @@ net::Task<Result<Others>> find_others(kube::Client& client) {
   for (const json::value& each : *classes) {
     const std::string controller = text_at(each, "/spec/controllerName");
     if (!controller.starts_with("culvert.dev/"))
-      others.gateways = std::format("GatewayClass {} of {}", name_of(each), controller);
+      others.gateways = culvert::format("GatewayClass {} of {}", name_of(each), controller);
   }
   co_return others;
 }
@@ -75,8 +75,8 @@ net::Task<Status> add_crds(kube::Client& client, Leftovers& out) {
       out.crds.push_back({text_at(crd, "/metadata/name"), *objects});
     }
   }
-  if (istio > 0) out.kept.push_back(std::format("{} CRDs of Istio's kinds: {} needs them", istio, others->istio));
-  if (gateway > 0) out.kept.push_back(std::format("{} CRDs of the Gateway API: {} needs them", gateway, others->gateways));
+  if (istio > 0) out.kept.push_back(culvert::format("{} CRDs of Istio's kinds: {} needs them", istio, others->istio));
+  if (gateway > 0) out.kept.push_back(culvert::format("{} CRDs of the Gateway API: {} needs them", gateway, others->gateways));
   co_return Status();
 }
 
@@ -127,7 +127,7 @@ net::Task<Result<Members>> find_members(kube::Client& client) {
     ++members.pods;
   }
   for (const auto& [ns, pods_of] : counted)
-    members.by_namespace += std::format("{}{} {}", members.by_namespace.empty() ? "" : ", ", ns, pods_of);
+    members.by_namespace += culvert::format("{}{} {}", members.by_namespace.empty() ? "" : ", ", ns, pods_of);
   co_return members;
 }
 
@@ -135,9 +135,9 @@ std::string Leftovers::text() const {
   std::string out;
   std::size_t lost = 0;
   for (const Crd& crd : crds) lost += crd.objects;
-  if (!crds.empty()) out += std::format("  {} CRDs, and with them {} objects:\n", crds.size(), lost);
+  if (!crds.empty()) out += culvert::format("  {} CRDs, and with them {} objects:\n", crds.size(), lost);
   for (const Crd& crd : crds) {
-    if (crd.objects > 0) out += std::format("    {}: {}\n", crd.name, crd.objects);
+    if (crd.objects > 0) out += culvert::format("    {}: {}\n", crd.name, crd.objects);
   }
   for (const kube::Place& place : objects) out += "  " + place.text() + "\n";
   for (const std::string& each : kept) out += "  stays: " + each + "\n";

@@ -1,10 +1,10 @@
 #include <cstdio>
-#include <format>
 #include <utility>
 
 #include "cli/install/ask.h"
 #include "cli/install/install.h"
 #include "cli/install/purge.h"
+#include "common/base/format.h"
 
 namespace culvert::cli::install {
 namespace {
@@ -30,13 +30,14 @@ std::string question_of(const Options& options, const Installed& installed, cons
   const Release& release = options.change.release;
   std::string question;
   if (installed.exists)
-    question += std::format("This uninstalls release {} (revision {}, {}) from namespace {} of {}.\n", release.name,
-                            installed.revision, installed.status, release.cluster.system_namespace, server_of(release.cluster));
+    question +=
+        culvert::format("This uninstalls release {} (revision {}, {}) from namespace {} of {}.\n", release.name,
+                        installed.revision, installed.status, release.cluster.system_namespace, server_of(release.cluster));
   else
-    question += std::format("Release {} is not in namespace {} of {}.\n", release.name, release.cluster.system_namespace,
-                            server_of(release.cluster));
+    question += culvert::format("Release {} is not in namespace {} of {}.\n", release.name, release.cluster.system_namespace,
+                                server_of(release.cluster));
   if (found.members.pods > 0)
-    question += std::format(
+    question += culvert::format(
         "{} pods are in the mesh ({}): they leave it first, without a restart. From then on their connections are neither "
         "encrypted nor checked.\n",
         found.members.pods, found.members.by_namespace);
@@ -51,10 +52,10 @@ int purge_now(kube::Client& client, net::Loop& loop, const Options& options, con
   auto members = loop.run(find_members(client));
   if (!members) return complain(members.error());
   if (members->pods > 0 && before.members.pods > 0)
-    return complain(
-        {std::format("{} pods ({}) still say that they are in the mesh: nothing more is deleted (is another release of Culvert, "
-                     "or Istio, here?)",
-                     members->pods, members->by_namespace)});
+    return complain({culvert::format(
+        "{} pods ({}) still say that they are in the mesh: nothing more is deleted (is another release of Culvert, "
+        "or Istio, here?)",
+        members->pods, members->by_namespace)});
   auto leftovers = loop.run(find_leftovers(client, options.change.release.cluster.system_namespace));
   if (!leftovers) return complain(leftovers.error());
   if (auto done = loop.run(purge(client, std::move(*leftovers))); !done) return complain(done.error());
@@ -74,7 +75,7 @@ int uninstall(const Options& options) {
   const auto installed = ask_helm(release);
   if (!installed) return complain(installed.error());
   if (!installed->exists && !options.purge)
-    return complain({std::format(
+    return complain({culvert::format(
         "uninstalling {}: namespace {} has no release of that name (--namespace says where; --purge removes what one has left)",
         release.name, release.cluster.system_namespace)});
   const auto found = loop.run(look(client, options));

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <format>
 #include <optional>
+
+#include "common/base/format.h"
 
 namespace culvert::cli::install {
 namespace {
@@ -37,10 +38,10 @@ std::string said_of(std::string_view flag, const std::string& value) {
                           : key == "hub"   ? "global.hub"
                           : key == "tag"   ? "global.tag"
                                            : "cni.enabled, ztunnel.enabled";
-    return std::format("{} {}: there is no such value (write {})", flag, key, instead);
+    return culvert::format("{} {}: there is no such value (write {})", flag, key, instead);
   }
   const auto ours = ours_for(key);
-  return ours ? std::format("{} {}: the chart calls it {}", flag, key, *ours) : "";
+  return ours ? culvert::format("{} {}: the chart calls it {}", flag, key, *ours) : "";
 }
 
 }  // namespace

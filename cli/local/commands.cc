@@ -14,12 +14,12 @@
 #include <boost/json.hpp>
 #include <cstdio>
 #include <filesystem>
-#include <format>
 #include <thread>
 
 #include "cli/local/control.h"
 #include "cli/local/dns.h"
 #include "cli/local/ground.h"
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -130,7 +130,7 @@ int logs(const std::string& world, const std::string& target, const std::string&
   if (!answer) return complain(answer.error());
   const int fd = answer->fds.at(0).get();
   const Fd watch(inotify_init1(IN_CLOEXEC));
-  inotify_add_watch(watch.get(), std::format("/proc/self/fd/{}", fd).c_str(), IN_MODIFY);
+  inotify_add_watch(watch.get(), culvert::format("/proc/self/fd/{}", fd).c_str(), IN_MODIFY);
   std::array<char, 65536> buffer;
   for (;;) {
     const auto count = read(fd, buffer.data(), buffer.size());

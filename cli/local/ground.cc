@@ -9,11 +9,11 @@
 
 #include <cerrno>
 #include <filesystem>
-#include <format>
 #include <thread>
 #include <tuple>
 
 #include "cli/local/root.h"
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -53,7 +53,7 @@ Status name_netns(const Place& place, const std::string& name) {
   const std::string path = "/run/netns/" + name;
   const Fd file(open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC, 0444));
   if (!file) return failure_errno("making " + path);
-  return mount_at(std::format("/proc/self/fd/{}", place.net.get()).c_str(), path, nullptr, MS_BIND);
+  return mount_at(culvert::format("/proc/self/fd/{}", place.net.get()).c_str(), path, nullptr, MS_BIND);
 }
 
 void forget_netns(const std::string& name) {
@@ -89,7 +89,7 @@ constexpr const char* kNodesBridge = "02:00:00:00:00:02";
 
 std::string node_network(int node, int nodes) {
   const auto own = node_addresses(node), gateway = gateway_addresses(node), dns = dns_addresses(), control = control_addresses();
-  std::string lines = std::format(
+  std::string lines = culvert::format(
       "link set lo up\naddr add {}/32 dev lo\naddr add {}/128 dev lo\n"
       "addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\nlink set eth0 up\n"
       "link add pods address {} type bridge mcast_snooping 0\naddr add {}/24 dev pods\naddr add {}/64 dev pods nodad\nlink set "
@@ -100,8 +100,8 @@ std::string node_network(int node, int nodes) {
   for (int other = 1; other <= nodes; ++other) {
     if (other == node) continue;
     const auto via = node_addresses(other);
-    lines += std::format("route add 10.244.{0}.0/24 via {1}\nroute add fd00:10:244:{0}::/64 via {2}\n", other, via.v4.text(),
-                         via.v6.text());
+    lines += culvert::format("route add 10.244.{0}.0/24 via {1}\nroute add fd00:10:244:{0}::/64 via {2}\n", other, via.v4.text(),
+                             via.v6.text());
   }
   return lines;
 }
@@ -109,7 +109,7 @@ std::string node_network(int node, int nodes) {
 std::string pod_network(const PodPlan& pod) {
   const auto gateway = gateway_addresses(pod.node);
   // Neighbours are reached through the node, so that a service address that leads to one of them is undone on the way back.
-  return std::format(
+  return culvert::format(
       "link set lo up\nlink set eth0 up\n"
       "addr add {0}/24 dev eth0 noprefixroute\naddr add {1}/64 dev eth0 nodad noprefixroute\n"
       "route add {2} dev eth0\nroute add {3} dev eth0\n"
@@ -119,13 +119,13 @@ std::string pod_network(const PodPlan& pod) {
 
 // Its address on the link comes from the other one, as several network plugins make it: whoever is given an address that another pod had is
 // reached at once by neighbours that still know that one.
-std::string pod_mac(const PodPlan& pod) { return std::format("0a:58:0a:f4:{:02x}:{:02x}", pod.node, pod.host); }
+std::string pod_mac(const PodPlan& pod) { return culvert::format("0a:58:0a:f4:{:02x}:{:02x}", pod.node, pod.host); }
 
-std::string pod_link(const PodPlan& pod) { return std::format("pod{}", pod.host); }
+std::string pod_link(const PodPlan& pod) { return culvert::format("pod{}", pod.host); }
 
 }  // namespace
 
-std::string world_path(std::string_view below) { return std::string(kWorldFolder) + "/" + std::string(below); }
+std::string world_path(std::string_view below) { return culvert::format("{}/{}", kWorldFolder, below); }
 std::string cgroup_name(std::string_view world) { return "culvert.local." + std::string(world); }
 std::string netns_name(const PodPlan& pod) {
   return pod.spec.host_network ? node_name(pod.node) : pod.metadata.name_space + "." + pod.metadata.name;
@@ -162,10 +162,10 @@ Status ground_world(const std::string& world) {
       },
       [&] {
         const auto own = control_addresses();
-        return ip("",
-                  std::format("link set lo up\nlink add nodes address {} type bridge mcast_snooping 0\naddr add {}/24 dev nodes\n"
-                              "addr add {}/64 dev nodes nodad\nlink set nodes up\n",
-                              kNodesBridge, own.v4.text(), own.v6.text()));
+        return ip("", culvert::format(
+                          "link set lo up\nlink add nodes address {} type bridge mcast_snooping 0\naddr add {}/24 dev nodes\n"
+                          "addr add {}/64 dev nodes nodad\nlink set nodes up\n",
+                          kNodesBridge, own.v4.text(), own.v6.text()));
       },
       [&] {
         auto control = cgroup(world, "control");
@@ -242,9 +242,9 @@ Result<Place> make_node(const std::string& world, int node, int nodes) {
       [&] { return name_netns(*place, name); },
       [&] {
         const auto own = node_addresses(node);
-        return ip("", std::format("link add {0} type veth peer name eth0 netns {0}\nlink set {0} master nodes up\n"
-                                  "route add 10.244.{1}.0/24 via {2}\nroute add fd00:10:244:{1}::/64 via {3}\n",
-                                  name, node, own.v4.text(), own.v6.text()));
+        return ip("", culvert::format("link add {0} type veth peer name eth0 netns {0}\nlink set {0} master nodes up\n"
+                                      "route add 10.244.{1}.0/24 via {2}\nroute add fd00:10:244:{1}::/64 via {3}\n",
+                                      name, node, own.v4.text(), own.v6.text()));
       },
       [&] { return ip(name, node_network(node, nodes)); },
   });
@@ -288,8 +288,8 @@ Result<Place> make_pod(const std::string& world, const PodPlan& pod, const std::
       [&] { return name_netns(*place, name); },
       [&] {
         return ip(node_name(pod.node),
-                  std::format("link add {0} type veth peer name eth0 address {2} netns {1}\nlink set {0} master pods up\n",
-                              pod_link(pod), name, pod_mac(pod)));
+                  culvert::format("link add {0} type veth peer name eth0 address {2} netns {1}\nlink set {0} master pods up\n",
+                                  pod_link(pod), name, pod_mac(pod)));
       },
       [&] { return ip(name, pod_network(pod)); },
   });
@@ -301,14 +301,15 @@ void remove_pod(const std::string& world, const PodPlan& pod) {
   end_cgroup(world, pod_cgroup(pod));
   if (!pod.spec.host_network) {
     forget_netns(netns_name(pod));
-    std::ignore = ip(node_name(pod.node), std::format("link del {}\n", pod_link(pod)));  // the name is free for the next at once
+    std::ignore =
+        ip(node_name(pod.node), culvert::format("link del {}\n", pod_link(pod)));  // the name is free for the next at once
   }
   std::error_code error;
   fs::remove_all(pod_folder(pod), error);
 }
 
 std::string pod_cgroup(const PodPlan& pod) {
-  return std::format("{}/pods/{}_{}", node_name(pod.node), pod.metadata.name_space, pod.metadata.name);
+  return culvert::format("{}/pods/{}_{}", node_name(pod.node), pod.metadata.name_space, pod.metadata.name);
 }
 
 Result<Place> in_cgroup(const Place& place, Fd cgroup) {

@@ -5,7 +5,8 @@
 #include <sys/wait.h>
 
 #include <algorithm>
-#include <format>
+
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -61,8 +62,8 @@ void Kept::stop(int signal) {
 
 void Kept::ended(int status) {
   pid_ = 0;
-  last_end_ = WIFEXITED(status) ? std::format("exit code {}", WEXITSTATUS(status))
-                                : std::format("signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  last_end_ = WIFEXITED(status) ? culvert::format("exit code {}", WEXITSTATUS(status))
+                                : culvert::format("signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   if (wanted_) retry();
   changed_();
 }

@@ -1,9 +1,10 @@
 #include "cli/local/layout.h"
 
 #include <algorithm>
-#include <format>
 #include <ranges>
 #include <variant>
+
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -85,7 +86,7 @@ class Planner {
                      const config::PodTemplate& pods) {
     for (int replica = 0; replica < replicas; ++replica) {
       auto metadata = pods.metadata;
-      metadata.name = std::format("{}-{}", owner.name, replica);
+      metadata.name = culvert::format("{}-{}", owner.name, replica);
       metadata.name_space = owner.name_space;
       metadata.owners = {{.kind = kind, .name = owner.name, .controller = true}};
       want(parsed, metadata, pods.spec);
@@ -133,17 +134,18 @@ class Planner {
   // The one of the address that the annotation names, in either family; 0 when the pod cannot have it.
   int asked_host(const PodPlan& pod, int node, const std::set<int>& taken) {
     const auto text = config::value_of(pod.metadata.annotations, kPodIpAnnotation);
-    const std::string field = std::format("metadata.annotations[{}]", kPodIpAnnotation);
+    const std::string field = culvert::format("metadata.annotations[{}]", kPodIpAnnotation);
     const auto address = IpAddress::parse(text);
     for (int host = 2; address && host < 2 + kHosts; ++host) {
       const auto addresses = pod_addresses(node, host);
       if (addresses.v4 != *address && addresses.v6 != *address) continue;
       if (!taken.contains(host)) return host;
-      complain(pod, field, std::format("{} is another pod's", text), "name a free one, or none");
+      complain(pod, field, culvert::format("{} is another pod's", text), "name a free one, or none");
       return 0;
     }
-    complain(pod, field, std::format("{} is no address of a pod of {}", text, node_name(node)),
-             std::format("name one from {} to {}", pod_addresses(node, 2).v4.text(), pod_addresses(node, 1 + kHosts).v4.text()));
+    complain(
+        pod, field, culvert::format("{} is no address of a pod of {}", text, node_name(node)),
+        culvert::format("name one from {} to {}", pod_addresses(node, 2).v4.text(), pod_addresses(node, 1 + kHosts).v4.text()));
     return 0;
   }
 
@@ -153,7 +155,7 @@ class Planner {
     const auto node = node_number(pod.spec.node_name, layout_.nodes);
     if (!node)
       complain(pod, "spec.nodeName", "no node is called " + pod.spec.node_name,
-               std::format("nodes are node1 to {}", node_name(layout_.nodes)));
+               culvert::format("nodes are node1 to {}", node_name(layout_.nodes)));
     return node;
   }
 
@@ -164,7 +166,7 @@ class Planner {
       const int host = 2 + next++ % kHosts;
       if (!taken.contains(host)) return host;
     }
-    complain(pod, "", std::format("{} has no free pod address: {} pods", node_name(node), taken.size()),
+    complain(pod, "", culvert::format("{} has no free pod address: {} pods", node_name(node), taken.size()),
              "use more nodes (--nodes)");
     return 0;
   }
@@ -196,7 +198,7 @@ class Planner {
       return plan.service.ip_families.empty() || std::ranges::contains(plan.service.ip_families, family);
     };
     if (has(config::IpFamily::kIpv4)) plan.addresses.v4 = IpAddress::v4(0x0a600000U + static_cast<unsigned>(plan.number));
-    if (has(config::IpFamily::kIpv6)) plan.addresses.v6 = *IpAddress::parse(std::format("fd00:10:96::{:x}", plan.number));
+    if (has(config::IpFamily::kIpv6)) plan.addresses.v6 = *IpAddress::parse(culvert::format("fd00:10:96::{:x}", plan.number));
   }
 
   void check_pod(const PodPlan& pod) {

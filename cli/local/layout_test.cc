@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/base/format.h"
+
 namespace culvert::local {
 namespace {
 
@@ -108,7 +110,7 @@ TEST(Layout, FindsBackendsAmongReadyPodsAndResolvesNamedPorts) {
 }
 
 std::string pod_at(const std::string& name, const std::string& address) {
-  return std::format(
+  return culvert::format(
       "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {}, annotations: {{culvert.dev/pod-ip: '{}'}}}}\n"
       "spec: {{nodeName: node1, containers: [{{name: main, command: [run]}}]}}\n",
       name, address);
@@ -132,7 +134,7 @@ TEST(Layout, SaysWhyAPodCannotHaveTheAddressThatItAsksFor) {
               testing::ElementsAre(HasSubstr("10.244.1.9 is another pod's")));
   for (const char* address : {"10.244.2.9", "10.244.1.1", "fd00::9", "here"})
     EXPECT_THAT(problems_of(pod_at("a", address)),
-                testing::ElementsAre(HasSubstr(std::format("{} is no address of a pod of node1", address))));
+                testing::ElementsAre(HasSubstr(culvert::format("{} is no address of a pod of node1", address))));
 }
 
 TEST(Layout, KnowsWhoWantsTheMesh) {

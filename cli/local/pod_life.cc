@@ -10,10 +10,10 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <format>
 #include <tuple>
 
 #include "cli/local/probe.h"
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -44,7 +44,7 @@ std::string random_uid() {
   std::string text;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
-    text += std::format("{:02x}", bytes[i]);
+    text += culvert::format("{:02x}", bytes[i]);
   }
   return text;
 }
@@ -202,14 +202,14 @@ std::string PodLife::trouble() const {
     if (container->ready) continue;
     const auto& end = container->kept->last_end();
     if (!container->kept->running())
-      return std::format("{} ended: {}", container->kept->name(), end.empty() ? "it does not start" : end);
+      return culvert::format("{} ended: {}", container->kept->name(), end.empty() ? "it does not start" : end);
     return container->kept->name() + " is running and not ready yet";
   }
   return {};
 }
 
 std::string PodLife::log_path(const std::string& container) const {
-  return world_path(std::format("logs/{}.{}/{}.log", plan_.metadata.name_space, plan_.metadata.name, container));
+  return world_path(culvert::format("logs/{}.{}/{}.log", plan_.metadata.name_space, plan_.metadata.name, container));
 }
 
 std::map<std::string, std::string> PodLife::environment_of(const config::Container& container) const {

@@ -12,8 +12,9 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <format>
 #include <thread>
+
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -46,9 +47,9 @@ Fd connect_to(const IpAddress& address, std::uint16_t port, Clock::time_point de
 bool probe_http(const config::Probe::HttpGet& get, const IpAddress& address, std::uint16_t port, Clock::time_point deadline) {
   const Fd fd = connect_to(address, port, deadline);
   if (!fd) return false;
-  const auto host = get.host.empty() ? std::format("{}:{}", address.text(), port) : get.host;
-  const auto request =
-      std::format("GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: culvert-local-probe\r\nConnection: close\r\n\r\n", get.path, host);
+  const auto host = get.host.empty() ? culvert::format("{}:{}", address.text(), port) : get.host;
+  const auto request = culvert::format(
+      "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: culvert-local-probe\r\nConnection: close\r\n\r\n", get.path, host);
   if (send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) return false;
   std::string head;
   std::array<char, 512> buffer;

@@ -1,10 +1,9 @@
 #include "cli/local/programs.h"
 
-#include <format>
-
 #include "cli/local/ground.h"
 #include "cli/local/root.h"
 #include "cli/local/spawn.h"
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -33,7 +32,7 @@ Program node_agent(const Programs& programs, int node) {
 }
 
 Program ztunnel(const Programs& programs, int node) {
-  const auto host = std::format("istiod.{}.svc", kRootNamespace);
+  const auto host = culvert::format("istiod.{}.svc", kRootNamespace);
   return make(programs, "ztunnel", {},
               {{"XDS_ADDRESS", "https://" + host + ":15012"},
                {"CA_ADDRESS", "https://" + host + ":15012"},
@@ -60,7 +59,7 @@ std::string token_path(int node) { return world_path("tokens/" + node_name(node)
 
 std::string render_tokens(const std::map<int, std::string>& tokens) {
   std::string text;
-  for (const auto& [node, token] : tokens) text += std::format("{} {}\n", token, node_name(node));
+  for (const auto& [node, token] : tokens) text += culvert::format("{} {}\n", token, node_name(node));
   return text;
 }
 

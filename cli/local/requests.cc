@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include <boost/json.hpp>
-#include <format>
 
 #include "cli/local/control.h"
 #include "cli/local/world.h"
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -76,7 +76,7 @@ PodLife* World::find_pod(const std::string& target, std::string& error) {
   }
   if (found.size() == 1) return found.front();
   error = found.empty() ? "there is no pod " + target
-                        : std::format("{} pods are called {}…: write more of the name", found.size(), target);
+                        : culvert::format("{} pods are called {}…: write more of the name", found.size(), target);
   return nullptr;
 }
 
@@ -197,7 +197,7 @@ std::string World::mesh_state(const PodLife& pod) const {
   if (!options_.mesh) return "no mesh";
   const auto found = enrolment_.find(pod.plan().name());
   if (found != enrolment_.end() && found->second == "enabled") return "enrolled";
-  if (const auto why = why_outside(layout_, pod.plan()); !why.empty()) return std::format("outside: {}", why);
+  if (const auto why = why_outside(layout_, pod.plan()); !why.empty()) return culvert::format("outside: {}", why);
   return found == enrolment_.end() ? "waiting for the node agent" : found->second;
 }
 
@@ -228,7 +228,7 @@ std::string World::status() const {
         {"ready", pod->state().ready},
         {"restarts", pod->restarts()},
         {"mesh", mesh_state(*pod)},
-        {"identity", std::format("spiffe://{}/ns/{}/sa/{}", kClusterDomain, name.name_space, plan.spec.service_account)}};
+        {"identity", culvert::format("spiffe://{}/ns/{}/sa/{}", kClusterDomain, name.name_space, plan.spec.service_account)}};
     if (!pod->state().ready) object["trouble"] = pod->started() ? pod->trouble() : "waits until it is enrolled";
     pods.push_back(std::move(object));
   }

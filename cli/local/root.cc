@@ -9,11 +9,11 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <format>
 
 #include "cli/local/render.h"
 #include "common/base/fd.h"
 #include "common/base/file.h"
+#include "common/base/format.h"
 #include "common/base/mounts.h"
 
 namespace culvert::local {
@@ -101,7 +101,7 @@ Status make_folder(const std::string& path, unsigned mode) {
 
 Status mount_at(const char* what, const std::string& where, const char* type, unsigned long flags, const char* options) {
   if (mount(what, where.c_str(), type, flags, options) == 0) return {};
-  return failure_errno(std::format("mounting {} on {}", type != nullptr ? type : what != nullptr ? what : "anew", where));
+  return failure_errno(culvert::format("mounting {} on {}", type != nullptr ? type : what != nullptr ? what : "anew", where));
 }
 
 Status enter_root(const Root& root) {
@@ -110,7 +110,7 @@ Status enter_root(const Root& root) {
     if (auto made = make_folder(root.folder + below); !made) return made;
   }
   if (auto done = mount_at(nullptr, "/", nullptr, MS_REC | (root.node ? MS_SLAVE : MS_PRIVATE)); !done) return done;
-  const std::string options = std::format("lowerdir=/,upperdir={0}/upper,workdir={0}/work", root.folder);
+  const std::string options = culvert::format("lowerdir=/,upperdir={0}/upper,workdir={0}/work", root.folder);
   if (auto done = mount_at("overlay", top, "overlay", 0, options.c_str()); !done) {
     return std::unexpected(
         Error(done.error()).during("an overlay over this machine's files (is the root itself an overlay over an overlay?)"));

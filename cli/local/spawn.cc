@@ -11,7 +11,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <format>
+
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -149,7 +150,7 @@ Result<pid_t> spawn(const Place& place, const Command& command, int* errno_out) 
   int number = 0;
   std::memcpy(&number, told.data(), sizeof number);
   if (errno_out != nullptr) *errno_out = number;
-  return failure(std::format("starting {}: {}", command.argv[0], errno_text(number)));
+  return failure(culvert::format("starting {}: {}", command.argv[0], errno_text(number)));
 }
 
 Result<std::string> run(const Place& place, std::vector<std::string> argv, std::string_view input) {
@@ -169,7 +170,7 @@ Result<std::string> run(const Place& place, std::vector<std::string> argv, std::
   while (waitpid(*child, &status, 0) < 0 && errno == EINTR) {}
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return said;
   while (!said.empty() && said.back() == '\n') said.pop_back();
-  return failure(std::format("{}: {}", shell_words(command.argv), said.empty() ? "failed" : said));
+  return failure(culvert::format("{}: {}", shell_words(command.argv), said.empty() ? "failed" : said));
 }
 
 Result<Place> make_place(int kinds, const std::function<Status()>& first, const std::function<Status()>& inside) {
@@ -199,7 +200,7 @@ Result<Place> make_place(int kinds, const std::function<Status()>& first, const 
                                                       {&place.cgroup_ns, CLONE_NEWCGROUP, "cgroup"}};
   for (const auto& [fd, kind, name] : spaces) {
     if (!opened || (kinds & kind) == 0) continue;
-    fd->reset(::open(std::format("/proc/{}/ns/{}", child, name).c_str(), O_RDONLY | O_CLOEXEC));
+    fd->reset(::open(culvert::format("/proc/{}/ns/{}", child, name).c_str(), O_RDONLY | O_CLOEXEC));
     if (!*fd) opened = failure_errno("opening a namespace");
   }
   hold->write.reset();

@@ -1,9 +1,9 @@
 #include <boost/json.hpp>
-#include <format>
 
 #include "cli/local/commands.h"
 #include "cli/print/json.h"
 #include "cli/print/table.h"
+#include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
@@ -50,7 +50,7 @@ std::string status_tables(const std::string& answer) {
                     cli::print::text_at(pod, "identity")});
     if (const auto trouble = cli::print::text_at(pod, "trouble"); !trouble.empty())
       troubles +=
-          std::format("pod {}/{}: {}\n", cli::print::text_at(pod, "namespace"), cli::print::text_at(pod, "name"), trouble);
+          culvert::format("pod {}/{}: {}\n", cli::print::text_at(pod, "namespace"), cli::print::text_at(pod, "name"), trouble);
   }
   for (const auto& problem : world.at("problems").as_array()) troubles += std::string(problem.as_string()) + "\n";
   return cli::print::table(programs, kPadding) + "\n" + cli::print::table(pods, kPadding) +

@@ -9,7 +9,6 @@
 #include <boost/json.hpp>
 #include <cstdio>
 #include <filesystem>
-#include <format>
 #include <fstream>
 #include <iterator>
 #include <tuple>
@@ -17,6 +16,7 @@
 #include "cli/local/commands.h"
 #include "cli/local/control.h"
 #include "cli/local/world.h"
+#include "common/base/format.h"
 #include "common/config/folder.h"
 
 namespace culvert::local {
@@ -56,11 +56,12 @@ Status check_machine(const UpOptions& options, const Programs& programs) {
   if (geteuid() != 0) return failure("root is needed: the world is made of namespaces");
   if (!fs::exists("/proc/sys/net/ipv6"))
     return failure("this machine has no IPv6, and pods have it (boot without ipv6.disable=1)");
-  if (options.nodes < 1 || options.nodes > kMaxNodes) return failure(std::format("a world has 1 to {} nodes", kMaxNodes));
+  if (options.nodes < 1 || options.nodes > kMaxNodes) return failure(culvert::format("a world has 1 to {} nodes", kMaxNodes));
   for (const char* program : {"culvertd", "culvert-node", "ztunnel"}) {
     if (!options.mesh) break;
     if (!fs::exists(programs.folder + "/" + program))
-      return failure(std::format("{}/{} is not there (build it, or run without the mesh: --no-mesh)", programs.folder, program));
+      return failure(
+          culvert::format("{}/{} is not there (build it, or run without the mesh: --no-mesh)", programs.folder, program));
   }
   return {};
 }
@@ -125,7 +126,7 @@ void stop_ending() {
 Result<std::string> await(const UpOptions& options, pid_t first) {
   for (;;) {
     if (auto client = Client::open(options.world)) {
-      auto answer = client->ask(std::format(R"({{"do":"settle","patience_ms":{}}})", options.timeout_seconds * 1000));
+      auto answer = client->ask(culvert::format(R"({{"do":"settle","patience_ms":{}}})", options.timeout_seconds * 1000));
       if (answer) return std::move(answer->text);
     }
     if (waitpid(first, nullptr, WNOHANG) == first) return failure("the world did not come up");

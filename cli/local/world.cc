@@ -13,8 +13,8 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
-#include <format>
 
+#include "common/base/format.h"
 #include "common/config/folder.h"
 
 namespace culvert::local {
@@ -82,7 +82,7 @@ Status World::bring_up() {
   if (auto grounded = ground_world(options_.name); !grounded) return grounded;
   pid_space_.reset(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
 
-  const std::string folder = std::format("/proc/self/fd/{}", folder_.get());
+  const std::string folder = culvert::format("/proc/self/fd/{}", folder_.get());
   folder_watch_.reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   status_watch_.reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   constexpr auto kEvents = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE;
@@ -175,7 +175,7 @@ void World::read_children() {
   int status = 0;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
     if (control_plane_ && control_plane_->pid() == pid) {
-      say(std::format("culvertd ended"));
+      say(culvert::format("culvertd ended"));
       control_plane_->ended(status);
     }
     for (auto& [number, node] : nodes_) {
@@ -190,7 +190,7 @@ void World::read_children() {
 }
 
 void World::read_folder_again() {
-  const auto files = read_yaml(std::format("/proc/self/fd/{}", folder_.get()));
+  const auto files = read_yaml(culvert::format("/proc/self/fd/{}", folder_.get()));
   kept_files_.clear();
   for (const auto& [name, text] : files) {
     if (auto kept = keep_policies(name, text); !kept.empty()) kept_files_[name] = std::move(kept);

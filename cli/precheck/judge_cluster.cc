@@ -1,12 +1,12 @@
 // The cluster as a whole: its version, our rights, who else is there.
 #include <algorithm>
-#include <format>
 #include <map>
 #include <optional>
 #include <set>
 
 #include "cli/objects/objects.h"
 #include "cli/precheck/judge.h"
+#include "common/base/format.h"
 
 namespace culvert::cli::precheck {
 namespace {
@@ -28,7 +28,7 @@ void add_version(Findings& out, const Seen& cluster) {
     out.push_back({"CVT0101", Level::kOk, where(), "Kubernetes " + cluster.version, ""});
   else
     out.push_back({"CVT0101", Level::kError, where(), "Kubernetes " + cluster.version + " is too old",
-                   std::format("upgrade it to {}.{} or newer", kMajor, kMinor)});
+                   culvert::format("upgrade it to {}.{} or newer", kMajor, kMinor)});
 }
 
 void add_rights(Findings& out, const Seen& cluster) {
@@ -50,7 +50,7 @@ void add_crds(Findings& out, const Seen& cluster) {
   }
   const auto add = [&](std::size_t count, std::string_view of) {
     if (count > 0)
-      out.push_back({"CVT0103", Level::kInfo, where(), std::format("{} CRDs {} are somebody else's", count, of),
+      out.push_back({"CVT0103", Level::kInfo, where(), culvert::format("{} CRDs {} are somebody else's", count, of),
                      "they stay, and ours of that group are left out; fields that they lack cannot be set"});
   };
   add(istio, "of Istio's kinds");
@@ -90,7 +90,7 @@ void add_meshes(Findings& out, const Seen& cluster) {
   for (const json::value& workload : cluster.workloads) {
     if (is_ours(workload)) {
       out.push_back({"CVT0110", Level::kInfo, name_of(workload),
-                     std::format("Culvert {} is installed", label_of(workload, "app.kubernetes.io/version")),
+                     culvert::format("Culvert {} is installed", label_of(workload, "app.kubernetes.io/version")),
                      "`culvert upgrade` changes it; `culvert verify-install` looks whether it works"});
     } else if (auto mesh = mesh_of(workload, cluster.name_space)) {
       out.push_back(*std::move(mesh));
@@ -99,7 +99,7 @@ void add_meshes(Findings& out, const Seen& cluster) {
   const auto sidecars = std::ranges::count_if(
       cluster.pods, [](const json::value& pod) { return !annotation_of(pod, "sidecar.istio.io/status").empty(); });
   if (sidecars > 0)
-    out.push_back({"CVT0104", Level::kInfo, where(), std::format("{} pods have a sidecar of Istio's", sidecars),
+    out.push_back({"CVT0104", Level::kInfo, where(), culvert::format("{} pods have a sidecar of Istio's", sidecars),
                    "they stay outside until they are started again without"});
   if (std::ranges::none_of(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(),
                            [](const Finding& each) { return each.code == "CVT0104"; }))
@@ -160,9 +160,10 @@ void add_pod_security(Findings& out, const Seen& cluster) {
     if (name_of(each) != cluster.name_space || enforced.empty() || enforced == "privileged") continue;
     out.push_back(
         {"CVT0107", Level::kError, name_of(each),
-         std::format("the namespace lets in no pods beyond `{}`: our agents need capabilities and the node's folders", enforced),
-         std::format("kubectl label --overwrite namespace {} pod-security.kubernetes.io/enforce=privileged",
-                     cluster.name_space)});
+         culvert::format("the namespace lets in no pods beyond `{}`: our agents need capabilities and the node's folders",
+                         enforced),
+         culvert::format("kubectl label --overwrite namespace {} pod-security.kubernetes.io/enforce=privileged",
+                         cluster.name_space)});
   }
 }
 
@@ -176,7 +177,7 @@ void add_ports(Findings& out, const Seen& cluster) {
         const std::int64_t number = number_at(port, "/containerPort");
         if (std::ranges::contains(kPodPorts, number))
           out.push_back({"CVT0108", Level::kWarning, name_of(pod),
-                         std::format("listens on port {}, which is ztunnel's in pods of the mesh", number),
+                         culvert::format("listens on port {}, which is ztunnel's in pods of the mesh", number),
                          "let it use another port, or keep it out: label istio.io/dataplane-mode=none"});
       }
     }
@@ -208,8 +209,8 @@ void add_network_policies(Findings& out, const Seen& cluster) {
   }
   for (const auto& [ns, names] : found)
     out.push_back({"CVT0109", Level::kWarning, ns,
-                   std::format("NetworkPolicies let in certain ports, and not {}: {}", kTunnels, names),
-                   std::format("before the namespace joins the mesh, allow TCP {} beside them", kTunnels)});
+                   culvert::format("NetworkPolicies let in certain ports, and not {}: {}", kTunnels, names),
+                   culvert::format("before the namespace joins the mesh, allow TCP {} beside them", kTunnels)});
 }
 
 }  // namespace

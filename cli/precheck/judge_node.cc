@@ -1,11 +1,11 @@
 // Nodes: by the API, and by what a look at the machine says.
 #include <algorithm>
 #include <cstdio>
-#include <format>
 #include <map>
 
 #include "cli/objects/objects.h"
 #include "cli/precheck/judge.h"
+#include "common/base/format.h"
 
 namespace culvert::cli::precheck {
 namespace {
@@ -31,11 +31,11 @@ Finding kernel_finding(const std::string& where, const std::string& kernel) {
   if (is_at_least(kernel, kKernelMajor, kKernelMinor)) return {"CVT0201", Level::kOk, where, "Linux " + kernel, ""};
   if (is_backported(kernel))
     return {"CVT0201", Level::kWarning, where,
-            std::format("Linux {} should have what is needed, though its number is lower", kernel),
+            culvert::format("Linux {} should have what is needed, though its number is lower", kernel),
             "try it on one node first: culvert-node says at its start what the kernel lacks"};
-  return {"CVT0201", Level::kError, where, std::format("Linux {} is too old", kernel),
-          std::format("boot {}.{} or newer: Debian 12, Ubuntu 22.04 with its HWE kernel, RHEL 9.4, or newer", kKernelMajor,
-                      kKernelMinor)};
+  return {"CVT0201", Level::kError, where, culvert::format("Linux {} is too old", kernel),
+          culvert::format("boot {}.{} or newer: Debian 12, Ubuntu 22.04 with its HWE kernel, RHEL 9.4, or newer", kKernelMajor,
+                          kKernelMinor)};
 }
 
 bool is_ours(const CniFile& file) { return file.path.ends_with("/00-culvert.conflist"); }
@@ -47,11 +47,11 @@ Finding cni_finding(const std::string& where, const Facts& facts) {
     for (const std::string& each : usable->plugins) plugins += (plugins.empty() ? "" : ", ") + each;
     const bool multus = std::ranges::contains(usable->plugins, "multus") || usable->path.contains("/multus/");
     return {
-        "CVT0206", multus ? Level::kInfo : Level::kOk, where, std::format("{}: {}", usable->path, plugins),
+        "CVT0206", multus ? Level::kInfo : Level::kOk, where, culvert::format("{}: {}", usable->path, plugins),
         multus ? "Multus calls the plugins: install with --profile openshift, or cni.chained=false and cni.cniConfFileName" : ""};
   }
   if (!facts.cni.empty() && !is_ours(facts.cni.front()))
-    return {"CVT0206", Level::kError, where, std::format("{} {}", facts.cni.front().path, facts.cni.front().error),
+    return {"CVT0206", Level::kError, where, culvert::format("{} {}", facts.cni.front().path, facts.cni.front().error),
             "mend or remove it: no pod starts with it"};
   return {"CVT0206", Level::kWarning, where, "there is no CNI configuration in the folders that are known",
           "install the cluster's CNI first; where its folder is another one, set cni.cniConfDir and cni.cniBinDir"};
@@ -82,16 +82,16 @@ void add_network(Findings& out, const std::string& where, const Facts& facts) {
   for (const auto& [port, what] : kNodePorts) {
     if (std::ranges::contains(facts.listening, port))
       out.push_back({"CVT0207", Level::kInfo, where,
-                     std::format("TCP port {} of the node is in use ({} with Culvert)", port, what),
+                     culvert::format("TCP port {} of the node is in use ({} with Culvert)", port, what),
                      "of no matter, unless cni.ambient.shareHostNetworkNamespace is set, or Culvert runs here already"});
   }
   for (const auto& each : facts.interfaces) {
     if (!each.is_default) continue;
     if (each.mtu >= kLeastMtu)
-      out.push_back({"CVT0208", Level::kOk, where, std::format("{} has an MTU of {}", each.name, each.mtu), ""});
+      out.push_back({"CVT0208", Level::kOk, where, culvert::format("{} has an MTU of {}", each.name, each.mtu), ""});
     else
-      out.push_back({"CVT0208", Level::kWarning, where, std::format("{} has an MTU of {}", each.name, each.mtu),
-                     std::format("at least {} is needed for IPv6", kLeastMtu)});
+      out.push_back({"CVT0208", Level::kWarning, where, culvert::format("{} has an MTU of {}", each.name, each.mtu),
+                     culvert::format("at least {} is needed for IPv6", kLeastMtu)});
   }
 }
 
@@ -118,7 +118,7 @@ Findings judge_nodes(const json::array& nodes) {
   }
   if (machines.size() > 1) {
     std::string all;
-    for (const auto& [machine, of_it] : machines) all += std::format("{}{} {}", all.empty() ? "" : ", ", of_it, machine);
+    for (const auto& [machine, of_it] : machines) all += culvert::format("{}{} {}", all.empty() ? "" : ", ", of_it, machine);
     out.push_back({"CVT0209", Level::kWarning, "cluster", "nodes are of several architectures: " + all,
                    "the images have to be there for each; else keep the DaemonSets off the others by nodeSelector"});
   }
@@ -142,8 +142,8 @@ Findings compare_facts(const std::vector<std::pair<std::string, Facts>>& nodes) 
   if (mtus.size() < 2) return {};
   std::string all;
   for (const auto& [mtu, of] : mtus)
-    all += std::format("{}{} on {}{}", all.empty() ? "" : ", ", mtu, of.front(),
-                       of.size() > 1 ? std::format(" and {} more", of.size() - 1) : "");
+    all += culvert::format("{}{} on {}{}", all.empty() ? "" : ", ", mtu, of.front(),
+                           of.size() > 1 ? culvert::format(" and {} more", of.size() - 1) : "");
   return {{"CVT0208", Level::kWarning, "cluster", "nodes have different MTUs: " + all,
            "large transfers between them may hang unless path MTU discovery works: set one MTU"}};
 }

@@ -1,7 +1,6 @@
 #include "cli/precheck/precheck.h"
 
 #include <cstdio>
-#include <format>
 #include <utility>
 
 #include "cli/objects/objects.h"

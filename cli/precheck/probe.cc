@@ -1,11 +1,11 @@
 #include "cli/precheck/probe.h"
 
 #include <boost/json.hpp>
-#include <format>
 #include <tuple>
 #include <utility>
 
 #include "cli/objects/objects.h"
+#include "common/base/format.h"
 #include "common/base/version.h"
 #include "common/net/timer.h"
 
@@ -45,8 +45,8 @@ net::Task<Result<node_facts::Facts>> hear(kube::Client& client, const Options& o
     if (phase == "Succeeded") break;
     if (phase == "Failed") co_return failure("the pod failed: " + obstacle_of(*found));
     if (net::Clock::now() >= end)
-      co_return failure(std::format("the pod has not run in time: {} (--image, --timeout)",
-                                    found->is_null() ? "somebody has deleted it" : obstacle_of(*found)));
+      co_return failure(culvert::format("the pod has not run in time: {} (--image, --timeout)",
+                                        found->is_null() ? "somebody has deleted it" : obstacle_of(*found)));
     co_await net::sleep_for(client.loop(), kPause);
   }
   kube::Place log = place_of(options, pod);
@@ -59,7 +59,7 @@ net::Task<Result<node_facts::Facts>> hear(kube::Client& client, const Options& o
 }  // namespace
 
 std::string probe_pod(const Options& options, const std::string& name, const std::string& node) {
-  const std::string image = options.image.empty() ? std::format("culvert.dev/culvert-node:{}", kVersion) : options.image;
+  const std::string image = options.image.empty() ? culvert::format("culvert.dev/culvert-node:{}", kVersion) : options.image;
   const json::object container{
       {"name", "look"},
       {"image", image},
@@ -92,7 +92,7 @@ std::string probe_pod(const Options& options, const std::string& name, const std
 net::Task<std::vector<Probed>> probe_nodes(kube::Client& client, const Options& options, std::vector<std::string> nodes) {
   std::vector<Probed> probed;
   const auto end = net::Clock::now() + options.timeout;
-  const auto pod_of = [](const std::string& node) { return std::format("{}-{}", kLabel, node); };
+  const auto pod_of = [](const std::string& node) { return culvert::format("{}-{}", kLabel, node); };
   for (std::string& node : nodes) {
     std::ignore = co_await erase(client, place_of(options, pod_of(node)));  // of a look that was broken off
     const auto started = co_await client.call(kube::create(place_of(options, ""), probe_pod(options, pod_of(node), node)));

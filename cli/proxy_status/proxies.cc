@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <format>
 #include <set>
 
 #include "cli/print/json.h"
 #include "cli/print/table.h"
+#include "common/base/format.h"
 #include "common/config/time.h"
 
 namespace culvert::cli {
@@ -69,7 +69,8 @@ print::Cell pending_cell(const Proxy& proxy) {
 print::Cell nack_cell(const Proxy& proxy, std::chrono::system_clock::time_point now) {
   const std::string& said = proxy.nack.empty() ? proxy.refused : proxy.nack;
   if (said.empty()) return "-";
-  std::string text = said.size() > kMostNack ? said.substr(0, kMostNack) + "..." : said;
+  std::string text(said, 0, kMostNack);
+  if (said.size() > kMostNack) text += "...";
   if (proxy.nacked_at) text = age_text(std::chrono::floor<std::chrono::seconds>(now - *proxy.nacked_at)) + " ago: " + text;
   if (proxy.refused.empty()) return text + " (mended)";
   return {text, Colour::kRed};
@@ -81,7 +82,7 @@ Result<std::vector<Proxy>> read_proxies(std::string_view plane, std::string_view
   boost::system::error_code failed;
   const json::value value = json::parse(syncz, failed);
   if (failed || !value.is_array())
-    return failure(std::format("{} answers something else than who is connected (is it a culvertd?)", plane));
+    return failure(culvert::format("{} answers something else than who is connected (is it a culvertd?)", plane));
   std::vector<Proxy> out;
   for (const json::value& each : value.as_array()) {
     if (!each.is_object()) continue;
@@ -106,10 +107,10 @@ Result<std::vector<Proxy>> read_proxies(std::string_view plane, std::string_view
 
 std::string age_text(std::chrono::seconds age) {
   using namespace std::chrono_literals;
-  if (age < 2min) return std::format("{}s", std::max<std::int64_t>(age.count(), 0));
-  if (age < 2h) return std::format("{}m", age / 1min);
-  if (age < 48h) return std::format("{}h", age / 1h);
-  return std::format("{}d", age / 24h);
+  if (age < 2min) return culvert::format("{}s", std::max<std::int64_t>(age.count(), 0));
+  if (age < 2h) return culvert::format("{}m", age / 1min);
+  if (age < 48h) return culvert::format("{}h", age / 1h);
+  return culvert::format("{}d", age / 24h);
 }
 
 std::string proxies_table(const std::vector<Proxy>& proxies, std::chrono::system_clock::time_point now, bool coloured) {
@@ -118,7 +119,7 @@ std::string proxies_table(const std::vector<Proxy>& proxies, std::chrono::system
   for (const Proxy& proxy : proxies) {
     const bool knows_epochs = proxy.epoch != 0;  // istiod does not
     rows.push_back({proxy.name, std::string(or_dash(proxy.cluster)), proxy.plane, std::string(or_dash(proxy.version)),
-                    std::format("{} ({})", proxy.types.size(), joined(proxy.types)),
+                    culvert::format("{} ({})", proxy.types.size(), joined(proxy.types)),
                     knows_epochs ? std::to_string(proxy.epoch) : "-", knows_epochs ? std::to_string(proxy.acked) : "-",
                     pending_cell(proxy), nack_cell(proxy, now)});
   }
@@ -135,8 +136,7 @@ json::value proxies_json(const std::vector<Proxy>& proxies) {
     one["pending"] = json::array(proxy.pending.begin(), proxy.pending.end());
     if (!proxy.refused.empty()) one["refused"] = proxy.refused;
     if (!proxy.nack.empty()) one["lastNack"] = proxy.nack;
-    if (proxy.nacked_at)
-      one["lastNackTime"] = std::format("{:%FT%TZ}", std::chrono::floor<std::chrono::seconds>(*proxy.nacked_at));
+    if (proxy.nacked_at) one["lastNackTime"] = rfc3339(*proxy.nacked_at);
     out.push_back(std::move(one));
   }
   return out;

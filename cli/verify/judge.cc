@@ -1,11 +1,11 @@
 #include "cli/verify/judge.h"
 
 #include <algorithm>
-#include <format>
 #include <set>
 
 #include "cli/objects/objects.h"
 #include "common/base/base64.h"
+#include "common/base/format.h"
 
 namespace culvert::cli::verify {
 namespace {
@@ -19,7 +19,7 @@ constexpr std::string_view kVersion = "app.kubernetes.io/version";
 const std::set<std::string> kRootless = {"kube-system", "kube-public", "kube-node-lease"};
 
 std::string describe(const Seen& seen, std::string_view command) {
-  return std::format("kubectl -n {} {}", seen.name_space, command);
+  return culvert::format("kubectl -n {} {}", seen.name_space, command);
 }
 
 struct Rollout {
@@ -31,11 +31,12 @@ void add_rollout(Findings& out, const Seen& seen, const json::value& object, con
   const std::string where = text_at(object, "/metadata/name");
   const bool observed = number_at(object, "/status/observedGeneration") >= number_at(object, "/metadata/generation");
   if (observed && counts.updated >= counts.wanted && counts.available >= counts.wanted)
-    return out.push_back(
-        {"CVT0301", Level::kOk, where, std::format("{} of {} are ready and up to date", counts.available, counts.wanted), ""});
-  out.push_back({"CVT0301", Level::kError, where,
-                 std::format("of {} wanted, {} are up to date and {} are ready", counts.wanted, counts.updated, counts.available),
-                 describe(seen, std::format("describe {} {}, and its pods", counts.kind, where))});
+    return out.push_back({"CVT0301", Level::kOk, where,
+                          culvert::format("{} of {} are ready and up to date", counts.available, counts.wanted), ""});
+  out.push_back(
+      {"CVT0301", Level::kError, where,
+       culvert::format("of {} wanted, {} are up to date and {} are ready", counts.wanted, counts.updated, counts.available),
+       describe(seen, culvert::format("describe {} {}, and its pods", counts.kind, where))});
 }
 
 void add_rollouts(Findings& out, const Seen& seen) {
@@ -55,7 +56,7 @@ void add_rollouts(Findings& out, const Seen& seen) {
                    "`culvert install`, or say where it is: -n NAMESPACE"});
   for (const char* app : {"culvert-node", "ztunnel"}) {
     if (!has(seen.daemon_sets, app))
-      out.push_back({"CVT0301", Level::kWarning, seen.name_space, std::format("there is no DaemonSet of {}", app),
+      out.push_back({"CVT0301", Level::kWarning, seen.name_space, culvert::format("there is no DaemonSet of {}", app),
                      "no pod gets into the mesh without; of no matter with the profile minimal"});
   }
 }
@@ -72,7 +73,8 @@ void add_versions(Findings& out, const Seen& seen) {
     const bool same = version == seen.version;
     out.push_back(
         {"CVT0302", same ? Level::kOk : Level::kWarning, names, "version " + (version.empty() ? "unknown" : version),
-         same ? "" : std::format("this program is {}: `culvert upgrade`, or take the program of that version", seen.version)});
+         same ? ""
+              : culvert::format("this program is {}: `culvert upgrade`, or take the program of that version", seen.version)});
   }
 }
 
@@ -109,7 +111,7 @@ void add_webhook(Findings& out, const Seen& seen) {
     const bool known = std::ranges::any_of(bundle, [&](const std::string& block) { return roots.contains(block); });
     if (!known)
       out.push_back({"CVT0303", Level::kError, where,
-                     std::format("{} trusts none of the mesh's roots (caBundle)", text_at(hook, "/name")),
+                     culvert::format("{} trusts none of the mesh's roots (caBundle)", text_at(hook, "/name")),
                      "policies cannot be applied; does something else write the caBundle (cert-manager's injector)?"});
   }
   std::size_t ready = 0;
@@ -120,7 +122,7 @@ void add_webhook(Findings& out, const Seen& seen) {
                    describe(seen, "get pods -l app=culvertd")});
   if (std::ranges::none_of(out, [](const Finding& one) { return one.code == "CVT0303"; }))
     out.push_back({"CVT0303", Level::kOk, where,
-                   std::format("{} webhooks trust the mesh's root, {} culvertd answer", hooks.size(), ready), ""});
+                   culvert::format("{} webhooks trust the mesh's root, {} culvertd answer", hooks.size(), ready), ""});
 }
 
 void add_roots(Findings& out, const Seen& seen) {
@@ -140,7 +142,7 @@ void add_roots(Findings& out, const Seen& seen) {
                                                : "its ConfigMap istio-ca-root-cert has other roots than the mesh's",
                      "does another istiod write it? culvertd's log says so (culvert_root_configmaps_contested)"});
   }
-  out.push_back({"CVT0304", Level::kOk, "cluster", std::format("{} namespaces have the mesh's root", have), ""});
+  out.push_back({"CVT0304", Level::kOk, "cluster", culvert::format("{} namespaces have the mesh's root", have), ""});
 }
 
 bool is_ready(const json::value& pod) {
@@ -173,7 +175,7 @@ void add_connection(Findings& out, const Seen& seen, const std::string& node) {
     out.push_back({"CVT0306", Level::kOk, node, "ztunnel is connected and has the configuration of now", ""});
   else
     out.push_back({"CVT0306", Level::kWarning, node,
-                   std::format("ztunnel has epoch {} of {} in force", proxy->acked, proxy->epoch),
+                   culvert::format("ztunnel has epoch {} of {} in force", proxy->acked, proxy->epoch),
                    "look again; `culvert wait --all` says what it lacks"});
 }
 
@@ -191,7 +193,7 @@ void add_nodes(Findings& out, const Seen& seen) {
       if (pod != nullptr && is_ready(*pod)) continue;
       all = false;
       out.push_back({"CVT0305", Level::kError, name,
-                     pod == nullptr ? std::format("no {} runs there", app) : std::format("its {} is not ready", app),
+                     pod == nullptr ? culvert::format("no {} runs there", app) : culvert::format("its {} is not ready", app),
                      pod == nullptr ? "tolerations, node selector, or a quota: kubectl describe daemonset"
                                     : describe(seen, "logs " + text_at(*pod, "/metadata/name"))});
     }
@@ -223,7 +225,7 @@ void add_members(Findings& out, const Seen& seen) {
                      said.empty() ? "belongs to the mesh and is not in it" : "belongs to the mesh and is not in it yet: " + said,
                      "kubectl describe pod says why; so does /pods of the agent on its node"});
   }
-  out.push_back({"CVT0307", in > 0 ? Level::kOk : Level::kInfo, "cluster", std::format("{} pods are in the mesh", in),
+  out.push_back({"CVT0307", in > 0 ? Level::kOk : Level::kInfo, "cluster", culvert::format("{} pods are in the mesh", in),
                  in > 0 ? "" : "kubectl label namespace NAME istio.io/dataplane-mode=ambient brings a namespace's in"});
 }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <format>
 #include <iterator>
 #include <utility>
 
@@ -10,6 +9,7 @@
 #include "cli/objects/objects.h"
 #include "cli/verify/handshake.h"
 #include "cli/verify/judge.h"
+#include "common/base/format.h"
 #include "common/base/settings.h"
 #include "common/base/version.h"
 
@@ -97,8 +97,8 @@ net::Task<> shake(kube::Client& client, const Options& options, const Seen& seen
       continue;
     }
     findings.push_back({"CVT0308", Level::kOk, name_of(pod),
-                        std::format("it proves to be {} ({}, {}, until {}), and turns away who proves nothing", identity.uri(),
-                                    seen_hand->cipher, seen_hand->group, seen_hand->expires),
+                        culvert::format("it proves to be {} ({}, {}, until {}), and turns away who proves nothing",
+                                        identity.uri(), seen_hand->cipher, seen_hand->group, seen_hand->expires),
                         ""});
   }
 }

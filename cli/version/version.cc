@@ -2,12 +2,12 @@
 
 #include <boost/json.hpp>
 #include <cstdio>
-#include <format>
 #include <set>
 #include <utility>
 
 #include "cli/print/json.h"
 #include "cli/proxy_status/proxies.h"
+#include "common/base/format.h"
 #include "common/base/version.h"
 
 namespace culvert::cli {
@@ -59,20 +59,21 @@ std::string version_in(std::string_view metrics) {
 }
 
 std::string text_of(const Versions& versions, bool brief) {
-  std::string out = brief || versions.commit.empty() ? std::format("client version: {}\n", versions.client)
-                                                     : std::format("client version: {} ({})\n", versions.client, versions.commit);
+  std::string out = brief || versions.commit.empty()
+                        ? culvert::format("client version: {}\n", versions.client)
+                        : culvert::format("client version: {} ({})\n", versions.client, versions.commit);
   if (!versions.asked) return brief ? versions.client + "\n" : out;
   std::set<std::string> different;
   for (const auto& [name, version] : versions.planes) different.insert(version);
   if (brief && different.size() == 1) {
-    out += std::format("control plane version: {}\n", or_unknown(*different.begin()));
+    out += culvert::format("control plane version: {}\n", or_unknown(*different.begin()));
   } else {
-    for (const auto& [name, version] : versions.planes) out += std::format("{} version: {}\n", name, or_unknown(version));
+    for (const auto& [name, version] : versions.planes) out += culvert::format("{} version: {}\n", name, or_unknown(version));
   }
   std::string proxies;
   for (const auto& [version, count] : versions.proxies)
-    proxies +=
-        std::format("{}{} ({} {})", proxies.empty() ? "" : ", ", or_unknown(version), count, count == 1 ? "proxy" : "proxies");
+    proxies += culvert::format("{}{} ({} {})", proxies.empty() ? "" : ", ", or_unknown(version), count,
+                               count == 1 ? "proxy" : "proxies");
   return out + (proxies.empty() ? "data plane version: none\n" : "data plane version: " + proxies + "\n");
 }
 

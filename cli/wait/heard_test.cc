@@ -3,9 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <format>
-
 #include "cli/wait/wait.h"
+#include "common/base/format.h"
 
 namespace culvert::cli {
 namespace {
@@ -17,13 +16,13 @@ using testing::IsEmpty;
 using State = Judgement::State;
 
 std::string node(const std::string& name, bool has, bool refused = false, const std::string& why = "waits") {
-  return std::format(R"({{"node":"{}","proxy":"ztunnel~{}","has":{},"refused":{},"why":"{}"}})", name, name, has, refused,
-                     has ? "" : why);
+  return culvert::format(R"({{"node":"{}","proxy":"ztunnel~{}","has":{},"refused":{},"why":"{}"}})", name, name, has, refused,
+                         has ? "" : why);
 }
 Heard heard(const std::string& nodes, const std::string& object = R"({"state":"in force","epoch":7})",
             const std::string& more = R"("absent":[],"awaited":[])", const std::string& from = "http://a:15014") {
   const auto out = Heard::read(
-      from, std::format(R"({{"instance":"i","epoch":9,"wanted":7,"object":{},"nodes":[{}],{}}})", object, nodes, more));
+      from, culvert::format(R"({{"instance":"i","epoch":9,"wanted":7,"object":{},"nodes":[{}],{}}})", object, nodes, more));
   EXPECT_TRUE(out) << out.error().text;
   return out.value_or(Heard{});
 }

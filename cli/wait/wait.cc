@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
-#include <format>
 #include <map>
 #include <utility>
 
 #include "cli/ask/page.h"
 #include "cli/ask/plane.h"
 #include "cli/wait/heard.h"
+#include "common/base/format.h"
 #include "common/config/kinds.h"
 #include "common/net/timer.h"
 
@@ -36,7 +36,7 @@ struct Asked {
 std::string path_for(const Asked& asked, const std::string& object) {
   std::string path = "/debug/epochs?";
   if (!object.empty()) path += "object=" + percent_encoded(object);
-  else if (asked.fresh) path += std::format("epoch={}", asked.epoch);
+  else if (asked.fresh) path += culvert::format("epoch={}", asked.epoch);
   return path + (asked.fresh ? "" : "&fresh");
 }
 
@@ -127,8 +127,8 @@ void print_json(const Outcome& outcome, const std::string& object) {
 void print_text(const Outcome& outcome, const std::string& object) {
   const Judgement& judgement = outcome.judgement;
   const std::string what = object.empty() ? "everything" : object;
-  const std::string covered = std::format("{} of {} connected data planes ({} culvertd asked)", judgement.have,
-                                          judgement.connected, outcome.heard.size());
+  const std::string covered = culvert::format("{} of {} connected data planes ({} culvertd asked)", judgement.have,
+                                              judgement.connected, outcome.heard.size());
   if (judgement.state == State::kApplied) {
     std::printf("%s: in force on %s\n", what.c_str(), covered.c_str());
   } else if (judgement.state == State::kUnknown) {

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <format>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "cli/print/json.h"
 #include "cli/ztunnel_config/levels.h"
+#include "common/base/format.h"
 
 namespace culvert::cli {
 namespace {
@@ -40,7 +40,7 @@ Asked asked(const Cluster& cluster, const ZtunnelSource& source, const Pod& pod)
 
 std::string names_of(const std::vector<Pod>& pods) {
   std::string out;
-  for (const Pod& pod : pods) out += std::format("{}{} on {}", out.empty() ? "" : ", ", pod.key.name, pod.node);
+  for (const Pod& pod : pods) out += culvert::format("{}{} on {}", out.empty() ? "" : ", ", pod.key.name, pod.node);
   return out;
 }
 
@@ -48,8 +48,8 @@ net::Task<Result<std::vector<Pod>>> ztunnels(Cluster& cluster, std::string node)
   auto pods = co_await cluster.pods(cluster.system_namespace(), "app=ztunnel", node);
   if (pods && pods->empty())
     co_return failure(
-        std::format("namespace {} has no pod of ztunnel{} (label app=ztunnel; is it installed in another namespace? -i)",
-                    cluster.system_namespace(), node.empty() ? "" : " on node " + node));
+        culvert::format("namespace {} has no pod of ztunnel{} (label app=ztunnel; is it installed in another namespace? -i)",
+                        cluster.system_namespace(), node.empty() ? "" : " on node " + node));
   co_return pods;
 }
 

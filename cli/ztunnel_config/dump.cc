@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <format>
 #include <map>
 #include <utility>
 #include <vector>
 
 #include "cli/print/json.h"
+#include "common/base/format.h"
 #include "common/config/time.h"
 #include "common/http/message.h"
 
@@ -116,7 +116,7 @@ std::string service_table(const ZtunnelDump& dump, const DumpView& view) {
                     text_at(*each, "name"),
                     joined(addresses),
                     waypoints.of(*each),
-                    {std::format("{}/{}", well, all), well == 0 && all != 0 ? Colour::kRed : Colour::kNone}});
+                    {culvert::format("{}/{}", well, all), well == 0 && all != 0 ? Colour::kRed : Colour::kNone}});
   }
   return print::table(rows, kPadding, view.coloured);
 }
@@ -262,7 +262,7 @@ Result<ZtunnelDump> ZtunnelDump::read(std::string_view text) {
   if (failed || !out.all.is_object()) return failure("the dump is no JSON object");
   const json::object& in = out.all.as_object();
   for (const char* part : {"workloads", "services", "policies"})
-    if (!in.contains(part)) return failure(std::format("the dump has no {} (is it a ztunnel's config_dump?)", part));
+    if (!in.contains(part)) return failure(culvert::format("the dump has no {} (is it a ztunnel's config_dump?)", part));
   out.workloads = list_or_map(in, "workloads");
   out.services = list_or_map(in, "services");
   out.policies = list_or_map(in, "policies");
@@ -309,7 +309,7 @@ std::string tables_of(const ZtunnelDump& dump, const DumpView& view) {
                                    {"SECRET", certificate_table},
                                    {"CONNECTIONS", connection_table}};
   for (const auto& [title, table] : kSections) {
-    if (view.headers) out += std::format("\n------ {} INFO ------\n", title);
+    if (view.headers) out += culvert::format("\n------ {} INFO ------\n", title);
     out += "\n" + table(dump, view);
   }
   return out;

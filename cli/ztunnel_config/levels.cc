@@ -1,8 +1,9 @@
 #include "cli/ztunnel_config/levels.h"
 
 #include <algorithm>
-#include <format>
 #include <ranges>
+
+#include "common/base/format.h"
 
 namespace culvert::cli {
 namespace {
@@ -28,9 +29,9 @@ Result<std::string> log_directive(std::string_view written) {
     if (level == "warning") level = "warn";
     if (level == "critical") level = "error";
     if (!std::ranges::contains(kLevels, level) || (at != word.npos && scope.empty()))
-      return failure(
-          std::format("\"{}\" is no LEVEL and no SCOPE:LEVEL (levels: trace, debug, info, warning, error, critical, off)", word));
-    out += std::format("{}{}{}{}", out.empty() ? "" : ",", scope, scope.empty() ? "" : "=", level);
+      return failure(culvert::format(
+          "\"{}\" is no LEVEL and no SCOPE:LEVEL (levels: trace, debug, info, warning, error, critical, off)", word));
+    out += culvert::format("{}{}{}{}", out.empty() ? "" : ",", scope, scope.empty() ? "" : "=", level);
   }
   return out;
 }

@@ -10,7 +10,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <format>
 #include <functional>
 #include <memory>
 #include <string>
@@ -25,6 +24,7 @@
 #include "cni/agent/taint.h"
 #include "cni/agent/unload.h"
 #include "common/base/fd.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/base/version.h"
 #include "common/config/source/folder_source.h"
@@ -42,7 +42,7 @@ constexpr std::string_view kScope = "app";
 
 int cannot(const Error& error) {
   log::stop();
-  std::fputs(std::format("culvert-node: {}\n", error.text).c_str(), stderr);
+  std::fputs(culvert::format("culvert-node: {}\n", error.text).c_str(), stderr);
   return 1;
 }
 

@@ -1,10 +1,10 @@
 #include "cni/agent/ask_endpoint.h"
 
 #include <filesystem>
-#include <format>
 #include <span>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/net/timer.h"
 
@@ -23,7 +23,7 @@ constexpr auto kAfterFailure = 100ms;
 Result<std::unique_ptr<AskEndpoint>> AskEndpoint::open(net::Loop& loop, const std::string& path, Handler handler) {
   std::error_code problem;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), problem);
-  if (problem) return failure(std::format("making the folder of {}: {}", path, problem.message()));
+  if (problem) return failure(culvert::format("making the folder of {}: {}", path, problem.message()));
   auto socket = net::SeqPacketListener::open(loop, path);
   if (!socket) return std::unexpected(std::move(socket).error());
   std::unique_ptr<AskEndpoint> endpoint(new AskEndpoint(loop, *std::move(socket), std::move(handler)));

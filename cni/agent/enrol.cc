@@ -1,7 +1,8 @@
 #include "cni/agent/enrol.h"
 
 #include <algorithm>
-#include <format>
+
+#include "common/base/format.h"
 
 namespace culvert::agent {
 namespace {
@@ -34,7 +35,7 @@ void read_dns_capture(const config::Labels& annotations, Decision& decision) {
     decision.dns_capture = wish == "true";
   } else {
     decision.notes.push_back(
-        std::format("annotation {}=\"{}\" is neither true nor false: the default counts", kDnsCapture, wish));
+        culvert::format("annotation {}=\"{}\" is neither true nor false: the default counts", kDnsCapture, wish));
   }
 }
 
@@ -80,11 +81,11 @@ Decision decide(const config::Pod& pod, const config::Namespace* name_space, boo
   read_dns_capture(annotations, decision);
   if (config::value_of(annotations, kBypassInbound) == "true") {
     decision.notes.push_back(
-        std::format("annotation {} is not supported yet: inbound connections are captured as well", kBypassInbound));
+        culvert::format("annotation {} is not supported yet: inbound connections are captured as well", kBypassInbound));
   }
   if (!config::value_of(annotations, kReroute).empty()) {
     decision.notes.push_back(
-        std::format("annotation {} is not supported yet: virtual interfaces are treated like any other", kReroute));
+        culvert::format("annotation {} is not supported yet: virtual interfaces are treated like any other", kReroute));
   }
   return decision;
 }

@@ -1,7 +1,8 @@
 #include "cni/agent/health.h"
 
-#include <format>
 #include <utility>
+
+#include "common/base/format.h"
 
 namespace culvert::agent {
 
@@ -22,8 +23,8 @@ void Health::unready(const std::string& who, std::string text) {
 
 std::string Health::text() const {
   std::string out;
-  for (const auto& [who, text] : unready_) out += std::format("not ready: {}: {}\n", who, text);
-  for (const auto& [who, text] : failing_) out += std::format("failing: {}: {}\n", who, text);
+  for (const auto& [who, text] : unready_) out += culvert::format("not ready: {}: {}\n", who, text);
+  for (const auto& [who, text] : failing_) out += culvert::format("failing: {}: {}\n", who, text);
   return out.empty() ? "ok\n" : out;
 }
 

@@ -1,9 +1,9 @@
 #include "cni/agent/kube_cluster.h"
 
-#include <format>
 #include <utility>
 
 #include "cni/agent/enrol.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/config/parse.h"
 #include "common/net/timer.h"
@@ -70,10 +70,10 @@ net::Task<> KubeCluster::say_later(std::shared_ptr<const config::Pod> pod, std::
 // The uid in the patch is a condition: a pod that was made anew under the name is left alone.
 net::Task<Status> KubeCluster::patch(std::shared_ptr<const config::Pod> pod, Redirection redirection) {
   const auto& meta = pod->metadata;
-  const auto value = redirection == Redirection::kNone ? "null" : std::format("\"{}\"", name(redirection));
+  const auto value = redirection == Redirection::kNone ? "null" : culvert::format("\"{}\"", name(redirection));
   const auto request =
       kube::merge({.of = pods(), .ns = meta.name_space, .name = meta.name, .subresource = "status"},
-                  std::format(R"({{"metadata":{{"uid":"{}","annotations":{{"{}":{}}}}}}})", meta.uid, kRedirection, value));
+                  culvert::format(R"({{"metadata":{{"uid":"{}","annotations":{{"{}":{}}}}}}})", meta.uid, kRedirection, value));
   const auto answer = co_await client_.exchange(request);
   if (!answer) co_return std::unexpected(answer.error());
   if (said_.size() >= kMostSaid) said_.clear();

@@ -1,11 +1,11 @@
 #include "cni/agent/kube_events.h"
 
 #include <chrono>
-#include <format>
 #include <functional>
 #include <utility>
 
 #include "cni/json/text.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 
 namespace culvert::agent {
@@ -17,7 +17,7 @@ constexpr std::size_t kMostTold = 4096;
 constexpr std::size_t kMostText = 1024;  // the API's limit of a message
 constexpr std::size_t kMostName = 253;
 
-std::string now() { return std::format("{:%FT%TZ}", std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now())); }
+std::string now() { return rfc3339(std::chrono::system_clock::now()); }
 
 // FNV-1a: the same in every run and every version, so that an agent that is started again counts on.
 std::uint64_t hash_of(std::string_view text) {
@@ -39,9 +39,9 @@ EventText event_of(const config::Pod& pod, const News& news, const std::string& 
                    const std::string& last) {
   const auto& meta = pod.metadata;
   const auto text = cut(news.text);
-  const auto tail = std::format(".{:016x}", hash_of(std::format("{}\n{}\n{}", meta.uid, news.reason, text)));
+  const auto tail = culvert::format(".{:016x}", hash_of(culvert::format("{}\n{}\n{}", meta.uid, news.reason, text)));
   auto name = meta.name.substr(0, kMostName - tail.size()) + tail;
-  auto json = std::format(
+  auto json = culvert::format(
       R"({{"apiVersion":"v1","kind":"Event","metadata":{{"name":{},"namespace":{}}},)"
       R"("involvedObject":{{"apiVersion":"v1","kind":"Pod","name":{},"namespace":{},"uid":{}}},)"
       R"("type":"{}","reason":{},"message":{},"count":{},"firstTimestamp":"{}","lastTimestamp":"{}",)"

@@ -9,10 +9,10 @@
 
 #include <csignal>
 #include <cstdio>
-#include <format>
 #include <fstream>
 
 #include "bpf/loader/cgroup.h"
+#include "common/base/format.h"
 
 namespace culvert::agent {
 namespace {
@@ -23,7 +23,7 @@ class ForeignKubelet : public testing::Test {
   void SetUp() override {
     const auto root = bpf::cgroup2_root();
     if (!root || ::geteuid() != 0) GTEST_SKIP() << "needs root and cgroup2";
-    folder_ = *root / std::format("culvert-kubelet-test-{}", ::getpid());
+    folder_ = *root / culvert::format("culvert-kubelet-test-{}", ::getpid());
     ASSERT_EQ(::mkdir(folder_.c_str(), 0755), 0);
   }
   void TearDown() override {
@@ -62,7 +62,7 @@ class ForeignKubelet : public testing::Test {
 TEST_F(ForeignKubelet, IsOneInAnotherNetworkNamespace) {
   start(true);
 
-  EXPECT_THAT(found(), testing::HasSubstr(std::format("the kubelet (pid {})", child_)));
+  EXPECT_THAT(found(), testing::HasSubstr(culvert::format("the kubelet (pid {})", child_)));
   EXPECT_THAT(found(), testing::HasSubstr("hostNetwork: true"));
 }
 

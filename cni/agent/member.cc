@@ -1,10 +1,10 @@
 #include "cni/agent/member.h"
 
 #include <algorithm>
-#include <format>
 #include <tuple>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 
 namespace culvert::agent {
@@ -124,7 +124,7 @@ net::Task<> Member::live(std::shared_ptr<Member> self) {
 }
 
 void Member::fail(const Error& error) {
-  error_ = std::format("{}: {}", name(step_), error.text);
+  error_ = culvert::format("{}: {}", name(step_), error.text);
   log::error(kScope, "a step failed, it will be tried again", {log::field("pod", name_), log::field("error", error_)});
   around_.health.failing("pod " + name_, name(step_), error_);
   if (std::exchange(told_, error_) != error_)
@@ -151,7 +151,7 @@ void Member::succeed() {
 }
 
 void Member::note_missing_netns() {
-  error_ = std::format("its {} is not there", around_.sandboxes.where(*pod_));
+  error_ = culvert::format("its {} is not there", around_.sandboxes.where(*pod_));
   if (cookie_ != 0) error_ += ", and still lives: it stays captured until it ends";
   around_.health.failing("pod " + name_, "netns", error_);
 }
@@ -185,7 +185,8 @@ net::Task<Status> Member::walk(std::uint64_t version) {
   if (!in && !(pod_exists_ && decision_.enrolled())) {
     log::info(kScope, "left the mesh", {log::field("pod", name_)});
     if (pod_exists_)
-      around_.cluster.tell(*pod_, {.reason = "MeshLeft", .text = std::format("out of the mesh: {}", text(decision_.verdict))});
+      around_.cluster.tell(*pod_,
+                           {.reason = "MeshLeft", .text = culvert::format("out of the mesh: {}", text(decision_.verdict))});
   }
   co_return Status{};
 }

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <format>
 #include <utility>
 
 #include "cni/agent/member.h"
@@ -10,6 +9,7 @@
 #include "cni/redirect/address_watch.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/net/descriptor.h"
 
@@ -212,10 +212,10 @@ Status Member::fill_slots() {
   if (slots_filled()) return {};
   if (auto filled = around_.refill_slots(); !filled) return filled;
   if (slots_filled()) return {};
-  return failure(
-      std::format("ztunnel took the pod, but the kernel sees no listener of it on 15001, 15006{} for every address of the pod "
-                  "(does it run in its own cgroup?)",
-                  decision_.dns_capture ? ", 15053" : ""));
+  return failure(culvert::format(
+      "ztunnel took the pod, but the kernel sees no listener of it on 15001, 15006{} for every address of the pod "
+      "(does it run in its own cgroup?)",
+      decision_.dns_capture ? ", 15053" : ""));
 }
 
 // Until there has been none for as long as `quiet`. Where the kernel cannot list sockets (no inet_diag), patience is all there is.

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <format>
 #include <ranges>
 #include <utility>
 
 #include "cni/redirect/netns.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 
 namespace culvert::agent {
@@ -223,7 +223,8 @@ Result<bool> Node::claim(Member& member, std::uint64_t cookie) {
     return failure("its network namespace is the node's own: capturing it would capture the node");
   for (const auto& [uid, other] : members_) {
     if (other.get() == &member || other->netns_cookie() != cookie || other->state() == Member::State::kGone) continue;
-    if (other->pod_exists()) return failure(std::format("its network namespace is that of pod {} already", other->pod_name()));
+    if (other->pod_exists())
+      return failure(culvert::format("its network namespace is that of pod {} already", other->pod_name()));
     const bool captured = other->captured();
     other->hand_over();
     return captured;
@@ -255,11 +256,11 @@ void Node::forget_strangers() {
     if (const auto inode = datapath_.netns_inode(cookie); !inode || *inode != 0) return false;
     for (const auto step : {&bpf::Datapath::withdraw, &bpf::Datapath::detach_lookup, &bpf::Datapath::forget}) {
       if (auto done = (datapath_.*step)(cookie); !done) {
-        health_.failing(std::format("captured namespace {}", cookie), "forget", done.error().text);
+        health_.failing(culvert::format("captured namespace {}", cookie), "forget", done.error().text);
         return false;
       }
     }
-    health_.recovered(std::format("captured namespace {}", cookie));
+    health_.recovered(culvert::format("captured namespace {}", cookie));
     log::info(kScope, "a captured network namespace has ended", {log::field("netns_cookie", cookie)});
     return true;
   });

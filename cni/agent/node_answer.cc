@@ -3,10 +3,10 @@
 
 #include <sys/stat.h>
 
-#include <format>
 #include <utility>
 
 #include "cni/agent/node.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 
 namespace culvert::agent {
@@ -50,7 +50,7 @@ net::Task<Answer> Node::answer(ask::Question question, Fd netns) {
   if (question.verb == Verb::kStatus) co_return answer;
   const auto level = answer.verdict == Said::kRefused ? log::Level::kWarn : log::Level::kInfo;
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(net::Clock::now() - start);
-  log::write(level, kScope, std::format("{}: {}", name(question.verb), name(answer.verdict)),
+  log::write(level, kScope, culvert::format("{}: {}", name(question.verb), name(answer.verdict)),
              {log::field("pod", question.name_space + "/" + question.pod), log::field("why", answer.why),
               log::field("ms", took.count())});
   co_return answer;
@@ -91,7 +91,7 @@ net::Task<Answer> Node::add(ask::Question question, Fd netns) {
     const bool unsure = known == nullptr || known->decision->verdict == Verdict::kUnknownNamespace;
     if (unsure && !looked) co_return refuse("whether it belongs to the mesh cannot be known: " + looked.error().text);
     if (unsure)
-      co_return refuse(std::format("there is no pod of this name and uid {} on node {}", question.uid, settings_.node_name));
+      co_return refuse(culvert::format("there is no pod of this name and uid {} on node {}", question.uid, settings_.node_name));
   }
   const auto inode = inode_of(netns);
   if (inode == 0) co_return refuse("its network namespace did not come along with the question");
@@ -123,9 +123,9 @@ net::Task<Answer> Node::await_member(ask::Question question, std::uint64_t inode
       if (!zds_->has_ztunnel())
         co_return refuse("no ztunnel is connected to the node agent (does the DaemonSet ztunnel run on this node?)");
       if (found && !found->error().empty()) co_return refuse(found->error());
-      co_return refuse(std::format("getting it into the mesh takes longer than {}: it is at {}",
-                                   settings::print_duration(settings_.add_patience),
-                                   found ? agent::name(found->step()) : "its beginning"));
+      co_return refuse(culvert::format("getting it into the mesh takes longer than {}: it is at {}",
+                                       settings::print_duration(settings_.add_patience),
+                                       found ? agent::name(found->step()) : "its beginning"));
     }
     if (found) co_await found->progress(std::min<net::Clock::duration>(left, kLook));
     else co_await net::sleep_for(loop_, std::min<net::Clock::duration>(left, kLook));

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <format>
 #include <fstream>
 #include <iterator>
 #include <string_view>

@@ -5,8 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <format>
 #include <fstream>
+
+#include "common/base/format.h"
 
 namespace culvert::agent {
 namespace {
@@ -36,8 +37,8 @@ class Processes : public testing::Test {
     fs::create_hard_link(proc_ / "net" / netns, folder / "ns" / "net");
     std::ofstream(folder / "cgroup") << cgroup << "\n";
     std::ofstream(folder / "comm") << name << "\n";
-    std::ofstream(folder / "stat") << std::format("{} ({}) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 {} 1000 1\n", pid, name,
-                                                  started);
+    std::ofstream(folder / "stat") << culvert::format("{} ({}) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 {} 1000 1\n", pid,
+                                                      name, started);
   }
   std::uint64_t inode(const std::string& netns) const {
     struct stat status{};
@@ -45,10 +46,10 @@ class Processes : public testing::Test {
     return status.st_ino;
   }
 
-  const fs::path proc_ = fs::path(testing::TempDir()) / std::format("processes-{}", ::getpid());
+  const fs::path proc_ = fs::path(testing::TempDir()) / culvert::format("processes-{}", ::getpid());
 };
 
-std::string of_pod(std::string_view uid) { return std::format("0::/kubepods/besteffort/pod{}/c1", uid); }
+std::string of_pod(std::string_view uid) { return culvert::format("0::/kubepods/besteffort/pod{}/c1", uid); }
 
 TEST_F(Processes, FindsTheOldestOfAPod) {
   add(40, "app", of_pod(kShop), "shop", 900);

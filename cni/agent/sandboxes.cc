@@ -3,12 +3,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <format>
 #include <utility>
 
 #include "cni/agent/enrol.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
+#include "common/base/format.h"
 
 namespace culvert::agent {
 namespace {
@@ -48,13 +48,13 @@ Status check_addresses(int netns, const std::vector<IpAddress>& addresses) {
   const auto own = redirect::own_addresses(netns);
   if (!own) return std::unexpected(own.error());
   if (std::ranges::any_of(addresses, [&](const auto& address) { return std::ranges::contains(*own, address); })) return {};
-  return failure(std::format("the network namespace that was found for it has not its address {}: is it another pod's?",
-                             addresses.front().text()));
+  return failure(culvert::format("the network namespace that was found for it has not its address {}: is it another pod's?",
+                                 addresses.front().text()));
 }
 
 Status Sandboxes::sought(const config::Pod& pod) const {
   if (options_.plugin || options_.processes || !path_of(pod).empty()) return {};
-  return failure(std::format("no annotation {} says where its network namespace is", kNetnsAnnotation));
+  return failure(culvert::format("no annotation {} says where its network namespace is", kNetnsAnnotation));
 }
 
 Status Sandboxes::given(const config::Pod& pod, Fd netns) {
@@ -92,7 +92,7 @@ Result<Fd> Sandboxes::open(const config::Pod& pod) {
   const auto* sandbox = valid(pod);
   if (sandbox == nullptr) return failure("its network namespace is not there");
   if (auto checked = check_addresses(sandbox->netns.get(), pod.addresses); !checked) return std::unexpected(checked.error());
-  return redirect::open_netns(std::format("/proc/self/fd/{}", sandbox->netns.get()).c_str());
+  return redirect::open_netns(culvert::format("/proc/self/fd/{}", sandbox->netns.get()).c_str());
 }
 
 std::string Sandboxes::where(const config::Pod& pod) const {
@@ -139,7 +139,7 @@ void Sandboxes::take(const std::string& uid, const PodProcess& process) {
     return;
   }
   // What was seen a while ago may be over: the plugin's newer word stands against it.
-  auto netns = redirect::open_netns(std::format("{}/{}/ns/net", options_.proc.string(), process.pid).c_str());
+  auto netns = redirect::open_netns(culvert::format("{}/{}/ns/net", options_.proc.string(), process.pid).c_str());
   const bool still =
       netns && inode_of(netns->get()) == process.netns && is_of_pod(options_.proc, process.pid, uid, process.netns);
   if (!still) {

@@ -5,10 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <format>
 #include <fstream>
 
 #include "cni/agent/enrol.h"
+#include "common/base/format.h"
 
 namespace culvert::agent {
 namespace {
@@ -50,10 +50,10 @@ class SandboxesTest : public testing::Test {
     fs::create_directories(folder / "ns");
     fs::create_hard_link(netns(in), folder / "ns" / "net");
     std::ofstream(folder / "cgroup") << cgroup << "\n";
-    std::ofstream(folder / "stat") << std::format("{} (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0\n", pid, started);
+    std::ofstream(folder / "stat") << culvert::format("{} (x) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 {} 0 0\n", pid, started);
   }
   void add_process_of(const char* uid, pid_t pid, const std::string& in, int started = 5) const {
-    add_process(pid, std::format("0::/kubepods/pod{}/c", uid), in, started);
+    add_process(pid, culvert::format("0::/kubepods/pod{}/c", uid), in, started);
   }
   void end_process(pid_t pid) const { fs::remove_all(root_ / "proc" / std::to_string(pid)); }
 
@@ -63,7 +63,7 @@ class SandboxesTest : public testing::Test {
     return Sandboxes({.plugin = true, .processes = true, .proc = root_ / "proc", .every = 0ms, .least = 0ms});
   }
 
-  const fs::path root_ = fs::path(testing::TempDir()) / std::format("sandboxes-{}", ::getpid());
+  const fs::path root_ = fs::path(testing::TempDir()) / culvert::format("sandboxes-{}", ::getpid());
 };
 
 TEST_F(SandboxesTest, KeepsWhatThePluginGivesUntilItEnds) {

@@ -5,11 +5,11 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <format>
 #include <utility>
 
 #include "cni/agent/enrol.h"
 #include "common/base/fd.h"
+#include "common/base/format.h"
 
 namespace culvert::agent {
 namespace {
@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 // No name of Kubernetes contains "_", so the parts stay apart.
 std::string file_name(std::string_view node, std::string_view name_space, std::string_view pod) {
-  return std::format("{}_{}_{}.yaml", node, name_space, pod);
+  return culvert::format("{}_{}_{}.yaml", node, name_space, pod);
 }
 
 std::string in_quotes(std::string_view text) {
@@ -31,10 +31,10 @@ std::string in_quotes(std::string_view text) {
 }
 
 std::string yaml(const config::Metadata& pod, Redirection redirection) {
-  std::string text = std::format("apiVersion: v1\nkind: Pod\nmetadata:\n  name: {}\n  namespace: {}\n", in_quotes(pod.name),
-                                 in_quotes(pod.name_space));
-  if (!pod.uid.empty()) text += std::format("  uid: {}\n", in_quotes(pod.uid));
-  return text + std::format("  annotations:\n    {}: {}\n", kRedirection, in_quotes(name(redirection)));
+  std::string text = culvert::format("apiVersion: v1\nkind: Pod\nmetadata:\n  name: {}\n  namespace: {}\n", in_quotes(pod.name),
+                                     in_quotes(pod.name_space));
+  if (!pod.uid.empty()) text += culvert::format("  uid: {}\n", in_quotes(pod.uid));
+  return text + culvert::format("  annotations:\n    {}: {}\n", kRedirection, in_quotes(name(redirection)));
 }
 
 Status replace(const fs::path& file, std::string_view text) {
@@ -58,9 +58,9 @@ Result<StatusFolder> StatusFolder::open(const fs::path& config_dir, std::string 
   auto folder = config_dir / "status" / "pods";
   std::error_code problem;
   if (!fs::is_directory(config_dir, problem))
-    return failure(std::format("the configuration folder {} is not there", config_dir.string()));
+    return failure(culvert::format("the configuration folder {} is not there", config_dir.string()));
   fs::create_directories(folder, problem);
-  if (problem) return failure(std::format("making {}: {}", folder.string(), problem.message()));
+  if (problem) return failure(culvert::format("making {}: {}", folder.string(), problem.message()));
   return StatusFolder(std::move(folder), std::move(node));
 }
 
@@ -92,7 +92,7 @@ Status StatusFolder::prune(const std::set<std::string>& pods) {
     if (!ours || keep.contains(file)) continue;
     if (auto removed = delete_file(entry.path()); !removed) return removed;
   }
-  if (problem) return failure(std::format("reading {}: {}", folder_.string(), problem.message()));
+  if (problem) return failure(culvert::format("reading {}: {}", folder_.string(), problem.message()));
   return {};
 }
 

@@ -1,10 +1,10 @@
 #include "cni/agent/taint.h"
 
 #include <chrono>
-#include <format>
 #include <utility>
 
 #include "cni/json/text.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/net/timer.h"
 
@@ -54,7 +54,7 @@ Result<std::string> untaint(std::string_view node, std::string_view key) {
     kept.append(kept.empty() ? "" : ",").append(taint);
   }
   if (!found) return std::string();
-  return std::format(R"({{"metadata":{{"resourceVersion":{}}},"spec":{{"taints":[{}]}}}})", version, kept);
+  return culvert::format(R"({{"metadata":{{"resourceVersion":{}}},"spec":{{"taints":[{}]}}}})", version, kept);
 }
 
 net::Task<> take_taint_away(kube::Client& client, std::string node, std::string key) {

@@ -1,10 +1,10 @@
 #include "cni/agent/zds_endpoint.h"
 
 #include <filesystem>
-#include <format>
 #include <span>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 
 namespace culvert::agent {
@@ -21,7 +21,7 @@ constexpr auto kBetweenAccepts = 200ms;  // five a second
 Result<std::unique_ptr<ZdsEndpoint>> ZdsEndpoint::open(net::Loop& loop, const std::string& path, Listener listener) {
   std::error_code problem;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), problem);
-  if (problem) return failure(std::format("making the folder of {}: {}", path, problem.message()));
+  if (problem) return failure(culvert::format("making the folder of {}: {}", path, problem.message()));
   auto socket = net::SeqPacketListener::open(loop, path);
   if (!socket) return std::unexpected(std::move(socket).error());
   std::unique_ptr<ZdsEndpoint> endpoint(new ZdsEndpoint(loop, *std::move(socket), std::move(listener)));
@@ -53,7 +53,7 @@ net::Task<> ZdsEndpoint::accept_all() {
     if (socket) {
       welcome(*std::move(socket));
     } else {
-      log::error(kScope, std::format("accepting a ztunnel: {}", socket.error().text));
+      log::error(kScope, culvert::format("accepting a ztunnel: {}", socket.error().text));
     }
     co_await net::sleep_for(loop_, kBetweenAccepts);
   }
@@ -61,7 +61,7 @@ net::Task<> ZdsEndpoint::accept_all() {
 
 void ZdsEndpoint::welcome(net::SeqPacket socket) {
   const auto credentials = socket.peer_credentials();
-  if (!credentials) return log::error(kScope, std::format("a ztunnel's credentials: {}", credentials.error().text));
+  if (!credentials) return log::error(kScope, culvert::format("a ztunnel's credentials: {}", credentials.error().text));
   log::info(kScope, "ztunnel connected", {log::field("pid", credentials->pid)});
   const auto id = server_.connected(net::Clock::now());
   const auto peer = std::make_shared<Peer>(std::move(socket), credentials->pid);

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <format>
 #include <optional>
 #include <utility>
 
 #include "cni/json/text.h"
+#include "common/base/format.h"
 
 namespace culvert::ask {
 namespace {
@@ -37,13 +37,13 @@ bool is_printable(std::string_view text) {
 
 Status check(std::string_view packet, std::string_view what) {
   if (packet.size() > kMaxPacket)
-    return failure(std::format("{} of {} bytes is longer than a packet may be ({})", what, packet.size(), kMaxPacket));
+    return failure(culvert::format("{} of {} bytes is longer than a packet may be ({})", what, packet.size(), kMaxPacket));
   if (auto checked = json::check(packet); !checked) return std::unexpected(checked.error().during(what));
   if (const auto version = json::find(packet, "version"); version != kVersion)
-    return failure(
-        std::format("{} of version {}: only version {} is spoken here (are culvert-node and the culvert-cni that it installed of "
-                    "one release?)",
-                    what, version.empty() ? "none" : version.substr(0, 16), kVersion));
+    return failure(culvert::format(
+        "{} of version {}: only version {} is spoken here (are culvert-node and the culvert-cni that it installed of "
+        "one release?)",
+        what, version.empty() ? "none" : version.substr(0, 16), kVersion));
   return {};
 }
 
@@ -55,7 +55,7 @@ Status check_names(const Question& question) {
   if (!is_printable(question.container) || !is_printable(question.interface))
     return failure("a question whose container or interface is no name");
   if (question.addresses.size() > kMaxAddresses)
-    return failure(std::format("a question with {} addresses: at most {}", question.addresses.size(), kMaxAddresses));
+    return failure(culvert::format("a question with {} addresses: at most {}", question.addresses.size(), kMaxAddresses));
   if (!std::ranges::all_of(question.addresses, is_printable)) return failure("a question with an address that is none");
   return {};
 }
@@ -90,9 +90,9 @@ std::string_view name(Verdict verdict) {
 
 Result<std::string> encode(const Question& question) {
   if (auto checked = check_names(question); !checked) return std::unexpected(checked.error());
-  std::string packet = std::format("{{\"version\":{},\"verb\":\"{}\"", kVersion, name(question.verb));
+  std::string packet = culvert::format("{{\"version\":{},\"verb\":\"{}\"", kVersion, name(question.verb));
   const auto add = [&](std::string_view key, const std::string& value) {
-    if (!value.empty()) packet += std::format(",\"{}\":{}", key, json::quoted(value));
+    if (!value.empty()) packet += culvert::format(",\"{}\":{}", key, json::quoted(value));
   };
   add("namespace", question.name_space);
   add("pod", question.pod);
@@ -102,7 +102,7 @@ Result<std::string> encode(const Question& question) {
   if (!question.addresses.empty()) packet += ",\"addresses\":" + json::quoted(question.addresses);
   packet += '}';
   if (packet.size() > kMaxPacket)
-    return failure(std::format("a question of {} bytes does not fit into a packet of {}", packet.size(), kMaxPacket));
+    return failure(culvert::format("a question of {} bytes does not fit into a packet of {}", packet.size(), kMaxPacket));
   return packet;
 }
 
@@ -123,7 +123,7 @@ Result<Question> decode_question(std::string_view packet) {
 }
 
 std::string encode(const Answer& answer) {
-  std::string packet = std::format("{{\"version\":{},\"verdict\":\"{}\"", kVersion, name(answer.verdict));
+  std::string packet = culvert::format("{{\"version\":{},\"verdict\":\"{}\"", kVersion, name(answer.verdict));
   if (!answer.why.empty()) packet += ",\"why\":" + json::quoted(cut(answer.why, kMaxWhy));
   return packet += '}';
 }

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <format>
 #include <utility>
 
 #include "cni/json/text.h"
+#include "common/base/format.h"
 
 namespace culvert::install {
 namespace {
@@ -42,7 +42,7 @@ Status chainable(const File& file) {
   auto versions = json::strings_of(json::find(text, "cniVersions"));
   versions.push_back(json::text_of(json::find(text, "cniVersion")));
   if (std::ranges::any_of(versions, [](const auto& version) { return std::ranges::contains(kVersions, version); })) return {};
-  return failure(std::format(
+  return failure(culvert::format(
       "{}: it is of CNI version \"{}\", in which plugins cannot follow one another as culvert-cni needs it (0.3.0 to 1.1.0 can)",
       file.name, versions.back()));
 }
@@ -93,8 +93,8 @@ std::string as_list(const File& file) {
     const auto value = json::find(text, key);
     return value.empty() ? std::string("\"\"") : std::string(value);
   };
-  return std::format("{{\n  \"cniVersion\": {},\n  \"name\": {},\n  \"plugins\": [\n    {}\n  ]\n}}\n", member("cniVersion"),
-                     member("name"), text);
+  return culvert::format("{{\n  \"cniVersion\": {},\n  \"name\": {},\n  \"plugins\": [\n    {}\n  ]\n}}\n", member("cniVersion"),
+                         member("name"), text);
 }
 
 // --- files ---------------------------------------------------------------------------------------------------------
@@ -187,10 +187,10 @@ std::vector<Change> uninstall(const std::vector<File>& folder, const Wish& wish)
 
 std::string entry_of(const Entry& entry, Mode mode) {
   std::string text = "{";
-  if (mode == Mode::kStandalone) text += std::format(R"("cniVersion":"1.0.0","name":"{}","standalone":true,)", kPlugin);
-  return text + std::format(R"("type":"{}","agent_socket":{},"exclude_namespaces":{},"own_namespace":{},"own_pods":{}}})",
-                            kPlugin, json::quoted(entry.agent_socket), json::quoted(entry.exclude_namespaces),
-                            json::quoted(entry.own_namespace), json::quoted(entry.own_pods));
+  if (mode == Mode::kStandalone) text += culvert::format(R"("cniVersion":"1.0.0","name":"{}","standalone":true,)", kPlugin);
+  return text + culvert::format(R"("type":"{}","agent_socket":{},"exclude_namespaces":{},"own_namespace":{},"own_pods":{}}})",
+                                kPlugin, json::quoted(entry.agent_socket), json::quoted(entry.exclude_namespaces),
+                                json::quoted(entry.own_namespace), json::quoted(entry.own_pods));
 }
 
 }  // namespace culvert::install

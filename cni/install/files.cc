@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <format>
 #include <utility>
 
 #include "common/base/fd.h"
+#include "common/base/format.h"
 
 namespace culvert::install {
 namespace {
@@ -25,9 +25,9 @@ Result<std::string> read_file(const fs::path& file, std::size_t most) {
   const Fd in(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status{};
   if (!in || ::fstat(in.get(), &status) != 0) return failure_errno("reading " + file.string());
-  if (!S_ISREG(status.st_mode)) return failure(std::format("reading {}: it is no file", file.string()));
+  if (!S_ISREG(status.st_mode)) return failure(culvert::format("reading {}: it is no file", file.string()));
   if (std::cmp_greater(status.st_size, most))
-    return failure(std::format("reading {}: it is longer than {} bytes", file.string(), most));
+    return failure(culvert::format("reading {}: it is longer than {} bytes", file.string(), most));
   std::string text(static_cast<std::size_t>(status.st_size), '\0');
   std::size_t size = 0;
   while (size < text.size()) {
@@ -43,7 +43,7 @@ Result<std::string> read_file(const fs::path& file, std::size_t most) {
 Status write_file(const fs::path& file, std::string_view text, mode_t mode) {
   const auto beside = file.parent_path() / ("." + file.filename().string() + ".culvert-new");
   const auto fail = [&](std::string_view what) -> Status {
-    auto failed = failure_errno(std::format("{} {}", what, beside.string()));
+    auto failed = failure_errno(culvert::format("{} {}", what, beside.string()));
     ::unlink(beside.c_str());
     return failed;
   };
@@ -79,7 +79,7 @@ Result<std::vector<File>> read_folder(const fs::path& folder) {
     if (name.starts_with('.')) continue;
     if (auto text = read_file(entry->path(), kMostBytes)) files.push_back({.name = name, .text = *std::move(text)});
   }
-  if (problem) return failure(std::format("reading the folder {}: {}", folder.string(), problem.message()));
+  if (problem) return failure(culvert::format("reading the folder {}: {}", folder.string(), problem.message()));
   std::ranges::sort(files, {}, &File::name);
   return files;
 }

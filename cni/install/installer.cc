@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <format>
 #include <utility>
 
 #include "cni/install/files.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/net/file_watch.h"
 #include "common/net/timer.h"
@@ -124,8 +124,8 @@ void Installer::State::look() {
   }
   trouble(strife < kStrife
               ? ""
-              : std::format("{}: something else takes the plugin out again and again (Cilium with cni.exclusive=true?)",
-                            places.configuration.string()));
+              : culvert::format("{}: something else takes the plugin out again and again (Cilium with cni.exclusive=true?)",
+                                places.configuration.string()));
 }
 
 // Ours must not stand in for what is gone for good.

@@ -7,11 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <format>
 #include <fstream>
 #include <sstream>
 
 #include "cni/install/files.h"
+#include "common/base/format.h"
 #include "common/net/timer.h"
 
 namespace culvert::install {
@@ -49,7 +49,7 @@ class Install : public testing::Test {
     while (!condition()) co_await net::sleep_for(loop_, 5ms);
   }
 
-  const fs::path root_ = fs::path(testing::TempDir()) / std::format("install-{}", ::getpid());
+  const fs::path root_ = fs::path(testing::TempDir()) / culvert::format("install-{}", ::getpid());
   const Places places_{.program = root_ / "plugin", .binaries = root_ / "bin", .configuration = root_ / "net.d"};
   const fs::path own_ = places_.configuration / kOwnFile;
   const Wish wish_{.entry = R"({"type":"culvert-cni"})"};
@@ -162,7 +162,7 @@ TEST_F(Install, LeavesTheProgramWholeWhenTheDiskIsFull) {
   write(places_.program, std::string(64 << 10, 'x'));
 
   EXPECT_EQ(put(places_, wish_).error().text,
-            std::format("writing {}/.culvert-cni.culvert-new: No space left on device", places_.binaries.string()));
+            culvert::format("writing {}/.culvert-cni.culvert-new: No space left on device", places_.binaries.string()));
 
   EXPECT_EQ(read(places_.binaries / "culvert-cni"), "an older plugin");
   EXPECT_EQ(std::distance(fs::directory_iterator(places_.binaries), {}), 1);
@@ -175,8 +175,9 @@ TEST_F(Install, LeavesTheConfigurationWholeWhenTheDiskIsFull) {
   write(places_.configuration / "10-bridge.conflist", kBridge);
   write(places_.configuration / "others", std::string(12 << 10, 'x'));
 
-  EXPECT_EQ(put(places_, wish_).error().text,
-            std::format("writing {}/.00-culvert.conflist.culvert-new: No space left on device", places_.configuration.string()));
+  EXPECT_EQ(
+      put(places_, wish_).error().text,
+      culvert::format("writing {}/.00-culvert.conflist.culvert-new: No space left on device", places_.configuration.string()));
 
   EXPECT_EQ(read(places_.configuration / "10-bridge.conflist"), kBridge);
   EXPECT_EQ(std::distance(fs::directory_iterator(places_.configuration), {}), 2);

@@ -1,8 +1,9 @@
 #include "cni/json/text.h"
 
 #include <cstdint>
-#include <format>
 #include <utility>
+
+#include "common/base/format.h"
 
 namespace culvert::json {
 namespace {
@@ -176,8 +177,8 @@ Status check(std::string_view text) {
   Reader reader(text);
   reader.space();
   if (reader.value(0)) reader.space();
-  else return failure(std::format("no JSON: byte {} of {} is not what may stand there", reader.at(), text.size()));
-  if (!reader.at_end()) return failure(std::format("no JSON: something follows at byte {} of {}", reader.at(), text.size()));
+  else return failure(culvert::format("no JSON: byte {} of {} is not what may stand there", reader.at(), text.size()));
+  if (!reader.at_end()) return failure(culvert::format("no JSON: something follows at byte {} of {}", reader.at(), text.size()));
   return {};
 }
 
@@ -263,7 +264,7 @@ std::string quoted(std::string_view text) {
   for (const char c : text) {
     if (c == '"' || c == '\\') (out += '\\') += c;
     else if (c == '\n') out += "\\n";
-    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) out += std::format("\\u{:04x}", static_cast<unsigned>(c));
+    else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) out += culvert::format("\\u{:04x}", static_cast<unsigned>(c));
     else out += c;
   }
   return out += '"';

@@ -8,8 +8,9 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <format>
 #include <thread>
+
+#include "common/base/format.h"
 
 namespace culvert::plugin {
 namespace {
@@ -21,7 +22,8 @@ constexpr auto kBetweenTries = 50ms;
 
 Result<Fd> connect_once(const std::string& path) {
   sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
-  if (path.size() >= sizeof address.sun_path) return failure(std::format("the path of the agent's socket is too long: {}", path));
+  if (path.size() >= sizeof address.sun_path)
+    return failure(culvert::format("the path of the agent's socket is too long: {}", path));
   path.copy(address.sun_path, path.size());
   Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) return failure_errno("making a socket");
@@ -46,7 +48,7 @@ Status wait_for(int socket, short what, Clock::time_point end, std::string_view 
     pollfd wanted{.fd = socket, .events = what, .revents = 0};
     const int ready = ::poll(&wanted, 1, left > 0ms ? static_cast<int>(left.count()) : 0);
     if (ready > 0) return {};
-    if (ready == 0) return failure(std::format("{}: nothing came in time", doing));
+    if (ready == 0) return failure(culvert::format("{}: nothing came in time", doing));
     if (errno != EINTR) return failure_errno(doing);
   }
 }

@@ -1,9 +1,9 @@
 #include "cni/plugin/answer.h"
 
 #include <algorithm>
-#include <format>
 
 #include "cni/json/text.h"
+#include "common/base/format.h"
 
 namespace culvert::plugin {
 namespace {
@@ -31,8 +31,8 @@ ask::Verb verb_of(Command command) {
 
 std::string supported(const Call& call) {
   const auto version = call.version.empty() ? std::string("1.1.0") : call.version;
-  return std::format("{{\"cniVersion\":{},\"supportedVersions\":[\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\",\"1.1.0\"]}}\n",
-                     json::quoted(version));
+  return culvert::format("{{\"cniVersion\":{},\"supportedVersions\":[\"0.3.0\",\"0.3.1\",\"0.4.0\",\"1.0.0\",\"1.1.0\"]}}\n",
+                         json::quoted(version));
 }
 
 Outcome passed(const Call& call) {
@@ -43,7 +43,7 @@ Outcome passed(const Call& call) {
 Outcome unanswered(const Call& call, const Error& error) {
   if (call.command != Command::kAdd || is_own(call)) return passed(call);
   return refused({.code = Failure::kAgain,
-                  .message = std::format(
+                  .message = culvert::format(
                       "pod {}/{} does not start before culvert-node can say whether it belongs to the mesh: {} {}",
                       call.pod.name_space, call.pod.name, error.text, "(is the DaemonSet culvert-node running on this node?)"),
                   .version = call.version});
@@ -72,15 +72,15 @@ Outcome conclude(const Call& call, const Result<ask::Answer>& answer) {
     return refused({.code = Failure::kUnavailable, .message = "culvert-node: " + answer->why, .version = call.version});
   const auto what = call.command == Command::kAdd ? "is not let start outside the mesh" : "is not as it should be";
   return refused({.code = Failure::kAgain,
-                  .message = std::format("pod {}/{} {}: {}", call.pod.name_space, call.pod.name, what, answer->why),
+                  .message = culvert::format("pod {}/{} {}: {}", call.pod.name_space, call.pod.name, what, answer->why),
                   .version = call.version});
 }
 
 Outcome refused(const Failure& failure) {
   const auto version = failure.version.empty() ? std::string("1.1.0") : failure.version;
   return {.exit_code = 1,
-          .output = std::format("{{\"cniVersion\":{},\"code\":{},\"msg\":{}}}\n", json::quoted(version), failure.code,
-                                json::quoted("culvert: " + failure.message))};
+          .output = culvert::format("{{\"cniVersion\":{},\"code\":{},\"msg\":{}}}\n", json::quoted(version), failure.code,
+                                    json::quoted("culvert: " + failure.message))};
 }
 
 }  // namespace culvert::plugin

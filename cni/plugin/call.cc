@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <format>
 #include <utility>
 
 #include "cni/json/text.h"
+#include "common/base/format.h"
 
 namespace culvert::plugin {
 namespace {
@@ -87,10 +87,10 @@ std::expected<Call, Failure> read_call(const Lookup& environment, std::string_vi
   const auto word = environment("CNI_COMMAND").value_or("");
   const auto command = std::ranges::find(kCommands, word, &std::pair<std::string_view, Command>::first);
   if (command == kCommands.end())
-    return fail(Failure::kEnvironment, std::format("CNI_COMMAND is \"{}\": culvert-cni is called by a container runtime", word),
-                "");
+    return fail(Failure::kEnvironment,
+                culvert::format("CNI_COMMAND is \"{}\": culvert-cni is called by a container runtime", word), "");
   if (input.size() > kMaxInput)
-    return fail(Failure::kInput, std::format("the configuration is longer than {} bytes", kMaxInput), "");
+    return fail(Failure::kInput, culvert::format("the configuration is longer than {} bytes", kMaxInput), "");
   if (auto checked = json::check(input); !checked)
     return fail(Failure::kDecode, "the configuration: " + checked.error().text, "");
   if (!json::is_object(input.substr(std::min(input.find_first_not_of(" \t\r\n"), input.size()))))
@@ -99,12 +99,13 @@ std::expected<Call, Failure> read_call(const Lookup& environment, std::string_vi
   Call call{.command = command->second, .version = json::text_of(json::find(input, "cniVersion"))};
   if (call.command == Command::kVersion) return call;
   if (!std::ranges::contains(kVersions, call.version))
-    return fail(Failure::kVersion,
-                std::format("the configuration is of CNI version \"{}\": 0.3.0, 0.3.1, 0.4.0, 1.0.0 and 1.1.0 are spoken here",
-                            call.version),
-                "");
+    return fail(
+        Failure::kVersion,
+        culvert::format("the configuration is of CNI version \"{}\": 0.3.0, 0.3.1, 0.4.0, 1.0.0 and 1.1.0 are spoken here",
+                        call.version),
+        "");
   if (call.version < first_version(call.command))
-    return fail(Failure::kVersion, std::format("CNI version {} has no {}", call.version, word), call.version);
+    return fail(Failure::kVersion, culvert::format("CNI version {} has no {}", call.version, word), call.version);
   call.settings = settings_of(input);
   const auto previous = json::find(input, "prevResult");
   if (json::is_object(previous)) call.previous = previous;
@@ -112,7 +113,8 @@ std::expected<Call, Failure> read_call(const Lookup& environment, std::string_vi
   if (of_sandbox(call.command)) {
     if (auto read = read_sandbox(environment, call); !read) return std::unexpected(read.error());
   }
-  if (call.settings.standalone && call.previous.empty()) call.previous = std::format("{{\"cniVersion\":\"{}\"}}\n", call.version);
+  if (call.settings.standalone && call.previous.empty())
+    call.previous = culvert::format("{{\"cniVersion\":\"{}\"}}\n", call.version);
   if (call.command == Command::kAdd && call.previous.empty())
     return fail(Failure::kNetwork,
                 "there is no prevResult: culvert-cni comes after the plugins that connect a pod, in their conflist",

@@ -6,8 +6,9 @@
 #include <sys/stat.h>
 
 #include <filesystem>
-#include <format>
 #include <thread>
+
+#include "common/base/format.h"
 
 namespace culvert::redirect {
 
@@ -51,7 +52,7 @@ std::map<std::uint64_t, Fd> find_netns(const std::set<std::uint64_t>& inodes) {
 
 Result<Fd> open_netns(const char* path) {
   Fd fd(::open(path, O_RDONLY | O_CLOEXEC));
-  if (!fd) return failure_errno(std::format("opening network namespace {}", path));
+  if (!fd) return failure_errno(culvert::format("opening network namespace {}", path));
   return fd;
 }
 

@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <format>
 #include <vector>
 
 #include "bpf/include/culvert_abi.h"
+#include "common/base/format.h"
 
 namespace culvert::redirect {
 namespace {
@@ -66,7 +66,7 @@ Status add_rules(Netlink& netlink, int family, std::span<const Rule> rules) {
     if (!error) return std::unexpected(error.error());
     if (no_such_family(family, *error)) return {};
     if (*error != 0 && *error != EEXIST)
-      return failure(std::format("adding the pod's rule {}: {}", rule.priority, errno_text(*error)));
+      return failure(culvert::format("adding the pod's rule {}: {}", rule.priority, errno_text(*error)));
   }
   return {};
 }
@@ -80,7 +80,7 @@ Status remove_rules(Netlink& netlink, int family, std::span<const Rule> rules) {
       if (!error) return std::unexpected(error.error());
       if (no_such_family(family, *error)) return {};
       if (*error == ENOENT) break;
-      if (*error != 0) return failure(std::format("removing the pod's rule {}: {}", rule.priority, errno_text(*error)));
+      if (*error != 0) return failure(culvert::format("removing the pod's rule {}: {}", rule.priority, errno_text(*error)));
     }
   }
   return {};
@@ -169,8 +169,8 @@ Status set_routes(Netlink& netlink, int family, const std::optional<IpAddress>& 
     const auto error = apply(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route);
     if (!error) return std::unexpected(error.error());
     if (*error != 0)
-      return failure(std::format("adding the pod's local route with source {}: {} (has the pod this address, is lo up?)",
-                                 route.source.text(), errno_text(*error)));
+      return failure(culvert::format("adding the pod's local route with source {}: {} (has the pod this address, is lo up?)",
+                                     route.source.text(), errno_text(*error)));
   }
   const auto present = present_routes(netlink, family);
   if (!present) return std::unexpected(present.error());
@@ -179,7 +179,7 @@ Status set_routes(Netlink& netlink, int family, const std::optional<IpAddress>& 
     const auto error = apply(RTM_DELROUTE, 0, route);
     if (!error) return std::unexpected(error.error());
     if (*error != 0 && *error != ESRCH && *error != ENOENT)
-      return failure(std::format("removing a route of the pod: {}", errno_text(*error)));
+      return failure(culvert::format("removing a route of the pod: {}", errno_text(*error)));
   }
   return {};
 }

@@ -6,11 +6,11 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <format>
 #include <string>
 #include <string_view>
 
 #include "common/base/fd.h"
+#include "common/base/format.h"
 
 namespace culvert::redirect {
 namespace {
@@ -36,10 +36,10 @@ Result<culvert_sysctls> read_sysctls() {
     if (!file && errno == ENOENT && may_be_absent(row)) continue;
     std::array<char, 16> text{};
     const auto size = file ? ::read(file.get(), text.data(), text.size()) : -1;
-    if (size < 0) return failure_errno(std::format("reading {} of the pod", row.path));
+    if (size < 0) return failure_errno(culvert::format("reading {} of the pod", row.path));
     if (std::from_chars(text.data(), text.data() + size, values.*row.value).ec != std::errc{})
-      return failure(std::format("reading {} of the pod: \"{}\" is no number up to 255", row.path,
-                                 std::string_view(text.data(), static_cast<std::size_t>(size))));
+      return failure(culvert::format("reading {} of the pod: \"{}\" is no number up to 255", row.path,
+                                     std::string_view(text.data(), static_cast<std::size_t>(size))));
   }
   return values;
 }
@@ -51,7 +51,7 @@ Status write_sysctls(const culvert_sysctls& values) {
     const auto text = std::to_string(values.*row.value);
     if (!file || ::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
       const char* hint = errno == EROFS ? " (the agent needs a writable /proc/sys: its container needs CAP_SYS_ADMIN)" : "";
-      return failure(std::format("setting {} of the pod: {}{}", row.path, errno_text(errno), hint));
+      return failure(culvert::format("setting {} of the pod: {}{}", row.path, errno_text(errno), hint));
     }
   }
   return {};

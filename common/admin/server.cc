@@ -1,10 +1,10 @@
 #include "common/admin/server.h"
 
 #include <algorithm>
-#include <format>
 #include <list>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/http/http1.h"
 #include "common/net/timer.h"
@@ -170,7 +170,8 @@ net::Task<bool> Server::State::exchange(Visitor& visitor, http::RequestReader& r
     const http::Response response = co_await answer(visitor.port, std::move(request), stream.peer());
     wire = http::to_wire(response, keep, head);
   } else {
-    wire = http::to_wire(http::text_response(reader.status(), std::format("{}\n", http::reason_phrase(reader.status()))), false);
+    wire =
+        http::to_wire(http::text_response(reader.status(), culvert::format("{}\n", http::reason_phrase(reader.status()))), false);
   }
   timer.arm(kPatience, [&stream] { stream.close(); });
   const net::Io written = co_await stream.write_all(std::as_bytes(std::span(wire)));
@@ -213,11 +214,11 @@ net::Task<http::Response> Server::State::answer(Port port, http::Request request
 }
 
 http::Response Server::State::index(Port port) const {
-  std::string html = std::format("<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1><table>", program);
+  std::string html = culvert::format("<!DOCTYPE html><html><head><title>{0}</title></head><body><h1>{0}</h1><table>", program);
   for (const Page& page : pages) {
     if (port != Port::kAdmin && page.port != port) continue;
-    const std::string link = page.method == "GET" ? std::format("<a href=\"{0}\">{0}</a>", page.path) : page.path;
-    html += std::format("<tr><td>{}</td><td>{}</td><td>{}</td></tr>", page.method, link, page.what);
+    const std::string link = page.method == "GET" ? culvert::format("<a href=\"{0}\">{0}</a>", page.path) : page.path;
+    html += culvert::format("<tr><td>{}</td><td>{}</td><td>{}</td></tr>", page.method, link, page.what);
   }
   return http::html_response(html + "</table></body></html>\n");
 }

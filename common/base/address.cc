@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <format>
 #include <optional>
 
 #include "common/base/check.h"
+#include "common/base/format.h"
 
 namespace culvert {
 namespace {
@@ -49,7 +49,7 @@ IpAddress IpAddress::v6(std::span<const std::uint8_t, 16> network_order) {
 Result<IpAddress> IpAddress::from_bytes(std::span<const std::uint8_t> bytes) {
   if (bytes.size() == 4) return v4(bytes.first<4>());
   if (bytes.size() == 16) return v6(bytes.first<16>());
-  return failure(std::format("an IP address has 4 or 16 bytes, not {}", bytes.size()));
+  return failure(culvert::format("an IP address has 4 or 16 bytes, not {}", bytes.size()));
 }
 
 Result<IpAddress> IpAddress::parse(std::string_view text) {
@@ -57,7 +57,7 @@ Result<IpAddress> IpAddress::parse(std::string_view text) {
   std::array<std::uint8_t, 16> bytes{};
   if (inet_pton(AF_INET, terminated.c_str(), bytes.data()) == 1) return v4(std::span(bytes).first<4>());
   if (inet_pton(AF_INET6, terminated.c_str(), bytes.data()) == 1) return v6(bytes);
-  return failure(std::format("\"{}\" is not an IP address", text));
+  return failure(culvert::format("\"{}\" is not an IP address", text));
 }
 
 bool IpAddress::is_loopback() const {
@@ -86,7 +86,7 @@ std::string IpAddress::text() const {
 }
 
 Result<Endpoint> Endpoint::parse(std::string_view text) {
-  const auto bad = [&] { return failure(std::format("\"{}\" is not IP:PORT", text)); };
+  const auto bad = [&] { return failure(culvert::format("\"{}\" is not IP:PORT", text)); };
   const auto colon = text.rfind(':');
   if (colon == std::string_view::npos) return bad();
   std::string_view host = text.substr(0, colon);
@@ -101,7 +101,7 @@ Result<Endpoint> Endpoint::parse(std::string_view text) {
 std::string Endpoint::text() const {
   char buffer[INET6_ADDRSTRLEN + sizeof "[]:65535"];
   char* end = buffer;
-  if (address.is_none()) return std::format("none:{}", port);
+  if (address.is_none()) return culvert::format("none:{}", port);
   if (address.is_v6()) *end++ = '[';
   inet_ntop(address.is_v4() ? AF_INET : AF_INET6, address.bytes().data(), end, INET6_ADDRSTRLEN);
   end += std::strlen(end);
@@ -116,13 +116,13 @@ Result<Cidr> Cidr::parse(std::string_view text) {
   if (!address) return std::unexpected(address.error());
   if (slash == std::string_view::npos) return make(*address, static_cast<unsigned>(address->bytes().size() * 8));
   const auto length = parse_number<unsigned>(text.substr(slash + 1));
-  if (!length) return failure(std::format("\"{}\" is not ADDRESS/LENGTH", text));
+  if (!length) return failure(culvert::format("\"{}\" is not ADDRESS/LENGTH", text));
   return make(*address, *length);
 }
 
 Result<Cidr> Cidr::make(IpAddress address, unsigned length) {
   if (address.is_none() || length > address.bytes().size() * 8)
-    return failure(std::format("{}/{}: the prefix is longer than the address", address.text(), length));
+    return failure(culvert::format("{}/{}: the prefix is longer than the address", address.text(), length));
   return Cidr{.address = address, .length = static_cast<std::uint8_t>(length)};
 }
 
@@ -136,6 +136,6 @@ bool Cidr::contains(const IpAddress& other) const {
   return rest == 0 || (mine[whole] ^ theirs[whole]) >> (8 - rest) == 0;
 }
 
-std::string Cidr::text() const { return std::format("{}/{}", address.text(), length); }
+std::string Cidr::text() const { return culvert::format("{}/{}", address.text(), length); }
 
 }  // namespace culvert

@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <format>
 
 #include "common/base/fd.h"
+#include "common/base/format.h"
 
 namespace culvert {
 
@@ -21,7 +21,7 @@ Result<std::string> read_file(const std::string& path, std::size_t most) {
     if (count < 0) return failure_errno("reading " + path);
     if (count == 0) return text;
     text.append(buffer, static_cast<std::size_t>(count));
-    if (text.size() > most) return failure(std::format("reading {}: it is larger than {} bytes", path, most));
+    if (text.size() > most) return failure(culvert::format("reading {}: it is larger than {} bytes", path, most));
   }
 }
 

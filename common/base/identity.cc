@@ -1,13 +1,14 @@
 #include "common/base/identity.h"
 
 #include <array>
-#include <format>
+
+#include "common/base/format.h"
 
 namespace culvert {
 
 Result<Identity> Identity::parse(std::string_view uri) {
   const auto bad = [&] {
-    return failure(std::format("\"{}\" is not spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT", uri));
+    return failure(culvert::format("\"{}\" is not spiffe://TRUST-DOMAIN/ns/NAMESPACE/sa/SERVICE-ACCOUNT", uri));
   };
   constexpr std::string_view kScheme = "spiffe://";
   if (!uri.starts_with(kScheme)) return bad();

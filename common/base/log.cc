@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/base/log_writer.h"
 
 namespace culvert::log {
@@ -58,7 +59,7 @@ Status parse_into(Rules& rules, std::string_view directive) {
     const auto level = parse_level(equals == std::string_view::npos ? word : word.substr(equals + 1));
     if (!level)
       return failure(
-          std::format("log directive \"{}\": not LEVEL or SCOPE=LEVEL (levels: trace, debug, info, warn, error, off)", word));
+          culvert::format("log directive \"{}\": not LEVEL or SCOPE=LEVEL (levels: trace, debug, info, warn, error, off)", word));
     put(rules, {std::string(equals == std::string_view::npos ? "" : word.substr(0, equals)), *level});
   }
   return {};
@@ -107,7 +108,7 @@ void append_escaped(std::string& out, std::string_view text) {
     const bool control = static_cast<unsigned char>(c) < 0x20;
     if (!control && c != '"' && c != '\\') continue;
     out.append(text.substr(done, at - done));
-    if (control) out += std::format("\\u{:04x}", static_cast<unsigned char>(c));
+    if (control) out += culvert::format("\\u{:04x}", static_cast<unsigned char>(c));
     else out.append(1, '\\').append(1, c);
     done = at + 1;
   }

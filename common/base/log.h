@@ -6,13 +6,13 @@
 // No secret is ever passed to these functions.
 
 #include <cstdint>
-#include <format>
 #include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/result.h"
 
 namespace culvert::log {
@@ -31,7 +31,7 @@ inline Field bare(std::string_view key, std::string value) { return {key, std::m
 template <class Number>
   requires std::is_arithmetic_v<Number>
 Field field(std::string_view key, Number value) {
-  return {key, std::format("{}", value), Field::Kind::kNumber};
+  return {key, culvert::format("{}", value), Field::Kind::kNumber};
 }
 
 // Starts the writer thread. `directive` as RUST_LOG: "info", "info,access=debug,proxy::inbound=trace". Call once, from main.

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <format>
 #include <limits>
 
 #include "common/base/check.h"
+#include "common/base/format.h"
 #include "common/base/version.h"
 
 namespace culvert::settings {
@@ -66,7 +66,7 @@ Result<nanoseconds> parse_duration(std::string_view text) {
     const auto end = std::ranges::find_if(text, may_be_number);
     const auto word = text.substr(0, static_cast<std::size_t>(end - text.begin()));
     const auto* unit = find_unit(kTimes, word);
-    if (unit == nullptr) return failure(std::format("unknown unit of time \"{}\" (write 10s, 5m or 1h30m)", word));
+    if (unit == nullptr) return failure(culvert::format("unknown unit of time \"{}\" (write 10s, 5m or 1h30m)", word));
     total += *number * unit->size;
     text.remove_prefix(word.size());
   }
@@ -81,7 +81,7 @@ std::string print_duration(nanoseconds value) {
   constexpr std::pair<std::string_view, std::uint64_t> kParts[] = {
       {"h", 3'600'000'000'000}, {"m", 60'000'000'000}, {"s", 1'000'000'000}, {"ms", 1'000'000}, {"us", 1'000}, {"ns", 1}};
   for (const auto& [unit, size] : kParts) {
-    if (rest >= size) text += std::format("{}{}", rest / size, unit);
+    if (rest >= size) text += culvert::format("{}{}", rest / size, unit);
     rest %= size;
   }
   return text;
@@ -92,7 +92,7 @@ Result<Bytes> parse_bytes(std::string_view text) {
   const auto number = take_number(text);
   if (!number) return failure(number.error().text + " (write 65536 or 64KiB)");
   const auto* unit = find_unit(kSizes, text.empty() ? "B" : text);
-  if (unit == nullptr) return failure(std::format("unknown unit \"{}\" (write 65536 or 64KiB)", text));
+  if (unit == nullptr) return failure(culvert::format("unknown unit \"{}\" (write 65536 or 64KiB)", text));
   const double count = *number * unit->size;
   if (count >= 9.2e18) return failure("too large");
   if (count != std::floor(count)) return failure("is not a whole number of bytes");
@@ -102,9 +102,9 @@ Result<Bytes> parse_bytes(std::string_view text) {
 std::string print_bytes(Bytes value) {
   for (const auto* name : {"GiB", "MiB", "KiB"}) {
     const auto size = static_cast<std::uint64_t>(find_unit(kSizes, name)->size);
-    if (value.count >= size && value.count % size == 0) return std::format("{}{}", value.count / size, name);
+    if (value.count >= size && value.count % size == 0) return culvert::format("{}{}", value.count / size, name);
   }
-  return std::format("{}", value.count);
+  return culvert::format("{}", value.count);
 }
 
 Result<bool> parse_bool(std::string_view text) {
@@ -119,7 +119,7 @@ Result<std::int64_t> parse_integer(std::string_view text, std::int64_t min, std:
   std::int64_t value = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (problem == std::errc::invalid_argument || end != text.data() + text.size()) return failure("is not a whole number");
-  if (problem != std::errc() || value < min || value > max) return failure(std::format("must be from {} to {}", min, max));
+  if (problem != std::errc() || value < min || value > max) return failure(culvert::format("must be from {} to {}", min, max));
   return value;
 }
 
@@ -127,7 +127,7 @@ Result<std::uint64_t> parse_unsigned(std::string_view text, std::uint64_t max) {
   std::uint64_t value = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (problem == std::errc::invalid_argument || end != text.data() + text.size()) return failure("is not a whole number");
-  if (problem != std::errc() || value > max) return failure(std::format("must be from 0 to {}", max));
+  if (problem != std::errc() || value > max) return failure(culvert::format("must be from 0 to {}", max));
   return value;
 }
 
@@ -138,7 +138,7 @@ Result<double> parse_number(std::string_view text) {
   return value;
 }
 
-std::string Value<double>::print(double value) { return std::format("{}", value); }
+std::string Value<double>::print(double value) { return culvert::format("{}", value); }
 
 std::string_view name(Source source) {
   switch (source) {
@@ -185,8 +185,8 @@ Table::Entry* Table::find_flag(std::string_view flag) {
 namespace {
 
 Status refused(std::string_view setting, std::string_view value, bool secret, const Error& why) {
-  if (secret) return failure(std::format("{}: {}", setting, why.text));
-  return failure(std::format("{}=\"{}\": {}", setting, value, why.text));
+  if (secret) return failure(culvert::format("{}: {}", setting, why.text));
+  return failure(culvert::format("{}=\"{}\": {}", setting, value, why.text));
 }
 
 }  // namespace
@@ -206,14 +206,14 @@ Status Table::parse_words(std::span<const char* const> words) {
   for (std::size_t at = 0; at < words.size(); ++at) {
     const std::string_view word = words[at];
     if (!word.starts_with("--")) {
-      if (arguments_ == nullptr) return failure(std::format("unexpected argument \"{}\" (--help lists what there is)", word));
+      if (arguments_ == nullptr) return failure(culvert::format("unexpected argument \"{}\" (--help lists what there is)", word));
       arguments_->emplace_back(word);
       continue;
     }
     const auto equals = word.find('=');
     const auto flag = word.substr(0, equals);
     auto* entry = find_flag(flag);
-    if (entry == nullptr) return failure(std::format("unknown flag {} (--help lists what there is)", flag));
+    if (entry == nullptr) return failure(culvert::format("unknown flag {} (--help lists what there is)", flag));
     std::string_view value;
     if (equals != word.npos) {
       value = word.substr(equals + 1);
@@ -222,7 +222,7 @@ Status Table::parse_words(std::span<const char* const> words) {
     } else if (at + 1 < words.size()) {
       value = words[++at];
     } else {
-      return failure(std::format("{} needs a value", flag));
+      return failure(culvert::format("{} needs a value", flag));
     }
     if (auto parsed = entry->parse(value); !parsed) return refused(flag, value, entry->secret, parsed.error());
     entry->source = Source::kFlag;
@@ -236,7 +236,7 @@ Status Table::parse(std::span<const char* const> words, const Lookup& environmen
   for (const auto& entry : entries_) {
     if (!entry.required || !entry.print().empty()) continue;
     const auto& other = !entry.env.empty() && !entry.flag.empty() ? " or " + entry.flag : std::string();
-    return failure(std::format("{} is not set (set {}{}: {})", entry.name(), entry.name(), other, entry.doc));
+    return failure(culvert::format("{} is not set (set {}{}: {})", entry.name(), entry.name(), other, entry.doc));
   }
   return {};
 }
@@ -245,22 +245,22 @@ std::optional<int> Table::read(int argc, const char* const* argv) {
   const std::span words(argv + 1, static_cast<std::size_t>(std::max(argc - 1, 0)));
   for (const std::string_view word : words) {
     if (word == "--help" || word == "-h") return std::fputs(help().c_str(), stdout), 0;
-    if (word == "--version") return std::puts(std::format("{} {}", program_, version_text()).c_str()), 0;
+    if (word == "--version") return std::puts(culvert::format("{} {}", program_, version_text()).c_str()), 0;
     if (word == "--settings-markdown") return std::fputs(markdown().c_str(), stdout), 0;
   }
   const auto parsed = parse(words, of_process);
   if (parsed) return std::nullopt;
-  std::fputs(std::format("{}: {}\n", program_, parsed.error().text).c_str(), stderr);
+  std::fputs(culvert::format("{}: {}\n", program_, parsed.error().text).c_str(), stderr);
   return 1;
 }
 
 std::string Table::help() const {
-  std::string text = std::format("{}: {}\n\nUsage: {} [--flag VALUE ...]{}{}\n\n", program_, about_, program_,
-                                 arguments_name_.empty() ? "" : " ", arguments_name_);
+  std::string text = culvert::format("{}: {}\n\nUsage: {} [--flag VALUE ...]{}{}\n\n", program_, about_, program_,
+                                     arguments_name_.empty() ? "" : " ", arguments_name_);
   for (const auto& entry : entries_) {
     const auto names = entry.flag.empty() ? entry.env : entry.env.empty() ? entry.flag : entry.flag + ", " + entry.env;
-    text += std::format("  {}{}\n      {}", column(names, 48), entry.unit, entry.doc);
-    if (!entry.fallback.empty()) text += std::format(" (default {})", entry.fallback);
+    text += culvert::format("  {}{}\n      {}", column(names, 48), entry.unit, entry.doc);
+    if (!entry.fallback.empty()) text += culvert::format(" (default {})", entry.fallback);
     if (entry.required) text += " (required)";
     text += '\n';
   }
@@ -274,8 +274,8 @@ std::string Table::markdown() const {
   std::string text = "| Setting | Flag | Default | Unit | Meaning |\n|---|---|---|---|---|\n";
   const auto code = [](const std::string& word) { return word.empty() ? std::string() : "`" + markdown_cell(word) + "`"; };
   for (const auto& entry : entries_) {
-    text += std::format("| {} | {} | {} | {} | {}{} |\n", code(entry.env), code(entry.flag), code(entry.fallback),
-                        markdown_cell(entry.unit), markdown_cell(entry.doc), entry.required ? " (required)" : "");
+    text += culvert::format("| {} | {} | {} | {} | {}{} |\n", code(entry.env), code(entry.flag), code(entry.fallback),
+                            markdown_cell(entry.unit), markdown_cell(entry.doc), entry.required ? " (required)" : "");
   }
   return text;
 }

@@ -3,10 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <format>
 #include <set>
 #include <string>
 
+#include "common/base/format.h"
 #include "common/config/folder.h"
 
 namespace culvert::derive {
@@ -22,12 +22,12 @@ struct Entries {
   // `rest`: more of the spec. `status`: "host value" each.
   void put(const std::string& name, const std::string& hosts, const std::vector<StatusAddress>& status = {},
            const std::string& rest = "resolution: DNS", const std::string& created = "2026-01-01T00:00:00Z") {
-    std::string text = std::format(
+    std::string text = culvert::format(
         "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {}, namespace: shop, creationTimestamp: "
         "\"{}\"}}\n"
         "spec: {{hosts: [{}], ports: [{{number: 80, name: http}}], {}}}\nstatus:\n  addresses:\n",
         name, created, hosts, rest);
-    for (const StatusAddress& one : status) text += std::format("  - {{host: \"{}\", value: \"{}\"}}\n", one.host, one.value);
+    for (const StatusAddress& one : status) text += culvert::format("  - {{host: \"{}\", value: \"{}\"}}\n", one.host, one.value);
     config::Folder folder;
     const config::Diff diff = folder.written("f.yaml", text, {});
     ASSERT_THAT(diff.problems, IsEmpty()) << text;
@@ -82,7 +82,8 @@ TEST(Allocate, KeepsWhatIsStoredWhateverComesAndGoes) {
   const auto before = entries.status("a");
 
   for (int i = 0; i < 300; ++i)
-    entries.put(std::format("older{}", i), std::format("h{}.example.com", i), {}, "resolution: DNS", "2025-01-01T00:00:00Z");
+    entries.put(culvert::format("older{}", i), culvert::format("h{}.example.com", i), {}, "resolution: DNS",
+                "2025-01-01T00:00:00Z");
   entries.settle();
   EXPECT_EQ(entries.status("a"), before);
 
@@ -146,8 +147,8 @@ TEST(Allocate, ClearsWhatIsNotWantedAnyMore) {
 
 TEST(Allocate, SaysTheSameWhateverTheOrderInWhichTheyCame) {
   Entries forwards, backwards;
-  for (int i = 0; i < 500; ++i) forwards.put(std::format("e{}", i), std::format("h{}.example.com", i));
-  for (int i = 499; i >= 0; --i) backwards.put(std::format("e{}", i), std::format("h{}.example.com", i));
+  for (int i = 0; i < 500; ++i) forwards.put(culvert::format("e{}", i), culvert::format("h{}.example.com", i));
+  for (int i = 499; i >= 0; --i) backwards.put(culvert::format("e{}", i), culvert::format("h{}.example.com", i));
 
   EXPECT_EQ(allocate(forwards.objects), allocate(backwards.objects));
 }
@@ -161,8 +162,8 @@ TEST(Allocate, NeverGivesOneAddressTwiceAndStopsWhenThereIsNone) {
   constexpr int kEntries = 3, kHosts = 256;
   for (int i = 0; i < kEntries; ++i) {
     std::string hosts;
-    for (int j = 0; j < kHosts; ++j) hosts += std::format("{}h{}-{}.example.com", j ? ", " : "", i, j);
-    entries.put(std::format("e{}", i), hosts);
+    for (int j = 0; j < kHosts; ++j) hosts += culvert::format("{}h{}-{}.example.com", j ? ", " : "", i, j);
+    entries.put(culvert::format("e{}", i), hosts);
   }
   std::set<std::string> values;
   std::size_t v4 = 0, all = 0;
@@ -181,7 +182,7 @@ TEST(Allocate, NeverGivesOneAddressTwiceAndStopsWhenThereIsNone) {
 TEST(Allocate, AnAuthorMayHaveTheWholeRange) {
   Entries entries;
   entries.put("all", "all.example.com", {}, "resolution: STATIC, addresses: [240.240.0.0/16, \"2001:2::/48\"]");
-  for (int i = 0; i < 200; ++i) entries.put(std::format("e{}", i), std::format("h{}.example.com", i));
+  for (int i = 0; i < 200; ++i) entries.put(culvert::format("e{}", i), culvert::format("h{}.example.com", i));
 
   EXPECT_THAT(allocate(entries.objects), IsEmpty());
 }

@@ -3,10 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <format>
 #include <string>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/config/folder.h"
 #include "common/derive/test_held.h"
 
@@ -70,9 +70,9 @@ config::Metadata metadata(std::string name_space, std::string name, config::Labe
 
 config::Pod pod(const std::string& name_space, int service, int index) {
   config::Pod out;
-  out.metadata = metadata(name_space, std::format("app-{}-{}", service, index),
-                          {{"app", std::format("app-{}", service)}, {"part-of", "shop"}, {"tier", "backend"}});
-  out.spec.node_name = std::format("n{}", index % 10);
+  out.metadata = metadata(name_space, culvert::format("app-{}-{}", service, index),
+                          {{"app", culvert::format("app-{}", service)}, {"part-of", "shop"}, {"tier", "backend"}});
+  out.spec.node_name = culvert::format("n{}", index % 10);
   out.phase = config::PodPhase::kRunning;
   out.addresses = {IpAddress::v4(static_cast<std::uint32_t>(0x0a000000 + service * kPodsOfAService + index))};
   out.ready = true;
@@ -81,8 +81,8 @@ config::Pod pod(const std::string& name_space, int service, int index) {
 
 config::Service service(const std::string& name_space, int index) {
   config::Service out;
-  out.metadata = metadata(name_space, std::format("app-{}", index));
-  out.selector = {{"app", std::format("app-{}", index)}, {"part-of", "shop"}};
+  out.metadata = metadata(name_space, culvert::format("app-{}", index));
+  out.selector = {{"app", culvert::format("app-{}", index)}, {"part-of", "shop"}};
   out.cluster_ips = {IpAddress::v4(static_cast<std::uint32_t>(0x0b000000 + index))};
   out.ports = {{.name = "http", .port = 80, .target = {8080, ""}, .transport = config::Transport::kTcp, .app_protocol = ""}};
   return out;
@@ -94,17 +94,17 @@ void fill(World& world, int services) {
     world.put(service("shop", i));
     for (int j = 0; j < kPodsOfAService; ++j) world.put(pod("shop", i, j));
     config::AuthorizationPolicy policy;
-    policy.metadata = metadata("shop", std::format("only-{}", i));
-    policy.selector = {{"app", std::format("app-{}", i)}};
+    policy.metadata = metadata("shop", culvert::format("only-{}", i));
+    policy.selector = {{"app", culvert::format("app-{}", i)}};
     policy.rules = {{}};
     world.put(policy);
     config::EndpointSlice slice;
-    slice.metadata = metadata("shop", std::format("app-{}-x", i));
-    slice.service = std::format("app-{}", i);
+    slice.metadata = metadata("shop", culvert::format("app-{}-x", i));
+    slice.service = culvert::format("app-{}", i);
     for (int j = 0; j < kPodsOfAService; ++j) {
       auto& endpoint = slice.endpoints.emplace_back();
       endpoint.target_kind = "Pod";
-      endpoint.target_name = std::format("app-{}-{}", i, j);
+      endpoint.target_name = culvert::format("app-{}-{}", i, j);
     }
     world.put(slice);
   }
@@ -240,8 +240,8 @@ spec: {{hosts: [web.shop.svc.cluster.local], ports: [{{number: 80, name: http}}]
 
 TEST(Deriver, AHostGoesFromOneOwnerToTheNextInOneStepWithoutBeingGone) {
   World world;
-  world.write(std::format(kEntry, "old", "2026-01-01T00:00:00Z", "192.0.2.1"));
-  world.write(std::format(kEntry, "young", "2026-02-01T00:00:00Z", "192.0.2.2"));
+  world.write(culvert::format(kEntry, "old", "2026-01-01T00:00:00Z", "192.0.2.1"));
+  world.write(culvert::format(kEntry, "young", "2026-02-01T00:00:00Z", "192.0.2.2"));
   world.update();
 
   world.erase({Kind::kServiceEntry, "shop", "old"});
@@ -266,7 +266,8 @@ TEST(Deriver, AHostGoesFromOneOwnerToTheNextInOneStepWithoutBeingGone) {
 
 TEST(Deriver, ThousandsOfEntriesOfOneHostAreOneService) {
   World world;
-  for (int i = 0; i < 2000; ++i) world.write(std::format(kEntry, std::format("e{:05}", i), "2026-01-01T00:00:00Z", "192.0.2.1"));
+  for (int i = 0; i < 2000; ++i)
+    world.write(culvert::format(kEntry, culvert::format("e{:05}", i), "2026-01-01T00:00:00Z", "192.0.2.1"));
   world.update();
   EXPECT_THAT(world.deriver.services(), SizeIs(1));
 
@@ -278,17 +279,18 @@ TEST(Deriver, ThousandsOfEntriesOfOneHostAreOneService) {
 
 TEST(Deriver, TenThousandHostsInOneEntryAreAMistakeOfThatEntryAlone) {
   std::string hosts;
-  for (int i = 0; i < 10'000; ++i) hosts += std::format("h{}.example.com, ", i);
+  for (int i = 0; i < 10'000; ++i) hosts += culvert::format("h{}.example.com, ", i);
   const std::string many =
       "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: many, namespace: shop}\nspec: {hosts: [" + hosts +
       "], resolution: DNS}\n---\n";
   config::Folder folder;
-  const config::Diff diff = folder.written("f.yaml", many + std::format(kEntry, "one", "2026-01-01T00:00:00Z", "192.0.2.1"), {});
+  const config::Diff diff =
+      folder.written("f.yaml", many + culvert::format(kEntry, "one", "2026-01-01T00:00:00Z", "192.0.2.1"), {});
 
   ASSERT_THAT(diff.problems, SizeIs(1));
   EXPECT_THAT(diff.problems[0].text(), ::testing::HasSubstr("ServiceEntry shop/many: spec.hosts: "));
   World world;
-  world.write(many + std::format(kEntry, "one", "2026-01-01T00:00:00Z", "192.0.2.1"));
+  world.write(many + culvert::format(kEntry, "one", "2026-01-01T00:00:00Z", "192.0.2.1"));
   world.update();
   EXPECT_THAT(world.deriver.services(), SizeIs(1));
 }

@@ -1,12 +1,12 @@
 #include <boost/json.hpp>
 #include <charconv>
-#include <format>
 #include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/dump/dump.h"
 
 namespace culvert::dump {
@@ -21,7 +21,7 @@ class Fields {
       : in_(in), path_(std::move(path)), wrong_(wrong) {}
 
   void refuse(std::string_view name, std::string_view why) const {
-    if (!wrong_) wrong_ = Error{std::format("{}.{}: {}", path_, name, why)};
+    if (!wrong_) wrong_ = Error{culvert::format("{}.{}: {}", path_, name, why)};
   }
   const json::value* find(std::string_view name) const {
     const auto* value = in_.if_contains(name);
@@ -44,7 +44,7 @@ class Fields {
     if (value == nullptr) return fallback;
     boost::system::error_code error;
     const auto got = value->to_number<std::uint64_t>(error);
-    if (error || got > most) return refuse(name, std::format("is no number up to {}", most)), 0;
+    if (error || got > most) return refuse(name, culvert::format("is no number up to {}", most)), 0;
     return got;
   }
   // One of the words; `fallback` when it is not there.
@@ -63,7 +63,7 @@ class Fields {
     const auto* value = find(name);
     if (value == nullptr) return;
     if (!value->is_array()) return refuse(name, "is no array");
-    for (std::size_t i = 0; i < value->as_array().size(); ++i) visit(value->as_array()[i], std::format("{}[{}]", name, i));
+    for (std::size_t i = 0; i < value->as_array().size(); ++i) visit(value->as_array()[i], culvert::format("{}[{}]", name, i));
   }
   template <class Each>
   void each_object(std::string_view name, Each visit) const {
@@ -79,7 +79,7 @@ class Fields {
     if (value == nullptr) return;
     if (!value->is_object()) return refuse(name, "is no object");
     for (const auto& [key, one] : value->as_object())
-      visit(std::string(key), one, std::format("{}.{}", name, std::string_view(key)));
+      visit(std::string(key), one, culvert::format("{}.{}", name, std::string_view(key)));
   }
   std::vector<std::string> texts(std::string_view name) const {
     std::vector<std::string> out;
@@ -318,11 +318,11 @@ model::Policy policy_of(const Fields& in) {
     if (!rule.is_array()) return in.refuse(its_rule, "is no array");
     for (std::size_t c = 0; c < rule.as_array().size(); ++c) {
       const json::value& clause = rule.as_array()[c];
-      const std::string its_clause = std::format("{}[{}]", its_rule, c);
+      const std::string its_clause = culvert::format("{}[{}]", its_rule, c);
       model::Clause& filled = made.clauses.emplace_back();
       if (!clause.is_array()) return in.refuse(its_clause, "is no array");
       for (std::size_t m = 0; m < clause.as_array().size(); ++m)
-        filled.matches.push_back(match_of(in.of(clause.as_array()[m], std::format("{}[{}]", its_clause, m))));
+        filled.matches.push_back(match_of(in.of(clause.as_array()[m], culvert::format("{}[{}]", its_clause, m))));
     }
   });
   return out;

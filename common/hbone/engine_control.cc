@@ -1,7 +1,7 @@
 // What the peer says about the connection and its streams: SETTINGS, PING, GOAWAY, WINDOW_UPDATE, RST_STREAM.
-#include <format>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/hbone/engine.h"
 
 namespace culvert::hbone {
@@ -124,7 +124,7 @@ Engine::Step Engine::on_reset(std::span<const std::byte> payload) {
                .stream = id,
                .end = ended,
                .code = code,
-               .error = {std::format("the far end reset the stream ({})", name(code)), Reason::kPeerReset}};
+               .error = {culvert::format("the far end reset the stream ({})", name(code)), Reason::kPeerReset}};
 }
 
 }  // namespace culvert::hbone

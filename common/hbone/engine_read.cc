@@ -1,8 +1,8 @@
 // What the peer says, frame by frame: frames put together, DATA and HEADERS. The other kinds: engine_control.cc.
 #include <algorithm>
-#include <format>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/hbone/engine.h"
 
 namespace culvert::hbone {
@@ -81,7 +81,7 @@ Event Engine::fail(ErrorCode code, std::string text) {
   streams_.clear();
   return {.kind = Event::Kind::kFailed,
           .code = code,
-          .error = {std::format("HTTP/2: {} ({})", text, name(code)), Reason::kHttp2Failure}};
+          .error = {culvert::format("HTTP/2: {} ({})", text, name(code)), Reason::kHttp2Failure}};
 }
 
 Engine::Step Engine::stream_error(std::uint32_t id, ErrorCode code, std::string text) {
@@ -95,7 +95,7 @@ Engine::Step Engine::stream_error(std::uint32_t id, ErrorCode code, std::string 
 
 Engine::Step Engine::noise(std::string_view what) {
   if (noise_.spend(now_)) return std::nullopt;
-  return fail(ErrorCode::kEnhanceYourCalm, std::format("flooded with {}", what));
+  return fail(ErrorCode::kEnhanceYourCalm, culvert::format("flooded with {}", what));
 }
 
 Engine::Step Engine::read_preface(std::span<const std::byte>& input) {

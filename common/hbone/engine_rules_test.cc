@@ -4,6 +4,7 @@
 
 #include <functional>
 
+#include "common/base/format.h"
 #include "common/hbone/engine.h"
 #include "common/hbone/test_frames.h"
 
@@ -28,11 +29,11 @@ TEST(Engine, ResetsMalformedRequestsAlone) {
 
   for (const auto& headers : bad) {
     EXPECT_EQ(read(server.engine, frame(FrameType::kHeaders, kEndHeaders, id, block(headers))), "");
-    EXPECT_EQ(said(server.engine), std::format("RST{}=PROTOCOL_ERROR", id));
+    EXPECT_EQ(said(server.engine), culvert::format("RST{}=PROTOCOL_ERROR", id));
     id += 2;
   }
 
-  EXPECT_EQ(server.request(id), std::format("request{}", id));
+  EXPECT_EQ(server.request(id), culvert::format("request{}", id));
 }
 
 TEST(Engine, ResetsRequestsWithTooManyHeaders) {
@@ -106,7 +107,7 @@ TEST(Engine, EndsConnectionsThatBreakTheRules) {
 
     const auto log = read(server.engine, broken.input + frame(FrameType::kPing, 0, 0, bytes("12345678")));
 
-    EXPECT_TRUE(log.ends_with(std::format("failed={}", name(broken.code)))) << broken.what << ": " << log;
+    EXPECT_TRUE(log.ends_with(culvert::format("failed={}", name(broken.code)))) << broken.what << ": " << log;
     EXPECT_TRUE(server.engine.failed());
     EXPECT_TRUE(said(server.engine).ends_with(std::string(name(broken.code)))) << broken.what;
   }
@@ -129,8 +130,8 @@ TEST(Engine, ResetsStreamsThatBreakTheRules) {
 
     const auto log = read(server.engine, broken.input);
 
-    EXPECT_NE(log.find(std::format("reset1={}", name(broken.code))), log.npos) << broken.what << ": " << log;
-    EXPECT_EQ(said(server.engine), std::format("RST1={}", name(broken.code))) << broken.what;
+    EXPECT_NE(log.find(culvert::format("reset1={}", name(broken.code))), log.npos) << broken.what << ": " << log;
+    EXPECT_EQ(said(server.engine), culvert::format("RST1={}", name(broken.code))) << broken.what;
     EXPECT_EQ(server.request(3), "request3") << broken.what;
   }
 }

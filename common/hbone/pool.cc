@@ -1,10 +1,10 @@
 #include "common/hbone/pool.h"
 
 #include <algorithm>
-#include <format>
 #include <list>
 #include <unordered_map>
 
+#include "common/base/format.h"
 #include "common/hbone/tunnel_life.h"
 
 namespace culvert::hbone {
@@ -58,7 +58,7 @@ using Questions = std::list<Question>;  // all have the same patience: the first
 Status outcome(const StreamState& stream) {
   if (!stream.answered) return failure(stream.text, stream.reason);
   if (stream.response.status == 200) return {};
-  return failure(std::format("the far end answered with status {}", stream.response.status), Reason::kHttpStatus);
+  return failure(culvert::format("the far end answered with status {}", stream.response.status), Reason::kHttpStatus);
 }
 
 }  // namespace
@@ -223,7 +223,7 @@ void Pool::State::give_up_late() {
   if (question != questions.end()) late.arm(question->until - now, [this] { give_up_late(); });
   for (const auto& stream : gone)
     stream->tunnel->reset(*stream, ErrorCode::kCancel, Reason::kConnectTimeout,
-                          std::format("no answer within {}", options.answer_timeout));
+                          culvert::format("no answer within {}", options.answer_timeout));
 }
 
 // The pool forgets it; a draining one lives on until its streams are done.
@@ -255,7 +255,7 @@ net::Task<Result<TunnelStream>> Pool::open(PoolKey key, ConnectRequest request) 
     if (status) co_return handle;
     if (!stream->unprocessed || except)
       co_return std::unexpected(
-          std::move(status.error()).during(std::format("opening {} through {}", request.authority.text(), key.to.text())));
+          std::move(status.error()).during(culvert::format("opening {} through {}", request.authority.text(), key.to.text())));
     except = *tunnel;
     ++state->counts.retries;
   }

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <format>
 #include <random>
 #include <ranges>
 #include <utility>
+
+#include "common/base/format.h"
 
 namespace culvert::hbone {
 namespace {
@@ -63,7 +64,7 @@ std::string_view first(std::span<const http::HeaderField> headers, std::string_v
 
 Result<Authority> Authority::parse(std::string_view text) {
   const auto bad = [&](std::string_view why) {
-    return failure(std::format("authority \"{}\": {}", text.substr(0, 300), why), Reason::kBadRequest);
+    return failure(culvert::format("authority \"{}\": {}", text.substr(0, 300), why), Reason::kBadRequest);
   };
   const auto colon = text.rfind(':');
   if (colon == text.npos) return bad("no port");
@@ -85,7 +86,7 @@ Result<Authority> Authority::parse(std::string_view text) {
   return authority;
 }
 
-std::string Authority::text() const { return is_ip() ? Endpoint{ip, port}.text() : std::format("{}:{}", host, port); }
+std::string Authority::text() const { return is_ip() ? Endpoint{ip, port}.text() : culvert::format("{}:{}", host, port); }
 
 std::string Forwarded::text() const {
   std::string out;
@@ -117,11 +118,11 @@ http::HeaderList ConnectRequest::headers() const {
 
 Result<ConnectRequest> ConnectRequest::parse(std::span<const http::HeaderField> headers) {
   if (const auto method = first(headers, ":method"); method != "CONNECT")
-    return failure(std::format("a {} request on the tunnel port: only CONNECT is served", method.substr(0, 32)),
+    return failure(culvert::format("a {} request on the tunnel port: only CONNECT is served", method.substr(0, 32)),
                    Reason::kBadRequest);
   for (const auto extra : {":scheme", ":path", ":protocol"})
     if (std::ranges::contains(headers, extra, &http::HeaderField::name))
-      return failure(std::format("CONNECT with {}", extra), Reason::kBadRequest);
+      return failure(culvert::format("CONNECT with {}", extra), Reason::kBadRequest);
   auto authority = Authority::parse(first(headers, ":authority"));
   if (!authority) return std::unexpected(std::move(authority.error()));
 

@@ -1,6 +1,5 @@
 #include "common/hbone/server.h"
 
-#include <format>
 #include <utility>
 
 #include "common/hbone/tunnel_life.h"

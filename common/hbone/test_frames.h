@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <format>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/hbone/engine.h"
 
 namespace culvert::hbone::frames {
@@ -59,18 +59,18 @@ inline std::string read(Engine& engine, std::span<const std::byte> input) {
     const auto line = [&](const std::string& text) { log += (log.empty() ? "" : " ") + text + (event.end ? "." : ""); };
     switch (event.kind) {
       case Kind::kNone: return log;
-      case Kind::kRequest: line(std::format("request{}", event.stream)); break;
-      case Kind::kResponse: line(std::format("response{}={}", event.stream, event.headers.at(0).value)); break;
+      case Kind::kRequest: line(culvert::format("request{}", event.stream)); break;
+      case Kind::kResponse: line(culvert::format("response{}={}", event.stream, event.headers.at(0).value)); break;
       case Kind::kData:
-        line(std::format("data{}={}", event.stream,
-                         std::string_view(reinterpret_cast<const char*>(event.data.data()), event.data.size())));
+        line(culvert::format("data{}={}", event.stream,
+                             std::string_view(reinterpret_cast<const char*>(event.data.data()), event.data.size())));
         break;
-      case Kind::kReset: line(std::format("reset{}={}", event.stream, name(event.code))); break;
-      case Kind::kRoom: line(std::format("room{}", event.stream)); break;
+      case Kind::kReset: line(culvert::format("reset{}={}", event.stream, name(event.code))); break;
+      case Kind::kRoom: line(culvert::format("room{}", event.stream)); break;
       case Kind::kPong: line("pong"); break;
       case Kind::kDrained: line("drained"); break;
-      case Kind::kGoaway: line(std::format("goaway{}={}", event.stream, name(event.code))); break;
-      case Kind::kFailed: line(std::format("failed={}", name(event.code))); break;
+      case Kind::kGoaway: line(culvert::format("goaway{}={}", event.stream, name(event.code))); break;
+      case Kind::kFailed: line(culvert::format("failed={}", name(event.code))); break;
     }
   }
 }

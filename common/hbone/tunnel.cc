@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <array>
-#include <format>
 
 #include "common/base/check.h"
+#include "common/base/format.h"
 #include "common/hbone/tunnel_life.h"
 
 namespace culvert::hbone {
@@ -40,8 +40,8 @@ net::Task<Status> Tunnel::shake_hands() {
   });
   const auto fail = [&](const std::string& why) -> Status {
     if (over_) return std::unexpected(error_);
-    return failure(std::format("TLS handshake with {}: {}", peer_.text(),
-                               late ? std::format("no end after {}", options_.handshake_timeout) : why),
+    return failure(culvert::format("TLS handshake with {}: {}", peer_.text(),
+                                   late ? culvert::format("no end after {}", options_.handshake_timeout) : why),
                    Reason::kTlsFailure);
   };
   while (true) {
@@ -139,7 +139,7 @@ bool Tunnel::send_some(bool& blocked) {
 }
 
 void Tunnel::want_flush() {
-  if (queued() > kMaxOutput) return lose({std::format("{} does not read", peer_.text()), Reason::kTunnelLost});
+  if (queued() > kMaxOutput) return lose({culvert::format("{} does not read", peer_.text()), Reason::kTunnelLost});
   if (queued() > 0) wanted_.notify_all();
 }
 

@@ -1,8 +1,8 @@
 // What a tunnel does with what its peer sends, and with its silence.
 
-#include <format>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/hbone/tunnel_life.h"
 
 namespace culvert::hbone {
@@ -151,7 +151,7 @@ void Tunnel::on_room(std::uint32_t id) {
 
 void Tunnel::on_goaway(const Event& event) {
   if (event.code != ErrorCode::kNoError && error_.reason == Reason::kNone)
-    error_ = {std::format("{} ended the tunnel ({})", peer_.text(), name(event.code)), Reason::kNone};
+    error_ = {culvert::format("{} ended the tunnel ({})", peer_.text(), name(event.code)), Reason::kNone};
   std::vector<std::shared_ptr<StreamState>> unseen;
   if (role_ == Engine::Role::kClient)
     for (const auto& [id, stream] : streams_)
@@ -173,17 +173,17 @@ void Tunnel::run_requests() {
 void Tunnel::on_cut(const net::Io& io) {
   if (streams_.empty() && (io.state == net::Io::kEof || closing_)) return lose({"", Reason::kNone});
   if (io.state == net::Io::kEof)
-    return lose({std::format("{} closed the tunnel under live streams", peer_.text()), Reason::kTunnelLost});
-  lose({std::format("tunnel with {}: {}", peer_.text(), io.text()), Reason::kTunnelLost});
+    return lose({culvert::format("{} closed the tunnel under live streams", peer_.text()), Reason::kTunnelLost});
+  lose({culvert::format("tunnel with {}: {}", peer_.text(), io.text()), Reason::kTunnelLost});
 }
 
 void Tunnel::on_alarm() {
   if (closing_) return lose({"", Reason::kNone});
-  if (!greeted_) return lose({std::format("{} says nothing that is HTTP/2", peer_.text()), Reason::kHttp2Failure});
+  if (!greeted_) return lose({culvert::format("{} says nothing that is HTTP/2", peer_.text()), Reason::kHttp2Failure});
   const auto now = net::Clock::now();
   if (role_ == Engine::Role::kServer && streams_.empty() && now - idle_since_ >= options_.idle_close) drain();
   if (pinged_ && heard_ < *pinged_)
-    return lose({std::format("{} does not answer (PING, {})", peer_.text(), options_.ping_timeout), Reason::kTunnelLost});
+    return lose({culvert::format("{} does not answer (PING, {})", peer_.text(), options_.ping_timeout), Reason::kTunnelLost});
   pinged_.reset();
   if (now - heard_ < options_.ping_after) return alarm_.arm(options_.ping_after - (now - heard_), [this] { on_alarm(); });
   pinged_ = now;

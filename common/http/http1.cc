@@ -3,9 +3,9 @@
 #include <llhttp.h>
 
 #include <algorithm>
-#include <format>
 
 #include "common/base/check.h"
+#include "common/base/format.h"
 
 namespace culvert::http {
 namespace {
@@ -248,10 +248,10 @@ Response ResponseReader::take() {
 }
 
 std::string to_wire(const Response& response, bool keep_alive, bool head) {
-  std::string out = std::format("HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
+  std::string out = culvert::format("HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
   out += lines_of(response.headers);
   if (response.status != 204 && response.status != 304 && response.status / 100 != 1)
-    out += std::format("Content-Length: {}\r\n", response.body.size());
+    out += culvert::format("Content-Length: {}\r\n", response.body.size());
   if (!keep_alive) out += "Connection: close\r\n";
   out += "\r\n";
   if (!head) out += response.body;
@@ -259,11 +259,11 @@ std::string to_wire(const Response& response, bool keep_alive, bool head) {
 }
 
 std::string to_wire(const Request& request, std::string_view host) {
-  std::string out = std::format("{} {} HTTP/1.1\r\n", request.method, request.target);
+  std::string out = culvert::format("{} {} HTTP/1.1\r\n", request.method, request.target);
   if (request.headers.count("host") == 0) out.append("Host: ").append(host).append("\r\n");
   out += lines_of(request.headers);
   if (!request.body.empty() || request.method == "POST" || request.method == "PUT")
-    out += std::format("Content-Length: {}\r\n", request.body.size());
+    out += culvert::format("Content-Length: {}\r\n", request.body.size());
   return out + "\r\n" + request.body;
 }
 

@@ -1,6 +1,6 @@
 #include "common/http/websocket.h"
 
-#include <format>
+#include "common/base/format.h"
 
 namespace culvert::http {
 namespace {
@@ -29,7 +29,7 @@ struct WebSocketReader::Head {
 };
 
 Status WebSocketReader::refuse(std::string_view why) {
-  broken_ = std::format("WebSocket: {}", why);
+  broken_ = culvert::format("WebSocket: {}", why);
   return failure(broken_, Reason::kBadRequest);
 }
 
@@ -68,7 +68,7 @@ Result<std::optional<WebSocketMessage>> WebSocketReader::take() {
     if (!*found) return std::nullopt;
     const Head& frame = **found;
     if (frame.body > most_ || message_.size() + frame.body > most_)
-      return broken(std::format("a message is longer than {} bytes", most_));
+      return broken(culvert::format("a message is longer than {} bytes", most_));
     if (buffer_.size() - at_ - frame.size < frame.body) return std::nullopt;
     std::string payload = buffer_.substr(at_ + frame.size, frame.body);
     at_ += frame.size + frame.body;

@@ -4,12 +4,12 @@
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
-#include <format>
 #include <ranges>
 #include <utility>
 
 #include "common/base/address.h"
 #include "common/base/file.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/kube/credentials.h"
 #include "common/net/event.h"
@@ -68,7 +68,7 @@ Result<bool> Text::refresh(bool anew) {
 
 std::string Server::authority() const {
   const std::string bracketed = host.contains(':') ? "[" + host + "]" : host;
-  return std::format("{}:{}", bracketed, port);
+  return culvert::format("{}:{}", bracketed, port);
 }
 
 struct Access::State {

@@ -1,9 +1,9 @@
 #include "common/kube/client.h"
 
-#include <format>
 #include <utility>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/base/secrets.h"
 #include "common/base/version.h"
 #include "common/kube/connection.h"
@@ -74,12 +74,12 @@ void Client::State::put_back(std::unique_ptr<Connection> connection, std::uint64
 http::Request Client::State::message(const Request& request, const Proof& proof) const {
   http::Request out{
       .method = request.method, .target = access.server().prefix + request.target(), .headers = {}, .body = request.body};
-  out.headers.add("User-Agent", std::format("{}/{}", options.user_agent, kVersion));
+  out.headers.add("User-Agent", culvert::format("{}/{}", options.user_agent, kVersion));
   // A list in that form has a name of its own; the server refuses (406) what is asked for under the other.
   const std::string_view part = request.verb == "list" ? "PartialObjectMetadataList" : "PartialObjectMetadata";
   if (request.headers.count("accept") == 0)
     out.headers.add("Accept",
-                    request.metadata ? std::format("application/json;as={};g=meta.k8s.io;v=v1", part) : "application/json");
+                    request.metadata ? culvert::format("application/json;as={};g=meta.k8s.io;v=v1", part) : "application/json");
   for (const auto& [name, value] : request.headers.fields()) out.headers.add(name, value);
   if (!request.content_type.empty()) out.headers.add("Content-Type", request.content_type);
   if (!proof.token.empty()) out.headers.add("Authorization", "Bearer " + proof.token);
@@ -174,7 +174,7 @@ net::Task<Result<std::string>> read_whole(Client::Stream& stream, bool secret, s
     if (piece->empty()) co_return body;
     body += *piece;
     if (secret) wipe(*piece);
-    if (body.size() > most) co_return failure(std::format("the answer is longer than {} bytes", most));
+    if (body.size() > most) co_return failure(culvert::format("the answer is longer than {} bytes", most));
   }
 }
 

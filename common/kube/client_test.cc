@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/kube/test_peer.h"
 
 namespace culvert::kube {
@@ -182,13 +183,13 @@ TEST_F(ClientTest, RefusesAServerThatIsNotTheOneItWants) {
   EXPECT_THAT(failure_of(list({kServices})), HasSubstr("unable to get local issuer certificate"));
 
   peer->folder.write("ca.crt", peer_authority().certificate().pem());
-  const std::string config = peer->folder.write("config", std::format(R"(
+  const std::string config = peer->folder.write("config", culvert::format(R"(
 current-context: c
 contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
 clusters: [{{name: c, cluster: {{server: "https://{}", certificate-authority: ca.crt, tls-server-name: other.test}}}}]
 users: [{{name: u, user: {{token: t}}}}]
 )",
-                                                                      peer->at().text()));
+                                                                          peer->at().text()));
   client.emplace(loop, need(Access::from_kubeconfig(config)));
   EXPECT_THAT(failure_of(list({kServices})), HasSubstr("ostname mismatch"));
   EXPECT_TRUE(peer->asked.empty());
@@ -201,13 +202,13 @@ TEST_F(ClientTest, ShowsItsCertificateToAServerThatWantsOne) {
   for (const auto& one : pair.chain()) chain += one.pem();
   peer->folder.write("me.crt", chain);
   peer->folder.write("me.key", pair.key().private_pem());
-  const std::string config = peer->folder.write("config", std::format(R"(
+  const std::string config = peer->folder.write("config", culvert::format(R"(
 current-context: c
 contexts: [{{name: c, context: {{cluster: c, user: u}}}}, {{name: nobody, context: {{cluster: c, user: nobody}}}}]
 clusters: [{{name: c, cluster: {{server: "https://localhost:{}/prefix/", certificate-authority: ca.crt}}}}]
 users: [{{name: u, user: {{client-certificate: me.crt, client-key: me.key}}}}, {{name: nobody, user: {{}}}}]
 )",
-                                                                      peer->at().port));
+                                                                          peer->at().port));
   client.emplace(loop, need(Access::from_kubeconfig(config)));
 
   const auto got = call(get_path("/version"));

@@ -1,8 +1,9 @@
 #include "common/kube/intake.h"
 
 #include <algorithm>
-#include <format>
 #include <utility>
+
+#include "common/base/format.h"
 
 namespace culvert::kube {
 namespace {
@@ -31,14 +32,14 @@ void Intake::page_member(std::string_view name, std::string_view value) {
   constexpr std::string_view kList = "List";
   if (name == "kind") kind_ = string_of(value);
   else if (name == "apiVersion") api_version_ = string_of(value);
-  else if (name == "metadata") list_ = meta_of(std::format("{{\"metadata\":{}}}", value));
+  else if (name == "metadata") list_ = meta_of(culvert::format("{{\"metadata\":{}}}", value));
   if (name == "kind" && kind_.ends_with(kList)) kind_.resize(kind_.size() - kList.size());
 }
 
 Result<std::string> Intake::end_page() {
   if (!whole_ || !splitter_.between()) return failure("the list ends in the middle");
   if (list_.resource_version.empty())
-    return failure(std::format("got {} instead of a list", kind_.empty() ? "something" : kind_));
+    return failure(culvert::format("got {} instead of a list", kind_.empty() ? "something" : kind_));
   version_ = list_.resource_version;
   return list_.next;
 }
@@ -84,7 +85,7 @@ void Intake::event() {
   }
   if (type == "ADDED" || type == "MODIFIED") take(object, why, meta);
   else if (type == "DELETED") deleted(meta);
-  else if (type != "BOOKMARK") return skip(meta, std::format("an event of the type \"{}\"", type.substr(0, 40)));
+  else if (type != "BOOKMARK") return skip(meta, culvert::format("an event of the type \"{}\"", type.substr(0, 40)));
 
   if (type == "BOOKMARK" && meta.initial_events_end && initial_) {
     initial_ = false;

@@ -6,10 +6,10 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <filesystem>
-#include <format>
 
 #include "common/base/base64.h"
 #include "common/base/file.h"
+#include "common/base/format.h"
 #include "common/kube/credentials.h"
 
 namespace culvert::kube {
@@ -29,7 +29,7 @@ struct Part {
   YAML::Node node;
 
   std::unexpected<Error> refuse(std::string_view field, std::string_view why) const {
-    return failure(std::format("{}: {}{}{}: {}", path, where, field.empty() ? "" : ".", field, why));
+    return failure(culvert::format("{}: {}{}{}: {}", path, where, field.empty() ? "" : ".", field, why));
   }
   YAML::Node at(const char* field) const { return node.IsMap() ? node[field] : YAML::Node(YAML::NodeType::Undefined); }
   bool has(const char* field) const {
@@ -61,12 +61,12 @@ Result<Part> find(const std::vector<File>& files, const char* list, const char* 
     if (!entries.IsDefined() || !entries.IsSequence()) continue;
     for (const YAML::Node& entry : entries) {
       const Part whole{file.path, list, entry};
-      if (whole.text("name") == name) return Part{file.path, std::format("{}[{}].{}", list, name, inner), whole.at(inner)};
+      if (whole.text("name") == name) return Part{file.path, culvert::format("{}[{}].{}", list, name, inner), whole.at(inner)};
       known.append(known.empty() ? "" : ", ").append(whole.text("name"));
     }
   }
-  return failure(std::format("{}: there is no {} in {} (there are: {})", files.front().path,
-                             name.empty() ? "name" : "\"" + name + "\"", list, known.empty() ? "none" : known));
+  return failure(culvert::format("{}: there is no {} in {} (there are: {})", files.front().path,
+                                 name.empty() ? "name" : "\"" + name + "\"", list, known.empty() ? "none" : known));
 }
 
 Result<Server> read_server(const Part& cluster) {
@@ -206,14 +206,14 @@ Result<Credentials> read_kubeconfig(const std::vector<std::string>& paths, const
     try {
       files.push_back({path, YAML::Load(*text)});
     } catch (const YAML::Exception& error) {
-      return failure(std::format("{}: line {}: is no YAML", path, error.mark.line + 1));  // its words may quote a secret
+      return failure(culvert::format("{}: line {}: is no YAML", path, error.mark.line + 1));  // its words may quote a secret
     }
     if (!files.back().root.IsMap()) return failure(path + ": is no kubeconfig");
   }
   try {
     return read_files(files, context);
   } catch (const YAML::Exception& error) {
-    return failure(std::format("{}: line {}: is not what a kubeconfig has there", paths.front(), error.mark.line + 1));
+    return failure(culvert::format("{}: line {}: is not what a kubeconfig has there", paths.front(), error.mark.line + 1));
   }
 }
 

@@ -4,11 +4,11 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
-#include <format>
 #include <random>
 #include <tuple>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/kube/json.h"
 #include "common/kube/object.h"
@@ -26,9 +26,7 @@ int number_at(const json::object& in, std::string_view name) {
   return static_cast<int>(std::clamp<std::int64_t>(value->as_int64(), 0, 1'000'000));
 }
 
-std::string micro_time() {
-  return std::format("{:%FT%T}Z", std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now()));
-}
+std::string micro_time() { return rfc3339(std::chrono::system_clock::now(), Fraction::kMicros); }
 
 }  // namespace
 

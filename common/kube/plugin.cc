@@ -12,11 +12,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <ctime>
-#include <format>
 #include <string_view>
 #include <tuple>
 
 #include "common/base/fd.h"
+#include "common/base/format.h"
 #include "common/kube/credentials.h"
 #include "common/kube/json.h"
 #include "common/net/descriptor.h"
@@ -151,14 +151,14 @@ net::Task<Result<PluginAnswer>> run_plugin(net::Loop& loop, Plugin plugin, std::
   Child child;
   if (const int failed = spawn(plugin, output.get(), child); failed != 0) {
     const std::string hint = plugin.hint.empty() ? "" : " (" + plugin.hint + ")";
-    co_return failure(std::format("{}: {}{}", doing, errno_text(failed), hint));
+    co_return failure(culvert::format("{}: {}{}", doing, errno_text(failed), hint));
   }
   output.reset();
   net::Timer timer(loop);
   timer.arm(patience, [&input] { input->close(); });
   std::string printed;
   const int failed = co_await read_all(*input, printed);
-  if (failed == ETIMEDOUT) co_return failure(std::format("{}: no answer within {}ms", doing, patience.count()));
+  if (failed == ETIMEDOUT) co_return failure(culvert::format("{}: no answer within {}ms", doing, patience.count()));
   if (failed == EMSGSIZE) co_return failure(doing + ": prints too much");
   if (failed != 0) co_return failure(doing + ": " + errno_text(failed));
   // Whoever has closed its output is about to end; a program that does not is killed, and has failed.
@@ -168,9 +168,9 @@ net::Task<Result<PluginAnswer>> run_plugin(net::Loop& loop, Plugin plugin, std::
   if (!co_await ended->readable()) co_return failure(doing + ": does not end");
   const int status = child.reap();
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    co_return failure(std::format("{}: {} {} (what it said is on standard error)", doing,
-                                  WIFEXITED(status) ? "exit status" : "signal",
-                                  WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status)));
+    co_return failure(culvert::format("{}: {} {} (what it said is on standard error)", doing,
+                                      WIFEXITED(status) ? "exit status" : "signal",
+                                      WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status)));
   auto answer = read_plugin_answer(printed);
   if (!answer) co_return std::unexpected(std::move(answer).error().during(doing));
   co_return answer;

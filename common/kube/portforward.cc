@@ -1,12 +1,12 @@
 #include "common/kube/portforward.h"
 
 #include <array>
-#include <format>
 #include <random>
 #include <utility>
 #include <vector>
 
 #include "common/base/base64.h"
+#include "common/base/format.h"
 #include "common/http/websocket.h"
 #include "common/tls/digest.h"
 
@@ -66,7 +66,7 @@ PortForward::~PortForward() = default;
 
 net::Task<Result<PortForward>> PortForward::open(Client& client, Key pod, std::uint16_t port, std::chrono::milliseconds timeout) {
   const std::string key = random_key();
-  std::string doing = std::format("forwarding port {} of pod {}", port, pod.text());
+  std::string doing = culvert::format("forwarding port {} of pod {}", port, pod.text());
   Request request{.verb = "create",
                   .at = {{.plural = "pods"}, pod.ns, pod.name, "portforward"},
                   .query = {{"ports", std::to_string(port)}},
@@ -83,7 +83,7 @@ net::Task<Result<PortForward>> PortForward::open(Client& client, Key pod, std::u
   if (switched->headers.get("sec-websocket-accept") != to_base64(tls::sha1(key + std::string(kAcceptSalt))))
     co_return failure(doing + ": what answers is no WebSocket server (a proxy in front of the API server?)");
   if (switched->headers.get("sec-websocket-protocol") != kProtocol)
-    co_return failure(std::format("{}: the server does not speak {}", doing, kProtocol));
+    co_return failure(culvert::format("{}: the server does not speak {}", doing, kProtocol));
   auto state = std::make_unique<State>(State{std::move(switched->stream), std::move(doing)});
   if (auto fed = state->reader.feed(std::as_bytes(std::span(switched->early))); !fed) co_return std::unexpected(fed.error());
   co_return PortForward(std::move(state));

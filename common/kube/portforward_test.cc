@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/base64.h"
+#include "common/base/format.h"
 #include "common/http/websocket.h"
 #include "common/kube/test_peer.h"
 #include "common/tls/digest.h"
@@ -22,7 +23,7 @@ std::string data(char channel, std::string_view bytes) { return frame(2, std::st
 // The answer to whoever asks for WebSocket, and what begins each channel.
 std::string switched(const http::Request& request, std::string_view protocol = "v4.channel.k8s.io") {
   const std::string key(request.headers.get("sec-websocket-key").value_or("none"));
-  return std::format(
+  return culvert::format(
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n"
       "Sec-WebSocket-Protocol: {}\r\n\r\n",
       to_base64(tls::sha1(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11")), protocol);

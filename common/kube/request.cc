@@ -1,7 +1,6 @@
 #include "common/kube/request.h"
 
-#include <format>
-
+#include "common/base/format.h"
 #include "common/kube/object.h"
 
 namespace culvert::kube {
@@ -15,7 +14,7 @@ std::string encoded(std::string_view text) {
     const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
                        c == '_' || c == '~';
     if (plain) out += c;
-    else out += std::format("%{:02X}", static_cast<unsigned char>(c));
+    else out += culvert::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return out;
 }
@@ -45,13 +44,13 @@ std::string advice(const Request& request, int status, std::string_view message)
     case 429: return "the API server sheds load";
     default: return "";
   }
-  if (!request.path.empty()) return std::format("RBAC: grant {} on the path {}", request.verb, request.path);
+  if (!request.path.empty()) return culvert::format("RBAC: grant {} on the path {}", request.verb, request.path);
   std::string resource = request.at.of.plural;
   if (!request.at.subresource.empty()) resource += "/" + request.at.subresource;
   if (!request.at.of.group.empty()) resource += "." + request.at.of.group;
   const std::string where = request.at.ns.empty() ? "" : " in namespace " + request.at.ns;
   const std::string user = user_in(message);
-  return std::format("RBAC: grant {} on {}{} to {}", request.verb, resource, where, user.empty() ? "this user" : user);
+  return culvert::format("RBAC: grant {} on {}{} to {}", request.verb, resource, where, user.empty() ? "this user" : user);
 }
 
 Request of(std::string verb, std::string method, Place at, std::string type = {}, std::string body = {}) {
@@ -130,7 +129,7 @@ bool is_success(int status) { return status >= 200 && status < 300; }
 
 Error refusal(const Request& request, int status, std::string_view body) {
   const Explanation said = explanation_of(body);
-  std::string text = std::format("{}: {}", request.text(), status);
+  std::string text = culvert::format("{}: {}", request.text(), status);
   const std::string phrase(http::reason_phrase(status));
   if (!said.reason.empty()) text += " " + one_line(said.reason);
   else if (!phrase.empty()) text += " " + phrase;

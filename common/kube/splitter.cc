@@ -1,8 +1,9 @@
 #include "common/kube/splitter.h"
 
 #include <algorithm>
-#include <format>
 #include <utility>
+
+#include "common/base/format.h"
 
 namespace culvert::kube {
 namespace {
@@ -158,8 +159,9 @@ void Splitter::end_value(const Hand& hand) {
 Status Splitter::broken(std::string_view wanted, char c) {
   state_ = State::kBroken;
   const bool printable = c >= ' ' && c <= '~';
-  return failure(std::format("JSON: expected {}, got {}", wanted,
-                             printable ? std::format("'{}'", c) : std::format("byte {:#04x}", static_cast<unsigned char>(c))));
+  return failure(
+      culvert::format("JSON: expected {}, got {}", wanted,
+                      printable ? culvert::format("'{}'", c) : culvert::format("byte {:#04x}", static_cast<unsigned char>(c))));
 }
 
 }  // namespace culvert::kube

@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <filesystem>
-#include <format>
 #include <fstream>
 #include <functional>
 #include <string>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "common/base/check.h"
+#include "common/base/format.h"
 #include "common/http/http1.h"
 #include "common/kube/access.h"
 #include "common/net/event.h"
@@ -63,9 +63,9 @@ struct Step {
 using Steps = std::vector<Step>;
 
 inline Step send(std::string bytes) { return {.bytes = std::move(bytes)}; }
-inline Step chunk(std::string_view bytes) { return send(std::format("{:x}\r\n{}\r\n", bytes.size(), bytes)); }
+inline Step chunk(std::string_view bytes) { return send(culvert::format("{:x}\r\n{}\r\n", bytes.size(), bytes)); }
 inline Step chunked(int status = 200) {
-  return send(std::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", status));
+  return send(culvert::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n", status));
 }
 inline Step last_chunk() { return send("0\r\n\r\n"); }
 inline Step hold() { return {.what = Step::kHold}; }
@@ -73,8 +73,8 @@ inline Step cut() { return {.what = Step::kCut}; }
 inline Step wait() { return {.what = Step::kWait}; }
 inline Step pause(std::chrono::milliseconds time) { return {.what = Step::kPause, .pause = time}; }
 inline Steps answer(int status, std::string body, const std::string& more = "") {
-  return {send(std::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\n\r\n{}", status, more,
-                           body.size(), body))};
+  return {send(culvert::format("HTTP/1.1 {} X\r\nContent-Type: application/json\r\n{}Content-Length: {}\r\n\r\n{}", status, more,
+                               body.size(), body))};
 }
 
 inline const tls::Authority& peer_authority() {

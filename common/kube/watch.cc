@@ -1,12 +1,12 @@
 #include "common/kube/watch.h"
 
 #include <algorithm>
-#include <format>
 #include <random>
 #include <set>
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/format.h"
 #include "common/kube/intake.h"
 #include "common/net/timer.h"
 
@@ -289,7 +289,7 @@ Outcome Watch::State::watch_refused(bool initial) {
   if (said.code == 410 || said.reason == "Expired" || is_too_new(said.message)) return {.kind = Outcome::kExpired};
   if (initial && said.code / 100 == 4 && said.code != 429) return {.kind = Outcome::kNoStreaming};
   return trouble(Trouble::kServer,
-                 std::format("{}: {} {}: {}", request("watch", {}).text(), said.code, said.reason, said.message),
+                 culvert::format("{}: {} {}: {}", request("watch", {}).text(), said.code, said.reason, said.message),
                  std::min(seconds(said.retry_after), kMostRetryAfter));
 }
 

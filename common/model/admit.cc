@@ -1,9 +1,9 @@
 #include "common/model/admit.h"
 
 #include <algorithm>
-#include <format>
 #include <tuple>
 
+#include "common/base/format.h"
 #include "common/model/policy_index.h"
 
 namespace culvert::model {
@@ -136,8 +136,8 @@ std::string Verdict::text() const {
     default: break;
   }
   if (!policy) return allowed ? "allowed, no policy applies" : "denied because no ALLOW policy matches";
-  return std::format("{} by policy {}, rule {}: {}", allowed ? "allowed" : "denied", policy->key(), rule + 1,
-                     policy->rules[rule].text());
+  return culvert::format("{} by policy {}, rule {}: {}", allowed ? "allowed" : "denied", policy->key(), rule + 1,
+                         policy->rules[rule].text());
 }
 
 Verdict admit(const Mesh& mesh, const Workload& workload, const Peer& peer, const Endpoint& destination) {

@@ -1,9 +1,10 @@
 #include "common/model/balance.h"
 
 #include <algorithm>
-#include <format>
 #include <map>
 #include <optional>
+
+#include "common/base/format.h"
 
 namespace culvert::model {
 namespace {
@@ -146,7 +147,7 @@ std::string explain(const ServiceState& state, const Question& question) {
   });
   std::string out;
   const auto add = [&](std::size_t count, std::string_view what) {
-    if (count) out += std::format("{}{} {}", out.empty() ? "" : ", ", count, what);
+    if (count) out += culvert::format("{}{} {}", out.empty() ? "" : ", ", count, what);
   };
   add(unhealthy, "unhealthy");
   add(port, "without that port");
@@ -172,12 +173,12 @@ const LoadBalancing& balancing_of(const Service& service) {
 }
 
 std::unexpected<Error> no_port(const Service& service, std::uint16_t port) {
-  return failure(std::format("service {} has no port {}", service.key(), port), Reason::kNoService);
+  return failure(culvert::format("service {} has no port {}", service.key(), port), Reason::kNoService);
 }
 
 std::unexpected<Error> nobody(const ServiceState& state, const Question& question) {
-  return failure(std::format("no healthy endpoint of service {} for port {} ({})", state.service->key(), question.requested.port,
-                             explain(state, question)),
+  return failure(culvert::format("no healthy endpoint of service {} for port {} ({})", state.service->key(),
+                                 question.requested.port, explain(state, question)),
                  Reason::kNoEndpoint);
 }
 

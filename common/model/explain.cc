@@ -1,10 +1,10 @@
 #include "common/model/explain.h"
 
 #include <algorithm>
-#include <format>
 #include <map>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/model/balance.h"
 
 namespace culvert::model {
@@ -42,7 +42,7 @@ std::vector<Result<Plan>> plans_outside(const Mesh& mesh, const Workload& source
     plans.emplace(uid, plain({address, port}, endpoint.workload, state->service));
   });
   if (plans.empty())
-    return {failure(std::format("no ready endpoint of service {} for port {}", state->service->key(), destination.port),
+    return {failure(culvert::format("no ready endpoint of service {} for port {}", state->service->key(), destination.port),
                     Reason::kNoEndpoint)};
   std::vector<Result<Plan>> out;
   for (auto& [uid, plan] : plans) out.emplace_back(std::move(plan));
@@ -56,8 +56,9 @@ void arrive_by_tunnel(const Mesh& mesh, const Workload& source, Route& route) {
   const Workload& far = *route.plan->workload;
   route.peer.identity = source.identity();
   if (far.trust_domain != source.trust_domain) {
-    route.refused = {std::format("the far end trusts identities of {} alone, not {}", far.trust_domain, source.identity().uri()),
-                     Reason::kTlsFailure};
+    route.refused = {
+        culvert::format("the far end trusts identities of {} alone, not {}", far.trust_domain, source.identity().uri()),
+        Reason::kTlsFailure};
     return;
   }
   const auto authority = Authority::parse(route.plan->target.text());

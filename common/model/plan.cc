@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <format>
 #include <optional>
 
+#include "common/base/format.h"
 #include "common/model/balance.h"
 
 namespace culvert::model {
@@ -73,7 +73,7 @@ Plan direct(const WorkloadRef& workload, const Endpoint& upstream, ServiceRef se
 std::optional<Result<Plan>> before_picking(const ServiceState& state, const Endpoint& destination) {
   const ServiceRef& service = state.service;
   if (const GatewayAddress* waypoint = waypoint_of(*service)) {
-    return not_yet(std::format("service {} is reached through the waypoint {}", service->key(), waypoint->text()));
+    return not_yet(culvert::format("service {} is reached through the waypoint {}", service->key(), waypoint->text()));
   }
   if (service->load_balancing && service->load_balancing->mode == LoadBalancing::Mode::kPassthrough)
     return passthrough(destination, service);
@@ -82,12 +82,12 @@ std::optional<Result<Plan>> before_picking(const ServiceState& state, const Endp
 
 Result<Plan> to_picked(const Picked& picked, const ServiceRef& service, const Workload& source) {
   if (picked.workload->network != source.network) {
-    return not_yet(std::format("endpoint {} of service {} is in the network \"{}\"", picked.workload->uid, service->key(),
-                               picked.workload->network));
+    return not_yet(culvert::format("endpoint {} of service {} is in the network \"{}\"", picked.workload->uid, service->key(),
+                                   picked.workload->network));
   }
   if (picked.address.is_none()) {
-    return not_yet(std::format("endpoint {} of service {} is known by its name {} alone", picked.workload->uid, service->key(),
-                               picked.workload->hostname));
+    return not_yet(culvert::format("endpoint {} of service {} is known by its name {} alone", picked.workload->uid,
+                                   service->key(), picked.workload->hostname));
   }
   return direct(picked.workload, {picked.address, picked.port}, service, true);
 }
@@ -103,7 +103,8 @@ Result<Plan> to_workload(const Mesh& mesh, const WorkloadRef& workload, const Wo
   if (workload->waypoint) {
     const IpAddress own = source.addresses.empty() ? IpAddress() : source.addresses.front();
     if (!is_instance(mesh, source, *workload->waypoint, own)) {
-      return not_yet(std::format("workload {} is reached through the waypoint {}", workload->uid, workload->waypoint->text()));
+      return not_yet(
+          culvert::format("workload {} is reached through the waypoint {}", workload->uid, workload->waypoint->text()));
     }
   }
   return direct(workload, destination, nullptr, false);
@@ -134,7 +135,7 @@ Result<Target> target_of(const Mesh& mesh, const Workload& own, const Authority&
   const std::uint16_t port =
       target_port(*state->service, mapping == own.services.end() ? PortMap() : mapping->second, authority.port);
   if (port == 0) {
-    return failure(std::format("service {} has no port {} on workload {}", state->service->key(), authority.port, own.uid),
+    return failure(culvert::format("service {} has no port {} on workload {}", state->service->key(), authority.port, own.uid),
                    Reason::kNoService);
   }
   return Target{port, state->service};
@@ -217,7 +218,7 @@ Result<InboundPlan> plan_inbound(const Mesh& mesh, const Workload& own, const Ip
   const bool addressed = !authority.hostname.empty() || authority.address == tunnel_address || own.application_tunnel ||
                          serves(mesh, own, tunnel_address, {own.network, authority.address});
   if (!addressed) {
-    return failure(std::format("asked for {}, but this is {} ({})", authority.text(), tunnel_address.text(), own.uid),
+    return failure(culvert::format("asked for {}, but this is {} ({})", authority.text(), tunnel_address.text(), own.uid),
                    Reason::kBadRequest);
   }
   auto target = target_of(mesh, own, authority);

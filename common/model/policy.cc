@@ -1,6 +1,6 @@
 #include "common/model/policy.h"
 
-#include <format>
+#include "common/base/format.h"
 
 namespace culvert::model {
 namespace {
@@ -14,9 +14,9 @@ template <class T>
 void add(std::string& out, std::string_view label, const std::vector<T>& values) {
   if (values.empty()) return;
   constexpr std::size_t kShown = 8;
-  out += std::format("{}{} [", out.empty() ? "" : ", ", label);
+  out += culvert::format("{}{} [", out.empty() ? "" : ", ", label);
   for (std::size_t i = 0; i < values.size() && i < kShown; ++i) out += (i ? ", " : "") + text_of(values[i]);
-  if (values.size() > kShown) out += std::format(", and {} more", values.size() - kShown);
+  if (values.size() > kShown) out += culvert::format(", and {} more", values.size() - kShown);
   out += "]";
 }
 

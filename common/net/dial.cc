@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <expected>
-#include <format>
 
+#include "common/base/format.h"
 #include "common/net/sockaddr.h"
 #include "common/net/timer.h"
 
@@ -71,7 +71,7 @@ Status set_options(int fd, int family, const DialOptions& options, std::uint16_t
 }
 
 std::string seconds_text(Clock::duration duration) {
-  return std::format("{}s", std::chrono::duration_cast<std::chrono::milliseconds>(duration).count() / 1000.0);
+  return culvert::format("{}s", std::chrono::duration_cast<std::chrono::milliseconds>(duration).count() / 1000.0);
 }
 
 // What this process or this node has run out of: nobody at the other end is to blame.
@@ -112,7 +112,7 @@ std::expected<Fd, Dialler::Failed> Dialler::prepare(const DialOptions& options, 
   const int number = errno;
   return std::unexpected(Failed{.number = number,
                                 .port_taken = number == EADDRINUSE,
-                                .text = std::format("binding to {}: {}", from.text(), errno_text(number))});
+                                .text = culvert::format("binding to {}: {}", from.text(), errno_text(number))});
 }
 
 // Waits for the handshake's end; 0, or how it failed.

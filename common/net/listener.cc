@@ -5,7 +5,6 @@
 #include <sys/socket.h>
 
 #include <cerrno>
-#include <format>
 
 #include "common/net/sockaddr.h"
 #include "common/net/timer.h"

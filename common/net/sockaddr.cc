@@ -4,9 +4,9 @@
 #include <netinet/tcp.h>
 
 #include <cstring>
-#include <format>
 #include <functional>
 
+#include "common/base/format.h"
 #include "common/net/netns.h"
 
 namespace culvert::net {
@@ -73,7 +73,7 @@ Result<std::pair<Fd, Fd>> make_socket_pair(int type) {
 
 Status set_option(int fd, int level, int option, int value, const char* name) {
   if (::setsockopt(fd, level, option, &value, sizeof value) == 0) return {};
-  return failure_errno(std::format("setting {}", name));
+  return failure_errno(culvert::format("setting {}", name));
 }
 
 Status set_reset_on_close(int fd) {

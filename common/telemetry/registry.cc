@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <format>
 #include <map>
 
+#include "common/base/format.h"
 #include "common/base/mutex.h"
 
 namespace culvert::telemetry {
@@ -30,8 +30,8 @@ void append_escaped(std::string& out, std::string_view text, bool quote_too) {
 
 void append_number(std::string& out, double value) {
   if (std::isinf(value)) out += value > 0 ? "+Inf" : "-Inf";
-  else if (value == std::floor(value) && std::abs(value) < 1e15) out += std::format("{:.0f}", value);
-  else out += std::format("{}", value);
+  else if (value == std::floor(value) && std::abs(value) < 1e15) out += culvert::format("{:.0f}", value);
+  else out += culvert::format("{}", value);
 }
 
 void append_sample(std::string& out, const std::string& name, const Sample& sample) {

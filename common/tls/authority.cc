@@ -5,11 +5,11 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
-#include <format>
 #include <iterator>
 #include <utility>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/tls/openssl.h"
 
 namespace culvert::tls {
@@ -179,8 +179,8 @@ Status check_key(EVP_PKEY* key) {
   if (!known)
     return failure("reading a certificate request: a key of a type that is not signed (EC, RSA, Ed25519 and Ed448 are)");
   if (EVP_PKEY_get_security_bits(key) < kLeastStrength || EVP_PKEY_get_bits(key) > kMostBits)
-    return failure(std::format("reading a certificate request: a key of {} bits, which is too weak or too long (take P-256)",
-                               EVP_PKEY_get_bits(key)));
+    return failure(culvert::format("reading a certificate request: a key of {} bits, which is too weak or too long (take P-256)",
+                                   EVP_PKEY_get_bits(key)));
   return {};
 }
 
@@ -231,7 +231,7 @@ Result<Authority> Authority::make_root(std::string_view trust_domain, std::chron
   X509Ptr root(X509_new());
   X509* certificate = root.get();
   X509_NAME* name = X509_get_subject_name(certificate);
-  const NamesPtr names = uri_names(std::format("spiffe://{}", trust_domain));
+  const NamesPtr names = uri_names(culvert::format("spiffe://{}", trust_domain));
   const bool made = X509_set_version(certificate, X509_VERSION_3) == 1 && set_random_serial(certificate) &&
                     set_times(certificate, now - kBackdate, now + lifetime) && X509_set_pubkey(certificate, key->native()) == 1 &&
                     add_subject(name, "O", trust_domain) && add_subject(name, "CN", kRootCommonName) &&
@@ -285,7 +285,7 @@ Result<Authority> Authority::load(std::string_view certificate_pem, std::string_
   if (!key) return std::unexpected(key.error());
   auto pair = KeyPair::make(std::move(chain), std::move(*key));
   if (!pair) return std::unexpected(pair.error());
-  if (!pair->leaf().is_ca()) return failure(std::format("{} is not a CA certificate", pair->leaf().subject()));
+  if (!pair->leaf().is_ca()) return failure(culvert::format("{} is not a CA certificate", pair->leaf().subject()));
   return Authority(std::move(*pair));
 }
 
@@ -337,7 +337,7 @@ Status check_chain(std::span<const Certificate> chain, std::span<const Certifica
   ERR_clear_error();
   if (good) return {};
   return failure(
-      std::format("{}: {}", chain.front().subject(), X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get()))));
+      culvert::format("{}: {}", chain.front().subject(), X509_verify_cert_error_string(X509_STORE_CTX_get_error(check.get()))));
 }
 
 Status Authority::check_roots(std::span<const Certificate> roots, SystemTime now) const {

@@ -5,8 +5,8 @@
 #include <openssl/pem.h>
 
 #include <ctime>
-#include <format>
 
+#include "common/base/format.h"
 #include "common/tls/openssl.h"
 
 namespace culvert::tls {
@@ -16,7 +16,8 @@ namespace {
 int no_pass_phrase(char*, int, int, void*) { return -1; }
 
 Status check_size(std::string_view pem) {
-  if (pem.size() > kMaxPemBytes) return failure(std::format("PEM text of {} bytes is longer than {}", pem.size(), kMaxPemBytes));
+  if (pem.size() > kMaxPemBytes)
+    return failure(culvert::format("PEM text of {} bytes is longer than {}", pem.size(), kMaxPemBytes));
   return {};
 }
 
@@ -24,10 +25,6 @@ std::chrono::system_clock::time_point time_of(const ASN1_TIME* time) {
   std::tm utc{};
   if (ASN1_TIME_to_tm(time, &utc) != 1) return {};
   return std::chrono::system_clock::from_time_t(::timegm(&utc));
-}
-
-std::string rfc3339(std::chrono::system_clock::time_point time) {
-  return std::format("{:%FT%TZ}", std::chrono::floor<std::chrono::seconds>(time));
 }
 
 std::vector<std::string> sans(X509* certificate, int type) {
@@ -58,7 +55,7 @@ std::string openssl_error() {
 }
 
 std::unexpected<Error> openssl_failure(std::string_view what) {
-  return failure(std::format("{}: {}", what, openssl_error()), Reason::kTlsFailure);
+  return failure(culvert::format("{}: {}", what, openssl_error()), Reason::kTlsFailure);
 }
 
 Certificate wrap(X509Ptr certificate) { return Certificate(std::shared_ptr<X509>(certificate.release(), X509_free)); }
@@ -89,7 +86,7 @@ Result<std::vector<Certificate>> Certificate::parse_all(std::string_view pem, st
       ERR_clear_error();  // the end of the text
       return certificates;
     }
-    if (certificates.size() == limit) return failure(std::format("more than {} certificates in one text", limit));
+    if (certificates.size() == limit) return failure(culvert::format("more than {} certificates in one text", limit));
     certificates.push_back(wrap(std::move(next)));
   }
 }
@@ -193,7 +190,7 @@ Result<KeyPair> KeyPair::make(std::vector<Certificate> chain, PrivateKey key) {
   if (chain.empty()) return failure("a key pair needs a certificate");
   if (X509_check_private_key(chain.front().native(), key.native()) != 1) {
     ERR_clear_error();
-    return failure(std::format("the private key is not that of {}", chain.front().subject()));
+    return failure(culvert::format("the private key is not that of {}", chain.front().subject()));
   }
   return KeyPair(std::move(chain), std::move(key));
 }

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <format>
 
 #include "common/base/address.h"
 #include "common/base/check.h"

@@ -1,7 +1,8 @@
 #include "common/tls/verify.h"
 
 #include <algorithm>
-#include <format>
+
+#include "common/base/format.h"
 
 namespace culvert::tls {
 namespace {
@@ -40,12 +41,13 @@ bool satisfies(const std::vector<std::string>& uri_sans, Demand& demand) {
     case Demand::Kind::kExpected:
       if (std::ranges::any_of(identities, [&](const Identity& one) { return std::ranges::contains(demand.expected, one); }))
         return true;
-      demand.complaint = std::format("the peer presented {}, expected {}", presented(uri_sans), list(demand.expected));
+      demand.complaint = culvert::format("the peer presented {}, expected {}", presented(uri_sans), list(demand.expected));
       return false;
     case Demand::Kind::kTrustDomain:
       // Policy is asked about the first identity, so it is the one that has to be of our domain.
       if (demand.identity && demand.identity->trust_domain == demand.trust_domain) return true;
-      demand.complaint = std::format("the peer presented {}, expected trust domain {}", presented(uri_sans), demand.trust_domain);
+      demand.complaint =
+          culvert::format("the peer presented {}, expected trust domain {}", presented(uri_sans), demand.trust_domain);
       return false;
   }
   return false;
@@ -63,8 +65,8 @@ int verify_peer(int chain_is_good, X509_STORE_CTX* store) {
         X509_up_ref(certificate);
         return wrap(X509Ptr(certificate)).subject();
       }();
-      demand->complaint =
-          std::format("the peer's certificate ({}): {}", subject, X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
+      demand->complaint = culvert::format("the peer's certificate ({}): {}", subject,
+                                          X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
     }
     return 0;
   }

@@ -1,9 +1,9 @@
 #include "common/xds/codec.h"
 
-#include <format>
 #include <span>
 #include <tuple>
 
+#include "common/base/format.h"
 #include "common/xds/serialise.h"
 #include "proto/workload.pb.h"
 
@@ -27,21 +27,21 @@ std::string bytes_of(const IpAddress& address) {
 }
 
 Result<std::uint16_t> decode_port(std::uint32_t value, std::string_view what) {
-  if (value > 65535) return failure(std::format("{} {} is above 65535", what, value));
+  if (value > 65535) return failure(culvert::format("{} {} is above 65535", what, value));
   return static_cast<std::uint16_t>(value);
 }
 
 // Enums of the model have the numbers of the wire. `known`: how many values there are.
 template <class To>
 Status decode_enum(int value, int known, std::string_view what, To& out) {
-  if (value < 0 || value >= known) return failure(std::format("{} {} is unknown", what, value));
+  if (value < 0 || value >= known) return failure(culvert::format("{} {} is unknown", what, value));
   out = static_cast<To>(value);
   return {};
 }
 
 Result<IpAddress> decode_address_bytes(const std::string& bytes, std::string_view what) {
   auto address = IpAddress::from_bytes(span_of(bytes));
-  if (!address) return failure(std::format("{} has {} bytes, not 4 or 16", what, bytes.size()));
+  if (!address) return failure(culvert::format("{} has {} bytes, not 4 or 16", what, bytes.size()));
   return *address;
 }
 
@@ -52,7 +52,7 @@ Result<GatewayAddress> decode_gateway(const wire::GatewayAddress& in, std::strin
   out.hbone_port = *port;
   switch (in.destination_case()) {
     case wire::GatewayAddress::kHostname:
-      if (in.hostname().hostname().empty()) return failure(std::format("{} has an empty hostname", what));
+      if (in.hostname().hostname().empty()) return failure(culvert::format("{} has an empty hostname", what));
       out.destination = ServiceName{in.hostname().namespace_(), in.hostname().hostname()};
       return out;
     case wire::GatewayAddress::kAddress: {
@@ -63,7 +63,7 @@ Result<GatewayAddress> decode_gateway(const wire::GatewayAddress& in, std::strin
     }
     case wire::GatewayAddress::DESTINATION_NOT_SET: break;
   }
-  return failure(std::format("{} has no destination", what));
+  return failure(culvert::format("{} has no destination", what));
 }
 
 wire::GatewayAddress encode_gateway(const GatewayAddress& gateway) {
@@ -163,7 +163,7 @@ Result<model::Vip> decode_vip(const wire::NetworkAddress& in) {
   if (!address) return std::unexpected(address.error());
   const unsigned full = static_cast<unsigned>(address->bytes().size()) * 8;
   auto range = Cidr::make(*address, in.has_length() ? in.length() : full);
-  if (!range) return failure(std::format("prefix length {} of {} is longer than the address", in.length(), address->text()));
+  if (!range) return failure(culvert::format("prefix length {} of {} is longer than the address", in.length(), address->text()));
   return model::Vip{in.network(), *range};
 }
 

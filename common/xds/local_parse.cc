@@ -1,9 +1,9 @@
 // The format of LOCAL_XDS_PATH: what its keys mean.
 #include <array>
 #include <charconv>
-#include <format>
 #include <set>
 
+#include "common/base/format.h"
 #include "common/xds/local_file.h"
 #include "common/xds/yaml.h"
 
@@ -262,7 +262,7 @@ model::Policy read_policy(Reader& reader, const Node& node, const std::string& p
 
 Result<LocalConfig> parse_local(std::string_view yaml, std::string_view origin) {
   if (yaml.size() > kMaxSize)
-    return failure(std::format("{}: {} bytes are too many for a file of configuration", origin, yaml.size()));
+    return failure(culvert::format("{}: {} bytes are too many for a file of configuration", origin, yaml.size()));
   auto root = yaml::parse(yaml, origin);
   if (!root) return std::unexpected(root.error());
   Reader reader(origin);

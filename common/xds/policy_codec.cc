@@ -1,7 +1,6 @@
 #include <google/protobuf/wrappers.pb.h>
 
-#include <format>
-
+#include "common/base/format.h"
 #include "common/xds/codec.h"
 #include "common/xds/serialise.h"
 #include "proto/authorization.pb.h"
@@ -157,8 +156,8 @@ Result<Policy> decode_policy(std::string_view bytes) {
   wire::Authorization in;
   if (!in.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return failure("not an istio.security.Authorization");
   if (in.name().empty()) return failure("the policy has no name");
-  if (!wire::Scope_IsValid(in.scope())) return failure(std::format("scope {} is unknown", static_cast<int>(in.scope())));
-  if (!wire::Action_IsValid(in.action())) return failure(std::format("action {} is unknown", static_cast<int>(in.action())));
+  if (!wire::Scope_IsValid(in.scope())) return failure(culvert::format("scope {} is unknown", static_cast<int>(in.scope())));
+  if (!wire::Action_IsValid(in.action())) return failure(culvert::format("action {} is unknown", static_cast<int>(in.action())));
   bool emptied = false;
   auto rules = decode_rules(in, emptied);
   if (!rules) return std::unexpected(rules.error());

@@ -6,9 +6,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <format>
 #include <set>
 #include <sstream>
+
+#include "common/base/format.h"
 
 namespace culvert::xds::yaml {
 namespace {
@@ -81,13 +82,15 @@ class Builder final : public YAML::EventHandler {
 
 std::string shown(std::string_view text) {
   constexpr std::size_t kShown = 80;
-  return text.size() <= kShown ? std::string(text) : std::string(text.substr(0, kShown)) + "…";
+  return text.size() <= kShown ? std::string(text) : culvert::format("{}…", text.substr(0, kShown));
 }
 
 }  // namespace
 
 Result<Node> parse(std::string_view text, std::string_view origin) {
-  const auto at = [&](int line, std::string_view what) { return failure(std::format("{}:{}: {}", origin, line, shown(what))); };
+  const auto at = [&](int line, std::string_view what) {
+    return failure(culvert::format("{}:{}: {}", origin, line, shown(what)));
+  };
   std::istringstream stream{std::string(text)};
   Builder builder;
   try {
@@ -105,7 +108,7 @@ Result<Node> parse(std::string_view text, std::string_view origin) {
 
 void Reader::fail(const Node& at, std::string_view path, std::string_view what) {
   if (problem_) return;
-  problem_ = Error{std::format("{}:{}: {}{}{}", origin_, at.line, path, path.empty() ? "" : ": ", what)};
+  problem_ = Error{culvert::format("{}:{}: {}{}{}", origin_, at.line, path, path.empty() ? "" : ": ", what)};
 }
 
 Object::Object(Reader& reader, const Node& node, std::string path)
@@ -195,13 +198,13 @@ std::uint64_t number(Reader& reader, const Node& node, const std::string& path, 
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (node.kind == Node::Kind::kScalar && error == std::errc() && end == text.data() + text.size() && value <= limit)
     return value;
-  reader.fail(node, path, std::format("must be a number from 0 to {}", limit));
+  reader.fail(node, path, culvert::format("must be a number from 0 to {}", limit));
   return 0;
 }
 
 void each_item(Reader& reader, const Node& node, const std::string& path, const Object::Visit& visit) {
   if (node.kind != Node::Kind::kList) return reader.fail(node, path, "must be a list");
-  for (std::size_t i = 0; i < node.items.size(); ++i) visit(node.items[i], std::format("{}[{}]", path, i));
+  for (std::size_t i = 0; i < node.items.size(); ++i) visit(node.items[i], culvert::format("{}[{}]", path, i));
 }
 
 }  // namespace culvert::xds::yaml

@@ -3,7 +3,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <format>
+
+#include "common/base/format.h"
 
 namespace culvert::zds {
 
@@ -46,7 +47,7 @@ Result<Client::Step> Client::on(const Add& add, std::vector<Fd>& descriptors) {
   const auto& uid = add.pod.uid;
   if (uid.empty()) return failure("an Add without a uid");
   if (descriptors.size() != 1)
-    return failure(std::format("the Add of {} came with {} descriptors, not one", uid, descriptors.size()));
+    return failure(culvert::format("the Add of {} came with {} descriptors, not one", uid, descriptors.size()));
   const auto inode = inode_of_(descriptors.front().get());
   named_.insert(uid);
   auto& entry = pods_[uid];
@@ -62,7 +63,7 @@ Result<Client::Step> Client::on(const Add& add, std::vector<Fd>& descriptors) {
 }
 
 Result<Client::Step> Client::on(const Keep& keep) {
-  if (snapshot_) return failure(std::format("a Keep of {} after the snapshot", keep.uid));
+  if (snapshot_) return failure(culvert::format("a Keep of {} after the snapshot", keep.uid));
   named_.insert(keep.uid);
   return Step{.start = {}, .stop = {}, .reply = encode_ack("")};
 }
@@ -126,9 +127,9 @@ std::string Client::pending() const {
     if (entry.state == State::kRunning) continue;
     if (++count > 3) continue;
     if (!names.empty()) names += ", ";
-    names += std::format("{}/{}{}{}", entry.pod.name_space, entry.pod.name, entry.error.empty() ? "" : ": ", entry.error);
+    names += culvert::format("{}/{}{}{}", entry.pod.name_space, entry.pod.name, entry.error.empty() ? "" : ": ", entry.error);
   }
-  return count == 0 ? std::string() : std::format("{} pods pending ({})", count, names);
+  return count == 0 ? std::string() : culvert::format("{} pods pending ({})", count, names);
 }
 
 }  // namespace culvert::zds

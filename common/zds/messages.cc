@@ -1,8 +1,8 @@
 #include "common/zds/messages.h"
 
-#include <format>
 #include <utility>
 
+#include "common/base/format.h"
 #include "proto/zds.pb.h"
 
 namespace culvert::zds {
@@ -16,11 +16,11 @@ constexpr std::size_t kMaxError = kMaxPacket - 16;
 template <class Message>
 Result<Message> parse(std::string_view packet, std::string_view what) {
   if (packet.size() > kMaxPacket) {
-    return failure(std::format("{} of {} bytes is longer than a packet may be ({})", what, packet.size(), kMaxPacket));
+    return failure(culvert::format("{} of {} bytes is longer than a packet may be ({})", what, packet.size(), kMaxPacket));
   }
   Message message;
   if (!message.ParseFromArray(packet.data(), static_cast<int>(packet.size())))
-    return failure(std::format("cannot read {}", what));
+    return failure(culvert::format("cannot read {}", what));
   return message;
 }
 
@@ -53,7 +53,7 @@ Result<std::string> encode(const Request& request) {
   std::visit(Fill{message}, request);
   auto packet = message.SerializeAsString();
   if (packet.size() > kMaxPacket) {
-    return failure(std::format("a message of {} bytes does not fit into a packet of {}", packet.size(), kMaxPacket));
+    return failure(culvert::format("a message of {} bytes does not fit into a packet of {}", packet.size(), kMaxPacket));
   }
   return packet;
 }
@@ -88,7 +88,7 @@ Status decode_hello(std::string_view packet) {
   const auto hello = parse<wire::ZdsHello>(packet, "a hello");
   if (!hello) return std::unexpected(hello.error());
   if (hello->version() == wire::V1) return {};
-  return failure(std::format("a hello of version {}: only version 1 is spoken here", static_cast<int>(hello->version())));
+  return failure(culvert::format("a hello of version {}: only version 1 is spoken here", static_cast<int>(hello->version())));
 }
 
 std::string encode_ack(std::string_view error) {

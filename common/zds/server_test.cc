@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <format>
+#include "common/base/format.h"
 
 namespace culvert::zds {
 namespace {
@@ -21,14 +21,14 @@ class ZdsServer : public testing::Test {
       if (!request) return "unreadable";
       const auto word = std::visit(Word{}, *request);
       EXPECT_EQ(send.netns != nullptr, std::holds_alternative<Add>(*request));
-      return std::format("{}<{}", send.to, word);
+      return culvert::format("{}<{}", send.to, word);
     }
-    std::string operator()(const Server::Close& close) const { return std::format("{} closed: {}", close.who, close.why); }
+    std::string operator()(const Server::Close& close) const { return culvert::format("{} closed: {}", close.who, close.why); }
     std::string operator()(const Server::Added& added) const {
-      return std::format("added {} by {}{}", added.uid, added.by, added.error);
+      return culvert::format("added {} by {}{}", added.uid, added.by, added.error);
     }
     std::string operator()(const Server::Removed& removed) const { return "removed " + removed.uid; }
-    std::string operator()(const Server::Synchronised& done) const { return std::format("{} synchronised", done.who); }
+    std::string operator()(const Server::Synchronised& done) const { return culvert::format("{} synchronised", done.who); }
   };
   struct Word {
     std::string operator()(const Add& add) const { return "add " + add.pod.uid; }

@@ -4,10 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
-#include <format>
 #include <string>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/config/parse.h"
 #include "common/kube/test_peer.h"
 
@@ -40,7 +40,7 @@ struct AddressWriterTest : testing::Test {
   AddressWriter writer{client, objects, registry};
 
   Key put(const std::string& name, const std::string& status = "") {
-    const std::string yaml = std::format(
+    const std::string yaml = culvert::format(
         "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {0}, namespace: shop}}\n"
         "spec: {{hosts: [{0}.example.com], ports: [{{number: 80, name: http}}], resolution: DNS}}\nstatus: {{addresses: "
         "[{1}]}}\n",

@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <format>
 #include <span>
 
 #include "common/base/fd.h"
+#include "common/base/format.h"
 #include "common/base/secrets.h"
 
 namespace culvert::controlplane {
@@ -79,7 +79,8 @@ Result<std::string> read_secret(const std::string& path) {
   if (::fstat(fd.get(), &about) != 0) return failure_errno("reading " + path);
   if (!S_ISREG(about.st_mode)) return failure("reading " + path + ": not a file");
   if ((about.st_mode & 077) != 0) {
-    return failure(std::format("reading {}: mode {:04o} lets others at it (chmod 0600 {})", path, about.st_mode & 07777, path));
+    return failure(
+        culvert::format("reading {}: mode {:04o} lets others at it (chmod 0600 {})", path, about.st_mode & 07777, path));
   }
   if (about.st_uid != ::geteuid())
     return failure("reading " + path + ": belongs to somebody else (chown it to the user that culvertd runs as)");

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/base/base64.h"
+#include "common/base/format.h"
 #include "common/config/parse.h"
 #include "common/kube/test_peer.h"
 
@@ -18,7 +19,7 @@ using kube::answer;
 using testing::HasSubstr;
 
 std::string token_for(const std::string& audience, std::int64_t expires = 4'000'000'000) {
-  return "head." + to_base64(std::format(R"({{"aud":["{}"],"exp":{}}})", audience, expires)) + ".signature";
+  return "head." + to_base64(culvert::format(R"({{"aud":["{}"],"exp":{}}})", audience, expires)) + ".signature";
 }
 
 // A call that carries nothing but its metadata.
@@ -53,7 +54,7 @@ struct KubeCallersTest : testing::Test {
   kube::Steps review;
 
   void pod(const std::string& ns, const std::string& name, const std::string& account, const std::string& node) {
-    const std::string yaml = std::format(
+    const std::string yaml = culvert::format(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {}, namespace: {}, uid: u-{}}}\nspec: {{nodeName: {}, serviceAccountName: "
         "{}}}\n",
         name, ns, name, node, account);
@@ -61,12 +62,12 @@ struct KubeCallersTest : testing::Test {
   }
   void reviewed(const std::string& ns, const std::string& account, const std::string& pod_name) {
     const std::string extra = pod_name.empty() ? ""
-                                               : std::format(R"(,"extra":{{"authentication.kubernetes.io/pod-name":["{0}"],)"
-                                                             R"("authentication.kubernetes.io/pod-uid":["u-{0}"]}})",
-                                                             pod_name);
-    review = answer(201, std::format(R"({{"kind":"TokenReview","status":{{"authenticated":true,"audiences":["istio-ca"],)"
-                                     R"("user":{{"username":"system:serviceaccount:{}:{}"{}}}}}}})",
-                                     ns, account, extra));
+                                               : culvert::format(R"(,"extra":{{"authentication.kubernetes.io/pod-name":["{0}"],)"
+                                                                 R"("authentication.kubernetes.io/pod-uid":["u-{0}"]}})",
+                                                                 pod_name);
+    review = answer(201, culvert::format(R"({{"kind":"TokenReview","status":{{"authenticated":true,"audiences":["istio-ca"],)"
+                                         R"("user":{{"username":"system:serviceaccount:{}:{}"{}}}}}}})",
+                                         ns, account, extra));
   }
   // "node n1", "spiffe://...", or why not.
   std::string prove(const std::string& authorization) {
@@ -177,7 +178,7 @@ TEST_F(KubeCallersTest, OneAddressCannotKeepTheOthersOut) {
   std::size_t refused = 0;
   const auto ask = [&](const std::string& from, int count) {
     for (int i = 0; i < count; ++i)
-      callers.prove("Bearer " + token_for("istio-ca", 4'000'000'000 + i), std::format("{}:{}", from, 40000 + i),
+      callers.prove("Bearer " + token_for("istio-ca", 4'000'000'000 + i), culvert::format("{}:{}", from, 40000 + i),
                     [&](const Result<Caller>& caller) { refused += caller ? 0 : 1; });
     return std::exchange(refused, 0);
   };
@@ -188,8 +189,8 @@ TEST_F(KubeCallersTest, OneAddressCannotKeepTheOthersOut) {
 TEST_F(KubeCallersTest, ATokenIsGoodNoLongerThanItsPodAndItsAccount) {
   pod("istio-system", "zt", "ztunnel", "n1");
   const auto account = [&](const std::string& uid) {
-    const auto yaml =
-        std::format("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: ztunnel, namespace: istio-system, uid: {}}}\n", uid);
+    const auto yaml = culvert::format(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: ztunnel, namespace: istio-system, uid: {}}}\n", uid);
     for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
   };
   account("a-1");

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/base/base64.h"
+#include "common/base/format.h"
 #include "common/base/secrets.h"
 #include "common/base/test_freed.h"
 #include "common/kube/test_peer.h"
@@ -60,10 +61,10 @@ TEST_F(KubeRootTest, TheUsersOwnComesFirstAlsoAsAnIntermediate) {
   const auto root = *tls::Authority::make_root("cluster.local");
   const auto other = *tls::Authority::make_root("cluster.local");
   const auto field = [](const std::string& pem) { return to_base64(pem); };
-  users = std::format(R"({{"data":{{"ca-cert.pem":"{}","ca-key.pem":"{}","cert-chain.pem":"{}","root-cert.pem":"{}"}}}})",
-                      field(root.certificate().pem()), field(root.key_pair().key().private_pem()),
-                      field(root.certificate().pem()),  // as people do: the signer and the root once more
-                      field(root.certificate().pem() + other.certificate().pem()));
+  users = culvert::format(R"({{"data":{{"ca-cert.pem":"{}","ca-key.pem":"{}","cert-chain.pem":"{}","root-cert.pem":"{}"}}}})",
+                          field(root.certificate().pem()), field(root.key_pair().key().private_pem()),
+                          field(root.certificate().pem()),  // as people do: the signer and the root once more
+                          field(root.certificate().pem() + other.certificate().pem()));
 
   const auto ca = load();
 
@@ -84,9 +85,9 @@ TEST_F(KubeRootTest, ASecretThatCannotBeUsedIsSaidAndNothingIsMadeInItsPlace) {
   EXPECT_THAT(why(R"({"data":{"ca-cert.pem":"*"}})"), HasSubstr("ca-cert.pem is not base64"));
   EXPECT_THAT(why("{}"), HasSubstr("has no data"));
   const auto one = *tls::Authority::make_root("cluster.local"), other = *tls::Authority::make_root("cluster.local");
-  EXPECT_THAT(why(std::format(R"({{"data":{{"ca-cert.pem":"{}","ca-key.pem":"{}","root-cert.pem":"{}"}}}})",
-                              to_base64(one.certificate().pem()), to_base64(one.key_pair().key().private_pem()),
-                              to_base64(other.certificate().pem()))),
+  EXPECT_THAT(why(culvert::format(R"({{"data":{{"ca-cert.pem":"{}","ca-key.pem":"{}","root-cert.pem":"{}"}}}})",
+                                  to_base64(one.certificate().pem()), to_base64(one.key_pair().key().private_pem()),
+                                  to_base64(other.certificate().pem()))),
               HasSubstr("cacerts: nobody who trusts the root certificates would trust the CA certificate"));
   const std::string good = ca_secret(*tls::Authority::make_root("cluster.local"), "istio-system");
   users = good;

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
-#include <format>
 #include <random>
 #include <tuple>
 #include <utility>
 
 #include "common/base/base64.h"
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/net/timer.h"
 #include "common/rpc/credentials.h"
@@ -33,7 +33,7 @@ std::string text_at(const json::object& in, std::string_view name) {
 
 std::string new_name() {
   std::random_device random;
-  return std::format("culvert-{:08x}{:08x}", random(), random());
+  return culvert::format("culvert-{:08x}{:08x}", random(), random());
 }
 
 }  // namespace
@@ -68,7 +68,8 @@ Result<SigningState> read_signing_state(std::string_view object) {
     if (!one.is_object()) continue;
     const std::string type = text_at(one.as_object(), "type");
     if (type == "Denied" || type == "Failed")
-      state.refused = std::format("{}: {} ({})", type, text_at(one.as_object(), "message"), text_at(one.as_object(), "reason"));
+      state.refused =
+          culvert::format("{}: {} ({})", type, text_at(one.as_object(), "message"), text_at(one.as_object(), "reason"));
   }
   return state;
 }
@@ -99,8 +100,8 @@ net::Task<Result<std::string>> KubeSigner::await_certificate(std::string name) {
     if (!state->refused.empty()) co_return failure("the signer " + options_.signer + " said no: " + state->refused);
     if (!state->certificate.empty()) co_return std::move(state->certificate);
   }
-  co_return failure(std::format("the signer {} has not signed within {} ms (does its controller run?)", options_.signer,
-                                options_.patience.count()));
+  co_return failure(culvert::format("the signer {} has not signed within {} ms (does its controller run?)", options_.signer,
+                                    options_.patience.count()));
 }
 
 net::Task<Result<std::string>> KubeSigner::ask(std::string name, std::string object) {

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <boost/json.hpp>
-#include <format>
 #include <optional>
 #include <set>
 #include <utility>
 #include <variant>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/kube/watch.h"
 #include "common/net/event.h"
@@ -102,7 +102,7 @@ struct RootPublisher::State {
     if (!contest.overwritten(ns, now) || now < quiet_until) return;
     quiet_until = now + Contest::kRest;
     log::error("ca",
-               std::format(
+               culvert::format(
                    "somebody else writes another root certificate into ConfigMap {}, again and again, and is left alone for ten "
                    "minutes: pods there do not trust what we sign (does an istiod run in this cluster? stop it, or give both the "
                    "same CA in a Secret cacerts)",

@@ -3,10 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <format>
 #include <string>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/config/parse.h"
 #include "common/kube/test_events.h"
 #include "common/kube/test_peer.h"
@@ -49,7 +49,7 @@ struct RootPublisherTest : testing::Test {
   RootPublisher publisher{client, objects, [this](std::string_view ns) { return !outside.contains(ns); }, "ROOT", registry};
 
   void name_space(const std::string& name) {
-    const std::string yaml = std::format("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}, uid: u-{}}}\n", name, name);
+    const std::string yaml = culvert::format("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}, uid: u-{}}}\n", name, name);
     for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
     publisher.namespaces_changed();
   }

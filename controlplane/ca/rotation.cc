@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <charconv>
-#include <format>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/secrets.h"
 
 namespace culvert::controlplane {
@@ -19,7 +19,7 @@ constexpr const char* kRotated = "rotated-at";
 
 Result<tls::Certificate> certificate_in(const CaTexts& texts, const char* name) {
   const std::string* text = texts.find(name);
-  if (text == nullptr) return failure(std::format("has no {}", name));
+  if (text == nullptr) return failure(culvert::format("has no {}", name));
   auto certificate = tls::Certificate::parse(*text);
   if (!certificate) return std::unexpected(std::move(certificate).error().during(name));
   return certificate;
@@ -140,7 +140,7 @@ Result<std::vector<CaEdit>> edits_for(RootStep step, const CaTexts& texts, const
       const auto next = certificate_in(texts, kNext);
       const std::string* key = texts.find(kNextKey);
       if (!next) return std::unexpected(next.error());
-      if (key == nullptr) return failure(std::format("has no {}", kNextKey));
+      if (key == nullptr) return failure(culvert::format("has no {}", kNextKey));
       std::vector<CaEdit> edits = switching(next->pem(), *key);
       const auto seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
       edits.emplace(edits.begin(), kRotated, std::to_string(seconds));

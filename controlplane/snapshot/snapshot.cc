@@ -1,11 +1,11 @@
 #include "controlplane/snapshot/snapshot.h"
 
 #include <algorithm>
-#include <format>
 #include <iterator>
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/base/format.h"
 #include "common/base/hash.h"
 #include "common/xds/codec.h"
 #include "common/xds/wire.h"
@@ -13,7 +13,7 @@
 namespace culvert::controlplane {
 namespace {
 
-std::string version_text(std::uint64_t hash) { return std::format("{:016x}", hash); }
+std::string version_text(std::uint64_t hash) { return culvert::format("{:016x}", hash); }
 
 // The content of a resource, out of its field of a response.
 std::string content_of(const Resource& resource) {

@@ -4,11 +4,11 @@
 #include <charconv>
 #include <chrono>
 #include <deque>
-#include <format>
 #include <map>
 #include <set>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/kube/object.h"
 #include "common/kube/source/kube_source.h"
@@ -27,10 +27,6 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view kScope = "status";
 constexpr int kConflict = 409, kNotFound = 404;
-
-std::string rfc3339_now() {
-  return std::format("{:%FT%TZ}", std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
-}
 
 kube::Place place_of(const Key& key) {
   return {.of = kube::collection_of(key.kind), .ns = key.name_space, .name = key.name, .subresource = "status"};
@@ -176,7 +172,7 @@ net::Task<> StatusWriter::State::write(Key key) {
     co_return put_off(key, kind->second.until);
   const auto wanted = wanted_of(key, view());
   if (!wanted) co_return;
-  auto patch = patch_of(*wanted, *standing, rfc3339_now());
+  auto patch = patch_of(*wanted, *standing, rfc3339(std::chrono::system_clock::now()));
   if (!patch) co_return;
   if (const auto last = written.find(key); last != written.end()) {
     const bool again = last->second.said == said_by(*patch);

@@ -1,16 +1,17 @@
 #include "controlplane/store/keep.h"
 
-#include <format>
 #include <set>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include "common/base/format.h"
+
 namespace culvert::controlplane {
 namespace {
 
 // Length and text: no two lists of texts come to the same.
-void append(std::string& key, std::string_view text) { key += std::format("{} {} ", text.size(), text); }
+void append(std::string& key, std::string_view text) { key += culvert::format("{} {} ", text.size(), text); }
 
 // Network plugins and kubectl note kilobytes on a pod.
 config::Labels read_annotations(const config::Labels& annotations) {
@@ -82,7 +83,7 @@ config::ObjectPtr Keep::operator()(config::ObjectPtr object) {
   out.spec.host_network = pod->spec.host_network;
   if (auto ports = ports_of(pod->spec); !ports.empty()) {
     std::string key;
-    for (const config::ContainerPort& port : ports) append(key, std::format("{} {}", port.port, port.name));
+    for (const config::ContainerPort& port : ports) append(key, culvert::format("{} {}", port.port, port.name));
     out.spec.containers = containers_.take(key, [&] {
       std::vector<config::Container> one(1);
       one.front().ports = std::move(ports);

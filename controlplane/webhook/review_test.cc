@@ -4,7 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
-#include <format>
+
+#include "common/base/format.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -14,10 +15,11 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 std::string asked(const std::string& spec, const std::string& operation = "CREATE") {
-  return std::format(R"({{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u-1","operation":"{}",
+  return culvert::format(
+      R"({{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{{"uid":"u-1","operation":"{}",
     "kind":{{"group":"security.istio.io","version":"v1","kind":"AuthorizationPolicy"}},"namespace":"shop","name":"p",
     "object":{{"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy","metadata":{{"name":"p","namespace":"shop"}},"spec":{}}}}}}})",
-                     operation, spec);
+      operation, spec);
 }
 
 TEST(Review, WhatCanBeReadIsAllowed) {

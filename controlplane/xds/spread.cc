@@ -1,8 +1,9 @@
 #include "controlplane/xds/spread.h"
 
 #include <algorithm>
-#include <format>
 #include <utility>
+
+#include "common/base/format.h"
 
 namespace culvert::controlplane {
 
@@ -13,7 +14,7 @@ Spread::Spread(telemetry::Registry& registry, std::string name, std::string help
     std::uint64_t total = 0;
     for (std::size_t i = 0; i < counts_.size(); ++i) {
       total += counts_[i];
-      const std::string bound = i < bounds_.size() ? std::format("{}", bounds_[i]) : "+Inf";
+      const std::string bound = i < bounds_.size() ? culvert::format("{}", bounds_[i]) : "+Inf";
       family.samples.push_back({.suffix = "_bucket", .labels = {{"le", bound}}, .value = static_cast<double>(total)});
     }
     family.samples.push_back({.suffix = "_sum", .labels = {}, .value = sum_});

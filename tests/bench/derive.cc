@@ -5,13 +5,13 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <format>
 #include <fstream>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/derive/deriver.h"
 
 namespace {
@@ -50,17 +50,19 @@ config::Metadata metadata(std::string name_space, std::string name, config::Labe
 
 struct Shape {
   int pods, namespaces;
-  std::string ns(int service) const { return std::format("ns-{}", service % namespaces); }
+  std::string ns(int service) const { return culvert::format("ns-{}", service % namespaces); }
 
   config::Pod pod(int index, bool ready = true) const {
     const int service = index / kPodsOfAService;
     config::Pod out;
-    out.metadata = metadata(
-        ns(service), std::format("app-{}-5d4f8c7b9-{:05}", service, index),
-        {{"app", std::format("app-{}", service)}, {"pod-template-hash", "5d4f8c7b9"}, {"version", "v1"}, {"tier", "backend"}});
+    out.metadata = metadata(ns(service), culvert::format("app-{}-5d4f8c7b9-{:05}", service, index),
+                            {{"app", culvert::format("app-{}", service)},
+                             {"pod-template-hash", "5d4f8c7b9"},
+                             {"version", "v1"},
+                             {"tier", "backend"}});
     out.metadata.annotations = {{"ambient.istio.io/redirection", "enabled"}};
-    out.spec.node_name = std::format("node-{}", index % 1000);
-    out.spec.service_account = std::format("app-{}", service);
+    out.spec.node_name = culvert::format("node-{}", index % 1000);
+    out.spec.service_account = culvert::format("app-{}", service);
     out.phase = config::PodPhase::kRunning;
     out.addresses = {IpAddress::v4(static_cast<std::uint32_t>(0x0a000000 + index))};
     out.ready = ready;
@@ -68,16 +70,16 @@ struct Shape {
   }
   config::Service service(int index) const {
     config::Service out;
-    out.metadata = metadata(ns(index), std::format("app-{}", index));
-    out.selector = {{"app", std::format("app-{}", index)}};
+    out.metadata = metadata(ns(index), culvert::format("app-{}", index));
+    out.selector = {{"app", culvert::format("app-{}", index)}};
     out.cluster_ips = {IpAddress::v4(static_cast<std::uint32_t>(0x0b000000 + index))};
     out.ports = {{.name = "http", .port = 80, .target = {8080, ""}, .transport = config::Transport::kTcp, .app_protocol = ""}};
     return out;
   }
   config::AuthorizationPolicy policy(int service, const std::string& account) const {
     config::AuthorizationPolicy out;
-    out.metadata = metadata(ns(service), std::format("only-{}", service));
-    out.selector = {{"app", std::format("app-{}", service)}};
+    out.metadata = metadata(ns(service), culvert::format("only-{}", service));
+    out.selector = {{"app", culvert::format("app-{}", service)}};
     auto& source = out.rules.emplace_back().from.emplace_back();
     source.service_accounts = {account};
     return out;
@@ -112,13 +114,13 @@ void run(const Shape& shape) {
   Mesh mesh;
   for (int i = 0; i < 1000; ++i) {
     config::Node node;
-    node.metadata = metadata("", std::format("node-{}", i), {{"topology.kubernetes.io/zone", std::format("z{}", i % 3)}});
+    node.metadata = metadata("", culvert::format("node-{}", i), {{"topology.kubernetes.io/zone", culvert::format("z{}", i % 3)}});
     mesh.put(node);
   }
   for (int i = 0; i < services; ++i) {
     mesh.put(shape.service(i));
     config::ServiceAccount account;
-    account.metadata = metadata(shape.ns(i), std::format("app-{}", i));
+    account.metadata = metadata(shape.ns(i), culvert::format("app-{}", i));
     mesh.put(account);
     if (i % kServicesOfAPolicy == 0) mesh.put(shape.policy(i, "client"));
   }

@@ -22,7 +22,6 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <format>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -35,6 +34,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/net/event.h"
 #include "common/net/loop.h"
 #include "common/net/timer.h"
@@ -132,7 +132,7 @@ class Fleet {
     if (what == "again") return begin(what, connected());
     if (what == "held") return say_held();
     if (what == "sign") return loop_.spawn(sign());
-    if (what != "where") return say(std::format(R"({{"error": "no such command: {}"}})", what));
+    if (what != "where") return say(culvert::format(R"({{"error": "no such command: {}"}})", what));
     server_ = server_.substr(0, server_.rfind(':') + 1) + std::to_string(number);
     say(R"({"did": "where"})");
   }
@@ -253,7 +253,7 @@ class Fleet {
       const std::int64_t now = now_ns();
       if (change.have == 0) change.first = now;
       if (++change.have < connected_) continue;
-      say(std::format(R"({{"change": {}, "first": {}, "last": {}}})", number, change.first, now));
+      say(culvert::format(R"({{"change": {}, "first": {}, "last": {}}})", number, change.first, now));
       changes_.erase(number);
     }
   }
@@ -261,7 +261,7 @@ class Fleet {
   void done() {
     connected_ = connected();
     changes_.clear();
-    say(std::format(
+    say(culvert::format(
         R"({{"did": "{}", "seconds": {:.6f}, "resources": {}, "removed": {}, "responses": {}, "bytes": {}, "ended": {}, "lost": {}, "last_end": "{}"}})",
         doing_, static_cast<double>(now_ns() - began_) / 1e9, counts_.resources, counts_.removed, counts_.responses,
         counts_.bytes, counts_.ended, counts_.lost, last_end_));
@@ -289,8 +289,8 @@ class Fleet {
       }(this, nodes_[i].get(), &left, &good, &why, &done));
     }
     while (left > 0) co_await done.wait();
-    say(std::format(R"({{"did": "sign", "seconds": {:.6f}, "signed": {}, "why": "{}"}})",
-                    static_cast<double>(now_ns() - began) / 1e9, good, plain(why)));
+    say(culvert::format(R"({{"did": "sign", "seconds": {:.6f}, "signed": {}, "why": "{}"}})",
+                        static_cast<double>(now_ns() - began) / 1e9, good, plain(why)));
   }
 
   void say_held() {
@@ -299,7 +299,7 @@ class Fleet {
       names += held.size();
       for (const auto& [name, version] : held) digest ^= std::hash<std::string>{}(name + " " + version);
     }
-    say(std::format(R"({{"did": "held", "names": {}, "digest": "{:016x}"}})", names, digest));
+    say(culvert::format(R"({{"did": "held", "names": {}, "digest": "{:016x}"}})", names, digest));
   }
 
   net::Loop& loop_;

@@ -10,13 +10,13 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <format>
 #include <stdexcept>
 
 #include "bpf/loader/cgroup.h"
 #include "cni/redirect/address_watch.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
+#include "common/base/format.h"
 #include "tests/bpf/network.h"
 #include "tests/bpf/sockets.h"
 
@@ -126,7 +126,7 @@ std::string Process::finish() {
 
 Lab::Lab() {
   static int labs = 0;
-  const auto name = std::format("{}{}-{}", kName, ::getpid(), labs++);
+  const auto name = culvert::format("{}{}-{}", kName, ::getpid(), labs++);
   const auto root = must(bpf::cgroup2_root());
   remove_cgroups_of_the_dead(root);
   cgroups_ = root / name;
@@ -155,8 +155,8 @@ void Lab::add_pod(const std::string& name, int number) {
   pod->name = name;
   pod->netns = new_netns();
   pod->cookie = must(redirect::netns_cookie(pod->netns.get()));
-  pod->v4 = std::format("10.77.0.{}", number);
-  pod->v6 = std::format("fd77::{}", number);
+  pod->v4 = culvert::format("10.77.0.{}", number);
+  pod->v6 = culvert::format("fd77::{}", number);
   const int netns = pod->netns.get();
   add_veth(pods_.at("node")->netns.get(), "to-" + name, "br0", netns, "eth0");
   add_address(netns, "eth0", pod->v4, 24);
@@ -231,7 +231,7 @@ void Lab::enrol(bpf::Datapath& datapath, const std::string& pod_name, bool dns) 
 std::uint64_t Lab::count(const bpf::Datapath& datapath, std::string_view program, std::string_view exit) const {
   for (const auto& counter : must(datapath.counters()))
     if (counter.program == program && counter.exit == exit) return counter.value;
-  throw std::runtime_error(std::format("no counter {} {}", program, exit));
+  throw std::runtime_error(culvert::format("no counter {} {}", program, exit));
 }
 
 }  // namespace culvert::bpf_test

@@ -13,6 +13,7 @@
 #include "cni/redirect/netlink.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/rules.h"
+#include "common/base/format.h"
 #include "tests/bpf/lab.h"
 #include "tests/bpf/network.h"
 
@@ -50,7 +51,7 @@ class Redirect : public testing::Test {
         must(netlink.dump(rules, [&](const nlmsghdr* answer) {
           const auto* priority = redirect::find_attribute(answer, sizeof(fib_rule_hdr), FRA_PRIORITY);
           const auto value = priority == nullptr ? 0 : mnl_attr_get_u32(priority);
-          if (value > 0 && value < 1000) out.insert(std::format("{}:{}", name, value));
+          if (value > 0 && value < 1000) out.insert(culvert::format("{}:{}", name, value));
         }));
         Message routes(RTM_GETROUTE, 0);
         rtmsg header{};
@@ -59,8 +60,8 @@ class Redirect : public testing::Test {
         must(netlink.dump(routes, [&](const nlmsghdr* answer) {
           const auto at = [&](int attribute) { return redirect::find_attribute(answer, sizeof(rtmsg), attribute); };
           if (at(RTA_TABLE) == nullptr || mnl_attr_get_u32(at(RTA_TABLE)) != 100) return;
-          out.insert(
-              std::format("{} dev {} src {}", name, mnl_attr_get_u32(at(RTA_OIF)), redirect::address_of(at(RTA_PREFSRC)).text()));
+          out.insert(culvert::format("{} dev {} src {}", name, mnl_attr_get_u32(at(RTA_OIF)),
+                                     redirect::address_of(at(RTA_PREFSRC)).text()));
         }));
       }
       return {};

@@ -15,8 +15,9 @@
 #include <cerrno>
 #include <cstring>
 #include <expected>
-#include <format>
 #include <stdexcept>
+
+#include "common/base/format.h"
 
 namespace culvert::bpf_test {
 namespace {
@@ -51,7 +52,7 @@ std::string text_of(const SocketAddress& address) {
   char host[NI_MAXHOST], port[NI_MAXSERV];
   if (::getnameinfo(address.get(), address.size, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
     return "?";
-  return address.family() == AF_INET6 ? std::format("[{}]:{}", host, port) : std::format("{}:{}", host, port);
+  return address.family() == AF_INET6 ? culvert::format("[{}]:{}", host, port) : culvert::format("{}:{}", host, port);
 }
 
 std::string outcome(int error) {
@@ -63,7 +64,7 @@ std::string outcome(int error) {
 template <class T>
 void option(int fd, int level, int name, const T& value) {
   if (::setsockopt(fd, level, name, &value, sizeof(value)) != 0)
-    throw std::runtime_error(std::format("setsockopt {}: {}", name, errno_text(errno)));
+    throw std::runtime_error(culvert::format("setsockopt {}: {}", name, errno_text(errno)));
 }
 
 void make_transparent(int fd, int family) {
@@ -94,9 +95,9 @@ Fd listener(int family, int type, std::uint16_t port, bool ztunnel) {
     if (type == SOCK_DGRAM && family == AF_INET) option(socket.get(), IPPROTO_IP, IP_RECVORIGDSTADDR, 1);
     if (type == SOCK_DGRAM && family == AF_INET6) option(socket.get(), IPPROTO_IPV6, kIpv6OrigDstAddr, 1);
   }
-  auto any = parse(std::format("{}:{}", family == AF_INET ? "0.0.0.0" : "[::]", port));
+  auto any = parse(culvert::format("{}:{}", family == AF_INET ? "0.0.0.0" : "[::]", port));
   if (::bind(socket.get(), any.get(), any.size) != 0 || (type == SOCK_STREAM && ::listen(socket.get(), 128) != 0))
-    throw std::runtime_error(std::format("listening at {}: {}", port, errno_text(errno)));
+    throw std::runtime_error(culvert::format("listening at {}: {}", port, errno_text(errno)));
   return socket;
 }
 
@@ -110,7 +111,7 @@ void answer_connection(const Listening& listening) {
   SocketAddress local, peer;
   const Fd accepted(::accept4(listening.fd.get(), peer.get(), &peer.size, SOCK_CLOEXEC));
   if (!accepted || ::getsockname(accepted.get(), local.get(), &local.size) != 0) return;
-  const auto line = std::format("{} {} from {}", listening.role, text_of(local), text_of(peer));
+  const auto line = culvert::format("{} {} from {}", listening.role, text_of(local), text_of(peer));
   char early[16];  // closing with unread data would reset the connection
   (void)!::recv(accepted.get(), early, sizeof(early), MSG_DONTWAIT);
   (void)!::send(accepted.get(), line.data(), line.size(), MSG_NOSIGNAL);
@@ -141,7 +142,7 @@ void answer_datagram(const Listening& listening) {
   option(reply.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   make_transparent(reply.get(), asked.family());
   if (::bind(reply.get(), asked.get(), asked.size) != 0) return;
-  const auto line = std::format("{} {} from {}", listening.role, text_of(asked), text_of(peer));
+  const auto line = culvert::format("{} {} from {}", listening.role, text_of(asked), text_of(peer));
   (void)!::sendto(reply.get(), line.data(), line.size(), 0, peer.get(), peer.size);
 }
 
@@ -171,7 +172,7 @@ void keep_on(const std::function<std::string()>& once, const std::vector<std::st
     if (failed++ == 0) first = answer;
   }
   const auto verdict = done == 0    ? std::string("nothing was dialled")
-                       : failed > 0 ? std::format("{} of {} failed, the first with \"{}\"", failed, done, first)
+                       : failed > 0 ? culvert::format("{} of {} failed, the first with \"{}\"", failed, done, first)
                                     : "";
   (void)!::write(report, verdict.data(), verdict.size());
 }

@@ -4,10 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <format>
-
 #include "bpf/include/culvert_abi.h"
 #include "bpf/loader/cgroup.h"
+#include "common/base/format.h"
 #include "tests/bpf/lifecycle.h"
 #include "tests/bpf/packet.h"
 
@@ -21,7 +20,9 @@ class Upgrade : public Lifecycle {
   // Runs the agent of the other version to its end, for pods a and b or for a alone.
   int run_other_version(bool both = true) {
     const auto self = std::filesystem::read_symlink("/proc/self/exe");
-    const auto netns = [&](const char* name) { return std::format("/proc/{}/fd/{}", ::getpid(), lab_.pod(name).netns.get()); };
+    const auto netns = [&](const char* name) {
+      return culvert::format("/proc/{}/fd/{}", ::getpid(), lab_.pod(name).netns.get());
+    };
     std::vector<std::string> words{self.parent_path() / "bpf_other_version",
                                    lab_.pins(),
                                    std::to_string(lab_.pod("node").cookie),
@@ -51,7 +52,7 @@ class Upgrade : public Lifecycle {
 
   // The sk_lookup program that is in force for a pod.
   Fd lookup_of(const std::string& name) {
-    const Fd link(bpf_obj_get((lab_.pins() / "links" / std::format("pod-{}", lab_.pod(name).cookie)).c_str()));
+    const Fd link(bpf_obj_get((lab_.pins() / "links" / culvert::format("pod-{}", lab_.pod(name).cookie)).c_str()));
     bpf_link_info info{};
     __u32 size = sizeof(info);
     EXPECT_EQ(bpf_obj_get_info_by_fd(link.get(), &info, &size), 0) << errno_text(errno);
@@ -60,7 +61,7 @@ class Upgrade : public Lifecycle {
 
   bool pinned(const std::string& name) { return std::filesystem::exists(lab_.pins() / name); }
 
-  const std::string ours = std::format("v{}", CULVERT_ABI_VERSION);
+  const std::string ours = culvert::format("v{}", CULVERT_ABI_VERSION);
 };
 
 TEST_F(Upgrade, AnAgentOfAnotherAbiVersionTakesOverUnderLoad) {
@@ -133,7 +134,7 @@ TEST_F(Upgrade, MapsThatOtherVersionsSharedGoWithThem) {
   must(lab_.load().activate());
   const auto theirs = lab_.pins() / "shared-v999";
   std::filesystem::create_directory(theirs);
-  const Fd probes(bpf_obj_get((lab_.pins() / std::format("shared-v{}", CULVERT_SHARED_ABI_VERSION) / "probes").c_str()));
+  const Fd probes(bpf_obj_get((lab_.pins() / culvert::format("shared-v{}", CULVERT_SHARED_ABI_VERSION) / "probes").c_str()));
   ASSERT_EQ(bpf_obj_pin(probes.get(), (theirs / "probes").c_str()), 0) << errno_text(errno);
 
   must(lab_.load().activate());

@@ -5,12 +5,12 @@
 //   --- 10-flannel.conflist
 //   ...
 #include <algorithm>
-#include <format>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "cni/install/conflist.h"
+#include "common/base/format.h"
 #include "tests/golden/cases.h"
 
 namespace culvert::golden {
@@ -68,9 +68,9 @@ bool same(const std::vector<File>& a, const std::vector<File>& b) {
 std::string print(const std::vector<Change>& changes) {
   std::string text;
   for (const auto& change : changes) {
-    text += change.text
-                ? std::format("--- write {}{}\n{}", change.name, change.like.empty() ? "" : " like " + change.like, *change.text)
-                : std::format("--- delete {}\n", change.name);
+    text += change.text ? culvert::format("--- write {}{}\n{}", change.name, change.like.empty() ? "" : " like " + change.like,
+                                          *change.text)
+                        : culvert::format("--- delete {}\n", change.name);
     if (!text.ends_with('\n')) text += '\n';
   }
   return text;

@@ -1,13 +1,14 @@
 #include "tests/golden/print.h"
 
-#include <format>
 #include <string_view>
+
+#include "common/base/format.h"
 
 namespace culvert::golden {
 namespace {
 
 void field(std::string& out, std::string_view name, const std::string& value) {
-  if (!value.empty()) out += std::format("  {}: {}\n", name, value);
+  if (!value.empty()) out += culvert::format("  {}: {}\n", name, value);
 }
 
 template <class List, class Text>
@@ -18,7 +19,7 @@ std::string join(const List& list, Text text) {
 }
 
 std::string ports(const model::PortMap& map) {
-  return join(map, [](const auto& entry) { return std::format("{}->{}", entry.first, entry.second); });
+  return join(map, [](const auto& entry) { return culvert::format("{}->{}", entry.first, entry.second); });
 }
 
 std::string_view name(model::AppProtocol protocol) {
@@ -63,7 +64,8 @@ std::string print(const model::Workload& workload) {
   field(out, "workload",
         workload.workload_name.empty() ? "" : std::string(model::name(workload.type)) + " " + workload.workload_name);
   if (workload.locality != model::Locality{}) {
-    field(out, "locality", std::format("{}/{}/{}", workload.locality.region, workload.locality.zone, workload.locality.subzone));
+    field(out, "locality",
+          culvert::format("{}/{}/{}", workload.locality.region, workload.locality.zone, workload.locality.subzone));
   }
   field(out, "capacity", workload.capacity == 1 ? "" : std::to_string(workload.capacity));
   field(out, "health", workload.health == model::Health::kUnhealthy ? "unhealthy" : "");
@@ -78,7 +80,7 @@ std::string print(const model::Service& service) {
   std::string out = "service " + service.key() + ":\n";
   field(out, "vips", join(service.vips, vip));
   field(out, "ports", join(service.ports, [](const model::ServicePort& port) {
-          return std::format("{}->{}{}", port.service_port, port.target_port, name(port.app_protocol));
+          return culvert::format("{}->{}{}", port.service_port, port.target_port, name(port.app_protocol));
         }));
   constexpr std::string_view kFamilies[] = {"", "IPv4", "IPv6", "dual"};
   field(out, "families", std::string(kFamilies[static_cast<int>(service.ip_families)]));
@@ -86,7 +88,7 @@ std::string print(const model::Service& service) {
   field(out, "subject alt names", join(service.subject_alt_names, [](const std::string& one) { return one; }));
   field(out, "waypoint", service.waypoint ? service.waypoint->text() : "");
   field(out, "weighted", join(service.weighted_waypoints, [](const model::WeightedWaypoint& one) {
-          return std::format("{} {}", one.weight, one.destination.text());
+          return culvert::format("{} {}", one.weight, one.destination.text());
         }));
   field(out, "ingress", service.ingress_use_waypoint ? "through the waypoint" : "");
   field(out, "visibility", service.visibility == model::Visibility::kNamespace ? "its namespace" : "");

@@ -3,8 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <format>
-
+#include "common/base/format.h"
 #include "tests/support/world.h"
 
 namespace culvert::testing {
@@ -29,7 +28,7 @@ TEST(Database, GreetsItsClientsThroughTheMesh) {
   for (auto* client : {&near, &far}) {
     for (const auto& host : {database.v4(), database.v6(), std::string("db")}) {
       const auto ran =
-          client->shell(std::format("mariadb --no-defaults --skip-ssl -h {} -u root -e 'select 6 * 7 as answer'", host), 20s);
+          client->shell(culvert::format("mariadb --no-defaults --skip-ssl -h {} -u root -e 'select 6 * 7 as answer'", host), 20s);
       EXPECT_EQ(ran.code, 0) << host << ": " << ran.out;
       EXPECT_THAT(ran.out, HasSubstr("42"));
     }

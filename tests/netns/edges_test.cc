@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <format>
 #include <ranges>
 
+#include "common/base/format.h"
 #include "tests/support/world.h"
 
 namespace culvert::testing {
@@ -68,7 +68,7 @@ class Edges : public ::testing::TestWithParam<bool> {
   static std::string address(Pod& of) { return of.address(GetParam()); }
   static bool works(Pod& to) { return client->peer("echo", address(to), 1000).ok; }
   static long descriptors(Node& node) {
-    return std::atol(node.shell(std::format("ls /proc/{}/fd | wc -l", node.pid_of("ztunnel"))).out.c_str());
+    return std::atol(node.shell(culvert::format("ls /proc/{}/fd | wc -l", node.pid_of("ztunnel"))).out.c_str());
   }
   static std::string ask(Pod& from, const std::string& how, const std::string& host, int port) {
     return from.run({"python3", "-c", kAsk, how, host, std::to_string(port)}).out;
@@ -94,7 +94,8 @@ TEST_P(Edges, OwnAddressesOnZtunnelsPortsAreRefusedAndCostNoDescriptors) {
   auto& node = world->node("node1");
   const std::string second = GetParam() ? "fd00:10:244:1::99" : "10.244.1.99";
   const std::string prefix = GetParam() ? "128" : "32";
-  ASSERT_EQ(client->privileged(std::format("ip addr add {}/{} dev eth0 {}", second, prefix, GetParam() ? "nodad" : "")).code, 0);
+  ASSERT_EQ(client->privileged(culvert::format("ip addr add {}/{} dev eth0 {}", second, prefix, GetParam() ? "nodad" : "")).code,
+            0);
   std::vector<std::string> own = {second, address(*client), GetParam() ? "::1" : "127.0.0.1"};
   if (GetParam()) {
     const std::string found =
@@ -108,7 +109,7 @@ TEST_P(Edges, OwnAddressesOnZtunnelsPortsAreRefusedAndCostNoDescriptors) {
 
   EXPECT_LT(descriptors(node), before + 20);
   EXPECT_TRUE(eventually([&] { return lines(node, logged, {"reason=\"illegal_port\""}) == static_cast<long>(own.size()); }));
-  ASSERT_EQ(client->privileged(std::format("ip addr del {}/{} dev eth0", second, prefix)).code, 0);
+  ASSERT_EQ(client->privileged(culvert::format("ip addr del {}/{} dev eth0", second, prefix)).code, 0);
 }
 
 TEST_P(Edges, NobodyIsAnsweredOnTheDnsPortItself) {
@@ -145,18 +146,18 @@ TEST_P(Edges, WithoutDescriptorsItWaitsAndSaysSoOnce) {
   ASSERT_TRUE(works(*server));
   const auto logged = node.ztunnel_logs().size();
   const auto limit = [&](const std::string& of) {
-    return node.shell(std::format("prlimit --pid {} --nofile{}", node.pid_of("ztunnel"), of));
+    return node.shell(culvert::format("prlimit --pid {} --nofile{}", node.pid_of("ztunnel"), of));
   };
   const long before = std::atol(limit(" --noheadings -o SOFT").out.c_str());
   ASSERT_GT(before, 100);
-  ASSERT_EQ(limit(std::format("={}:", descriptors(node) + 20)).code, 0);
+  ASSERT_EQ(limit(culvert::format("={}:", descriptors(node) + 20)).code, 0);
 
   auto greedy = client->start({"python3", "-c", kHold, address(*server), std::to_string(kPeerPort), "200"});
   ASSERT_TRUE(greedy.says("holding", 20s));
   EXPECT_TRUE(eventually([&] { return lines(node, logged, {"accepting for"}) > 0; }, 20s));
   std::this_thread::sleep_for(2s);
   greedy.finish();
-  ASSERT_EQ(limit(std::format("={}:", before)).code, 0);
+  ASSERT_EQ(limit(culvert::format("={}:", before)).code, 0);
 
   EXPECT_TRUE(eventually([&] { return works(*server); }));
   EXPECT_LE(lines(node, logged, {"accepting for"}), 8) << "each worker tells it once in a while";

@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include <format>
 #include <fstream>
 
+#include "common/base/format.h"
 #include "tests/support/world.h"
 
 namespace culvert::testing {
@@ -84,7 +84,7 @@ TEST_F(Epochs, TheVeryNextConnectionIsRefusedAndExplainSaysWhy) {
 TEST_F(Epochs, AZtunnelThatDoesNotSwitchIsNamed) {
   const auto signal = [](const char* name) {
     auto& node = world->node("node2");
-    return node.shell(std::format("kill -{} {}", name, node.pid_of("ztunnel"))).code == 0;
+    return node.shell(culvert::format("kill -{} {}", name, node.pid_of("ztunnel"))).code == 0;
   };
   ASSERT_TRUE(signal("STOP"));
   world->write("policy.yaml", kDeny);

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <format>
 
+#include "common/base/format.h"
 #include "tests/support/world.h"
 
 namespace culvert::testing {
@@ -159,7 +159,7 @@ TEST_F(Local, EditsAreAppliedAsTheyAreSaved) {
 // What a world could leave on the machine.
 std::string traces() {
   return run({"sh", "-c",
-              std::format(
+              culvert::format(
                   "unshare -m sh -c 'mount -t cgroup2 x /mnt && ls /mnt | grep culvert.local.test-{}'; ip -o link | wc -l; "
                   "ls /run/netns 2>/dev/null; bpftool prog | grep -c name; bpftool link | grep -c prog",
                   getpid())})
@@ -186,20 +186,21 @@ TEST_P(LocalEnd, NothingIsLeftBehindAlsoAfterACrash) {
 }
 
 TEST(LocalUp, KeepsNothingOfItsCaller) {
-  const std::string culvert = World::program("culvert") + " local", name = std::format("test-{}-piped", getpid());
+  const std::string culvert = World::program("culvert") + " local", name = culvert::format("test-{}-piped", getpid());
   char folder[] = "/tmp/culvert-world-XXXXXX";
   ASSERT_NE(mkdtemp(folder), nullptr);
   run({"sh", "-c",
-       std::format(
+       culvert::format(
            "printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {{name: one}}\\nspec: {{containers: [{{name: main, command: [sleep, "
            "infinity], readinessProbe: {{exec: {{command: [\"true\"]}}}}}}]}}\\n' >{}/pod.yaml",
            folder)});
 
-  const auto up = run({"sh", "-c", std::format("{} up {} --name {} --no-mesh --nodes 1 2>&1 | cat", culvert, folder, name)}, 20s);
+  const auto up =
+      run({"sh", "-c", culvert::format("{} up {} --name {} --no-mesh --nodes 1 2>&1 | cat", culvert, folder, name)}, 20s);
 
   EXPECT_EQ(up.code, 0) << "the pipe ends with `up`, though the world lives on: " << up.out;
-  EXPECT_THAT(run({"sh", "-c", std::format("{} exec --name {} one -- echo alive", culvert, name)}).out, HasSubstr("alive"));
-  EXPECT_EQ(run({"sh", "-c", std::format("{} down --name {}", culvert, name)}).code, 0);
+  EXPECT_THAT(run({"sh", "-c", culvert::format("{} exec --name {} one -- echo alive", culvert, name)}).out, HasSubstr("alive"));
+  EXPECT_EQ(run({"sh", "-c", culvert::format("{} down --name {}", culvert, name)}).code, 0);
   std::filesystem::remove_all(folder);
 }
 
@@ -207,11 +208,12 @@ TEST(LocalUp, InterruptedTakesTheWorldDownAgain) {
   char folder[] = "/tmp/culvert-world-XXXXXX";
   ASSERT_NE(mkdtemp(folder), nullptr);
   run({"sh", "-c",
-       std::format("printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {{name: one}}\\nspec: {{containers: [{{name: main, command: "
-                   "[\"false\"]}}]}}"
-                   "\\n' >{}/pod.yaml",
-                   folder)});
-  const std::string name = std::format("test-{}-late", getpid());
+       culvert::format(
+           "printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {{name: one}}\\nspec: {{containers: [{{name: main, command: "
+           "[\"false\"]}}]}}"
+           "\\n' >{}/pod.yaml",
+           folder)});
+  const std::string name = culvert::format("test-{}-late", getpid());
   Process up({World::program("culvert"), "local", "up", folder, "--name", name, "--no-mesh"});
   const auto status = [&] { return run({World::program("culvert"), "local", "status", "--name", name}).code; };
   ASSERT_TRUE(eventually([&] { return status() != 3; }));

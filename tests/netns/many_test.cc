@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <climits>
-#include <format>
 
+#include "common/base/format.h"
 #include "tests/support/world.h"
 
 namespace culvert::testing {
@@ -67,7 +67,7 @@ class Many : public ::testing::TestWithParam<bool> {
     EXPECT_GT(beside.at("count").to_number<long>(), 100);
     expect_no_errors(beside);
     EXPECT_THAT(ended.out, ::testing::HasSubstr("\"errors\":0"));
-    EXPECT_THAT(ended.out, ::testing::HasSubstr(std::format("\"count\":{}", connections)));
+    EXPECT_THAT(ended.out, ::testing::HasSubstr(culvert::format("\"count\":{}", connections)));
   }
 
   static constexpr rlim_t kFiles = 12'288;

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <format>
 #include <vector>
 
+#include "common/base/format.h"
 #include "tests/support/world.h"
 
 namespace culvert::testing {
@@ -22,7 +22,7 @@ constexpr const char* kStrict =
     "STRICT}}\n";
 
 std::string allow(const std::string& account) {
-  return std::format(
+  return culvert::format(
       "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: server, namespace: mesh}}\nspec:\n"
       "  selector: {{matchLabels: {{app: server}}}}\n  action: ALLOW\n  rules:\n  - from: [{{source: {{principals: "
       "[cluster.local/ns/mesh/sa/{}]}}}}]\n",
@@ -111,7 +111,8 @@ TEST_P(Policy, StrictRefusesPlaintextFromOutsideFromTheNodeAndByEveryAddress) {
   const std::string scoped = link_local.substr(0, link_local.find('\n')) + "%eth0";
   const std::string second = GetParam() ? "fd00:10:244:2::99" : "10.244.2.99";
   ASSERT_EQ(
-      server->privileged(std::format("ip addr add {}/{} dev eth0 {}", second, GetParam() ? 128 : 32, GetParam() ? "nodad" : ""))
+      server
+          ->privileged(culvert::format("ip addr add {}/{} dev eth0 {}", second, GetParam() ? 128 : 32, GetParam() ? "nodad" : ""))
           .code,
       0);
   ASSERT_TRUE(eventually([&] { return neighbour->peer("echo", second, 1000).ok; }));
@@ -124,14 +125,14 @@ TEST_P(Policy, StrictRefusesPlaintextFromOutsideFromTheNodeAndByEveryAddress) {
   EXPECT_FALSE(neighbour->peer("echo", second, 1000).ok);
   EXPECT_TRUE(reaches(*client));
   EXPECT_TRUE(world->settle()) << "the node's own probes go on";
-  ASSERT_EQ(server->privileged(std::format("ip addr del {}/{} dev eth0", second, GetParam() ? 128 : 32)).code, 0);
+  ASSERT_EQ(server->privileged(culvert::format("ip addr del {}/{} dev eth0", second, GetParam() ? 128 : 32)).code, 0);
 }
 
 TEST_P(Policy, AnApplicationThatSetsOurMarksGainsNothing) {
   apply("policy.yaml", allow("client"), *other);
 
   const auto greet = [](Pod& from, const char* mark) {
-    const std::string program = std::format(
+    const std::string program = culvert::format(
         "python3 - <<'END'\nimport socket\ns = socket.socket(socket.{}, socket.SOCK_STREAM)\ns.setsockopt(socket.SOL_SOCKET, 36, "
         "{})\ns.settimeout(3)\n"
         "try:\n  s.connect(('{}', {}))\n  s.sendall(b'Ehello')\n  s.shutdown(socket.SHUT_WR)\n  print('got', s.recv(100))\n"
@@ -183,8 +184,9 @@ TEST_P(Policy, OneThatCannotBeReadAndHasNoGoodVersionClosesUntilItIsCorrectedOrR
 TEST_P(Policy, APodOutsideNeverNoticesUs) {
   const auto seen = [](World& where) {
     auto& outside = *where.node("node2").find("neighbour");
-    const auto trace = outside.privileged(std::format("strace -f -qq -e trace=network {} last {} {} 2>&1", World::program("peer"),
-                                                      where.node("node1").find("stranger")->address(GetParam()), kPeerPort));
+    const auto trace =
+        outside.privileged(culvert::format("strace -f -qq -e trace=network {} last {} {} 2>&1", World::program("peer"),
+                                           where.node("node1").find("stranger")->address(GetParam()), kPeerPort));
     return trace.out + outside.privileged("ip rule; ip -6 rule; ip route; ip -6 route; sysctl -a -r 'fwmark|l3mdev'").out;
   };
   World bare({.nodes = 2, .mesh = false});

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <format>
 #include <ranges>
 
+#include "common/base/format.h"
 #include "tests/support/world.h"
 
 namespace culvert::testing {
@@ -78,8 +78,8 @@ class Restart : public ::testing::TestWithParam<bool> {
   static bool seen(const std::string& packets, const Pod& from) {
     return std::ranges::any_of(std::views::split(packets, '\n'), [&](const auto& part) {
       const std::string_view line(part);
-      return line.contains(std::format(" {}.", from.address(GetParam()))) &&
-             line.contains(std::format(" > {}.{}:", address(), kPeerPort));
+      return line.contains(culvert::format(" {}.", from.address(GetParam()))) &&
+             line.contains(culvert::format(" > {}.{}:", address(), kPeerPort));
     });
   }
   // Nothing but success, and enough of it to mean something.
@@ -101,7 +101,7 @@ INSTANTIATE_TEST_SUITE_P(, Restart, ::testing::Bool(), family_of);
 
 TEST_P(Restart, WithoutZtunnelConnectionsAreRefusedAndNothingLeavesInTheClear) {
   ASSERT_TRUE(works());
-  Wire wire(world->node("node1"), std::format("tcp and port {}", kPeerPort));
+  Wire wire(world->node("node1"), culvert::format("tcp and port {}", kPeerPort));
 
   world->node("node1").kill("ztunnel");
   ASSERT_TRUE(eventually([] { return world->node("node1").pid_of("ztunnel") == 0; }));
@@ -179,8 +179,9 @@ TEST_P(Restart, TheControlPlaneIsNotMissedByTraffic) {
   world->stop("culvertd", SIGKILL);
   EXPECT_TRUE(works());
   world->start_program("culvertd");
-  world->write("late.yaml", std::format("apiVersion: v1\nkind: Pod\nmetadata: {{name: late, namespace: mesh}}\nspec: {{nodeName: "
-                                        "node1, containers: [{{name: main, command: [sleep, infinity]}}]}}\n"));
+  world->write("late.yaml",
+               culvert::format("apiVersion: v1\nkind: Pod\nmetadata: {{name: late, namespace: mesh}}\nspec: {{nodeName: "
+                               "node1, containers: [{{name: main, command: [sleep, infinity]}}]}}\n"));
   EXPECT_TRUE(world->settle());
   EXPECT_TRUE(eventually([] {
     return world->culvert({"exec", "late", "--", World::program("peer"), "echo", address(), std::to_string(kPeerPort), "1000"})
@@ -234,7 +235,7 @@ TEST_P(Restart, APodThatLeavesHasTheSysctlsThatItCameWithAlsoFromANewAgent) {
 
 // A pod of an account at a fixed address of node2, and in front of the server a policy that lets only "first" in.
 std::string pod_of(const std::string& account) {
-  return std::format(R"(---
+  return culvert::format(R"(---
 apiVersion: v1
 kind: ServiceAccount
 metadata: {{name: {0}, namespace: mesh}}
@@ -259,7 +260,7 @@ spec:
   rules:
   - from: [{{source: {{principals: [cluster.local/ns/mesh/sa/first]}}}}]
 )",
-                     account, World::program("peer"), kPeerPort);
+                         account, World::program("peer"), kPeerPort);
 }
 
 // The old one's name is in tunnels that wait idle, in tables of both ztunnels and in the kernel's maps.

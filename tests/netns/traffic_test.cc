@@ -4,9 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <format>
 #include <ranges>
 
+#include "common/base/format.h"
 #include "tests/support/world.h"
 
 namespace culvert::testing {
@@ -58,7 +58,7 @@ TEST_P(Traffic, IsCarriedBothWaysUnderBothIdentities) {
   EXPECT_TRUE(client->peer("echo", server(), 3'000'000).ok);
 
   const auto& node = world->node(GetParam().across ? "node2" : "node1");
-  const std::string to = std::format("dst.hbone_addr={}", GetParam().v6 ? "[" + server() + "]" : server());
+  const std::string to = culvert::format("dst.hbone_addr={}", GetParam().v6 ? "[" + server() + "]" : server());
   EXPECT_TRUE(eventually([&] {
     return std::ranges::any_of(std::views::split(node.ztunnel_logs(), '\n'), [&](const auto& part) {
       const std::string_view line(part);
@@ -146,7 +146,7 @@ TEST_P(Names, ServiceAddressPodAddressDnsNameAndHeadlessNameLeadThere) {
   for (const char* name : {"far", "far.mesh", "far.mesh.svc.cluster.local"})
     EXPECT_TRUE(client->peer("echo", name + in_family, 1000, 80).ok) << name;
   EXPECT_TRUE(client->peer("echo", "headless" + in_family, 1000).ok);
-  const auto address = client->shell(std::format("getent ahostsv{} headless | head -n 1", GetParam() ? 6 : 4)).out;
+  const auto address = client->shell(culvert::format("getent ahostsv{} headless | head -n 1", GetParam() ? 6 : 4)).out;
   EXPECT_THAT(address, HasSubstr(far->address(GetParam())));
 }
 

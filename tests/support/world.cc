@@ -6,11 +6,12 @@
 
 #include <boost/json.hpp>
 #include <filesystem>
-#include <format>
 #include <fstream>
 #include <iostream>
 #include <ranges>
 #include <set>
+
+#include "common/base/format.h"
 
 namespace culvert::testing {
 namespace {
@@ -151,7 +152,7 @@ void Node::start_program(const std::string& program) { world_->start_program(nam
 
 // Inside the world everybody sees the same process numbers, so that one look at /proc from within finds it.
 long Node::resident_kib(const std::string& program) const {
-  const auto ran = world_->culvert({"exec", name_, "--", "sh", "-c", std::format("cat /proc/{}/status", pid_of(program))});
+  const auto ran = world_->culvert({"exec", name_, "--", "sh", "-c", culvert::format("cat /proc/{}/status", pid_of(program))});
   const auto at = ran.out.find("VmRSS:");
   return at == ran.out.npos ? -1 : std::atol(ran.out.c_str() + at + 6);
 }
@@ -180,23 +181,23 @@ const std::string& Wire::packets() {
   static int marks = 0;
   const std::string mark(static_cast<std::size_t>(200 + ++marks), '.');  // its length names it
   EXPECT_EQ(node_.shell("printf " + mark + " | socat -u - UDP:172.30.0.1:9").code, 0);
-  EXPECT_TRUE(capture_.says(std::format("UDP, length {}", mark.size())))
+  EXPECT_TRUE(capture_.says(culvert::format("UDP, length {}", mark.size())))
       << "the capture does not see the wire: " << capture_.out();
   return capture_.out();
 }
 
 // --- World ---
 
-World::World(WorldOptions options) : options_(std::move(options)), name_(std::format("test-{}", getpid())) {
+World::World(WorldOptions options) : options_(std::move(options)), name_(culvert::format("test-{}", getpid())) {
   static int count = 0;
   if (count == 0) remove_the_dead();
-  name_ += std::format("-{}", ++count);
+  name_ += culvert::format("-{}", ++count);
   std::string pattern = "/tmp/culvert-world-XXXXXX";
   folder_ = mkdtemp(pattern.data());
   for (int number = 1; number <= options_.nodes; ++number) {
-    auto& node = *(nodes_[std::format("node{}", number)] = std::make_unique<Node>());
+    auto& node = *(nodes_[culvert::format("node{}", number)] = std::make_unique<Node>());
     node.world_ = this;
-    node.name_ = std::format("node{}", number);
+    node.name_ = culvert::format("node{}", number);
   }
 }
 
@@ -257,34 +258,36 @@ std::string World::objects() const {
   std::string text;
   std::set<std::pair<std::string, std::string>> accounts;
   for (const auto& [name, ambient] : ambient_) {
-    text += std::format("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {}, labels: {{istio.io/dataplane-mode: {}}}}}\n",
+    text +=
+        culvert::format("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {}, labels: {{istio.io/dataplane-mode: {}}}}}\n",
                         name, ambient ? "ambient" : "none");
   }
   for (const auto& pod : pods_) {
     const auto& options = pod->options_;
     if (accounts.emplace(options.name_space, options.service_account).second) {
-      text += std::format("---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {}, namespace: {}}}\n",
-                          options.service_account, options.name_space);
+      text += culvert::format("---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {}, namespace: {}}}\n",
+                              options.service_account, options.name_space);
     }
     auto labels = options.labels;
     labels.emplace("app", pod->name_);
-    text += std::format(
+    text += culvert::format(
         "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {}, namespace: {}, labels: {}}}\nspec:\n  nodeName: {}\n  "
         "serviceAccountName: {}\n"
         "  hostNetwork: {}\n  containers:\n  - name: main\n    command: {}\n",
         pod->name_, options.name_space, pairs(labels), pod->node_, options.service_account, options.host_network,
         words(options.command));
     if (!options.env.empty()) text += "    env:\n";
-    for (const auto& [name, value] : options.env) text += std::format("    - {{name: {}, value: {}}}\n", name, in_quotes(value));
+    for (const auto& [name, value] : options.env)
+      text += culvert::format("    - {{name: {}, value: {}}}\n", name, in_quotes(value));
     if (options.port != 0)
-      text += std::format("    readinessProbe: {{tcpSocket: {{port: {}}}, periodSeconds: 1}}\n", options.port);
+      text += culvert::format("    readinessProbe: {{tcpSocket: {{port: {}}}, periodSeconds: 1}}\n", options.port);
   }
   return text + services_;
 }
 
 void World::service(const std::string& name, const std::string& app, int port, int target, bool headless,
                     const std::string& name_space) {
-  services_ += std::format(
+  services_ += culvert::format(
       "---\napiVersion: v1\nkind: Service\nmetadata: {{name: {}, namespace: {}}}\nspec: {{{}selector: {{app: {}}}, ports: "
       "[{{name: tcp, port: {}, targetPort: {}}}]}}\n",
       name, name_space, headless ? "clusterIP: None, " : "", app, port, target);

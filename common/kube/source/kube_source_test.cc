@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/format.h"
 #include "common/kube/test_events.h"
 #include "common/kube/test_peer.h"
 
@@ -22,14 +23,15 @@ using testing::SizeIs;
 const std::string kEnd = R"({"metadata":{"resourceVersion":"9","annotations":{"k8s.io/initial-events-end":"true"}}})";
 
 std::string policy(const std::string& name, const std::string& version, const std::string& action = "DENY") {
-  return std::format(R"({{"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy",
+  return culvert::format(R"({{"apiVersion":"security.istio.io/v1","kind":"AuthorizationPolicy",
     "metadata":{{"name":"{}","namespace":"shop","uid":"u-{}","resourceVersion":"{}"}},"spec":{{"action":"{}","rules":[{{}}]}}}})",
-                     name, name, version, action);
+                         name, name, version, action);
 }
 
 std::string name_space(const std::string& name, const std::string& version) {
-  return std::format(R"({{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{}","uid":"u-{}","resourceVersion":"{}"}}}})",
-                     name, name, version);
+  return culvert::format(
+      R"({{"apiVersion":"v1","kind":"Namespace","metadata":{{"name":"{}","uid":"u-{}","resourceVersion":"{}"}}}})", name, name,
+      version);
 }
 
 // "+Namespace shop", "-...", "!..." for kInvalid.
@@ -71,7 +73,7 @@ struct SourceTest : testing::Test {
         const config::Standing& standing = change.standing;
         if (!standing.version.empty())
           standings.push_back(
-              std::format("{}@{} generation {} {}", change.key.name, standing.version, standing.generation, standing.status));
+              culvert::format("{}@{} generation {} {}", change.key.name, standing.version, standing.generation, standing.status));
       }
       for (const config::Problem& problem : diff.problems) problems.push_back(problem.text());
       changed.notify_all();

@@ -10,12 +10,12 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <format>
 #include <fstream>
 #include <sstream>
 #include <thread>
 
 #include "common/base/fd.h"
+#include "common/base/format.h"
 #include "common/net/timer.h"
 #include "common/tls/authority.h"
 #include "controlplane/ca/service.h"
@@ -241,7 +241,7 @@ CulvertdTest::Signed CulvertdTest::sign(const std::string& token, const std::str
 }
 
 std::string pod(std::string_view name, std::string_view node, std::string_view address, std::string_view account) {
-  return std::format(
+  return culvert::format(
       "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {}, namespace: shop, labels: {{app: web}}}}\n"
       "spec: {{nodeName: {}, serviceAccountName: {}}}\n"
       "status: {{phase: Running, podIPs: [{{ip: \"{}\"}}], conditions: [{{type: Ready, status: \"True\"}}]}}\n",
@@ -249,7 +249,7 @@ std::string pod(std::string_view name, std::string_view node, std::string_view a
 }
 
 std::string policy(std::string_view name, std::string_view spec) {
-  return std::format(
+  return culvert::format(
       "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {{name: {}, namespace: shop}}\nspec: {}\n",
       name, spec);
 }

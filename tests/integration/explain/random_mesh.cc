@@ -1,6 +1,6 @@
 #include "tests/integration/explain/random_mesh.h"
 
-#include <format>
+#include "common/base/format.h"
 
 namespace culvert::test {
 namespace {
@@ -77,8 +77,8 @@ model::Service make_service(Chance& chance, std::size_t number) {
   out.name = "s" + std::to_string(number);
   out.name_space = chance.of(kNamespaces);
   out.hostname = out.name + "." + out.name_space + ".svc.cluster.local";
-  out.vips.push_back({"", *Cidr::parse(std::format("10.96.0.{}/32", number + 1))});
-  if (chance.one_in(3)) out.vips.push_back({"", *Cidr::parse(std::format("fd00:96::{}/128", number + 1))});
+  out.vips.push_back({"", *Cidr::parse(culvert::format("10.96.0.{}/32", number + 1))});
+  if (chance.one_in(3)) out.vips.push_back({"", *Cidr::parse(culvert::format("fd00:96::{}/128", number + 1))});
   out.ports = {{80, 8080}, {81, 0}};
   if (chance.one_in(4)) out.subject_alt_names = {"spiffe://cluster.local/ns/b/sa/other", "not spiffe"};
   if (chance.one_in(12)) out.waypoint = model::GatewayAddress{model::ServiceName{"a", "wp"}, 15008};
@@ -104,8 +104,8 @@ model::Workload make_workload(Chance& chance, std::size_t number, const RandomMe
   out.service_account = chance.of(kAccounts);
   out.node = chance.one_in(2) ? "n1" : "n2";
   out.locality = {"r", chance.one_in(2) ? "z1" : "z2", ""};
-  out.addresses.push_back(*IpAddress::parse(std::format("10.0.0.{}", number + 1)));
-  if (chance.one_in(3)) out.addresses.push_back(*IpAddress::parse(std::format("fd00::{}", number + 1)));
+  out.addresses.push_back(*IpAddress::parse(culvert::format("10.0.0.{}", number + 1)));
+  if (chance.one_in(3)) out.addresses.push_back(*IpAddress::parse(culvert::format("fd00::{}", number + 1)));
   if (!chance.one_in(5)) out.protocol = model::TunnelProtocol::kHbone;
   if (chance.one_in(8)) out.health = model::Health::kUnhealthy;
   if (chance.one_in(8)) out.capacity = static_cast<std::uint32_t>(chance.below(4));
