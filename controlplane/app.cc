@@ -62,6 +62,14 @@ net::Task<Status> catch_up(config::FolderSource& folder) {
   co_return Status{};
 }
 
+// Null when nobody asked for it.
+Result<std::unique_ptr<WebhookServer>> open_bundle(net::Loop& loop, Serving& serving, std::uint16_t port) {
+  if (port == 0) return nullptr;
+  auto opened = open_tls_port(loop, serving, port, std::nullopt);
+  if (!opened) return std::unexpected(std::move(opened).error().during("opening the port of the SPIFFE bundle"));
+  return opened;
+}
+
 // In the order of need: configuration, which says the trust domain, certificates, callers, and only then the door.
 Status serve_folder(net::Loop& loop, const Settings& settings, const settings::Table& table) {
   const std::string data_dir = settings.data_dir.string();
@@ -87,12 +95,8 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
   if (!callers) return std::unexpected(std::move(callers).error());
   known = callers->get();
   if (auto done = serving.open(std::move(*callers)); !done) return done;
-  std::unique_ptr<WebhookServer> bundle;
-  if (settings.bundle_port != 0) {
-    auto opened = open_tls_port(loop, serving, settings.bundle_port, std::nullopt);
-    if (!opened) return std::unexpected(std::move(opened).error().during("opening the port of the SPIFFE bundle"));
-    bundle = std::move(*opened);
-  }
+  const auto bundle = open_bundle(loop, serving, settings.bundle_port);
+  if (!bundle) return std::unexpected(bundle.error());
   loop.run();
   return {};
 }
