@@ -12,7 +12,7 @@ namespace culvert::kube {
 
 // It is there, and looks like this now. After a time without connection also what has not changed is put, `again`.
 struct Put {
-  std::string json;  // the whole object, well formed, with apiVersion and kind
+  std::string json;  // the whole object, well formed, with apiVersion and kind; empty where it is secret
   Key key;
   std::string uid;
   std::string resource_version;

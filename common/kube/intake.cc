@@ -54,7 +54,7 @@ void Intake::begin_watch(bool initial) {
   kind_.clear();
   api_version_.clear();
   type_.clear();
-  object_.clear();
+  object_ = {};
   object_refused_.clear();
   error_ = {};
   events_ = 0;
@@ -74,7 +74,7 @@ Status Intake::feed_watch(std::string_view bytes) {
 
 void Intake::event() {
   const std::string type = std::exchange(type_, {});
-  const std::string object = std::exchange(object_, {});
+  const SecretString object = std::exchange(object_, {});
   const std::string why = std::exchange(object_refused_, {});
   const Meta meta = meta_of(object);
   ++events_;
@@ -111,7 +111,7 @@ void Intake::take(std::string_view object, std::string_view refused, const Meta&
   if (meta.key.name.empty()) return skip(meta, "an object without a name");
   Held::Before before = held_.put(meta.key, meta.uid, meta.resource_version);
   if (!before.uid.empty()) tell_(Gone{meta.key, std::move(before.uid)});
-  tell_(Put{.json = with_kind(object, meta, api_version_, kind_),
+  tell_(Put{.json = secret_ ? "" : with_kind(object, meta, api_version_, kind_),
             .key = meta.key,
             .uid = meta.uid,
             .resource_version = meta.resource_version,
@@ -121,7 +121,10 @@ void Intake::take(std::string_view object, std::string_view refused, const Meta&
 // Namespace and name come before the uid, whoever wrote the object: with a uid, they are what they seem.
 void Intake::skip(const Meta& meta, std::string why, std::string_view object) {
   held_.unreadable(meta.key, meta.key.name.empty() ? std::string() : meta.uid);
-  tell_(Skipped{.key = meta.key, .why = std::move(why), .resource_version = meta.resource_version, .json = std::string(object)});
+  tell_(Skipped{.key = meta.key,
+                .why = std::move(why),
+                .resource_version = meta.resource_version,
+                .json = std::string(secret_ ? "" : object)});
 }
 
 }  // namespace culvert::kube

@@ -24,7 +24,8 @@ namespace culvert::kube {
 class Intake {
  public:
   using Tell = std::function<void(Event)>;
-  Intake(Splitter::Limits limits, Tell tell) : limits_(limits), tell_(std::move(tell)) {}
+  // `secret`: the objects' texts are not handed on, and nothing of them stays behind.
+  Intake(Splitter::Limits limits, Tell tell, bool secret = false) : limits_(limits), tell_(std::move(tell)), secret_(secret) {}
 
   void begin_list() { held_.begin(); }
   void begin_page();
@@ -55,6 +56,7 @@ class Intake {
 
   Splitter::Limits limits_;
   Tell tell_;
+  bool secret_;
   Held held_;
   std::string version_;
   bool synced_ = false;
@@ -66,7 +68,8 @@ class Intake {
   Meta list_;
   bool initial_ = false;
   std::size_t events_ = 0;
-  std::string type_, object_;  // of the event
+  std::string type_;  // of the event
+  SecretString object_;
   std::string object_refused_;
   Explanation error_;
 };

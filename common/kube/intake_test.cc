@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/test_freed.h"
 #include "common/kube/test_events.h"
 
 namespace culvert::kube {
@@ -147,6 +148,33 @@ TEST_F(IntakeTest, AnEventThatCannotBeUsedIsSkipped) {
                                   "! a deletion that does not say of what", "! an event of the type \"\"", HasSubstr("!x JSON: "),
                                   "+n/b 2@2"));
   EXPECT_FALSE(intake.feed_watch("garbage"));
+}
+
+TEST_F(IntakeTest, OfASecretNothingIsHandedOnAndNothingLeftBehind) {
+  const std::string secret =
+      R"({"metadata":{"name":"a","namespace":"n","uid":"1","resourceVersion":"1","annotations":{"as-applied":"ca-key: c2VjcmV0"}}})";
+  const std::string text = R"({"type":"MODIFIED","object":)" + secret + "}";
+  const auto feed = [&](Intake& to) {
+    const std::string_view bytes = text;
+    ASSERT_TRUE(to.feed_watch(bytes.substr(0, 150)));
+    ASSERT_TRUE(to.feed_watch(bytes.substr(150)));
+  };
+  std::string told;
+  const Freed freed("ca-key: c2VjcmV0");
+  {
+    Intake quiet(
+        {.value = 300, .depth = 10}, [&](const Event& event) { told += std::get<Put>(event).json + text_of(event); }, true);
+    quiet.begin_watch(false);
+    feed(quiet);
+  }
+
+  EXPECT_EQ(told, "+n/a 1@1");
+  EXPECT_EQ(freed.times(), 0);
+  intake.begin_watch(false);
+  feed(intake);
+  texts.clear();
+  texts.shrink_to_fit();
+  EXPECT_GT(freed.times(), 0) << "of what is no secret";
 }
 
 TEST_F(IntakeTest, AnErrorEventIsKeptForWhoAsks) {

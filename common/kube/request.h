@@ -46,7 +46,7 @@ struct Request {
   http::Headers headers = {};                 // more of them; Accept: instead of ours
   std::chrono::milliseconds timeout{30'000};  // until the whole answer is here; of a stream: until it begins
   bool urgent = false;                        // does not wait for other calls: the leader's lease
-  bool secret = false;    // what is sent and comes is wiped from our buffers, except the answer itself; a call only
+  bool secret = false;    // what is sent and comes is wiped from our buffers, except what of the answer is handed on
   bool metadata = false;  // of each object no more than its metadata, as a PartialObjectMetadata
 
   std::string target() const;  // path and query, percent-encoded

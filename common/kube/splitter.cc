@@ -152,8 +152,9 @@ void Splitter::end_value(const Hand& hand) {
   const bool item = state_ == State::kInItem;
   state_ = item ? State::kAfterItem : State::kAfterValue;
   hand({.kind = item ? Piece::kItem : Piece::kMember, .name = name_, .text = value_, .refused = refused_});
+  wipe(std::as_writable_bytes(std::span(value_)));
   value_.clear();
-  if (value_.capacity() > kBeginning) std::string().swap(value_);  // one large object must not cost memory for ever
+  if (value_.capacity() > kBeginning) SecretString().swap(value_);  // one large object must not cost memory for ever
 }
 
 Status Splitter::broken(std::string_view wanted, char c) {

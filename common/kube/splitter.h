@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "common/base/result.h"
+#include "common/base/secrets.h"
 
 namespace culvert::kube {
 
@@ -85,7 +86,7 @@ class Splitter {
   Limits limits_;
   State state_ = State::kTop;
   std::string name_;
-  std::string value_;
+  SecretString value_;  // it may be of a Secret
   std::string_view refused_;
 
   // Inside of a value.

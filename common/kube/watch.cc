@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "common/base/format.h"
+#include "common/base/secrets.h"
 #include "common/kube/intake.h"
 #include "common/net/timer.h"
 
@@ -53,7 +54,7 @@ struct Watch::State {
         options(std::move(its_options)),
         listener(std::move(its_listener)),
         settling(client.loop()),
-        intake(options.limits, [this](Event event) { tell(std::move(event)); }) {}
+        intake(options.limits, [this](Event event) { tell(std::move(event)); }, options.secret) {}
 
   net::Task<> run();
   net::Task<Outcome> turn();
@@ -99,6 +100,7 @@ Request Watch::State::request(std::string verb, Query query) const {
   return {.verb = std::move(verb),
           .at = {.of = options.of, .ns = options.ns},
           .query = std::move(query),
+          .secret = options.secret,
           .metadata = options.metadata};
 }
 
@@ -203,7 +205,9 @@ net::Task<Outcome> Watch::State::page(bool whole, std::string& from) {
     auto piece = co_await stream->next(options.silence);
     if (!piece) co_return trouble(Trouble::kUnreachable, std::move(piece).error().text);
     if (piece->empty()) break;
-    if (auto fed = intake.feed_page(*piece); !fed) co_return trouble(Trouble::kGarbage, asked.text() + ": " + fed.error().text);
+    const auto fed = intake.feed_page(*piece);
+    if (options.secret) wipe(*piece);
+    if (!fed) co_return trouble(Trouble::kGarbage, asked.text() + ": " + fed.error().text);
     if (pieces % kPiecesInARow == 0) co_await client.loop().yield();
   }
   auto next = intake.end_page();
@@ -240,8 +244,9 @@ net::Task<Outcome> Watch::State::read_watch(Client::Stream& stream, net::Clock::
     if (!piece) co_return cut(std::move(piece).error(), initial);
     if (piece->empty()) break;
     const std::size_t events = intake.events();
-    if (auto fed = intake.feed_watch(*piece); !fed)
-      co_return trouble(Trouble::kGarbage, request("watch", {}).text() + ": " + fed.error().text);
+    const auto fed = intake.feed_watch(*piece);
+    if (options.secret) wipe(*piece);
+    if (!fed) co_return trouble(Trouble::kGarbage, request("watch", {}).text() + ": " + fed.error().text);
     if (intake.refused().code != 0) co_return watch_refused(intake.initial());
     if (!intake.initial() && intake.events() > events) {
       expired = 0;

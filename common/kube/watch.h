@@ -30,6 +30,7 @@ struct WatchOptions {
   std::string labels = {};
   std::string fields = {};
   bool metadata = false;  // of each object its metadata only: what is in it never comes here
+  bool secret = false;    // the texts of objects are not told (Put::json), and wiped where they have been
   bool streaming = true;  // lists by streaming where the server knows how; it is asked once
   unsigned page = 500;    // objects of a list at a time
   Splitter::Limits limits = {};

@@ -7,6 +7,7 @@
 
 #include "common/base/address.h"
 #include "common/base/check.h"
+#include "common/base/secrets.h"
 #include "common/tls/context.h"
 #include "common/tls/output.h"
 #include "common/tls/verify.h"
@@ -235,6 +236,7 @@ Status Session::write(std::span<const std::span<const std::byte>> parts) {
     }
   }
   core.write_records({gathered, size});
+  if ((SSL_get_options(core.ssl.get()) & SSL_OP_CLEANSE_PLAINTEXT) != 0) wipe(gathered);
   if (core.state == State::kEstablished) return {};
   if (core.state == State::kFailed) return std::unexpected(*core.error);
   return failure("TLS: the peer has closed the session", Reason::kTlsFailure);

@@ -30,7 +30,9 @@ struct CaSecrets::State {
       const std::string name(i == 0 ? kUsersOwnSecret : kOurSecret);
       watches[i].emplace(
           client,
-          kube::WatchOptions{.of = {.plural = "secrets"}, .ns = options.ns, .fields = "metadata.name=" + name, .metadata = true},
+          // Whoever applies a Secret with kubectl leaves all that is in it in an annotation, which is metadata.
+          kube::WatchOptions{
+              .of = {.plural = "secrets"}, .ns = options.ns, .fields = "metadata.name=" + name, .metadata = true, .secret = true},
           [this, name](const kube::Event& event) { heard(name, event); });
     }
   }

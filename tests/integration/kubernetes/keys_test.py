@@ -45,8 +45,9 @@ def users_own(api, account, culvertd):
         def put(number):
             certificate, key = ours[number]
             texts = {"ca-cert.pem": certificate, "ca-key.pem": key, "cert-chain.pem": certificate, "root-cert.pem": root[0]}
-            api.apply(json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts", "namespace": "istio-system"},
-                                  "data": {name: base64.b64encode(path.read_bytes()).decode() for name, path in texts.items()}}))
+            secret = json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cacerts", "namespace": "istio-system"},
+                                 "data": {name: base64.b64encode(path.read_bytes()).decode() for name, path in texts.items()}})
+            api.kubectl("apply", "-f", "-", input=secret)  # by which all that is in it is in an annotation too: metadata, which is watched
             pieces.update(memory.pieces_of_key(f"key {number}", key.read_text()))
 
         put(0)
@@ -58,6 +59,7 @@ def users_own(api, account, culvertd):
                 written = plane.data / "server-cert.pem"
                 eventually("taken up", lambda: ours[number][0].read_text() in written.read_text(), 20)
                 look(plane, pieces, f"after {number + 1} CAs")
+        assert "kubectl.kubernetes.io/last-applied-configuration" in api.get("secret", "cacerts", "-n", "istio-system")["metadata"]["annotations"]
     api.delete("secret", "cacerts", "-n", "istio-system")
 
 
