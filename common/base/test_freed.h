@@ -46,17 +46,49 @@ class Freed {
 
 }  // namespace culvert
 
-// The forms that are not here call these. What somebody has left behind before is not held against who gets the memory next.
-void* operator new(std::size_t size) {
-  if (void* place = std::malloc(size == 0 ? 1 : size)) return culvert::Freed::emptied(place);
-  throw std::bad_alloc();
+// All of the forms: a sanitizer has them too, and each must be given back to where it is from. What somebody has left behind before is not held against who
+// gets the memory next.
+namespace culvert::freed {
+
+inline void* made(std::size_t size) noexcept {
+  void* place = std::malloc(size == 0 ? 1 : size);
+  return place == nullptr ? nullptr : Freed::emptied(place);
 }
-void* operator new(std::size_t size, std::align_val_t align) {
+inline void* made(std::size_t size, std::align_val_t align) noexcept {
   const auto step = static_cast<std::size_t>(align);
-  if (void* place = std::aligned_alloc(step, (size + step) / step * step)) return culvert::Freed::emptied(place);
-  throw std::bad_alloc();
+  void* place = std::aligned_alloc(step, (size + step) / step * step);
+  return place == nullptr ? nullptr : Freed::emptied(place);
+}
+inline void* there(void* place) {
+  if (place == nullptr) throw std::bad_alloc();
+  return place;
+}
+
+}  // namespace culvert::freed
+
+void* operator new(std::size_t size) { return culvert::freed::there(culvert::freed::made(size)); }
+void* operator new[](std::size_t size) { return culvert::freed::there(culvert::freed::made(size)); }
+void* operator new(std::size_t size, std::align_val_t align) { return culvert::freed::there(culvert::freed::made(size, align)); }
+void* operator new[](std::size_t size, std::align_val_t align) {
+  return culvert::freed::there(culvert::freed::made(size, align));
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return culvert::freed::made(size); }
+void* operator new[](std::size_t size, const std::nothrow_t&) noexcept { return culvert::freed::made(size); }
+void* operator new(std::size_t size, std::align_val_t align, const std::nothrow_t&) noexcept {
+  return culvert::freed::made(size, align);
+}
+void* operator new[](std::size_t size, std::align_val_t align, const std::nothrow_t&) noexcept {
+  return culvert::freed::made(size, align);
 }
 void operator delete(void* place) noexcept { culvert::Freed::give_back(place); }
+void operator delete[](void* place) noexcept { culvert::Freed::give_back(place); }
 void operator delete(void* place, std::size_t) noexcept { culvert::Freed::give_back(place); }
+void operator delete[](void* place, std::size_t) noexcept { culvert::Freed::give_back(place); }
 void operator delete(void* place, std::align_val_t) noexcept { culvert::Freed::give_back(place); }
+void operator delete[](void* place, std::align_val_t) noexcept { culvert::Freed::give_back(place); }
 void operator delete(void* place, std::size_t, std::align_val_t) noexcept { culvert::Freed::give_back(place); }
+void operator delete[](void* place, std::size_t, std::align_val_t) noexcept { culvert::Freed::give_back(place); }
+void operator delete(void* place, const std::nothrow_t&) noexcept { culvert::Freed::give_back(place); }
+void operator delete[](void* place, const std::nothrow_t&) noexcept { culvert::Freed::give_back(place); }
+void operator delete(void* place, std::align_val_t, const std::nothrow_t&) noexcept { culvert::Freed::give_back(place); }
+void operator delete[](void* place, std::align_val_t, const std::nothrow_t&) noexcept { culvert::Freed::give_back(place); }
