@@ -49,13 +49,24 @@ def contents(archive, manifest):
     return config, files
 
 
+def refers(archive, image, about, bill):
+    """The bill of materials is an artifact that names the image, as a registry would list it (OCI 1.1), and has no name that anybody could take for one."""
+    assert about["artifactType"] == "application/spdx+json" and "annotations" not in about, about
+    manifest = json.loads(blob(archive, about["digest"]))
+    assert manifest["subject"] == {key: image[key] for key in ("mediaType", "digest", "size")} and manifest["artifactType"] == about["artifactType"]
+    assert manifest["config"]["mediaType"] == "application/vnd.oci.empty.v1+json" and blob(archive, manifest["config"]["digest"]) == b"{}"
+    (document,) = manifest["layers"]
+    assert document["mediaType"] == "application/spdx+json" and blob(archive, document["digest"]) == bill
+
+
 def layout(folder, name, digest):
     """One image archive, by the OCI's rules."""
     with tarfile.open(folder / f"{name}.tar") as archive:
         assert json.load(archive.extractfile("oci-layout")) == {"imageLayoutVersion": "1.0.0"}
-        (entry,) = json.load(archive.extractfile("index.json"))["manifests"]
+        entry, about = json.load(archive.extractfile("index.json"))["manifests"]
         assert entry["digest"] == digest
         manifest = json.loads(blob(archive, digest))
+        refers(archive, entry, about, (folder / f"{name}.spdx.json").read_bytes())
         config, files = contents(archive, manifest)
     size = sum(layer["size"] for layer in manifest["layers"])
     assert size < MOST_BYTES, f"{name}: {size} bytes"
