@@ -1,5 +1,5 @@
 """samples/bookinfo on the cluster: the YAML that `culvert local` takes, in the mesh. Steps of cluster_test.py."""
-from cluster import ROOT, Wire, addresses, eventually, execute, get, image_of, is_ready, kubectl, on_nodes, pods, redirection
+from cluster import ROOT, Wire, addresses, eventually, execute, get, image_of, is_ready, kubectl, on_nodes, pods, redirection, url_host
 
 SYSTEM = "istio-system"
 SAMPLE = ROOT / "samples/bookinfo"
@@ -83,8 +83,7 @@ def on_the_wire(_):
     client, server, path, words = far_apart()
     wire = Wire("node1", "tcp port 9080 or tcp port 15008")
     for address in addresses(server):
-        host = f"[{address}]" if ":" in address else address
-        assert words in page_of(client, f"http://{host}:9080{path}"), address
+        assert words in page_of(client, f"http://{url_host(address)}:9080{path}"), address
     bytes_seen = wire.ended()
     assert wire.packets("port 15008") and not wire.packets("port 9080"), wire.packets("port 9080")[:5]
     assert b"\x17\x03\x03" in bytes_seen and words.encode() not in bytes_seen, "TLS records, and nothing in the clear"

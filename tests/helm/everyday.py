@@ -5,7 +5,7 @@ import subprocess
 
 import bookinfo
 import shop
-from cluster import NODES, Wire, addresses, eventually, execute, fetch, get, kubectl, on_nodes, pods, redirection, rolled_out, run
+from cluster import NODES, Wire, addresses, eventually, execute, fetch, get, kubectl, on_nodes, pods, redirection, rolled_out, run, url_host
 
 SYSTEM = "istio-system"
 HERE = pathlib.Path(__file__).resolve().parent
@@ -58,11 +58,11 @@ def doors(_):
     webs = {pod["metadata"]["name"] for pod in pods("shop", "web")}
     nodes = {node["metadata"]["name"]: node["status"]["addresses"][0]["address"] for node in get("nodes")}
     for address in nodes.values():
-        assert run("on", "control", "curl", "-sf", "-m", "5", f"http://{address}:31080/").strip() in webs, address
+        assert run("on", "control", "curl", "-sf", "-m", "5", f"http://{url_host(address)}:31080/").strip() in webs, address
         code, out, err = fetch(shop.client(), address, 31080)
         assert code == 0 and out.strip() in webs, (address, err)
     asker = get("pod", "-n", "store", "asker")
-    assert "Directory listing" in run("on", "control", "curl", "-sf", "-m", "5", f"http://{nodes['node1']}:18000/")
+    assert "Directory listing" in run("on", "control", "curl", "-sf", "-m", "5", f"http://{url_host(nodes['node1'])}:18000/")
     code, out, err = execute(asker, "python3", "-c", bookinfo.GET, "http://elsewhere/")
     assert code == 0 and out.strip() in webs, err
 

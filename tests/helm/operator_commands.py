@@ -19,6 +19,14 @@ def records():
     return [each["metadata"]["labels"]["status"] for each in get("secrets", "-n", NS, "-l", "owner=helm")]
 
 
+def killed(status, *words):
+    """The command and its helm, once the release says that."""
+    with start_culvert(*words, "-y", start_new_session=True) as program:
+        eventually(f"culvert {words[0]} is half way", lambda: records() == [status])
+        os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
+
+
 def install(charts):
     """A dry run and a difference change nothing; the installation is what the difference said, and after it there is none."""
     before.append(Traces())
@@ -48,9 +56,7 @@ def upgrade(charts):
 def interrupted(charts):
     """An installation that was killed half way is found, said, and finished."""
     words = ("install", "--charts", charts, *images_of(charts), "--timeout", "120s")
-    with start_culvert(*words, "-y", start_new_session=True) as program:
-        eventually("half way", lambda: records() == ["pending-install"])
-        os.killpg(program.pid, signal.SIGKILL)
+    killed("pending-install", *words)
     out, said = culvert_says(*words, code=1, input="n\n")
     assert "is pending-install (revision 1) since" in out and "stays pending-install" in said, (out, said)
     _, said = culvert_says(*words, input="y\ny\n")
@@ -61,12 +67,14 @@ def interrupted(charts):
 
 
 def purge(charts):
-    """Nothing is left, in the API and on the nodes; a dry run says what will go, and that there are policies among it."""
+    """Nothing is left, in the API and on the nodes; a dry run says what will go, and that there are policies among it. Nor is there when the
+    first who uninstalls is killed."""
     said = culvert("uninstall", "--purge", "--dry-run")
     assert "3 pods are in the mesh (shop 3)" in said and "CRDs, and with them" in said, said
     assert shop.enrolled() == ["enabled"] * 3
+    killed("uninstalling", "uninstall")
     said = culvert("uninstall", "--purge", input="y\n")
-    assert "Culvert is gone." in said, said
+    assert "(revision 1, uninstalling)" in said and "Culvert is gone." in said, said
     shop.goes_on()
     kubectl("delete", "namespace", NS)
     assert missing("crds")

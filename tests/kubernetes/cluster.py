@@ -140,10 +140,14 @@ def execute(pod, *command):
     return tried("kubectl", "exec", "-q", "-n", pod["metadata"]["namespace"], pod["metadata"]["name"], "--", *command)
 
 
+def url_host(address):
+    """An address as URLs have it."""
+    return f"[{address}]" if ":" in address else address
+
+
 def fetch(pod, address, port=8080):
     """By busybox's wget, as a pod of the cluster."""
-    host = f"[{address}]" if ":" in address else address
-    return execute(pod, "wget", "-T", "5", "-qO-", f"http://{host}:{port}/")
+    return execute(pod, "wget", "-T", "5", "-qO-", f"http://{url_host(address)}:{port}/")
 
 
 def events(namespace, pod):
@@ -209,7 +213,7 @@ class Wire:
 
     def ended(self):
         """All that has passed. Silence proves nothing unless the capture still hears: its last packet is one of our own."""
-        run("on", self.node, "sh", "-c", "echo 'the last packet' | socat -u - UDP:172.30.0.1:9")
+        run("on", self.node, "sh", "-c", "echo 'the last packet' | socat -u - UDP6:[fd00:172:30::1]:9")
         eventually("the last packet", lambda: b"the last packet" in self.file.read_bytes())
         run("on", self.node, "pkill", "-INT", "tcpdump")  # sees the node's own processes only
         self.capture.wait(10)

@@ -4,6 +4,7 @@
 #   KUBE_HOME      what build made: bin/ and images/. Named after what it was made from, so another version is another folder.
 #   KUBE_WORLD     the running cluster: its process id, keys, logs and kubeconfig. Gone after down.
 #   KUBE_PATIENCE  1; more on a slow (emulated) machine: all waiting takes that many times longer.
+#   KUBE_FAMILY    dual, or ipv6: nodes, pods and Services have no IPv4 address then, but for 127.0.0.1.
 #   KUBE_NODES     how many nodes, up to 9. Node i is "node<i>", 172.30.0.1<i>, its pods are in 10.244.<i>.0/24.
 
 kube_cache=/cache/kubernetes
@@ -12,19 +13,27 @@ export KUBE_HOME=${KUBE_HOME:-$kube_cache/$(stamp)}
 export KUBE_WORLD=${KUBE_WORLD:-/var/tmp/culvert-kubernetes}
 export KUBE_NODES=${KUBE_NODES:-$(cat "$KUBE_WORLD/nodes" 2>/dev/null || echo 2)}
 export KUBE_PATIENCE=${KUBE_PATIENCE:-1}
+export KUBE_FAMILY=${KUBE_FAMILY:-dual}
 
 # Addresses, IPv4 and IPv6.
-api_ip=${KUBE_API_IP:-172.30.0.1} api_ip6=fd00:172:30::1 api_port=${KUBE_API_PORT:-6443}
+has_ipv4() { [[ $KUBE_FAMILY != ipv6 ]]; }
+api_ip=${KUBE_API_IP:-172.30.0.1} api_ip6=fd00:172:30::1 api_port=${KUBE_API_PORT:-6443} api_host=$api_ip
 service_cidr=10.96.0.0/16,fd00:10:96::/112
 service_api_ip=10.96.0.1
 service_dns_ip=10.96.0.10
 pod_cidr=10.244.0.0/16,fd00:10:244::/48
 domain=cluster.local
+if ! has_ipv4; then
+  api_ip=$api_ip6 api_host=[$api_ip6]
+  service_cidr=${service_cidr#*,} pod_cidr=${pod_cidr#*,}
+  service_api_ip=fd00:10:96::1 service_dns_ip=fd00:10:96::a
+fi
 
 node_ip() { echo "172.30.0.1$1"; }
 node_ip6() { echo "fd00:172:30::1$1"; }
 node_pods() { echo "10.244.$1.0/24"; }
 node_pods6() { echo "fd00:10:244:$1::/64"; }
+node_ips() { if has_ipv4; then echo "$(node_ip "$1"),$(node_ip6 "$1")"; else node_ip6 "$1"; fi; }
 
 started=${EPOCHREALTIME/./}
 say() {
