@@ -221,6 +221,9 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
                              static_cast<int>(std::min(kGrace, options.max_connection_age).count()));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdle);
+  // What a client may send ahead of being read stays 64 KiB. Else it grows with what a connection can carry: megabytes of each of a thousand clients that
+  // have all to say what they hold, and a ping for every burst to find out.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server on the port is a mistake to be told
   grpc::ResourceQuota quota("rpc");
   quota.Resize(options.max_memory);
