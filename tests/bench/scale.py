@@ -50,10 +50,25 @@ def options(words):
 HEADING = "\n## The control plane at scale\n"
 
 
+INTRODUCTION = """
+`./dev bench scale … --write` measures this and writes this part, a table for each size (`--help` lists what can be set). A real culvertd watches a real API
+server, whose database is filled directly and which runs without controllers; the data planes are connections of one process, each with TLS, a token and a
+stream of its own. All share the machine with the API server, so that what nodes, API server and culvertd take is taken from each other. A change is a label
+of a pod, from the moment the API server is asked for it until the last node has answered.
+"""
+
+
 def section_of(page):
     """What this writes of docs/performance.md, at its end."""
     at = page.find(HEADING)
     return "" if at < 0 else page[at:]
+
+
+def with_table(section, title, table):
+    """The section with this table, in the place of what had its title before."""
+    tables = dict(part.split("\n", 1) for part in section.split("\n### ")[1:])
+    tables[title] = table
+    return HEADING + INTRODUCTION + "".join(f"\n### {title}\n{table}" for title, table in sorted(tables.items()))
 
 
 class Shape:
@@ -192,6 +207,7 @@ class Scale:
 
     def run(self):
         options = self.options
+        self.load = 0.0
         shape = Shape(options.workloads, options.services, options.policies, options.nodes)
         with contextlib.ExitStack() as stack:
             began = time.monotonic()
@@ -222,6 +238,7 @@ class Scale:
         for each in again:
             self.came(each, "come again, at once")
         self.row("resident after that, MiB", f"{self.plane.memory()}")
+        self.load = os.getloadavg()[1]
         if self.options.soak:
             self.soak(cluster)
 
@@ -283,20 +300,18 @@ class Scale:
             print(f"    ({seen[-1][0]:.1f} min: {seen[-1][1]:.1f} MiB)", flush=True)
         late = [each for each in seen if each[0] >= seen[-1][0] / 3]  # the first third is for what fills up once
         slope = statistics.linear_regression(*zip(*late)).slope * 60 if len(late) > 2 else 0.0
-        self.row(f"{self.options.soak} minutes of changes and of nodes that come again: memory at the end, MiB; MiB more each hour",
-                 f"{seen[-1][1]:.0f}; {slope:+.1f}", "0")
+        points = ", ".join(f"{seen[(len(seen) - 1) * part // 4][1]:.0f}" for part in range(5))
+        self.row(f"{self.options.soak} minutes of changes and of nodes that come again: memory from the first to the last, MiB; MiB more each hour",
+                 f"{points}; {slope:+.1f}", "0")
 
-    def section(self):
+    def table(self):
+        """Of docs/performance.md: a title, and what stands under it."""
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], text=True, capture_output=True).stdout.strip() or "unknown"
         table = "\n".join(f"| {what} | {value} | {goal} |" for what, value, goal in self.rows)
-        words = " ".join(f"--{name} {getattr(self.options, name)}" for name in ("workloads", "services", "policies", "nodes"))
-        return f"""{HEADING}
-`./dev bench scale {words} --write` measures this and writes this part (`--help` lists what else can be set). A real culvertd watches a real API server,
-whose database is filled directly and which runs without controllers; the data planes are {self.options.nodes} connections of one process, each with TLS, a token and a stream of its
-own. All share {os.cpu_count()} cores with the API server, so that what nodes, API server and culvertd take is taken from each other. A change is a label of a pod, from the moment the API server is
-asked for it.
-
-Measured {datetime.date.today()} at commit {commit}, with {self.options.services} services and {self.options.policies} policies.
+        words = " ".join(f"--{name} {getattr(self.options, name)}" for name in ("workloads", "services", "policies", "nodes", "soak"))
+        return f"{self.options.workloads:,} workloads, {self.options.nodes:,} nodes", f"""
+`./dev bench scale {words} --write`, measured {datetime.date.today()} at commit {commit} on {os.cpu_count()} cores with a load of
+{self.load:.1f} (what is above {os.cpu_count()} waits; the measurement itself makes about 4).
 
 | what | here | goal |
 |---|---|---|
