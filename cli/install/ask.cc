@@ -39,6 +39,8 @@ Result<Installed> ask_helm(const Release& release) {
     if (said->err.contains("not found")) return Installed{};
     std::string text = said->err;
     while (text.ends_with('\n')) text.pop_back();
+    if (text.contains("is forbidden"))
+      text += " (helm keeps a release in Secrets; `culvert precheck` says what else you may not)";
     return failure(culvert::format("asking helm for release {} in {}: {}", release.name, release.cluster.system_namespace, text));
   }
   boost::system::error_code error;

@@ -18,6 +18,8 @@ with open(os.environ["FAKE_CALLS"], "a") as calls:
 verb = sys.argv[1]
 if verb == "status":
     said = os.environ.get("FAKE_STATUS", "")
+    if "is forbidden" in said:
+        sys.exit(said)
     if not said:
         sys.exit("Error: release: not found")
     print(said)
@@ -114,6 +116,11 @@ def refused(world):
         assert code == 1 and said in err and all(call[0] == "status" for call in calls), (words, code, err, calls)
 
 
+def forbidden(world):
+    code, _, err, calls = world.run("upgrade -y --charts charts", FAKE_STATUS="Error: query: secrets is forbidden: User x")
+    assert code == 1 and "secrets is forbidden: User x (helm keeps a release in Secrets; `culvert precheck` says" in err and len(calls) == 1, (code, err)
+
+
 def misunderstood(world):
     """What Istio calls by another name is named, and so is a time that is none; helm is not even asked."""
     for words, said in (("install -y --set values.pilot.autoscaleMin=2", "--set values.pilot.autoscaleMin: the chart calls it controlplane.autoscaleMin"),
@@ -142,7 +149,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         world = World(os.path.abspath(sys.argv[1]), pathlib.Path(folder))
         golden(world, "--write" in sys.argv)
-        for check in (helms_end, asked_first, refused, misunderstood, differences):
+        for check in (helms_end, asked_first, refused, forbidden, misunderstood, differences):
             check(world)
 
 
