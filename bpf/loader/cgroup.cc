@@ -4,12 +4,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <optional>
 #include <ranges>
 #include <string>
+#include <vector>
 
 #include "common/base/fd.h"
 #include "common/base/file.h"
@@ -28,6 +31,17 @@ std::ptrdiff_t depth_of(std::string_view root) {
     if (!name.empty()) depth += name == ".." ? -1 : 1;
   }
   return depth;
+}
+
+// What of `path` is below `root`, both as seen from one cgroup namespace: "/../a/b" is "b" below "/../a". Nothing when it is not below.
+std::optional<std::string_view> below(std::string_view path, std::string_view root) {
+  while (root.ends_with('/')) root.remove_suffix(1);
+  if (!path.starts_with(root)) return std::nullopt;
+  path.remove_prefix(root.size());
+  if (!path.empty() && !path.starts_with('/')) return std::nullopt;
+  while (path.starts_with('/')) path.remove_prefix(1);
+  if (path == ".." || path.starts_with("../")) return std::nullopt;
+  return path;
 }
 
 }  // namespace
@@ -76,16 +90,28 @@ bool cgroup_populated(const std::filesystem::path& root, std::uint64_t id) {
   return !std::string_view(text.data(), static_cast<std::size_t>(size)).contains("populated 0");
 }
 
-Result<std::filesystem::path> cgroup_of(pid_t process, const std::filesystem::path& root) {
+Result<std::filesystem::path> cgroup_folder(std::string_view mountinfo, std::string_view path) {
+  std::vector<std::string> covered;
+  for (const Mount& mount : parse_mountinfo(mountinfo) | std::views::reverse) {
+    if (std::ranges::contains(covered, mount.point)) continue;
+    covered.push_back(mount.point);
+    if (mount.type != "cgroup2") continue;
+    if (const auto rest = below(path, mount.root))
+      return rest->empty() ? std::filesystem::path(mount.point) : std::filesystem::path(mount.point) / *rest;
+  }
+  return failure(culvert::format(
+      "looking for cgroup {}: no cgroup2 in /proc/self/mountinfo shows it (mount the node's /sys/fs/cgroup)", path));
+}
+
+Result<std::filesystem::path> cgroup_of(pid_t process) {
   const auto path = culvert::format("/proc/{}/cgroup", process);
   const auto text = read_file(path);
   if (!text) return std::unexpected(text.error());
+  const auto mountinfo = read_file("/proc/self/mountinfo");
+  if (!mountinfo) return std::unexpected(mountinfo.error());
   for (auto part : *text | std::views::split('\n')) {
     const std::string_view line(part.begin(), part.end());
-    if (!line.starts_with("0::/")) continue;
-    auto folder = (root / line.substr(4)).lexically_normal();
-    if (!folder.has_filename()) folder = folder.parent_path();  // the root itself, without its slash
-    return folder;
+    if (line.starts_with("0::/")) return cgroup_folder(*mountinfo, line.substr(3));
   }
   return failure(culvert::format("reading {}: no cgroup2 in it", path));
 }

@@ -23,7 +23,10 @@ Result<std::uint64_t> cgroup_id(const std::filesystem::path& folder);
 // Whether processes live in the cgroup of this id, or below it. True also when that cannot be told.
 bool cgroup_populated(const std::filesystem::path& root, std::uint64_t id);
 
-// The folder of the cgroup2 that a process lives in: ztunnel's, from its ZDS peer.
-Result<std::filesystem::path> cgroup_of(pid_t process, const std::filesystem::path& root);
+// Where the cgroup of this path, as /proc/PID/cgroup has it, is to be seen: both are as seen from this process' cgroup namespace, in which a mount may show
+// what is beside it or above.
+Result<std::filesystem::path> cgroup_folder(std::string_view mountinfo, std::string_view path);
+// That of the cgroup2 that a process lives in: ztunnel's, from its ZDS peer.
+Result<std::filesystem::path> cgroup_of(pid_t process);
 
 }  // namespace culvert::bpf

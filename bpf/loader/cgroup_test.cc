@@ -62,15 +62,34 @@ TEST(Cgroup2Root, SaysWhatToDoWithoutCgroup2) {
   EXPECT_NE(root.error().text.find("mount -t cgroup2"), std::string::npos);
 }
 
-TEST(CgroupOf, NamesTheFolderOfAProcess) {
-  const auto root = cgroup2_root();
-  if (!root) GTEST_SKIP() << "no cgroup2 here";
+TEST(CgroupFolder, IsBelowTheMountThatShowsIt) {
+  const std::string own = "56 54 0:38 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n";
+  const std::string above = "57 54 0:38 /../.. /run/world/cgroup rw - cgroup2 cgroup2 rw\n";
+  const auto folder = [](const std::string& mountinfo, std::string_view path) {
+    return cgroup_folder(mountinfo, path).value_or("nowhere").string();
+  };
 
-  const auto folder = cgroup_of(getpid(), *root);
+  // A mount of more than one's own namespace, too: what is above it there has names that nobody tells.
+  EXPECT_EQ(folder(above + own, "/ztunnel"), "/sys/fs/cgroup/ztunnel");
+  EXPECT_EQ(folder(own + above, "/ztunnel"), "/sys/fs/cgroup/ztunnel");
+  EXPECT_EQ(folder(own + above, "/../../kubepods/pod1"), "/run/world/cgroup/kubepods/pod1");
+  EXPECT_EQ(folder(own, "/"), "/sys/fs/cgroup");
+  EXPECT_EQ(folder(own, "/../beside"), "nowhere");
+  EXPECT_EQ(folder(own + above, "/../../../other"), "nowhere");
+  EXPECT_EQ(folder("56 54 0:38 /part /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "/part/of/it"), "/sys/fs/cgroup/of/it");
+  EXPECT_EQ(folder("56 54 0:38 /part /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "/parts"), "nowhere");
+  // Covered by another.
+  EXPECT_EQ(folder(own + "58 56 0:40 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n", "/a"), "nowhere");
+}
+
+TEST(CgroupOf, NamesTheFolderOfAProcess) {
+  if (!cgroup2_root()) GTEST_SKIP() << "no cgroup2 here";
+
+  const auto folder = cgroup_of(getpid());
 
   ASSERT_TRUE(folder) << folder.error().text;
   EXPECT_TRUE(std::filesystem::exists(*folder / "cgroup.procs")) << *folder;
-  EXPECT_EQ(cgroup_of(1 << 30, *root).has_value(), false);
+  EXPECT_EQ(cgroup_of(1 << 30).has_value(), false);
 }
 
 TEST(CgroupPopulated, TellsWhetherProcessesLiveThere) {

@@ -98,7 +98,7 @@ class Node {
   void activate();
   void tick();
   void find_kubelet();
-  std::vector<std::filesystem::path> kubelet_folders(const std::filesystem::path& root);
+  std::vector<std::filesystem::path> kubelet_folders();
   void note_missing_ztunnel();
   void note_foreign_kubelet(const std::string& trouble);
 

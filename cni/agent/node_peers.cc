@@ -31,9 +31,7 @@ void Node::note_missing_ztunnel() {
 void Node::find_kubelet() {
   if (settings_.kubelet_cgroups.empty() && !settings_.kubernetes()) return;
   if (net::Clock::now() < kubelet_due_) return;
-  const auto root = bpf::cgroup2_root();
-  if (!root) return health_.failing("kubelet cgroups", "kubelet", root.error().text);
-  const auto folders = kubelet_folders(*root);
+  const auto folders = kubelet_folders();
   std::vector<std::uint64_t> ids;
   for (const auto& folder : folders) {
     const auto id = bpf::cgroup_id(folder);
@@ -61,12 +59,12 @@ void Node::note_foreign_kubelet(const std::string& trouble) {
 }
 
 // The folders of the settings (an absolute one stands for itself), or those that kubelets are found in.
-std::vector<std::filesystem::path> Node::kubelet_folders(const std::filesystem::path& root) {
+std::vector<std::filesystem::path> Node::kubelet_folders() {
   std::vector<std::filesystem::path> folders;
-  for (const auto& folder : settings_.kubelet_cgroups) folders.push_back(root / folder);
+  for (const auto& folder : settings_.kubelet_cgroups) folders.push_back(datapath_.cgroup_root() / folder);
   if (!folders.empty()) return folders;
   for (const auto pid : kubelets()) {
-    if (auto folder = bpf::cgroup_of(pid, root)) folders.push_back(*std::move(folder));
+    if (auto folder = bpf::cgroup_of(pid)) folders.push_back(*std::move(folder));
   }
   if (folders.empty())
     health_.failing("kubelet", "kubelet",
@@ -78,9 +76,7 @@ std::vector<std::filesystem::path> Node::kubelet_folders(const std::filesystem::
 
 Status Node::ztunnel_arrived(pid_t pid) {
   if (pid == 0) return failure("its process cannot be seen from here (run culvert-node in the host's PID namespace)");
-  const auto root = bpf::cgroup2_root();
-  if (!root) return std::unexpected(root.error());
-  const auto folder = bpf::cgroup_of(pid, *root);
+  const auto folder = bpf::cgroup_of(pid);
   if (!folder) return std::unexpected(folder.error());
   const auto id = bpf::cgroup_id(*folder);
   if (!id) return std::unexpected(id.error());
