@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tempfile
 import time
 
 from cluster import (KUBERNETES, NODES, PATIENCE, Wire, addresses, apply, eventually, events, fetch, get, image_of, incarnation, is_ready, kubectl,
@@ -24,6 +25,7 @@ spec:
   versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
 """
 STRICT = "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {name: default, namespace: shop}\nspec: {mtls: {mode: STRICT}}\n"
+WORDS = {}  # of pods that are gone
 POD = """
 apiVersion: v1
 kind: Pod
@@ -266,6 +268,7 @@ def departure(web):
     kubectl("label", "namespace", "shop", "istio.io/dataplane-mode=ambient")
     eventually("enrolled", lambda: all(redirection(pod) == "enabled" for pod in on_nodes("shop", "web").values()))
     load = under_load(web, 500)
+    keep_words_of("culvert-node")
     kubectl("delete", "-n", SYSTEM, "daemonset/culvert-node", "--wait", "--cascade=foreground", "--timeout=90s")
     assert load.wait(90 * PATIENCE) == 0, load.stderr.read()
     assert all(redirection(pod) is None for pod in on_nodes("shop", "web").values())
@@ -278,6 +281,13 @@ def departure(web):
     start("after")
     eventually("after", lambda: ready("after"))
     say("the agents' DaemonSet is deleted: pods have left the mesh in order, nothing is left on the nodes")
+
+
+def keep_words_of(app):
+    """What pods say until they are gone, and nobody can ask them any more: for tell()."""
+    for node, pod in on_nodes(SYSTEM, app).items():
+        words = WORDS[f"{app} on {node}, until its end"] = tempfile.TemporaryFile("w+")
+        subprocess.Popen(["kubectl", "logs", "-f", "-n", SYSTEM, pod["metadata"]["name"], "--tail=40"], stdout=words, stderr=words)
 
 
 def in_pod(pod, *command):
@@ -324,6 +334,9 @@ def tell():
             print(f"--- {name}\n" + tried("kubectl", "logs", "-n", SYSTEM, name, "--tail=60")[1], file=sys.stderr)
             if pod["status"]["phase"] != "Running":
                 print(tried("kubectl", "describe", "pod", "-n", SYSTEM, name)[1], file=sys.stderr)
+    for who, words in WORDS.items():
+        words.seek(0)
+        print(f"--- {who}\n{words.read()}", file=sys.stderr)
 
 
 if __name__ == "__main__":
