@@ -267,10 +267,12 @@ def departure(web):
     say("the label is gone: the pods are out of the mesh, live")
     kubectl("label", "namespace", "shop", "istio.io/dataplane-mode=ambient")
     eventually("enrolled", lambda: all(redirection(pod) == "enabled" for pod in on_nodes("shop", "web").values()))
+    rest = outlived()
     load = under_load(web, 500)
     keep_words_of("culvert-node")
     kubectl("delete", "-n", SYSTEM, "daemonset/culvert-node", "--wait", "--cascade=foreground", "--timeout=90s")
     assert load.wait(90 * PATIENCE) == 0, load.stderr.read()
+    rest.terminate()
     assert all(redirection(pod) is None for pod in on_nodes("shop", "web").values())
     for node in NODES:
         for path in ("/etc/cni/net.d/00-culvert.conflist", "/opt/cni/bin/culvert-cni", "/sys/fs/bpf/culvert"):
@@ -290,14 +292,26 @@ def keep_words_of(app):
         subprocess.Popen(["kubectl", "logs", "-f", "-n", SYSTEM, pod["metadata"]["name"], "--tail=40"], stdout=words, stderr=words)
 
 
+def entering(pod):
+    """The command, on its node, that enters a pod's network namespace."""
+    find = f"grep -l {pod['metadata']['uid']} /proc/[0-9]*/cgroup 2>/dev/null | head -n 1 | cut -d/ -f3"
+    return ["nsenter", f"--net=/proc/{on(pod['spec']['nodeName'], 'sh', '-c', find)[1].strip()}/ns/net"]
+
+
 def in_pod(pod, *command):
     """A command in a pod's network namespace."""
-    node, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
-    find = f"grep -l {uid} /proc/[0-9]*/cgroup 2>/dev/null | head -n 1 | cut -d/ -f3"
-    pid = on(node, "sh", "-c", find)[1].strip()
-    code, out, err = on(node, "nsenter", f"--net=/proc/{pid}/ns/net", *command)
-    assert code == 0, (pid, err)
+    code, out, err = on(pod["spec"]["nodeName"], *entering(pod), *command)
+    assert code == 0, err
     return out
+
+
+def outlived():
+    """A pod that is gone, and something of it that its network namespace lives on in: often that is a socket which nobody answers any more."""
+    start("gone")
+    pod = eventually("in the mesh", lambda: (pod := ready("gone")) and redirection(pod) == "enabled" and pod)
+    rest = subprocess.Popen(["on", "node1", *entering(pod), "sleep", "600"])
+    kubectl("delete", "pod", "-n", "shop", "gone")
+    return rest
 
 
 def short_story(programs):
