@@ -141,7 +141,7 @@ std::vector<Candidate> candidates(const CLI::App& app, const std::vector<std::st
       command = deeper;
     }
   }
-  std::string begun = words.back();
+  const std::string& begun = words.back();
   if (open == nullptr && begun == "=" && words.size() > 1) open = option_called(*command, words[words.size() - 2]);
   if (open != nullptr) return values(*open, "", begun == "=" ? "" : begun);
   return begun.starts_with('-') ? flags(*command, begun) : subcommands(*command, begun);

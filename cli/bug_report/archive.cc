@@ -32,7 +32,7 @@ void put(char* into, std::size_t size, std::string_view text) { std::memcpy(into
 bool put_name(Header& header, std::string_view name) {
   if (name.size() <= kMostName) return put(header.name, kMostName, name), true;
   const auto slash = name.find('/', name.size() - kMostName - 1);
-  if (slash == name.npos || slash > kMostPrefix) return false;
+  if (slash > kMostPrefix) return false;  // also when there is none
   put(header.prefix, kMostPrefix, name.substr(0, slash));
   put(header.name, kMostName, name.substr(slash + 1));
   return true;
@@ -114,7 +114,7 @@ Status Archive::add(const std::string& name, std::string_view text, std::chrono:
   put(header.time, sizeof header.time,
       culvert::format("{:011o}", std::chrono::duration_cast<std::chrono::seconds>(changed.time_since_epoch()).count()));
   header.type = '0';
-  put(header.magic, sizeof header.magic, std::string_view("ustar", 6));
+  put(header.magic, sizeof header.magic, "ustar");
   put(header.version, sizeof header.version, "00");
   std::memset(header.sum, ' ', sizeof header.sum);
   unsigned sum = 0;

@@ -162,13 +162,18 @@ std::string without_secrets(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const char c = text[at];
     std::size_t end = at;
-    if (c == '-' && (end = pem_key(text, at)) != at) cut(at, end, kRemovedKey);
-    else if (c == 'L' && (end = base64_key(text, at)) != at) cut(at, end, kRemovedKey);
-    else if (c == 'e' && (end = json_web_token(text, at)) != at) cut(at, end, kRemovedToken);
-    else if (const Span token = c == 'b' || c == 'B' ? credentials(text, at) : Span(at, at); token.first != token.second) {
-      cut(token.first, end = token.second, kRemovedToken);
+    if (const std::size_t key_end = c == '-' ? pem_key(text, at) : c == 'L' ? base64_key(text, at) : at; key_end != at) {
+      end = key_end;
+      cut(at, end, kRemovedKey);
+    } else if (const std::size_t token_end = c == 'e' ? json_web_token(text, at) : at; token_end != at) {
+      end = token_end;
+      cut(at, end, kRemovedToken);
+    } else if (const Span token = c == 'b' || c == 'B' ? credentials(text, at) : Span(at, at); token.first != token.second) {
+      end = token.second;
+      cut(token.first, end, kRemovedToken);
     } else if (const Span password = c == ':' ? url_password(text, at) : Span(at, at); password.first != password.second) {
-      cut(password.first, end = password.second, kRemoved);
+      end = password.second;
+      cut(password.first, end, kRemoved);
     } else if (is_word(c)) {
       end = run(text, at, is_token);
       if (!ends_secret(text.substr(at, end - at))) {

@@ -81,7 +81,7 @@ Result<fs::path> profile_of(const Chart& chart, const std::string& profile) {
         culvert::format("--profile {}: profiles are files of the chart, and {} is an archive (unpack it: `tar -xzf {}`, and say "
                         "--charts culvert)",
                         profile, chart.path.string(), chart.path.string()));
-  const fs::path file = chart.path / "profiles" / (profile + ".yaml");
+  fs::path file = chart.path / "profiles" / (profile + ".yaml");
   std::error_code error;
   if (!profile.contains('/') && fs::is_regular_file(file, error)) return file;
   std::vector<std::string> known;
