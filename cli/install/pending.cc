@@ -82,10 +82,11 @@ Result<Installed> wait_for_it(const Options& options, Installed installed, secon
   const Release& release = options.change.release;
   const auto timeout = settings::parse_duration(options.change.timeout);
   if (!timeout) return std::unexpected(Error(timeout.error()).during("reading --timeout"));
-  auto left = std::chrono::ceil<seconds>(*timeout) - age;
+  const auto left = std::chrono::ceil<seconds>(*timeout) - age;
+  const auto end = std::chrono::steady_clock::now() + left;
   if (left > 0s)
     std::fprintf(stderr, "culvert: waits for it, %s at most; then it counts as dead\n", settings::print_duration(left).c_str());
-  for (const int revision = installed.revision; left > 0s; left -= 1s) {
+  for (const int revision = installed.revision; std::chrono::steady_clock::now() < end;) {
     std::this_thread::sleep_for(1s);
     auto now = ask_helm(release);
     if (!now) return now;
