@@ -128,7 +128,8 @@ void Kubernetes::open() {
                                                                   .audiences = settings_.token_audiences,
                                                                   .trusted = settings_.trusted_node_accounts,
                                                                   .authorities = settings_.trusted_authorities,
-                                                                  .system_namespace = settings_.system_namespace},
+                                                                  .system_namespace = settings_.system_namespace,
+                                                                  .remembered = settings_.token_review_ttl},
                                                serving_->registry());
   callers_ = callers.get();
   if (auto done = serving_->open(std::move(callers)); !done) return failed_(done.error());

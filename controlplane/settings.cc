@@ -32,6 +32,9 @@ settings::Table Settings::table() {
   table.add(trusted_node_accounts,
             {.env = "CA_TRUSTED_NODE_ACCOUNTS",
              .doc = "service accounts (namespace/name) whose pods may act for the other pods of their node: ztunnel's"});
+  table.add(token_review_ttl, {.env = "CULVERT_TOKEN_REVIEW_TTL",
+                               .doc = "how long a token that the API server called good is not shown to it again; while it "
+                                      "cannot be asked, such a token counts until its end"});
   table.add(data_dir, {.env = "CULVERT_DATA_DIR",
                        .flag = "--data-dir",
                        .doc = "folder of the CA's key and certificates; root-cert.pem in it is what clients trust"});

@@ -26,6 +26,7 @@ struct Settings {
   std::string pod_name;  // empty: own_name()
   std::vector<std::string> token_audiences = {"istio-ca"};
   std::vector<std::string> trusted_node_accounts = {"istio-system/ztunnel"};
+  std::chrono::seconds token_review_ttl{60};
   std::filesystem::path data_dir = "/var/lib/culvert/culvertd";
   std::filesystem::path tokens;
   std::vector<std::string> names = {"culvertd.istio-system.svc", "istiod.istio-system.svc", "localhost", "127.0.0.1", "::1"};

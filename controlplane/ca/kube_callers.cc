@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/base/base64.h"
+#include "common/base/log.h"
 #include "common/kube/review.h"
 #include "controlplane/ca/review_cache.h"
 
@@ -90,19 +91,28 @@ struct KubeCallers::State {
       : client(its_client),
         objects(its_objects),
         options(std::move(its_options)),
-        asked(registry.counter("culvert_token_reviews_total", "Tokens shown to the API server.")) {}
+        asked(registry.counter("culvert_token_reviews_total", "Tokens shown to the API server.")),
+        stood_in(registry.counter("culvert_tokens_from_memory_total",
+                                  "Tokens that counted by an earlier review, because the API server could not be asked.")) {}
 
   static net::Task<> ask(std::shared_ptr<State> self, std::string token, std::string from, Then then);
   Result<Caller> judge(const kube::User& user) const;
+  void remember(std::string_view token, const Result<kube::User>& user, const Result<Caller>& caller);
+  const Review* valid(const TokenHash& hash, const Review* review);
   const Review* recall(const TokenHash& hash);
+  Result<Caller> stand_in(std::string_view token);
+  void is_away(const Error& why);
+  void is_back();
 
   kube::Client& client;
   const derive::Objects& objects;
   const KubeCallersOptions options;
   telemetry::Counter& asked;
+  telemetry::Counter& stood_in;
   ReviewCache remembered;
   std::size_t asking = 0;
   std::map<std::string, std::size_t> asking_for;  // by the caller's address
+  std::string away;                               // why the API server could not be asked; empty when it answered last
   bool closed = false;
 };
 
@@ -129,13 +139,52 @@ Result<Caller> KubeCallers::State::judge(const kube::User& user) const {
   return caller;
 }
 
-const Review* KubeCallers::State::recall(const TokenHash& hash) {
-  const Review* what = remembered.find(hash, net::Clock::now());
-  if (what == nullptr || !what->caller || what->pod_name.empty()) return what;
-  const auto* pod = objects.find<config::Pod>(config::Kind::kPod, what->pod_namespace, what->pod_name);
-  if (pod != nullptr && pod->metadata.uid == what->pod_uid) return what;
-  remembered.erase(hash);  // a token ends with its pod
+// A token ends with its pod.
+const Review* KubeCallers::State::valid(const TokenHash& hash, const Review* review) {
+  if (review == nullptr || !review->caller || review->pod_name.empty()) return review;
+  const auto* pod = objects.find<config::Pod>(config::Kind::kPod, review->pod_namespace, review->pod_name);
+  if (pod != nullptr && pod->metadata.uid == review->pod_uid) return review;
+  remembered.erase(hash);
   return nullptr;
+}
+
+const Review* KubeCallers::State::recall(const TokenHash& hash) { return valid(hash, remembered.find(hash, net::Clock::now())); }
+
+// What counts while the API server is away.
+Result<Caller> KubeCallers::State::stand_in(std::string_view token) {
+  const TokenHash hash = hash_of(token);
+  const Review* what = valid(hash, remembered.find_old(hash));
+  if (what == nullptr) return failure("the API server cannot be asked, and it has not called this token good before: " + away);
+  const auto good = read_claims(token).and_then(
+      [&](const TokenClaims& claims) { return still_good(claims, objects, std::chrono::system_clock::now()); });
+  if (!good) return std::unexpected(good.error());
+  stood_in.add();
+  return what->caller;
+}
+
+void KubeCallers::State::is_away(const Error& why) {
+  if (std::exchange(away, why.text).empty())
+    log::warn("ca", "the API server cannot be asked about tokens: those that it called good before count until their end",
+              {log::field("why", why.text)});
+}
+
+void KubeCallers::State::is_back() {
+  if (!std::exchange(away, "").empty()) log::info("ca", "the API server can be asked about tokens again");
+}
+
+void KubeCallers::State::remember(std::string_view token, const Result<kube::User>& user, const Result<Caller>& caller) {
+  if (user && !caller) return;  // a pod that we have not heard of yet may be there in a moment
+  Review what{.caller = caller,
+              .pod_namespace = "",
+              .pod_name = "",
+              .pod_uid = "",
+              .until = net::Clock::now() + (caller ? options.remembered : options.refused)};
+  if (caller) {
+    what.pod_namespace = caller->own ? caller->own->name_space : "";
+    what.pod_name = user->pod_name;
+    what.pod_uid = user->pod_uid;
+  }
+  remembered.put(hash_of(token), std::move(what));
 }
 
 net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string token, std::string from, Then then) {
@@ -146,22 +195,15 @@ net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string tok
   --self->asking;
   if (--self->asking_for[from] == 0) self->asking_for.erase(from);
   if (self->closed) co_return;
-  if (!answer) co_return then(std::unexpected(answer.error()));  // we do not know: not remembered
-  const auto user = kube::reviewed_token(answer->body, self->options.audiences);
-  Review what{.caller = user ? self->judge(*user) : std::unexpected(user.error()),
-              .pod_namespace = "",
-              .pod_name = "",
-              .pod_uid = "",
-              .until = net::Clock::now() + self->options.refused};
-  if (what.caller) {
-    what.pod_namespace = what.caller->own ? what.caller->own->name_space : "";
-    what.pod_name = user->pod_name;
-    what.pod_uid = user->pod_uid;
-    what.until = net::Clock::now() + self->options.remembered;
+  if (!answer) {
+    self->is_away(answer.error());
+    co_return then(self->stand_in(token));
   }
-  // A pod that we have not heard of yet may be there in a moment.
-  if (what.caller || !user) self->remembered.put(hash_of(token), what);
-  then(std::move(what.caller));
+  self->is_back();
+  const auto user = kube::reviewed_token(answer->body, self->options.audiences);
+  auto caller = user ? self->judge(*user) : std::unexpected(user.error());
+  self->remember(token, user, caller);
+  then(std::move(caller));
 }
 
 KubeCallers::KubeCallers(kube::Client& client, const derive::Objects& objects, KubeCallersOptions options,
@@ -202,8 +244,15 @@ void KubeCallers::prove(std::string_view authorization, std::string_view peer, T
   if (claims->expires < std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()))
     return then(failure("the token has expired"));
   if (const auto* known = state_->recall(hash_of(token))) return then(known->caller);
-  if (state_->asking >= state_->options.most_asked) return then(failure("too many tokens are being looked at"));
   std::string from(peer.substr(0, peer.rfind(':')));  // without the port
+  if (!state_->away.empty()) {                        // not everybody has to wait until that is clear again: one asks, for all
+    if (auto caller = state_->stand_in(token)) {
+      if (state_->asking == 0)
+        state_->client.loop().spawn(State::ask(state_, std::string(token), std::move(from), [](const Result<Caller>&) {}));
+      return then(std::move(caller));
+    }
+  }
+  if (state_->asking >= state_->options.most_asked) return then(failure("too many tokens are being looked at"));
   if (const auto those = state_->asking_for.find(from);
       those != state_->asking_for.end() && those->second >= state_->options.most_of_one)
     return then(failure("too many tokens of one address are being looked at"));

@@ -3,6 +3,9 @@
 // to a pod of ours tells the pod, and with it the node. Only the pods of trusted accounts (ztunnel's) may act for their node. The accounts of the
 // system namespace may see the debug pages, also by a token that is bound to no pod (istioctl makes such), which is good for nothing else.
 //
+// An API server that cannot be asked has refused nobody: a token that it called good before counts until its own end, as long as its pod and its account
+// are there as far as we know. A token that it has never seen is refused.
+//
 // Anybody can reach the port, so what a stranger can make us ask is bounded: a token has to look like one that is meant for us before the API server
 // sees it, there is a limit to questions at one time, and answers are remembered for a while, under the hash of the token.
 

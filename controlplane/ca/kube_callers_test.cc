@@ -10,6 +10,7 @@
 #include "common/base/format.h"
 #include "common/config/parse.h"
 #include "common/kube/test_peer.h"
+#include "common/net/timer.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -50,8 +51,10 @@ struct KubeCallersTest : testing::Test {
   kube::Client client{loop, peer.access()};
   derive::Objects objects;
   telemetry::Registry registry;
-  KubeCallers callers{client, objects, {}, registry};
+  std::optional<KubeCallers> callers{std::in_place, client, objects, KubeCallersOptions{}, registry};
   kube::Steps review;
+
+  void with(KubeCallersOptions options) { callers.emplace(client, objects, std::move(options), registry); }
 
   void pod(const std::string& ns, const std::string& name, const std::string& account, const std::string& node) {
     const std::string yaml = culvert::format(
@@ -73,7 +76,7 @@ struct KubeCallersTest : testing::Test {
   std::string prove(const std::string& authorization) {
     std::optional<Result<Caller>> got;
     bool later = false;
-    callers.prove(authorization, "ipv4:10.0.0.1:40000", [&](Result<Caller> caller) {
+    callers->prove(authorization, "ipv4:10.0.0.1:40000", [&](Result<Caller> caller) {
       got.emplace(std::move(caller));
       if (later) loop.stop();
     });
@@ -112,7 +115,8 @@ TEST_F(KubeCallersTest, TheMeshsOwnAccountsMaySeeTheDebugPagesAndWithoutAPodNoth
   std::optional<Caller> got;
   const auto ask = [&] {
     prove_token();
-    callers.prove("Bearer " + token_for("istio-ca"), "ipv4:10.0.0.1:40000", [&](const Result<Caller>& caller) { got = *caller; });
+    callers->prove("Bearer " + token_for("istio-ca"), "ipv4:10.0.0.1:40000",
+                   [&](const Result<Caller>& caller) { got = *caller; });
   };
   reviewed("istio-system", "istio-reader-service-account", "");
   ask();
@@ -128,19 +132,19 @@ TEST_F(KubeCallersTest, NobodyElseMaySeeThem) {
   reviewed("shop", "web", "web-0");
   prove_token();
   bool operates = true;
-  callers.prove("Bearer " + token_for("istio-ca"), "ipv4:10.0.0.1:1", [&](const Result<Caller>& c) { operates = c->operates; });
+  callers->prove("Bearer " + token_for("istio-ca"), "ipv4:10.0.0.1:1", [&](const Result<Caller>& c) { operates = c->operates; });
   EXPECT_FALSE(operates);
 }
 
 TEST_F(KubeCallersTest, NodesAreThoseOfRunningPodsOfTrustedAccounts) {
   pod("istio-system", "zt", "ztunnel", "n1");
   pod("istio-system", "other", "culvertd", "n2");
-  EXPECT_EQ(callers.nodes(), std::set<std::string>{}) << "it does not run";
+  EXPECT_EQ(callers->nodes(), std::set<std::string>{}) << "it does not run";
   const std::string yaml =
       "apiVersion: v1\nkind: Pod\nmetadata: {name: zt, namespace: istio-system}\nspec: {nodeName: n1, serviceAccountName: "
       "ztunnel}\nstatus: {phase: Running}\n";
   for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
-  EXPECT_EQ(callers.nodes(), std::set<std::string>{"n1"});
+  EXPECT_EQ(callers->nodes(), std::set<std::string>{"n1"});
 }
 
 TEST_F(KubeCallersTest, AnAnswerIsRememberedUntilThePodGoes) {
@@ -153,6 +157,79 @@ TEST_F(KubeCallersTest, AnAnswerIsRememberedUntilThePodGoes) {
 
   objects.erase({config::Kind::kPod, "istio-system", "zt"});
   EXPECT_THAT(prove_token(), HasSubstr("500"));
+}
+
+struct WithoutAnApiServer : KubeCallersTest {
+  WithoutAnApiServer() {
+    with({.remembered = 0s, .refused = 0s});
+    pod("istio-system", "zt", "ztunnel", "n1");
+    account("a-1");
+    reviewed("istio-system", "ztunnel", "zt");
+  }
+  void account(const std::string& uid) {
+    const auto yaml = culvert::format(
+        "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: ztunnel, namespace: istio-system, uid: {}}}\n", uid);
+    for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
+  }
+  static std::string token(std::int64_t expires = 4'000'000'000) {
+    return "Bearer head." +
+           to_base64(
+               culvert::format(R"({{"aud":["istio-ca"],"exp":{},"kubernetes.io":{{"namespace":"istio-system",)"
+                               R"("pod":{{"name":"zt","uid":"u-zt"}},"serviceaccount":{{"name":"ztunnel","uid":"a-1"}}}}}})",
+                               expires)) +
+           ".signature";
+  }
+};
+
+TEST_F(WithoutAnApiServer, ATokenThatItCalledGoodStaysGood) {
+  EXPECT_EQ(prove(token()), "node n1");
+  review = answer(503, "");
+  EXPECT_EQ(prove(token()), "node n1") << "it has no time for us";
+  peer.down();
+  EXPECT_EQ(prove(token()), "node n1") << "it is gone";
+}
+
+TEST_F(WithoutAnApiServer, NobodyWaitsForItOnceItIsKnownToBeAway) {
+  EXPECT_EQ(prove(token()), "node n1");
+  review = answer(503, "");
+  EXPECT_EQ(prove(token()), "node n1");
+  std::string at_once;
+  callers->prove(token(), "ipv4:10.0.0.1:1",
+                 [&](const Result<Caller>& caller) { at_once = caller ? caller->text() : "refused"; });
+  EXPECT_EQ(at_once, "node n1");
+}
+
+TEST_F(WithoutAnApiServer, ATokenThatItHasNotSeenIsRefusedAndTheReasonIsSaid) {
+  EXPECT_EQ(prove(token()), "node n1");
+  peer.down();
+  EXPECT_THAT(prove(token(3'999'999'999)), HasSubstr("it has not called this token good before: create tokenreviews"));
+}
+
+TEST_F(WithoutAnApiServer, ATokenStillEndsWithItsPodAndItsAccount) {
+  EXPECT_EQ(prove(token()), "node n1");
+  peer.down();
+  account("a-2");
+  EXPECT_THAT(prove(token()), HasSubstr("the service account istio-system/ztunnel of the token is gone"));
+  account("a-1");
+  EXPECT_EQ(prove(token()), "node n1");
+  objects.erase({config::Kind::kPod, "istio-system", "zt"});
+  EXPECT_THAT(prove(token()), HasSubstr("not called this token good before"));
+}
+
+TEST_F(WithoutAnApiServer, WhatItSaysWhenItIsBackCounts) {
+  EXPECT_EQ(prove(token()), "node n1");
+  review = answer(503, "");
+  EXPECT_EQ(prove(token()), "node n1");
+  review = answer(201, R"({"kind":"TokenReview","status":{"authenticated":false,"error":"its key is gone"}})");
+  EXPECT_EQ(prove(token()), "node n1") << "by memory, while it is asked";
+  std::string said = "node n1";
+  while (said == "node n1") {
+    loop.run([](net::Loop* on) -> net::Task<> { co_await net::sleep_for(*on, 1ms); }(&loop));
+    said = prove(token());
+  }
+  EXPECT_THAT(said, HasSubstr("its key is gone"));
+  peer.down();
+  EXPECT_THAT(prove(token()), HasSubstr("not called this token good before"));
 }
 
 TEST_F(KubeCallersTest, WhatIsRefusedIsNotAskedAgainForAWhile) {
@@ -178,8 +255,8 @@ TEST_F(KubeCallersTest, OneAddressCannotKeepTheOthersOut) {
   std::size_t refused = 0;
   const auto ask = [&](const std::string& from, int count) {
     for (int i = 0; i < count; ++i)
-      callers.prove("Bearer " + token_for("istio-ca", 4'000'000'000 + i), culvert::format("{}:{}", from, 40000 + i),
-                    [&](const Result<Caller>& caller) { refused += caller ? 0 : 1; });
+      callers->prove("Bearer " + token_for("istio-ca", 4'000'000'000 + i), culvert::format("{}:{}", from, 40000 + i),
+                     [&](const Result<Caller>& caller) { refused += caller ? 0 : 1; });
     return std::exchange(refused, 0);
   };
   EXPECT_EQ(ask("ipv4:10.0.0.1", 100), 84U);
@@ -198,19 +275,19 @@ TEST_F(KubeCallersTest, ATokenIsGoodNoLongerThanItsPodAndItsAccount) {
                      to_base64(R"({"aud":["istio-ca"],"exp":4000000000,"kubernetes.io":{"namespace":"istio-system",)"
                                R"("pod":{"name":"zt","uid":"u-zt"},"serviceaccount":{"name":"ztunnel","uid":"a-1"}}})") +
                      ".signature";
-  EXPECT_TRUE(callers.still(token));
+  EXPECT_TRUE(callers->still(token));
 
   account("a-2");
-  EXPECT_FALSE(callers.still(token)) << "another account of that name";
+  EXPECT_FALSE(callers->still(token)) << "another account of that name";
   account("a-1");
-  EXPECT_TRUE(callers.still(token));
+  EXPECT_TRUE(callers->still(token));
   objects.erase({config::Kind::kPod, "istio-system", "zt"});
-  EXPECT_FALSE(callers.still(token));
+  EXPECT_FALSE(callers->still(token));
   pod("istio-system", "zt", "ztunnel", "n1");
-  EXPECT_TRUE(callers.still(token));
+  EXPECT_TRUE(callers->still(token));
   objects.erase({config::Kind::kServiceAccount, "istio-system", "ztunnel"});
-  EXPECT_FALSE(callers.still(token));
-  EXPECT_FALSE(callers.still("Bearer " + token_for("istio-ca", 1000))) << "it has expired";
+  EXPECT_FALSE(callers->still(token));
+  EXPECT_FALSE(callers->still("Bearer " + token_for("istio-ca", 1000))) << "it has expired";
 }
 
 TEST_F(KubeCallersTest, ATokenMayClaimToLastForever) {

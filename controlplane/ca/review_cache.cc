@@ -2,13 +2,9 @@
 
 namespace culvert::controlplane {
 
-const Review* ReviewCache::Shelf::find(const TokenHash& hash, net::Clock::time_point now) {
+const Review* ReviewCache::Shelf::find(const TokenHash& hash) {
   const auto found = index.find(hash);
   if (found == index.end()) return nullptr;
-  if (found->second->second.until <= now) {
-    erase(hash);
-    return nullptr;
-  }
   order.splice(order.begin(), order, found->second);
   return &found->second->second;
 }
@@ -21,9 +17,14 @@ void ReviewCache::Shelf::erase(const TokenHash& hash) {
 }
 
 const Review* ReviewCache::find(const TokenHash& hash, net::Clock::time_point now) {
-  const Review* good = good_.find(hash, now);
-  return good != nullptr ? good : refused_.find(hash, now);
+  if (const Review* good = good_.find(hash)) return good->until > now ? good : nullptr;
+  const Review* refused = refused_.find(hash);
+  if (refused == nullptr || refused->until > now) return refused;
+  refused_.erase(hash);
+  return nullptr;
 }
+
+const Review* ReviewCache::find_old(const TokenHash& hash) { return good_.find(hash); }
 
 void ReviewCache::put(const TokenHash& hash, Review review) {
   erase(hash);

@@ -1,6 +1,7 @@
 #pragma once
-// What the API server said about tokens, under their hashes, for a while. Good answers and refusals lie on shelves of their own: strangers can fill one
-// of them, and it is never the one that proved callers need. Who was not asked for longest goes first. The time is passed in.
+// What the API server said about tokens, under their hashes: for a while, and good answers also beyond it, for when it cannot be asked again. Good answers
+// and refusals lie on shelves of their own: strangers can fill one of them, and it is never the one that proved callers need. Who was not asked for longest
+// goes first. The time is passed in.
 
 #include <array>
 #include <cstddef>
@@ -29,6 +30,8 @@ class ReviewCache {
 
   // None when it is not there, or its time is over. Good until the next call.
   const Review* find(const TokenHash& hash, net::Clock::time_point now);
+  // The last good answer, however old.
+  const Review* find_old(const TokenHash& hash);
   void put(const TokenHash& hash, Review review);
   void erase(const TokenHash& hash);
   std::size_t size() const { return good_.index.size() + refused_.index.size(); }
@@ -40,7 +43,7 @@ class ReviewCache {
     Order order = {};
     std::map<TokenHash, Order::iterator> index = {};
 
-    const Review* find(const TokenHash& hash, net::Clock::time_point now);
+    const Review* find(const TokenHash& hash);
     void erase(const TokenHash& hash);
   };
   Shelf good_, refused_;

@@ -32,6 +32,19 @@ TEST(ReviewCache, RemembersForAWhile) {
   EXPECT_EQ(cache.size(), 1U) << "what is over is gone";
 }
 
+TEST(ReviewCache, AGoodAnswerIsFoundLaterByWhoTakesAnOldOne) {
+  ReviewCache cache;
+  cache.put(hash(1), good());
+  cache.put(hash(2), refused());
+
+  EXPECT_EQ(cache.find(hash(1), kFirst + 60s), nullptr);
+  ASSERT_NE(cache.find_old(hash(1)), nullptr);
+  EXPECT_TRUE(cache.find_old(hash(1))->caller);
+  EXPECT_EQ(cache.find_old(hash(2)), nullptr) << "a refusal";
+  cache.erase(hash(1));
+  EXPECT_EQ(cache.find_old(hash(1)), nullptr);
+}
+
 TEST(ReviewCache, RefusalsNeverPushOutGoodAnswers) {
   ReviewCache cache(10, 5);
   for (int i = 0; i < 10; ++i) cache.put(hash(i), good());
