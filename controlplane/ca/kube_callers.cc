@@ -130,11 +130,15 @@ Result<Caller> KubeCallers::State::judge(const kube::User& user) const {
   if (pod == nullptr || pod->metadata.uid != user.pod_uid) return failure("the pod " + pod_text + " of the token is not there");
   if (pod->spec.service_account != account->name)
     return failure("the pod " + pod_text + " has another service account than " + name);
+  const std::string& on = pod->spec.node_name;
+  if (!user.node_name.empty() && user.node_name != on)  // API servers before 1.30 do not say
+    return failure("the token of the pod " + pod_text + " was made for the node " + user.node_name + ", and the pod is on " +
+                   (on.empty() ? "none" : on));
   Caller caller{.node = "", .own = Identity{options.trust_domain, account->ns, account->name}, .operates = operates};
   caller.any = std::ranges::contains(options.authorities, name);
   if (std::ranges::contains(options.trusted, name)) {
-    if (pod->spec.node_name.empty()) return failure("the pod " + pod_text + " is on no node");
-    caller.node = pod->spec.node_name;
+    if (on.empty()) return failure("the pod " + pod_text + " is on no node");
+    caller.node = on;
   }
   return caller;
 }

@@ -63,11 +63,13 @@ struct KubeCallersTest : testing::Test {
         name, ns, name, node, account);
     for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
   }
-  void reviewed(const std::string& ns, const std::string& account, const std::string& pod_name) {
+  void reviewed(const std::string& ns, const std::string& account, const std::string& pod_name, const std::string& node = "") {
+    const std::string on =
+        node.empty() ? "" : culvert::format(R"(,"authentication.kubernetes.io/node-name":["{}"])", node);
     const std::string extra = pod_name.empty() ? ""
                                                : culvert::format(R"(,"extra":{{"authentication.kubernetes.io/pod-name":["{0}"],)"
-                                                                 R"("authentication.kubernetes.io/pod-uid":["u-{0}"]}})",
-                                                                 pod_name);
+                                                                 R"("authentication.kubernetes.io/pod-uid":["u-{0}"]{1}}})",
+                                                                 pod_name, on);
     review = answer(201, culvert::format(R"({{"kind":"TokenReview","status":{{"authenticated":true,"audiences":["istio-ca"],)"
                                          R"("user":{{"username":"system:serviceaccount:{}:{}"{}}}}}}})",
                                          ns, account, extra));
@@ -109,6 +111,14 @@ TEST_F(KubeCallersTest, WhatTheTokenSaysMustFitThePodsThatThereAre) {
   reviewed("shop", "web", "");
   EXPECT_THAT(prove_token(), HasSubstr("not bound to a pod"));
   EXPECT_EQ(peer.asked.size(), 4U) << "a pod may come later: nothing of this is remembered";
+}
+
+TEST_F(KubeCallersTest, ATokenActsOnlyForTheNodeThatItWasMadeFor) {
+  pod("istio-system", "zt", "ztunnel", "n1");
+  reviewed("istio-system", "ztunnel", "zt", "n2");
+  EXPECT_THAT(prove_token(), HasSubstr("the token of the pod istio-system/zt was made for the node n2, and the pod is on n1"));
+  reviewed("istio-system", "ztunnel", "zt", "n1");
+  EXPECT_EQ(prove_token(), "node n1");
 }
 
 TEST_F(KubeCallersTest, TheMeshsOwnAccountsMaySeeTheDebugPagesAndWithoutAPodNothingElse) {
