@@ -33,6 +33,7 @@ else:
 """
 OBJECT = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: istio-system}\ndata: {x: \"@X@\"}\n"
 DEPLOYED = json.dumps({"version": 3, "info": {"status": "deployed"}})
+SANITIZERS = {name: os.environ[name] for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS") if name in os.environ}  # where their reports go
 # What is typed, and whether a release is there.
 WORDS = [
     ("install -y", False),
@@ -71,7 +72,7 @@ class World:
         self.calls.write_text("")
         path = f"{self.folder}/bin:/usr/bin:/bin" if helm else str(self.folder / "nothing")
         done = subprocess.run([self.culvert, *words.split()], input=input, capture_output=True, text=True, timeout=30, cwd=self.folder,
-                              env={"PATH": path, "HOME": str(self.folder), "FAKE_CALLS": str(self.calls), "FAKE_FOLDER": str(self.folder)} | environment)
+                              env={"PATH": path, "HOME": str(self.folder), "FAKE_CALLS": str(self.calls), "FAKE_FOLDER": str(self.folder)} | SANITIZERS | environment)
         calls = [json.loads(line) for line in self.calls.read_text().splitlines()]
         return done.returncode, done.stdout, done.stderr, calls
 

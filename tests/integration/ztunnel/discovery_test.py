@@ -7,7 +7,7 @@ import sys
 import time
 
 import apps
-from world import eventually, main
+from world import eventually, kill, main
 
 DENY_ALL = {"name": "closed", "namespace": "shop", "scope": "Namespace", "action": "Deny", "dryRun": False, "rules": [[]]}
 UNREADABLE = b"\x0a\x03bad\x12\x04shop\x18\x01\x20\x07"  # name, namespace, scope: the namespace; action: 7
@@ -112,8 +112,7 @@ def certificates(world, node):
                     if each["identity"].endswith("/sa-b") and each["certChain"])
 
     node.kill_ztunnel()
-    world.authority.kill()
-    world.authority.wait(5)
+    kill(world.authority)
     world.start_authority(6)  # dated back by two minutes: past their half from the start, renewed again and again
     node.start_ztunnel()
     eventually("works", lambda: works(world), 10)
@@ -130,8 +129,7 @@ def certificates(world, node):
     eventually("works again", lambda: works(world), 10)
 
     # The authority itself is gone for a while: its return is noticed within about a second.
-    world.authority.kill()
-    world.authority.wait(5)
+    kill(world.authority)
     eventually("expired", lambda: not works(world), 15)
     time.sleep(2)
     world.start_authority(3600)

@@ -38,6 +38,13 @@ def choose_congestion_control(netns=None):
     sh(f"{enter}sysctl -qw net.ipv4.tcp_congestion_control=cubic 2>/dev/null || {enter}sysctl -qw net.ipv4.tcp_congestion_control=reno")
 
 
+def kill(process):
+    """What is killed was alive until then: one that has ended by itself must not look like one that was ended."""
+    assert process.poll() is None, f"{process.log.name} had ended by itself: {process.returncode}"
+    process.kill()
+    process.wait(5)
+
+
 class Node:
     PORTS = {"CULVERT_ADMIN_PORT": 15100, "CULVERT_STATS_PORT": 15200, "CULVERT_READINESS_PORT": 15300}  # and the node's number
 
@@ -59,13 +66,13 @@ class Node:
     def start_ztunnel(self, **more):
         environment = {
             "NODE_NAME": self.name, "INPOD_UDS": str(self.uds), "LOCAL_XDS_PATH": str(self.world.mesh), "CA_ADDRESS": "https://localhost:15012",
-            "CA_ROOT_CA": str(self.world.folder / "root.pem"), "ZTUNNEL_WORKER_THREADS": "2", "RUST_LOG": "info,access=info", "ASAN_OPTIONS": "detect_leaks=0"}
+            "CA_ROOT_CA": str(self.world.folder / "root.pem"), "ZTUNNEL_WORKER_THREADS": "2", "RUST_LOG": "info,access=info",
+            "ASAN_OPTIONS": ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "detect_leaks=0")))}  # where reports go is for the caller to say
         environment |= {name: str(port + self.number) for name, port in self.PORTS.items()} | self.extra | more
         self.ztunnel = self.world.start(f"{self.name}/ztunnel", [self.world.programs["ztunnel"]], self.cgroup, environment)
 
     def kill_ztunnel(self):
-        self.ztunnel.kill()
-        self.ztunnel.wait(5)
+        kill(self.ztunnel)
 
     def page(self, port, path):
         try:
@@ -223,6 +230,11 @@ status: {{phase: Running, podIPs: [{ips}]}}
     def address(self, pod, family="IPv4"):
         return FAMILIES[family][0] + str(self.pods[pod][0])
 
+    def check_the_ended(self):
+        """Programs end when they are told to, and in no other way."""
+        for process in self.processes:
+            assert process.poll() in (None, 0, -signal.SIGKILL), f"{process.log.name} ended by itself: {process.returncode}"
+
     def show_logs(self):
         for process in self.processes:
             print(f"--- {process.log.name}\n{process.log.read_text()[-6000:]}", file=sys.stderr)
@@ -260,6 +272,7 @@ def main(story, script, names):
         world = World(dict(zip(names, sys.argv[2:])), pathlib.Path(sys.argv[-2]), pathlib.Path(sys.argv[-1]))
         try:
             story(world)
+            world.check_the_ended()
         except BaseException:
             world.show_logs()
             raise
