@@ -170,7 +170,8 @@ void World::answer_program(int client, const std::string& target, bool start, in
 }
 
 void World::await_settled(Fd client, std::chrono::milliseconds patience) {
-  read_folder_again();  // whoever asks has just written something, and wants that to be seen
+  folder_.catch_up();  // whoever asks has just written something, and wants that to be seen
+  read_texts();        // a pod that could not be made is tried again
   publish();
   Waiter waiter{.client = std::move(client)};
   const auto id = loop_.after(patience, [] {});
@@ -185,7 +186,7 @@ void World::await_settled(Fd client, std::chrono::milliseconds patience) {
 }
 
 void World::tell_waiters() {
-  if (waiters_.empty() || (!settled() && problems_.empty())) return;
+  if (waiters_.empty() || folder_.texts().deadline() || (!settled() && problems_.empty())) return;
   for (auto& [id, waiter] : waiters_) {
     loop_.cancel(waiter.timer);
     send_answer(waiter.client.get(), status());
@@ -202,7 +203,7 @@ std::string World::mesh_state(const PodLife& pod) const {
 }
 
 bool World::settled() const {
-  if (!problems_.empty() || !failed_.empty() || touched_) return false;
+  if (!problems_.empty() || !failed_.empty() || touched_ || folder_.texts().deadline()) return false;
   for (const auto& [name, pod] : pods_) {
     const bool enrolled = mesh_state(*pod) == "enrolled";
     if (!pod->state().ready || (options_.mesh && enrolled != wants_mesh(layout_, pod->plan()))) return false;

@@ -51,7 +51,9 @@ void say(const std::string& line) {
 }
 
 World::World(WorldOptions options, Fd control, Fd folder)
-    : options_(std::move(options)), control_(std::move(control)), folder_(std::move(folder)) {}
+    : options_(std::move(options)),
+      control_(std::move(control)),
+      folder_(loop_, options_.folder, std::move(folder), [this] { read_texts(); }) {}
 World::~World() = default;
 
 Status World::run() {
@@ -61,7 +63,7 @@ Status World::run() {
     if (dup2(log.get(), 2) < 0) return failure_errno("opening the world's log");
   }
   // From here on nothing is the caller's: whoever reads his standard error sees its end.
-  read_folder_again();
+  read_texts();
   publish();
   if (options_.mesh) start_mesh();
   read_children();
@@ -82,20 +84,14 @@ Status World::bring_up() {
   if (auto grounded = ground_world(options_.name); !grounded) return grounded;
   pid_space_.reset(open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
 
-  const std::string folder = culvert::format("/proc/self/fd/{}", folder_.get());
-  folder_watch_.reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (auto opened = folder_.open(); !opened) return opened;
   status_watch_.reset(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   constexpr auto kEvents = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE;
-  if (inotify_add_watch(folder_watch_.get(), folder.c_str(), kEvents) < 0) return failure_errno("watching " + options_.folder);
   if (inotify_add_watch(status_watch_.get(), world_path("config/status/pods").c_str(), kEvents) < 0)
     return failure_errno("watching enrolment");
 
   if (auto started = start_nodes(); !started) return started;
   loop_.watch(signals_.get(), [this] { read_children(); });
-  loop_.watch(folder_watch_.get(), [this] {
-    drain(folder_watch_.get());
-    read_folder_again();
-  });
   loop_.watch(status_watch_.get(), [this] {
     drain(status_watch_.get());
     read_enrolment();
@@ -189,19 +185,24 @@ void World::read_children() {
   }
 }
 
-void World::read_folder_again() {
-  const auto files = read_yaml(culvert::format("/proc/self/fd/{}", folder_.get()));
+void World::read_texts() {
+  const Texts& texts = folder_.texts();
   kept_files_.clear();
-  for (const auto& [name, text] : files) {
+  for (const auto& [name, text] : texts.all()) {
+    if (texts.away(name)) continue;  // culvertd waits for it itself
     if (auto kept = keep_policies(name, text); !kept.empty()) kept_files_[name] = std::move(kept);
   }
   touch();
-  const auto folder = read_folder(files);
+  const auto folder = read_folder(texts.all());
   auto plan = lay_out(folder, options_.nodes, layout_);
-  problems_.clear();
+  std::vector<std::string> problems;
+  for (const auto& [name, why] : folder_.unreadable()) problems.push_back(why);
   for (const auto* list : {&std::as_const(folder.problems), &std::as_const(plan.problems)}) {
-    for (const auto& problem : *list) problems_.push_back(problem.text());
+    for (const auto& problem : *list) problems.push_back(problem.text());
   }
+  if (!problems.empty() && texts.deadline())
+    return;  // a file that is renamed stands there twice until its old name counts no more
+  problems_ = std::move(problems);
   for (const auto& problem : problems_) say("not in force: " + problem);
   if (problems_.empty()) apply(plan.layout);
 }

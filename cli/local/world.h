@@ -2,7 +2,7 @@
 // A running world: the nodes, the programs of the mesh, the pods, and the folder that says what they are to be. Its first process runs this and
 // nothing else; when that process ends, however it ends, the kernel ends the rest.
 //
-//   folder ──inotify──> read, lay out ──> pods (PodLife) ──ready, ended──> publish: config/ (culvertd, node agents), nftables, DNS zone
+//   folder ──YamlFolder──> lay out ──> pods (PodLife) ──ready, ended──> publish: config/ (culvertd, node agents), nftables, DNS zone
 //                                    └──> policies, as they stand there ─────────────┘
 //   node agents ──> config/status/pods ──> enrolled: the pod's containers start
 
@@ -20,6 +20,7 @@
 #include "cli/local/pod_life.h"
 #include "cli/local/programs.h"
 #include "cli/local/render.h"
+#include "cli/local/yaml_folder.h"
 
 namespace culvert::local {
 
@@ -60,7 +61,7 @@ class World {
   void start_ztunnels();
   std::unique_ptr<Kept> keep(const Place& place, const std::string& below, const Program& program);
   void read_children();
-  void read_folder_again();
+  void read_texts();
   void apply(const Layout& layout);
   void remove_stale(const Layout& layout);
   void add_missing();
@@ -87,8 +88,9 @@ class World {
   Result<Place> place_of_machine(const std::string& target);
 
   WorldOptions options_;
-  Fd control_, folder_, signals_, folder_watch_, status_watch_, pid_space_;
+  Fd control_, signals_, status_watch_, pid_space_;
   Loop loop_;
+  YamlFolder folder_;
   bool ending_ = false;
   bool touched_ = false;
 

@@ -5,7 +5,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "common/base/format.h"
 #include "tests/support/world.h"
@@ -154,6 +157,40 @@ TEST_F(Local, EditsAreAppliedAsTheyAreSaved) {
   world->remove("more.yaml");
   EXPECT_TRUE(world->settle());
   EXPECT_EQ(world->culvert({"exec", "late", "--", "true"}).code, 125);
+}
+
+// vim with a backup: the file is away for as long as writing it anew takes. Whoever takes longer than a vanished file is waited for has deleted it:
+// such a try says nothing.
+TEST_F(Local, AnEditorThatSavesByRenamingReplacesNoPod) {
+  const auto pod = [](const std::string& comment) {
+    return "# " + comment +
+           "\napiVersion: v1\nkind: Pod\nmetadata: {name: edited, namespace: mesh}\nspec: {containers: [{name: main, command: "
+           "[sleep, "
+           "infinity]}]}\n";
+  };
+  const auto in_it = [](const std::string& script) {
+    return world->culvert({"exec", "edited", "--", "sh", "-c", script}).code == 0;
+  };
+  world->write("edited.yaml", pod("at first"));
+  ASSERT_TRUE(world->settle());
+  const std::string folder = world->folder();
+  bool saved = false;
+  for (int tries = 0; tries < 20 && !saved; ++tries) {
+    ASSERT_TRUE(in_it("touch /tmp/mine"));
+
+    const auto began = std::chrono::steady_clock::now();
+    std::filesystem::rename(folder + "/edited.yaml", folder + "/edited.yaml~");
+    std::this_thread::sleep_for(5ms);
+    std::ofstream(folder + "/edited.yaml") << pod(culvert::format("saved {} times", tries));
+    saved = std::chrono::steady_clock::now() - began < 40ms;
+
+    EXPECT_TRUE(world->settle());
+    EXPECT_TRUE(!saved || in_it("test -e /tmp/mine")) << "it is another pod";
+  }
+  EXPECT_TRUE(saved);
+  world->remove("edited.yaml");
+  EXPECT_TRUE(world->settle());
+  EXPECT_EQ(world->culvert({"exec", "edited", "--", "true"}).code, 125);
 }
 
 // What a world could leave on the machine.

@@ -129,6 +129,7 @@ class World {
   // A file of the folder. Takes effect at once; wait for what it changes.
   void write(const std::string& file, const std::string& yaml);
   void remove(const std::string& file);
+  const std::string& folder() const { return folder_; }
   void set_ambient(const std::string& name_space, bool ambient);
 
   // Writes what was told so far; brings the world up the first time, and waits until all is ready and enrolled.
