@@ -4,6 +4,7 @@
 #include <set>
 
 #include "cli/objects/objects.h"
+#include "cli/verify/place.h"
 #include "common/base/base64.h"
 #include "common/base/format.h"
 
@@ -134,7 +135,7 @@ void add_roots(Findings& out, const Seen& seen) {
   std::size_t have = 0;
   for (const json::value& each : seen.namespaces) {
     const std::string ns = name_of(each);
-    if (kRootless.contains(ns) || !text_at(each, "/metadata/deletionTimestamp").empty()) continue;
+    if (kRootless.contains(ns) || seen.left_out.contains(ns) || !text_at(each, "/metadata/deletionTimestamp").empty()) continue;
     if (blocks_of(root_of(seen, ns)) == root) ++have;
     else
       out.push_back({"CVT0304", Level::kError, ns,
@@ -179,6 +180,15 @@ void add_connection(Findings& out, const Seen& seen, const std::string& node) {
                    "look again; `culvert wait --all` says what it lacks"});
 }
 
+// Why neither agent nor ztunnel is wanted on a node; empty: both are. Several DaemonSets may share the nodes among them.
+std::string kept_out(const Seen& seen, const json::value& node) {
+  const std::string name = name_of(node);
+  if (on_node(seen, name, "culvert-node") != nullptr || on_node(seen, name, "ztunnel") != nullptr) return "";
+  if (is_virtual(node)) return "is a virtual node: no agent can run there";
+  const bool wanted = std::ranges::any_of(seen.daemon_sets, [&](const json::value& each) { return chooses(each, node); });
+  return wanted ? "" : "the node selectors of culvert-node and ztunnel leave it out";
+}
+
 void add_nodes(Findings& out, const Seen& seen) {
   for (const std::string& error : seen.unasked)
     out.push_back({"CVT0306", Level::kError, "culvertd", error,
@@ -187,6 +197,10 @@ void add_nodes(Findings& out, const Seen& seen) {
   for (const json::value& node : seen.nodes) {
     const std::string name = name_of(node);
     if (text_at(node, "/status/nodeInfo/operatingSystem") != "linux") continue;
+    if (const std::string why = kept_out(seen, node); !why.empty()) {
+      out.push_back({"CVT0305", Level::kInfo, name, why, "a pod there cannot be in the mesh"});
+      continue;
+    }
     bool all = true;
     for (const char* app : {"culvert-node", "ztunnel"}) {
       const json::value* pod = on_node(seen, name, app);
@@ -209,7 +223,7 @@ bool belongs(const Seen& seen, const json::value& pod) {
       std::ranges::contains(seen.excluded, ns))
     return false;
   if (text_at(pod, "/status/phase") != "Running") return false;
-  if (!own.empty()) return own == "ambient";
+  if (own == "ambient" || own == "none") return own == "ambient";
   const auto its = std::ranges::find_if(seen.namespaces, [&](const json::value& each) { return name_of(each) == ns; });
   return its != seen.namespaces.end() && label_of(*its, kMode) == "ambient";
 }
@@ -247,7 +261,7 @@ std::vector<json::value> members_by_node(const Seen& seen) {
   std::set<std::string> nodes;
   for (const json::value& pod : seen.pods) {
     if (annotation_of(pod, kRedirection) == "enabled" && text_at(pod, "/status/phase") == "Running" &&
-        nodes.insert(text_at(pod, "/spec/nodeName")).second)
+        !seen.left_out.contains(text_at(pod, "/metadata/namespace")) && nodes.insert(text_at(pod, "/spec/nodeName")).second)
       out.push_back(pod);
   }
   return out;

@@ -3,6 +3,7 @@
 
 #include <boost/json.hpp>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct Seen {
   std::vector<Proxy> proxies = {};                      // data planes that are connected
   std::vector<std::string> unasked = {};                // why a control plane could not be asked
   std::vector<std::string> excluded = {"kube-system"};  // namespaces of the agent's setting EXCLUDE_NAMESPACES
+  std::set<std::string> left_out = {};                  // namespaces that MeshConfig's discoverySelectors do not select
 };
 Findings judge(const Seen& seen);
 

@@ -122,6 +122,38 @@ TEST(VerifyInstall, SeesNodesWithoutAnAgentOrAConnection) {
   EXPECT_THAT(lines_of(seen), Not(Contains(HasSubstr("connected to no culvertd"))));
 }
 
+TEST(VerifyInstall, LeavesNodesAloneThatAreKeptOut) {
+  Seen seen = good();
+  const auto node = [](const char* name, const char* labels) {
+    return json::parse(std::string(R"({"metadata":{"name":")") + name + R"(","labels":)" + labels +
+                       R"(},"status":{"nodeInfo":{"operatingSystem":"linux"}}})");
+  };
+  seen.nodes.push_back(node("far", R"({"pool":"gpu"})"));
+  seen.nodes.push_back(node("fargate", R"({"eks.amazonaws.com/compute-type":"fargate"})"));
+  EXPECT_THAT(lines_of(seen), Contains("error CVT0305 far: no culvert-node runs there"));
+  EXPECT_THAT(lines_of(seen), Contains("info CVT0305 fargate: is a virtual node: no agent can run there"));
+
+  for (json::value& each : seen.daemon_sets)
+    each.as_object()["spec"] = json::parse(R"({"template":{"spec":{"nodeSelector":{"pool":"web"}}}})");
+  EXPECT_THAT(lines_of(seen), Contains("info CVT0305 far: the node selectors of culvert-node and ztunnel leave it out"));
+  EXPECT_THAT(lines_of(seen), Not(Contains(HasSubstr("CVT0306 far"))));
+  for (json::value& each : seen.daemon_sets)
+    each.as_object()["spec"] = json::parse(R"({"template":{"spec":{"affinity":{"nodeAffinity":{
+      "requiredDuringSchedulingIgnoredDuringExecution":{"nodeSelectorTerms":[{"matchExpressions":[
+      {"key":"pool","operator":"NotIn","values":["gpu"]}]}]}}}}}})");
+  EXPECT_THAT(lines_of(seen), Contains("info CVT0305 far: the node selectors of culvert-node and ztunnel leave it out"));
+}
+
+TEST(VerifyInstall, WantsNoRootWhereTheMeshIsNot) {
+  Seen seen = good();
+  seen.namespaces.push_back(json::parse(R"({"metadata":{"name":"other"}})"));
+  EXPECT_THAT(lines_of(seen), Contains("error CVT0304 other: has no ConfigMap istio-ca-root-cert"));
+
+  seen.left_out = {"other", "shop"};
+  EXPECT_THAT(lines_of(seen), Not(Contains(HasSubstr("CVT0304 other"))));
+  EXPECT_TRUE(members_by_node(seen).empty()) << "nobody there has a certificate";
+}
+
 TEST(VerifyInstall, SeesPodsThatShouldBeInTheMesh) {
   Seen seen = good();
   const char* kRuns = R"(},"spec":{},"status":{"phase":"Running"})";
@@ -129,6 +161,7 @@ TEST(VerifyInstall, SeesPodsThatShouldBeInTheMesh) {
       pod("shop", "late", (std::string(R"("annotations":{"ambient.istio.io/redirection":"pending"})") + kRuns).c_str()));
   seen.pods.push_back(pod("shop", "missed", (std::string(R"("labels":{})") + kRuns).c_str()));
   seen.pods.push_back(pod("shop", "out", (std::string(R"("labels":{"istio.io/dataplane-mode":"none"})") + kRuns).c_str()));
+  seen.pods.push_back(pod("shop", "odd", (std::string(R"("labels":{"istio.io/dataplane-mode":"x"})") + kRuns).c_str()));
   seen.pods.push_back(pod("shop", "host", R"("labels":{}},"spec":{"hostNetwork":true},"status":{"phase":"Running"})"));
   seen.pods.push_back(
       pod("kube-system", "dns", (std::string(R"("labels":{"istio.io/dataplane-mode":"ambient"})") + kRuns).c_str()));
@@ -137,6 +170,7 @@ TEST(VerifyInstall, SeesPodsThatShouldBeInTheMesh) {
 
   EXPECT_THAT(lines, Contains("error CVT0307 shop/late: belongs to the mesh and is not in it yet: pending"));
   EXPECT_THAT(lines, Contains("error CVT0307 shop/missed: belongs to the mesh and is not in it"));
+  EXPECT_THAT(lines, Contains("error CVT0307 shop/odd: belongs to the mesh and is not in it")) << "the namespace's label counts";
   for (const char* other : {"shop/out", "shop/host", "kube-system/dns"}) EXPECT_THAT(lines, Not(Contains(HasSubstr(other))));
 }
 

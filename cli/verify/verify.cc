@@ -9,6 +9,7 @@
 #include "cli/objects/objects.h"
 #include "cli/verify/handshake.h"
 #include "cli/verify/judge.h"
+#include "cli/verify/mesh.h"
 #include "common/base/format.h"
 #include "common/base/settings.h"
 #include "common/base/version.h"
@@ -83,12 +84,23 @@ std::string root_of(const Seen& seen) {
   return "";
 }
 
+net::Task<Result<Mesh>> see_mesh(kube::Client& client, const Seen& seen) {
+  auto config = co_await find_object(client, {.of = {.plural = "configmaps"}, .ns = seen.name_space, .name = "istio"});
+  if (!config) co_return std::unexpected(std::move(config).error());
+  co_return mesh_of({.system_namespace = seen.name_space,
+                     .trust_domain = told(seen.deployments, "TRUST_DOMAIN", "cluster.local"),
+                     .root_namespace = told(seen.deployments, "ROOT_NAMESPACE", ""),
+                     .roots_pem = root_of(seen),
+                     .config = std::move(*config),
+                     .namespaces = seen.namespaces});
+}
+
 // One pod on each node, until one has shown what it is: one good handshake is what is promised, and each bad one is told.
-net::Task<> shake(kube::Client& client, const Options& options, const Seen& seen, Findings& findings) {
+net::Task<> shake(kube::Client& client, const Options& options, const Seen& seen, const Mesh& mesh, Findings& findings) {
   const std::string roots = root_of(seen);
   for (const json::value& pod : members_by_node(seen)) {
     const std::string account = text_at(pod, "/spec/serviceAccountName"), ns = text_at(pod, "/metadata/namespace");
-    const Identity identity{told(seen.deployments, "TRUST_DOMAIN", "cluster.local"), ns, account.empty() ? "default" : account};
+    const Identity identity{mesh.trust_domain, ns, account.empty() ? "default" : account};
     const auto seen_hand = co_await shake_hands(client, {ns, text_at(pod, "/metadata/name")}, identity, roots, options.patience);
     if (!seen_hand) {
       findings.push_back({"CVT0308", Level::kError, name_of(pod),
@@ -109,9 +121,12 @@ net::Task<Result<Findings>> look(Cluster& cluster, const Options& options) {
   if (const auto read =
           settings::Value<std::vector<std::string>>::parse(told(seen.daemon_sets, "EXCLUDE_NAMESPACES", "kube-system")))
     seen.excluded = *read;
+  const auto mesh = co_await see_mesh(cluster.client(), seen);
+  if (!mesh) co_return std::unexpected(mesh.error());
+  seen.left_out = mesh->left_out;
   if (!seen.deployments.empty()) co_await see_proxies(cluster, options, seen);
   Findings findings = judge(seen);
-  if (options.handshake) co_await shake(cluster.client(), options, seen, findings);
+  if (options.handshake) co_await shake(cluster.client(), options, seen, *mesh, findings);
   co_return findings;
 }
 
