@@ -17,7 +17,8 @@ using Findings = std::vector<Finding>;
 struct Seen {
   std::string version = {};  // "v1.34.1"
   std::string name_space = "istio-system";
-  std::vector<std::string> denied = {};  // what we may not do: "create clusterroles.rbac.authorization.k8s.io"
+  std::vector<std::string> denied = {};          // what we may not do: "create clusterroles.rbac.authorization.k8s.io"
+  std::vector<std::string> denied_options = {};  // the same of objects that there are with certain values only
   bool openshift = false;
   boost::json::array nodes = {};
   boost::json::array namespaces = {};
@@ -26,6 +27,7 @@ struct Seen {
   boost::json::array workloads = {};  // Deployments and DaemonSets of all namespaces
   boost::json::array network_policies = {};
   boost::json::value cilium = nullptr;  // ConfigMap cilium-config
+  boost::json::array istio_cni = {};    // ConfigMaps istio-cni-config
 };
 Findings judge_cluster(const Seen& cluster);
 

@@ -31,13 +31,22 @@ void add_version(Findings& out, const Seen& cluster) {
                    culvert::format("upgrade it to {}.{} or newer", kMajor, kMinor)});
 }
 
+std::string joined(const std::vector<std::string>& all) {
+  std::string out;
+  for (const std::string& each : all) out += (out.empty() ? "" : ", ") + each;
+  return out;
+}
+
 void add_rights(Findings& out, const Seen& cluster) {
-  if (cluster.denied.empty())
-    return out.push_back({"CVT0102", Level::kOk, where(), "you may create what the charts consist of", ""});
-  std::string all;
-  for (const std::string& each : cluster.denied) all += (all.empty() ? "" : ", ") + each;
-  out.push_back({"CVT0102", Level::kError, where(), "you may not " + all,
-                 "install as somebody who may (cluster-admin), or have these granted to you"});
+  if (!cluster.denied.empty())
+    out.push_back({"CVT0102", Level::kError, where(), "you may not " + joined(cluster.denied),
+                   "install as somebody who may (cluster-admin), or have these granted to you"});
+  if (!cluster.denied_options.empty())
+    out.push_back({"CVT0102", Level::kWarning, where(), "you may not " + joined(cluster.denied_options),
+                   "of no matter without the values that need it: cni.startupTaint, global.networkPolicy, global.resourceQuotas, "
+                   "controlplane.istiodRemote, and the monitors of Prometheus's operator"});
+  if (cluster.denied.empty() && cluster.denied_options.empty())
+    out.push_back({"CVT0102", Level::kOk, where(), "you may create, change and delete what the charts consist of", ""});
 }
 
 void add_crds(Findings& out, const Seen& cluster) {
@@ -58,10 +67,28 @@ void add_crds(Findings& out, const Seen& cluster) {
   if (istio == 0 && gateway == 0) out.push_back({"CVT0103", Level::kOk, where(), "no CRDs of anybody else's are in the way", ""});
 }
 
+// Istio's node agent stands in nobody's way while it only prepares pods with a sidecar, which ours leaves alone.
+Finding istio_cni(const Seen& cluster, const json::value& workload) {
+  const auto config = std::ranges::find_if(cluster.istio_cni, [&](const json::value& each) {
+    return text_at(each, "/metadata/namespace") == text_at(workload, "/metadata/namespace");
+  });
+  const std::string ambient = config == cluster.istio_cni.end() ? "" : text_at(*config, "/data/AMBIENT_ENABLED");
+  const std::string where = name_of(workload);
+  if (ambient == "false")
+    return {"CVT0104", Level::kInfo, where, "Istio's node agent is here, for pods with a sidecar alone",
+            "of no harm: pods with a sidecar stay outside; do not set its ambient.enabled"};
+  if (ambient == "true")
+    return {"CVT0104", Level::kError, where, "Istio's node agent takes the same pods as ours (istio.io/dataplane-mode=ambient)",
+            "remove it before a namespace is labelled for Culvert: see docs/migrate-from-istio.md"};
+  return {"CVT0104", Level::kWarning, where, "Istio's node agent is here, and does not say whether it serves ambient mode",
+          "if it does (ambient.enabled of its chart), remove it before a namespace is labelled for Culvert: see "
+          "docs/migrate-from-istio.md"};
+}
+
 // A mesh that is here already, by one workload of it.
-std::optional<Finding> mesh_of(const json::value& workload, const std::string& ns) {
+std::optional<Finding> mesh_of(const Seen& cluster, const json::value& workload) {
   const std::string name = text_at(workload, "/metadata/name"), app = label_of(workload, "app");
-  const bool here = text_at(workload, "/metadata/namespace") == ns;
+  const bool here = text_at(workload, "/metadata/namespace") == cluster.name_space;
   const auto found = [&](Level level, std::string text, std::string advice) {
     return Finding{"CVT0104", level, name_of(workload), std::move(text), std::move(advice)};
   };
@@ -71,9 +98,7 @@ std::optional<Finding> mesh_of(const json::value& workload, const std::string& n
   if (app == "istiod")
     return found(Level::kWarning, "Istio's control plane is here",
                  "namespaces belong to one mesh at a time: see docs/migrate-from-istio.md");
-  if (name == "istio-cni-node")
-    return found(Level::kError, "Istio's node agent takes the same pods as ours (istio.io/dataplane-mode=ambient)",
-                 "remove it before a namespace is labelled for Culvert: see docs/migrate-from-istio.md");
+  if (name == "istio-cni-node") return istio_cni(cluster, workload);
   if (app == "ztunnel")
     return found(Level::kError, "a ztunnel of Istio's is on the nodes",
                  "two share no node: see docs/migrate-from-istio.md, part by part");
@@ -92,7 +117,7 @@ void add_meshes(Findings& out, const Seen& cluster) {
       out.push_back({"CVT0110", Level::kInfo, name_of(workload),
                      culvert::format("Culvert {} is installed", label_of(workload, "app.kubernetes.io/version")),
                      "`culvert upgrade` changes it; `culvert verify-install` looks whether it works"});
-    } else if (auto mesh = mesh_of(workload, cluster.name_space)) {
+    } else if (auto mesh = mesh_of(cluster, workload)) {
       out.push_back(*std::move(mesh));
     }
   }

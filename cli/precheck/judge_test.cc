@@ -118,6 +118,11 @@ TEST(Precheck, NamesMissingRights) {
 
   EXPECT_THAT(lines_of(judge_cluster(cluster)),
               Contains(HasSubstr("error CVT0102 cluster: you may not create clusterroles.rbac.authorization.k8s.io")));
+
+  cluster.denied.clear();
+  cluster.denied_options = {"create networkpolicies.networking.k8s.io", "patch networkpolicies.networking.k8s.io"};
+  EXPECT_THAT(lines_of(judge_cluster(cluster)),
+              Contains(HasSubstr("warning CVT0102 cluster: you may not create networkpolicies")));
 }
 
 TEST(Precheck, SeesOtherMeshesAndNotOurOwn) {
@@ -131,12 +136,30 @@ TEST(Precheck, SeesOtherMeshesAndNotOurOwn) {
   const auto lines = lines_of(judge_cluster(cluster));
 
   EXPECT_THAT(lines, Contains(HasSubstr("error CVT0104 istio-system/istiod: Istio's control plane is in the namespace")));
-  EXPECT_THAT(lines, Contains(HasSubstr("error CVT0104 istio-system/istio-cni-node")));
+  EXPECT_THAT(lines,
+              Contains(HasSubstr("warning CVT0104 istio-system/istio-cni-node: Istio's node agent is here, and does not say")));
   EXPECT_THAT(lines, Contains(HasSubstr("warning CVT0104 linkerd/linkerd-destination")));
   EXPECT_THAT(lines, Contains(HasSubstr("info CVT0110 culvert-system/ztunnel: Culvert 0.1.0 is installed")));
   EXPECT_THAT(lines, Not(Contains(HasSubstr("CVT0104 culvert-system"))));
   cluster.name_space = "culvert-system";
   EXPECT_THAT(lines_of(judge_cluster(cluster)), Contains(HasSubstr("warning CVT0104 istio-system/istiod")));
+}
+
+TEST(Precheck, AsksIstiosNodeAgentWhetherItServesAmbientMode) {
+  Seen cluster = good_cluster();
+  cluster.workloads = list(R"([{"metadata":{"name":"istio-cni-node","namespace":"istio-system"}}])");
+  const auto config = [](const char* ambient) {
+    return list(
+        std::string(R"([{"metadata":{"name":"istio-cni-config","namespace":"istio-system"},"data":{"AMBIENT_ENABLED":")") +
+        ambient + R"("}}])");
+  };
+
+  cluster.istio_cni = config("true");
+  EXPECT_THAT(lines_of(judge_cluster(cluster)),
+              Contains(HasSubstr("error CVT0104 istio-system/istio-cni-node: Istio's node agent takes")));
+  cluster.istio_cni = config("false");
+  EXPECT_THAT(lines_of(judge_cluster(cluster)), Contains(HasSubstr("info CVT0104 istio-system/istio-cni-node")));
+  EXPECT_THAT(lines_of(judge_cluster(cluster)), Not(Contains(HasSubstr("error"))));
 }
 
 TEST(Precheck, LeavesForeignCrdsAlone) {

@@ -1,11 +1,13 @@
 #include "cli/precheck/precheck.h"
 
+#include <array>
 #include <cstdio>
 #include <utility>
 
 #include "cli/objects/objects.h"
 #include "cli/precheck/judge.h"
 #include "cli/precheck/probe.h"
+#include "common/base/format.h"
 
 namespace culvert::cli::precheck {
 namespace {
@@ -16,27 +18,50 @@ kube::Place all_of(std::string group, std::string plural, std::string version = 
   return {.of = {.group = std::move(group), .version = std::move(version), .plural = std::move(plural)}};
 }
 
-// What helm creates, and reads, when it installs the charts.
-std::vector<std::pair<std::string, kube::Place>> rights(const std::string& ns) {
-  std::vector<std::pair<std::string, kube::Place>> out;
-  for (auto& place :
-       {all_of("", "namespaces"), all_of("apiextensions.k8s.io", "customresourcedefinitions"),
-        all_of("rbac.authorization.k8s.io", "clusterroles"), all_of("rbac.authorization.k8s.io", "clusterrolebindings")})
-    out.emplace_back("create", place);
-  for (auto place :
-       {all_of("apps", "deployments"), all_of("apps", "daemonsets"), all_of("", "services"), all_of("", "serviceaccounts"),
-        all_of("", "configmaps"), all_of("", "secrets"), all_of("rbac.authorization.k8s.io", "roles"),
-        all_of("rbac.authorization.k8s.io", "rolebindings"), all_of("policy", "poddisruptionbudgets"),
-        all_of("autoscaling", "horizontalpodautoscalers", "v2"), all_of("batch", "jobs")}) {
-    place.ns = ns;
-    for (const char* verb : {"create", "patch", "delete"}) out.emplace_back(verb, place);
-  }
+// What helm does to each object when it installs, upgrades and uninstalls the charts.
+constexpr std::array kVerbs = {"get", "create", "patch", "delete"};
+constexpr const char* kPrometheus = "monitoring.coreos.com";
+
+struct Right {
+  std::string verb;
+  kube::Place place;
+  bool optional = false;  // only with certain values
+};
+
+// Whatever the charts can consist of. What Prometheus's operator knows only counts where it is.
+std::vector<Right> rights(const std::string& ns, bool with_operator) {
+  const std::string roles = "rbac.authorization.k8s.io", admission = "admissionregistration.k8s.io";
+  std::vector<Right> out{{"create", all_of("", "namespaces")},
+                         {"list", all_of("apiextensions.k8s.io", "customresourcedefinitions")},
+                         {"list", {.of = {.plural = "secrets"}, .ns = ns}}};  // helm's records
+  const auto add = [&out](std::string where, bool optional, std::initializer_list<kube::Place> places) {
+    for (kube::Place place : places) {
+      place.ns = where;
+      for (const char* verb : kVerbs) out.push_back({verb, place, optional});
+    }
+  };
+  add("", false,
+      {all_of("apiextensions.k8s.io", "customresourcedefinitions"), all_of(roles, "clusterroles"),
+       all_of(roles, "clusterrolebindings")});
+  add(ns, false,
+      {all_of("apps", "deployments"), all_of("apps", "daemonsets"), all_of("", "services"), all_of("", "serviceaccounts"),
+       all_of("", "configmaps"), all_of("", "secrets"), all_of(roles, "roles"), all_of(roles, "rolebindings"),
+       all_of("policy", "poddisruptionbudgets"), all_of("autoscaling", "horizontalpodautoscalers", "v2"),
+       all_of("batch", "jobs")});
+  add("", true, {all_of(admission, "validatingadmissionpolicies"), all_of(admission, "validatingadmissionpolicybindings")});
+  add(ns, true,
+      {all_of("networking.k8s.io", "networkpolicies"), all_of("discovery.k8s.io", "endpointslices"),
+       all_of("", "resourcequotas")});
+  if (with_operator)
+    add(ns, true,
+        {all_of(kPrometheus, "servicemonitors"), all_of(kPrometheus, "podmonitors"), all_of(kPrometheus, "prometheusrules")});
   return out;
 }
 
 // Fills a list, or says that it cannot be seen.
-net::Task<> see(kube::Client& client, kube::Place place, json::array& into, Findings& findings, bool metadata = false) {
-  auto found = co_await find_all(client, place, {}, metadata);
+net::Task<> see(kube::Client& client, kube::Place place, json::array& into, Findings& findings, bool metadata = false,
+                kube::Query query = {}) {
+  auto found = co_await find_all(client, place, std::move(query), metadata);
   if (found) std::ranges::move(*found, std::back_inserter(into));
   else
     findings.push_back({"CVT0100", Level::kWarning, "cluster", found.error().text,
@@ -44,10 +69,12 @@ net::Task<> see(kube::Client& client, kube::Place place, json::array& into, Find
 }
 
 net::Task<Status> see_rights(kube::Client& client, Seen& cluster) {
-  for (auto& [verb, place] : rights(cluster.name_space)) {
-    const auto allowed = co_await may(client, verb, place);
+  const auto monitoring = co_await client.exchange(kube::get_path(culvert::format("/apis/{}", kPrometheus)));
+  if (!monitoring) co_return std::unexpected(monitoring.error());
+  for (const Right& each : rights(cluster.name_space, kube::is_success(monitoring->status))) {
+    const auto allowed = co_await may(client, each.verb, each.place);
     if (!allowed) co_return std::unexpected(allowed.error());
-    if (!*allowed) cluster.denied.push_back(verb + " " + place.of.text());
+    if (!*allowed) (each.optional ? cluster.denied_options : cluster.denied).push_back(each.verb + " " + each.place.of.text());
   }
   co_return Status();
 }
@@ -72,6 +99,8 @@ net::Task<Status> see_cluster(kube::Client& client, Seen& cluster, Findings& fin
   cilium.ns = "kube-system";
   cilium.name = "cilium-config";
   if (auto found = co_await find_object(client, cilium)) cluster.cilium = std::move(*found);
+  co_await see(client, all_of("", "configmaps"), cluster.istio_cni, findings, false,
+               {{"fieldSelector", "metadata.name=istio-cni-config"}});
   co_return Status();
 }
 
