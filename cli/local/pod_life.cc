@@ -9,14 +9,17 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <filesystem>
-#include <tuple>
+#include <utility>
 
 #include "cli/local/probe.h"
 #include "common/base/format.h"
 
 namespace culvert::local {
 namespace {
+
+constexpr auto kProberPause = std::chrono::seconds(1);
 
 std::string volume_folder(const PodPlan& plan, const std::string& volume) { return pod_folder(plan) + "/volumes/" + volume; }
 
@@ -75,7 +78,12 @@ PodLife::~PodLife() {
   if (made_) remove_pod(world_, plan_);
 }
 
-void PodLife::refresh(const Layout& layout) { std::ignore = write_volumes(layout); }
+Status PodLife::refresh(const Layout& layout) {
+  auto written = write_volumes(layout);
+  if (!written)
+    return std::unexpected(written.error().during("bringing the volumes of pod " + plan_.name().text() + " up to date"));
+  return {};
+}
 
 Status PodLife::write_volumes(const Layout& layout) {
   for (const auto& volume : plan_.spec.volumes) {
@@ -84,14 +92,31 @@ Status PodLife::write_volumes(const Layout& layout) {
     if (volume.empty_dir) continue;
     const auto config = layout.config_maps.find({plan_.metadata.name_space, volume.config_map});
     if (config == layout.config_maps.end()) continue;
+    std::map<std::string, std::string> files;
     for (const auto& [key, text] : config->second.data) {
       const auto item = std::ranges::find(volume.items, key, &config::Volume::Item::key);
       if (!volume.items.empty() && item == volume.items.end()) continue;
-      const std::string path = folder + "/" + (volume.items.empty() ? key : item->path);
-      if (const auto old = read_file(path); old && *old == text) continue;
-      if (auto made = make_folder(std::filesystem::path(path).parent_path()); !made) return made;
-      if (auto written = write_file(path, text); !written) return written;
+      files[folder + "/" + (volume.items.empty() ? key : item->path)] = text;
     }
+    if (auto filled = fill(folder, files); !filled) return filled;
+  }
+  return {};
+}
+
+// Path -> text: these and no others.
+Status PodLife::fill(const std::string& folder, const std::map<std::string, std::string>& files) {
+  std::error_code error;
+  std::vector<std::string> others;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, error)) {
+    if (!entry.is_directory(error) && !files.contains(entry.path())) others.push_back(entry.path());
+  }
+  for (const auto& path : others) {
+    if (unlink(path.c_str()) != 0) return failure_errno("removing " + path);
+  }
+  for (const auto& [path, text] : files) {
+    if (const auto old = read_file(path); old && *old == text) continue;
+    if (auto made = make_folder(std::filesystem::path(path).parent_path()); !made) return made;
+    if (auto written = write_file(path, text); !written) return written;
   }
   return {};
 }
@@ -139,7 +164,7 @@ void PodLife::container_changed(Container& container) {
 
 void PodLife::begin_probe(Container& container) {
   int ends[2];
-  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return;
+  if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return probe_later(container);
   container.verdicts.reset(ends[0]);
   const Fd out(ends[1]);
   container.prober = fork();
@@ -152,7 +177,15 @@ void PodLife::begin_probe(Container& container) {
     if (!enter(kubelet_)) _exit(1);
     probe_forever(*container.spec->readiness, plan_, *container.spec, place_, environment_of(*container.spec), out.get());
   }
+  // Whoever cannot be made, as whoever ends, closes the other end.
   loop_.watch(container.verdicts.get(), [this, &container] { read_verdicts(container); });
+}
+
+void PodLife::probe_later(Container& container) {
+  container.next_prober = loop_.after(kProberPause, [this, &container] {
+    container.next_prober = 0;
+    begin_probe(container);
+  });
 }
 
 void PodLife::end_probe(Container& container) {
@@ -160,6 +193,7 @@ void PodLife::end_probe(Container& container) {
   container.prober = 0;
   if (container.verdicts) loop_.forget(container.verdicts.get());
   container.verdicts.reset();
+  loop_.cancel(std::exchange(container.next_prober, 0));
 }
 
 void PodLife::read_verdicts(Container& container) {
@@ -167,7 +201,10 @@ void PodLife::read_verdicts(Container& container) {
   const auto count = read(container.verdicts.get(), verdicts.data(), verdicts.size());
   if (count < 0) return;
   const bool ready = count > 0 && verdicts[static_cast<std::size_t>(count) - 1] == '1';
-  if (count == 0) end_probe(container);
+  if (count == 0) {
+    end_probe(container);
+    probe_later(container);
+  }
   if (ready == container.ready) return;
   container.ready = ready;
   changed_();
@@ -177,6 +214,10 @@ bool PodLife::ended(pid_t pid, int status) {
   for (auto& container : containers_) {
     if (container->kept->pid() == pid) {
       container->kept->ended(status);
+      return true;
+    }
+    if (container->prober == pid) {
+      container->prober = 0;  // read_verdicts sees its end
       return true;
     }
   }

@@ -29,8 +29,8 @@ class PodLife {
 
   // New labels, annotations, owner; the spec is the same.
   void relabel(const PodPlan& plan) { plan_.metadata = plan.metadata; }
-  // Writes ConfigMaps again that have changed.
-  void refresh(const Layout& layout);
+  // Makes the volumes what their ConfigMaps are now. What cannot be written stays as it was.
+  Status refresh(const Layout& layout);
 
   const PodPlan& plan() const { return plan_; }
   PodState state() const;
@@ -45,15 +45,18 @@ class PodLife {
     const config::Container* spec = nullptr;  // of plan_
     std::unique_ptr<Kept> kept;
     pid_t prober = 0;
-    Fd verdicts;  // what the prober writes to
+    Fd verdicts;                  // what the prober writes to
+    Loop::Timer next_prober = 0;  // after one that ended, or could not be made
     bool ready = false;
   };
 
   PodLife(Loop& loop, std::string world, const PodPlan& plan, std::function<void()> changed);
   Status write_volumes(const Layout& layout);
+  static Status fill(const std::string& folder, const std::map<std::string, std::string>& files);
   Result<pid_t> run_container(const config::Container& spec);
   void container_changed(Container& container);
   void begin_probe(Container& container);
+  void probe_later(Container& container);
   void end_probe(Container& container);
   void read_verdicts(Container& container);
 

@@ -237,7 +237,10 @@ void World::add_missing() {
   for (const auto& [name, plan] : layout_.pods) {
     if (const auto old = pods_.find(name); old != pods_.end()) {
       old->second->relabel(plan);
-      old->second->refresh(layout_);
+      if (auto written = old->second->refresh(layout_); !written) {
+        failed_[name] = written.error().text;
+        say(written.error().text);
+      }
       continue;
     }
     if (enrolment_.contains(name)) continue;  // of its predecessor: wait until the node agent has taken that back

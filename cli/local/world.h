@@ -98,7 +98,7 @@ class World {
   std::vector<std::string> problems_;              // why the folder as it is now is not in force
   std::map<std::string, std::string> kept_files_;  // policies by file
   std::map<PodName, std::unique_ptr<PodLife>> pods_;
-  std::map<PodName, std::string> failed_;     // pods that could not be made, and why
+  std::map<PodName, std::string> failed_;     // pods that could not be made, or not be made what they are to be, and why
   std::map<PodName, std::string> enrolment_;  // what the node agents say of them
   std::map<int, Node> nodes_;
   std::unique_ptr<Kept> control_plane_;

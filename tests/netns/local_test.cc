@@ -5,9 +5,11 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <ranges>
 #include <thread>
 
 #include "common/base/format.h"
@@ -108,6 +110,71 @@ TEST_F(Local, AContainerThatEndsIsStartedAgainAndNotReadyMeanwhile) {
   EXPECT_GE(brittle->state().restarts, 1);
   EXPECT_EQ(near->state().restarts, 0);
   EXPECT_EQ(brittle->shell(kChildren).out, "1\n") << "what an earlier run left behind has ended";
+}
+
+TEST_F(Local, AProbeThatEndsIsBegunAgain) {
+  // Where the node's kubelet would be there are the probes of its pods and nothing else.
+  const auto probes = [] { return world->node("node1").shell("cat /sys/fs/cgroup/kubelet/cgroup.procs").out; };
+  const std::string before = probes();
+  ASSERT_NE(before, "");
+  ASSERT_TRUE(near->state().ready);
+
+  ASSERT_EQ(world->node("node1").shell("echo 1 >/sys/fs/cgroup/kubelet/cgroup.kill").code, 0);
+
+  const auto others = [&] {
+    const std::string now = probes();
+    return std::ranges::count(now, '\n') == std::ranges::count(before, '\n') &&
+           std::ranges::none_of(std::views::split(before, '\n'), [&](const auto& pid) {
+             return !pid.empty() && ("\n" + now).contains("\n" + std::string(std::string_view(pid)) + "\n");
+           });
+  };
+  EXPECT_TRUE(eventually(others)) << before << "and now\n" << probes();
+  EXPECT_TRUE(world->settle());
+  EXPECT_TRUE(near->state().ready);
+}
+
+TEST_F(Local, AVolumeHoldsWhatItsConfigMapHoldsNow) {
+  const auto write = [](const std::string& data) {
+    world->write("volume.yaml", culvert::format(R"(apiVersion: v1
+kind: ConfigMap
+metadata: {{name: settings, namespace: mesh}}
+data: {{{}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: reader, namespace: mesh}}
+spec:
+  containers: [{{name: main, command: [sleep, infinity], volumeMounts: [{{name: all, mountPath: /all}}, {{name: some, mountPath: /some}}]}}]
+  volumes:
+  - {{name: all, configMap: {{name: settings}}}}
+  - {{name: some, configMap: {{name: settings, items: [{{key: a, path: below/of-a}}, {{key: b, path: below/of-b}}]}}}}
+)",
+                                                data));
+  };
+  const auto in_it = [] {
+    return world->culvert({"exec", "reader", "--", "sh", "-c", "touch /tmp/mine; cd / && grep -r . all some | sort"}).out;
+  };
+  write("a: one, b: two");
+  ASSERT_TRUE(world->settle());
+  ASSERT_EQ(in_it(), "all/a:one\nall/b:two\nsome/below/of-a:one\nsome/below/of-b:two\n");
+
+  write("b: three, c: four");
+  EXPECT_TRUE(world->settle());
+  EXPECT_EQ(in_it(), "all/b:three\nall/c:four\nsome/below/of-b:three\n");
+
+  // What cannot be written is said, and is no reason to end the pod.
+  const std::string endless(300, 'x');
+  write("b: three, " + endless + ": five");
+  EXPECT_FALSE(world->settle(5s));
+  EXPECT_THAT(world->culvert({"status"}).out, ::testing::AllOf(HasSubstr("mesh/reader"), HasSubstr("File name too long")));
+  EXPECT_EQ(in_it(), "all/b:three\nsome/below/of-b:three\n");
+
+  write("b: six");
+  EXPECT_TRUE(world->settle());
+  EXPECT_EQ(in_it(), "all/b:six\nsome/below/of-b:six\n");
+  EXPECT_EQ(world->culvert({"exec", "reader", "--", "test", "-e", "/tmp/mine"}).code, 0) << "it is the same pod all along";
+  world->remove("volume.yaml");
+  EXPECT_TRUE(world->settle());
 }
 
 TEST_F(Local, ExecHandsSignalsOn) {
