@@ -45,7 +45,7 @@ struct Request {
   std::string body = {};
   http::Headers headers = {};                 // more of them; Accept: instead of ours
   std::chrono::milliseconds timeout{30'000};  // until the whole answer is here; of a stream: until it begins
-  bool urgent = false;                        // does not wait for other calls: the leader's lease
+  bool urgent = false;                        // does not wait for other calls: the leader's lease, and what has limits of its own
   bool secret = false;    // what is sent and comes is wiped from our buffers, except what of the answer is handed on
   bool metadata = false;  // of each object no more than its metadata, as a PartialObjectMetadata
 

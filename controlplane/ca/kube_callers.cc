@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "common/base/address.h"
 #include "common/base/base64.h"
 #include "common/base/log.h"
 #include "common/kube/review.h"
@@ -30,6 +31,16 @@ TokenHash hash_of(std::string_view token) {
 std::string text_at(const json::object& in, std::string_view name) {
   const auto* value = in.if_contains(name);
   return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
+}
+
+// "ipv4:10.0.0.1", "ipv6:%5Bfd00::1%5D" as gRPC has it, "ipv6:[fd00::1]" as we write it.
+Result<IpAddress> address_of(std::string_view from) {
+  for (const auto& [begin, end] : {std::pair{"ipv6:%5B", "%5D"}, {"ipv6:[", "]"}, {"ipv4:", ""}}) {
+    const std::string_view before = begin, behind = end;
+    if (from.starts_with(before) && from.ends_with(behind) && from.size() >= before.size() + behind.size())
+      return IpAddress::parse(from.substr(before.size(), from.size() - before.size() - behind.size()));
+  }
+  return failure("no address");
 }
 
 // "kubernetes.io": {"namespace": ..., "pod": {"name": ..., "uid": ...}, "serviceaccount": {...}}
@@ -93,9 +104,21 @@ struct KubeCallers::State {
         options(std::move(its_options)),
         asked(registry.counter("culvert_token_reviews_total", "Tokens shown to the API server.")),
         stood_in(registry.counter("culvert_tokens_from_memory_total",
-                                  "Tokens that counted by an earlier review, because the API server could not be asked.")) {}
+                                  "Tokens that counted by an earlier review, because the API server could not be asked.")),
+        queue(options.queue) {}
 
-  static net::Task<> ask(std::shared_ptr<State> self, std::string token, std::string from, Then then);
+  // A token that the API server is shown, or will be.
+  struct Asked {
+    std::string token;
+    std::vector<Then> waiting;
+  };
+
+  static net::Task<> ask(std::shared_ptr<State> self, ReviewQueue::Turn turn);
+  static void go_on(const std::shared_ptr<State>& self);
+  static void tell(const std::shared_ptr<State>& self, const TokenHash& hash, const Result<Caller>& caller);
+  Status enqueue(const TokenHash& hash, std::string_view token, std::string_view peer, Then then);
+  bool is_known(std::string_view from);
+  void each_proxy(const std::function<void(const config::Pod&)>& then) const;
   Result<Caller> judge(const kube::User& user) const;
   void remember(std::string_view token, const Result<kube::User>& user, const Result<Caller>& caller);
   const Review* valid(const TokenHash& hash, const Review* review);
@@ -110,9 +133,11 @@ struct KubeCallers::State {
   telemetry::Counter& asked;
   telemetry::Counter& stood_in;
   ReviewCache remembered;
-  std::size_t asking = 0;
-  std::map<std::string, std::size_t> asking_for;  // by the caller's address
-  std::string away;                               // why the API server could not be asked; empty when it answered last
+  ReviewQueue queue;
+  std::map<TokenHash, Asked> under_way;
+  std::set<IpAddress> known;  // where our proxies are
+  net::Clock::time_point known_until{};
+  std::string away;  // why the API server could not be asked; empty when it answered last
   bool closed = false;
 };
 
@@ -191,23 +216,69 @@ void KubeCallers::State::remember(std::string_view token, const Result<kube::Use
   remembered.put(hash_of(token), std::move(what));
 }
 
-net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, std::string token, std::string from, Then then) {
-  ++self->asking;
-  ++self->asking_for[from];
+net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, ReviewQueue::Turn turn) {
+  const std::string token = self->under_way.at(turn.token).token;
   self->asked.add();
-  const auto answer = co_await self->client.call(kube::review_token(token, self->options.audiences));
-  --self->asking;
-  if (--self->asking_for[from] == 0) self->asking_for.erase(from);
+  kube::Request request = kube::review_token(token, self->options.audiences);
+  request.urgent = true;  // the queue has its own limits
+  const auto answer = co_await self->client.call(std::move(request));
   if (self->closed) co_return;
   if (!answer) {
     self->is_away(answer.error());
-    co_return then(self->stand_in(token));
+    self->queue.done(turn, ReviewQueue::Answer::kNone, net::Clock::now());
+    tell(self, turn.token, self->stand_in(token));
+  } else {
+    self->is_back();
+    const auto user = kube::reviewed_token(answer->body, self->options.audiences);
+    const Result<Caller> caller = user ? self->judge(*user) : std::unexpected(user.error());
+    self->queue.done(turn, user ? ReviewQueue::Answer::kGood : ReviewQueue::Answer::kRefused, net::Clock::now());
+    self->remember(token, user, caller);
+    tell(self, turn.token, caller);
   }
-  self->is_back();
-  const auto user = kube::reviewed_token(answer->body, self->options.audiences);
-  auto caller = user ? self->judge(*user) : std::unexpected(user.error());
-  self->remember(token, user, caller);
-  then(std::move(caller));
+  go_on(self);
+}
+
+void KubeCallers::State::tell(const std::shared_ptr<State>& self, const TokenHash& hash, const Result<Caller>& caller) {
+  const auto asked = self->under_way.extract(hash);
+  for (const Then& then : asked.mapped().waiting) {
+    if (self->closed) return;
+    then(caller);
+  }
+}
+
+// As many as may be are shown to the API server.
+void KubeCallers::State::go_on(const std::shared_ptr<State>& self) {
+  for (const TokenHash& hash : self->queue.overdue(net::Clock::now()))
+    tell(self, hash, failure("too many tokens are being looked at: its turn did not come in time"));
+  while (!self->closed) {
+    auto turn = self->queue.next(net::Clock::now());
+    if (!turn) return;
+    self->client.loop().spawn(ask(self, std::move(*turn)));
+  }
+}
+
+Status KubeCallers::State::enqueue(const TokenHash& hash, std::string_view token, std::string_view peer, Then then) {
+  if (const auto asked = under_way.find(hash); asked != under_way.end()) {
+    if (asked->second.waiting.size() >= options.most_of_one) return failure("too many wait for what is said of this token");
+    asked->second.waiting.push_back(std::move(then));
+    return {};
+  }
+  const std::string from(peer.substr(0, peer.rfind(':')));  // without the port
+  if (!queue.add(from, is_known(from), hash, net::Clock::now()))
+    return failure("too many tokens of this address are being looked at");
+  under_way[hash] = {.token = std::string(token), .waiting = {std::move(then)}};
+  return {};
+}
+
+// Pods come and go seldom enough to look at them once in a second.
+bool KubeCallers::State::is_known(std::string_view from) {
+  if (const auto now = net::Clock::now(); now >= known_until) {
+    known_until = now + std::chrono::seconds(1);
+    known.clear();
+    each_proxy([&](const config::Pod& pod) { known.insert(pod.addresses.begin(), pod.addresses.end()); });
+  }
+  const auto address = address_of(from);
+  return address && known.contains(*address);
 }
 
 KubeCallers::KubeCallers(kube::Client& client, const derive::Objects& objects, KubeCallersOptions options,
@@ -223,17 +294,22 @@ bool KubeCallers::still(std::string_view token) const {
   return claims && still_good(*claims, state_->objects, std::chrono::system_clock::now());
 }
 
-std::set<std::string> KubeCallers::nodes() const {
-  std::set<std::string> out;
-  for (const std::string& account : state_->options.trusted) {
+// The pods of trusted accounts that run.
+void KubeCallers::State::each_proxy(const std::function<void(const config::Pod&)>& then) const {
+  for (const std::string& account : options.trusted) {
     const auto slash = account.find('/');
     if (slash == account.npos) continue;
-    for (const auto& [name, object] : state_->objects.in(config::Kind::kPod, account.substr(0, slash))) {
+    for (const auto& [name, object] : objects.in(config::Kind::kPod, account.substr(0, slash))) {
       const auto& pod = std::get<config::Pod>(*object);
       const bool runs = pod.phase == config::PodPhase::kRunning && !pod.metadata.deleting && !pod.spec.node_name.empty();
-      if (runs && pod.spec.service_account == account.substr(slash + 1)) out.insert(pod.spec.node_name);
+      if (runs && pod.spec.service_account == account.substr(slash + 1)) then(pod);
     }
   }
+}
+
+std::set<std::string> KubeCallers::nodes() const {
+  std::set<std::string> out;
+  state_->each_proxy([&](const config::Pod& pod) { out.insert(pod.spec.node_name); });
   return out;
 }
 
@@ -247,20 +323,16 @@ void KubeCallers::prove(std::string_view authorization, std::string_view peer, T
   if (std::ranges::none_of(claims->audiences, ours)) return then(failure("the token is meant for somebody else"));
   if (claims->expires < std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()))
     return then(failure("the token has expired"));
-  if (const auto* known = state_->recall(hash_of(token))) return then(known->caller);
-  std::string from(peer.substr(0, peer.rfind(':')));  // without the port
-  if (!state_->away.empty()) {                        // not everybody has to wait until that is clear again: one asks, for all
+  const TokenHash hash = hash_of(token);
+  if (const auto* known = state_->recall(hash)) return then(known->caller);
+  if (!state_->away.empty()) {  // not everybody has to wait until that is clear again: one asks, for all
     if (auto caller = state_->stand_in(token)) {
-      if (state_->asking == 0)
-        state_->client.loop().spawn(State::ask(state_, std::string(token), std::move(from), [](const Result<Caller>&) {}));
+      if (state_->under_way.empty() && state_->enqueue(hash, token, peer, [](const Result<Caller>&) {})) State::go_on(state_);
       return then(std::move(caller));
     }
   }
-  if (state_->asking >= state_->options.most_asked) return then(failure("too many tokens are being looked at"));
-  if (const auto those = state_->asking_for.find(from);
-      those != state_->asking_for.end() && those->second >= state_->options.most_of_one)
-    return then(failure("too many tokens of one address are being looked at"));
-  state_->client.loop().spawn(State::ask(state_, std::string(token), std::move(from), std::move(then)));
+  if (const Status waits = state_->enqueue(hash, token, peer, then); !waits) return then(std::unexpected(waits.error()));
+  State::go_on(state_);
 }
 
 }  // namespace culvert::controlplane

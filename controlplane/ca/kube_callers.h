@@ -7,7 +7,8 @@
 // are there as far as we know. A token that it has never seen is refused.
 //
 // Anybody can reach the port, so what a stranger can make us ask is bounded: a token has to look like one that is meant for us before the API server
-// sees it, there is a limit to questions at one time, and answers are remembered for a while, under the hash of the token.
+// sees it, there is a limit to questions at one time, which addresses share by turns (ReviewQueue), and answers are remembered for a while, under the hash
+// of the token.
 
 #include <chrono>
 #include <memory>
@@ -19,6 +20,7 @@
 #include "common/rpc/server.h"
 #include "common/telemetry/registry.h"
 #include "controlplane/ca/callers.h"
+#include "controlplane/ca/review_queue.h"
 
 namespace culvert::controlplane {
 
@@ -30,8 +32,8 @@ struct KubeCallersOptions {
   std::string system_namespace = "istio-system";                // whose accounts may see the debug pages
   std::chrono::seconds remembered{60};                          // a good token
   std::chrono::seconds refused{10};                             // one that is not
-  std::size_t most_asked = 100;                                 // TokenReviews at one time; further callers are refused
-  std::size_t most_of_one = 16;                                 // of them for one address; a ztunnel asks for nine things at once
+  std::size_t most_of_one = 100;  // callers that wait for what is said of one token; a ztunnel asks for nine things at once
+  ReviewQueue::Limits queue = {};
 };
 
 // What can be seen of a token without asking anybody. The signature is not looked at: this keeps rubbish away, and proves nothing.
