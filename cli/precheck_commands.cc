@@ -48,6 +48,10 @@ void add_precheck(CLI::App& app, int& exit_code) {
   command->add_option("--image-pull-policy", options->pull_policy, "Always, IfNotPresent or Never")
       ->capture_default_str()
       ->needs(probe);
+  command
+      ->add_option("--image-pull-secret", options->pull_secrets,
+                   "a Secret of the probe's namespace that their image is pulled with (may be said again)")
+      ->needs(probe);
   add_timeout(*command, options->timeout, "2m", "how long those pods may take");
   add_output_flag<bool>(*command, options->json, {{"table", false}, {"json", true}});
   command->callback([options, &exit_code] { exit_code = precheck::precheck(*options); });

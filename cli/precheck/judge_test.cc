@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/precheck/probe.h"
+
 namespace culvert::cli::precheck {
 namespace {
 
@@ -56,6 +58,13 @@ TEST(Precheck, KnowsVersionsByTheirNumbers) {
   EXPECT_FALSE(is_at_least("4.18.0-553.el8", 5, 17));
   EXPECT_TRUE(is_at_least("v1.30.2-gke.1", 1, 30));
   EXPECT_FALSE(is_at_least("unknown", 1, 30));
+}
+
+TEST(Precheck, PullsItsImageAsItIsTold) {
+  const auto pod = json::parse(probe_pod({.image = "inside/culvert-node:1", .pull_secrets = {"mine"}}, "look-n1", "n1"));
+
+  EXPECT_EQ(pod.at_pointer("/spec/imagePullSecrets/0/name").as_string(), "mine");
+  EXPECT_EQ(pod.at_pointer("/spec/containers/0/image").as_string(), "inside/culvert-node:1");
 }
 
 TEST(Precheck, RefusesWhatIsTooOld) {

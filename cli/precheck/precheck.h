@@ -5,6 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "cli/ask/cluster.h"
 
@@ -18,6 +19,7 @@ struct Options {
   std::string probe_namespace = "kube-system";
   std::string image = {};  // of those pods; empty: culvert-node's of this version
   std::string pull_policy = "IfNotPresent";
+  std::vector<std::string> pull_secrets = {};  // Secrets of probe_namespace
   std::chrono::milliseconds timeout{120'000};  // of the pods
   bool json = false;
 };

@@ -72,7 +72,10 @@ std::string probe_pod(const Options& options, const std::string& name, const std
                                        {"readOnlyRootFilesystem", true},
                                        {"allowPrivilegeEscalation", false},
                                        {"capabilities", json::object{{"drop", json::array{"ALL"}}}}}}};
+  json::array pull_secrets;
+  for (const std::string& secret : options.pull_secrets) pull_secrets.push_back(json::object{{"name", secret}});
   const json::object spec{{"nodeName", node},
+                          {"imagePullSecrets", pull_secrets},
                           {"hostNetwork", true},
                           {"restartPolicy", "Never"},
                           {"automountServiceAccountToken", false},
