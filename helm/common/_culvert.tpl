@@ -54,15 +54,32 @@ prometheus.io/path: /metrics
 {{- end }}
 {{- end -}}
 
+{{/* The nodes that a pod of ours can run on: culvert.nodes (dict "root" $ "more" .Values.nodeSelector). */}}
+{{- define "culvert.nodes" -}}
+{{- $nodes := dict "kubernetes.io/os" "linux" }}
+{{- with .root.Values.global.arch }}{{ $_ := set $nodes "kubernetes.io/arch" . }}{{ end -}}
+nodeSelector:
+  {{- toYaml (merge (dict) .more $nodes) | nindent 2 }}
+{{- end -}}
+
+{{/* Who a container is that needs no rights. OpenShift has a range of numbers for each namespace, and gives one of them itself. */}}
+{{- define "culvert.nobody" -}}
+runAsNonRoot: true
+{{- if ne .Values.global.platform "openshift" }}
+runAsUser: 65532
+runAsGroup: 65532
+{{- end }}
+readOnlyRootFilesystem: true
+allowPrivilegeEscalation: false
+capabilities: {drop: [ALL]}
+{{- end -}}
+
 {{/* Where a pod may run, how important it is, and who may pull its image. */}}
 {{- define "culvert.placement" -}}
 {{- with .Values.priorityClassName | default .Values.global.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
-{{- with .Values.nodeSelector }}
-nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{ include "culvert.nodes" (dict "root" . "more" .Values.nodeSelector) }}
 {{- with .Values.affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
@@ -109,7 +126,7 @@ imagePullSecrets:
 {{ ternary "json" "plain" (.Values.logAsJson | default .Values.global.logAsJson) }}
 {{- end -}}
 
-{{/* One that is asked for by name: culvert.podMonitor (dict "root" $ "app" "ztunnel" "port" 15020). Pods need no Service to be scraped. */}}
+{{/* One that is asked for by name: culvert.podMonitor (dict "root" $ "app" "ztunnel" "port" "ztunnel-stats"). Pods need no Service to be scraped. */}}
 {{- define "culvert.podMonitor" -}}
 {{- if .root.Values.podMonitor.enabled }}
 ---
@@ -128,7 +145,7 @@ spec:
     matchLabels:
       {{- toYaml .selector | nindent 6 }}
   podMetricsEndpoints:
-    - portNumber: {{ .port }}
+    - port: {{ .port }}
       path: /metrics
       {{- with .root.Values.podMonitor.interval }}
       interval: {{ . }}
@@ -183,22 +200,36 @@ subjects:
 {{- end }}
 {{- end -}}
 
-{{/* A Job that runs `culvertd --uninstall=WHAT` and waits until that is done. It may run anywhere. */}}
+{{/* A Job that runs `culvertd --uninstall=WHAT` and waits until that is done: culvert.job (dict "root" $ "name" NAME "image" IMAGE "what" WHAT "values" .Values.cleanup
+"nodes" {} "tolerations" []). It may run on any node that works: a toleration of all taints would let it wait on one that does not. */}}
 {{- define "culvert.job" -}}
 backoffLimit: 4
-activeDeadlineSeconds: {{ .deadline }}
+activeDeadlineSeconds: {{ .values.deadlineSeconds }}
 template:
   metadata:
     labels:
-      app: {{ .name }}
+      {{- include "culvert.labels" (dict "root" .root "app" .name) | nindent 6 }}
       istio.io/dataplane-mode: none
       sidecar.istio.io/inject: "false"
+    {{- with .root.Values.global.annotations }}
+    annotations:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
   spec:
     serviceAccountName: {{ .name }}
     restartPolicy: Never
     terminationGracePeriodSeconds: 1
+    {{- with .root.Values.global.priorityClassName }}
+    priorityClassName: {{ . }}
+    {{- end }}
+    {{- include "culvert.nodes" (dict "root" .root "more" .nodes) | nindent 4 }}
     tolerations:
-      - {operator: Exists}
+      - {key: node-role.kubernetes.io/control-plane, operator: Exists}
+      - {key: CriticalAddonsOnly, operator: Exists}
+      - {key: node.kubernetes.io/unschedulable, operator: Exists}
+      {{- with .tolerations }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
     {{- with .root.Values.imagePullSecrets | default .root.Values.global.imagePullSecrets }}
     imagePullSecrets:
       {{- range . }}
@@ -216,12 +247,13 @@ template:
         env:
           {{- include "culvert.ownPlace" . | nindent 10 }}
         resources:
-          requests: {cpu: 10m, memory: 32Mi}
-          limits: {memory: 256Mi}
+          {{- toYaml .values.resources | nindent 10 }}
         securityContext:
-          runAsUser: 65532
-          runAsGroup: 65532
-          readOnlyRootFilesystem: true
-          allowPrivilegeEscalation: false
-          capabilities: {drop: [ALL]}
+          {{- include "culvert.nobody" .root | nindent 10 }}
+{{- end -}}
+
+{{/* What Helm says of a Job that runs around `helm uninstall`. Helm 4 prints what it said, too. */}}
+{{- define "culvert.hook" -}}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+helm.sh/hook-output-log-policy: hook-succeeded,hook-failed
 {{- end -}}

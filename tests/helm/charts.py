@@ -10,6 +10,66 @@ PARTS = ("base", "controlplane", "cni", "ztunnel")
 # What a profile cannot know.
 NEEDED = {"remote": ("--set", "global.remotePilotAddress=192.0.2.7"), "external": ("--set", "global.remotePilotAddress=culvertd.example.com")}
 
+# Everything that is off by default, at once.
+FULL = """
+global:
+  hub: registry.example.com/mesh
+  tag: v1
+  imagePullPolicy: Always
+  imagePullSecrets: [pull]
+  platform: k3s
+  network: net-1
+  multiCluster: {clusterName: east}
+  proxy: {clusterDomain: example.internal}
+  logAsJson: true
+  networkPolicy: {enabled: true}
+  resourceQuotas: {enabled: true}
+  labels: {team: mesh}
+  annotations: {contact: mesh@example.com}
+  arch: ""
+  priorityClassName: mesh
+controlplane:
+  revision: canary
+  revisionTags: [prod]
+  autoscaleMin: 3
+  memory: {targetAverageUtilization: 70}
+  streams: {targetAverageValue: 500}
+  autoscaleBehavior: {scaleDown: {stabilizationWindowSeconds: 600}}
+  meshConfig: {trustDomain: example.com, rootNamespace: mesh-root}
+  trustedZtunnelNamespace: mesh-nodes
+  signer: {name: example.com/mesh, rootsConfigMap: signer-roots}
+  env: {MAX_WORKLOAD_CERT_TTL: 48h}
+  envVarFrom: [{name: SECRET, valueFrom: {secretKeyRef: {name: s, key: k}}}]
+  labels: {tier: control}
+  podLabels: {pod: label}
+  podAnnotations: {pod: annotation}
+  serviceAnnotations: {service: annotation}
+  serviceAccountAnnotations: {account: annotation}
+  nodeSelector: {pool: control}
+  tolerations: [{key: control, operator: Exists}]
+  affinity: {podAntiAffinity: {preferredDuringSchedulingIgnoredDuringExecution: [{weight: 1, podAffinityTerm: {topologyKey: zone, labelSelector: {matchLabels: {app: culvertd}}}}]}}
+  topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]
+  serviceMonitor: {enabled: true, interval: 15s, labels: {release: prometheus}}
+cni:
+  privileged: true
+  cniConfFileName: 05-mine.conflist
+  ambient: {dnsCapture: false, shareHostNetworkNamespace: true}
+  cgroupRoot: /sys/fs/cgroup/unified
+  startupTaint: {enabled: true}
+  affinity: {nodeAffinity: {requiredDuringSchedulingIgnoredDuringExecution: {nodeSelectorTerms: [{matchExpressions: [{key: type, operator: NotIn, values: [virtual-kubelet]}]}]}}}
+  uninstall: {nodeSelector: {pool: control}, tolerations: [{key: control, operator: Exists}]}
+  podMonitor: {enabled: true}
+ztunnel:
+  revision: prod
+  seccompProfile: {type: Localhost, localhostProfile: culvert/ztunnel.json}
+  resourceName: ztunnel-canary
+  env: {POOL_MAX_STREAMS_PER_CONNECTION: 50}
+  meshConfig: {defaultConfig: {proxyMetadata: {SECRET_TTL: 12h}}}
+  volumes: [{name: more, emptyDir: {}}]
+  volumeMounts: [{name: more, mountPath: /more}]
+  podMonitor: {enabled: true, interval: 30s}
+"""
+
 BEFORE = "0.0.9"  # the version of the charts, and the tag of the images, that a cluster is upgraded from
 
 

@@ -7,66 +7,11 @@ import pathlib
 import re
 import sys
 
-from charts import HERE, PARTS, PROFILES, helm, profile
+from charts import FULL, HERE, PARTS, PROFILES, helm, profile
 
 GOLDEN = HERE.parent / "golden/helm"
 # Their sources are files of their own, and long.
 QUIET = ("--set", "base.base.enableCRDTemplates=false,controlplane.monitoring.dashboards.enabled=false,controlplane.monitoring.rules.enabled=false")
-# Everything that is off by default, at once.
-FULL = """
-global:
-  hub: registry.example.com/mesh
-  tag: v1
-  imagePullPolicy: Always
-  imagePullSecrets: [pull]
-  platform: k3s
-  network: net-1
-  multiCluster: {clusterName: east}
-  proxy: {clusterDomain: example.internal}
-  logAsJson: true
-  networkPolicy: {enabled: true}
-  resourceQuotas: {enabled: true}
-  labels: {team: mesh}
-  annotations: {contact: mesh@example.com}
-controlplane:
-  revision: canary
-  revisionTags: [prod]
-  autoscaleMin: 3
-  memory: {targetAverageUtilization: 70}
-  streams: {targetAverageValue: 500}
-  autoscaleBehavior: {scaleDown: {stabilizationWindowSeconds: 600}}
-  meshConfig: {trustDomain: example.com, rootNamespace: mesh-root}
-  trustedZtunnelNamespace: kube-system
-  signer: {name: example.com/mesh, rootsConfigMap: signer-roots}
-  env: {MAX_WORKLOAD_CERT_TTL: 48h}
-  envVarFrom: [{name: SECRET, valueFrom: {secretKeyRef: {name: s, key: k}}}]
-  labels: {tier: control}
-  podLabels: {pod: label}
-  podAnnotations: {pod: annotation}
-  serviceAnnotations: {service: annotation}
-  serviceAccountAnnotations: {account: annotation}
-  nodeSelector: {pool: control}
-  tolerations: [{key: control, operator: Exists}]
-  affinity: {nodeAffinity: {}}
-  topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]
-  serviceMonitor: {enabled: true, interval: 15s, labels: {release: prometheus}}
-cni:
-  privileged: true
-  cniConfFileName: 05-mine.conflist
-  ambient: {dnsCapture: false, shareHostNetworkNamespace: true}
-  cgroupRoot: /sys/fs/cgroup/unified
-  startupTaint: {enabled: true}
-  podMonitor: {enabled: true}
-ztunnel:
-  revision: prod
-  seccompProfile: {type: Localhost, localhostProfile: culvert/ztunnel.json}
-  resourceName: ztunnel-canary
-  env: {POOL_MAX_STREAMS_PER_CONNECTION: 50}
-  meshConfig: {defaultConfig: {proxyMetadata: {SECRET_TTL: 12h}}}
-  volumes: [{name: more, emptyDir: {}}]
-  volumeMounts: [{name: more, mountPath: /more}]
-  podMonitor: {enabled: true, interval: 30s}
-"""
 # Chart, what is set, and what helm has to say.
 REFUSED = [
     ("culvert", "global.hubb=x", "hubb"), ("culvert", "globl.hub=x", "globl"), ("culvert", "ztunel.env.A=b", "ztunel"),
@@ -80,6 +25,8 @@ REFUSED = [
     ("culvert", "profile=production", "add `-f profiles/production.yaml`"),
     ("culvert", "controlplane.istiodRemote.enabled=true", "needs global.remotePilotAddress"),
     ("culvert", "controlplane.signer.name=example.com/mesh", "signer.rootsConfigMap go together"), ("culvert", "cni.seccompProfile.type=Default", "type"),
+    ("culvert", "controlplane.trustedZtunnelNamespace=kube-system", "trustedZtunnelNamespace"), ("culvert", "global.arch=x86", "arch"),
+    ("culvert", "cni.uninstall.deadlineSeconds=100", "uninstall.deadlineSeconds (100) is no more than"), ("culvert", "controlplane.cleanup.image=x", "image"),
     ("culvert", "cni.startupTaint.kye=a", "kye"), ("culvert", "controlplane.autoscaleMin=7", "autoscaleMax (5) is less than autoscaleMin (7)"),
 ]
 
@@ -162,6 +109,21 @@ def whole(charts):
     assert "envoyfilters" not in some and "sidecars.networking.istio.io" in some and 'group: "gateway' not in some
 
 
+def by_helm_alone(charts):
+    """What holds of every profile: pods of ours come to no machine that they are not for, and a Job gives up before helm does (five minutes)."""
+    for name in PROFILES:
+        for about, text in objects(template(charts, "culvert", *profile(charts, name), *QUIET)).items():
+            if about.split()[0] in ("Deployment", "DaemonSet", "Job"):
+                assert "kubernetes.io/os: linux" in text and "kubernetes.io/arch: amd64" in text, (name, about)
+                numbers = "runAsUser: 65532" in text or "fsGroup" in text
+                assert not (numbers and name == "openshift"), f"{about}: the platform has a range of its own"
+            if about.startswith("Job"):
+                assert int(re.search(r"activeDeadlineSeconds: (\d+)", text)[1]) < 300, (name, about)
+                assert "{operator: Exists}" not in text, f"{about} would wait on a node that is dead"
+    code, _, err = helm("template", "culvert", charts / "ztunnel", "-n", "kube-system")
+    assert code and "ztunnel cannot run in kube-system" in err, err
+
+
 def refused(charts):
     for chart, setting, words in REFUSED:
         code, out, err = helm("template", "culvert", charts / chart, "--set", setting)
@@ -174,7 +136,7 @@ def refused(charts):
 
 def main():
     charts = pathlib.Path(sys.argv[1]).resolve()
-    for check in (lint, versions, whole, refused):
+    for check in (lint, versions, whole, by_helm_alone, refused):
         check(charts)
     golden(charts, "--write" in sys.argv)
 

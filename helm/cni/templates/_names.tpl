@@ -15,13 +15,18 @@
 {{- toYaml $all }}
 {{- end -}}
 
-{{/* Of each object of the Job that runs around `helm uninstall`; a weight follows. */}}
+{{/* Of each object of the Job that runs around `helm uninstall`: cni.uninstall.metadata (dict "root" $ "cluster" true), where that is what it belongs to.
+A weight follows. */}}
 {{- define "cni.uninstall.metadata" -}}
+{{- if .cluster -}}
+name: culvert-node-uninstall-{{ .root.Release.Namespace }}
+{{- else -}}
 name: culvert-node-uninstall
-namespace: {{ .Release.Namespace }}
+namespace: {{ .root.Release.Namespace }}
+{{- end }}
 labels:
-  {{- include "culvert.labels" (dict "root" . "app" "culvert-node-uninstall") | nindent 2 }}
+  {{- include "culvert.labels" (dict "root" .root "app" "culvert-node-uninstall") | nindent 2 }}
 annotations:
   helm.sh/hook: pre-delete
-  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+  {{- include "culvert.hook" . | nindent 2 }}
 {{- end }}

@@ -10,6 +10,11 @@ istiod{{ . }}
 {{- end }}
 {{- end -}}
 
+{{/* Of a Service, by its name: those that do not have a revision's name go over from one to another, so who goes last takes them away (cleanup.yaml). */}}
+{{- define "controlplane.keep" -}}
+{{- if has . (list "culvertd" "istiod") }}helm.sh/resource-policy: keep{{ end }}
+{{- end -}}
+
 {{/* "true" for the revision that the Service culvertd leads to. */}}
 {{- define "controlplane.isDefault" -}}
 {{- if or (empty .Values.revision) (has "default" .Values.revisionTags) }}true{{ end }}
@@ -41,5 +46,5 @@ labels:
   {{- include "culvert.labels" (dict "root" . "app" "culvertd-cleanup") | nindent 2 }}
 annotations:
   helm.sh/hook: post-delete
-  helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+  {{- include "culvert.hook" . | nindent 2 }}
 {{- end }}
