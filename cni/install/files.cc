@@ -19,8 +19,9 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMostBytes = 1 << 20;  // of a configuration
 constexpr std::size_t kMostProgram = 64 << 20;
+constexpr int kNotTheFiles[] = {EMFILE, ENFILE, ENOMEM, EIO};  // faults of the machine
 
-// The whole file, or nothing but a reason; ENOENT is told apart by errno.
+// The whole file, or nothing but a reason; errno tells some apart.
 Result<std::string> read_file(const fs::path& file, std::size_t most) {
   const Fd in(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat status{};
@@ -77,7 +78,10 @@ Result<std::vector<File>> read_folder(const fs::path& folder) {
   for (fs::directory_iterator entry(folder, problem), end; !problem && entry != end; entry.increment(problem)) {
     const auto name = entry->path().filename().string();
     if (name.starts_with('.')) continue;
-    if (auto text = read_file(entry->path(), kMostBytes)) files.push_back({.name = name, .text = *std::move(text)});
+    errno = 0;
+    auto text = read_file(entry->path(), kMostBytes);
+    if (text) files.push_back({.name = name, .text = *std::move(text)});
+    else if (std::ranges::contains(kNotTheFiles, errno)) return std::unexpected(std::move(text).error());
   }
   if (problem) return failure(culvert::format("reading the folder {}: {}", folder.string(), problem.message()));
   std::ranges::sort(files, {}, &File::name);

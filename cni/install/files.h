@@ -8,7 +8,8 @@
 
 namespace culvert::install {
 
-// The CNI configuration in a folder, by name. Files that are too long to be any, and what is no file, are left out.
+// The CNI configuration in a folder, by name. Files that are too long to be any, what is no file and what we may not read are left out. Fails when one
+// cannot be read for a reason that has nothing to do with it: nobody shall think that it is gone.
 Result<std::vector<File>> read_folder(const std::filesystem::path& folder);
 
 // Writes beside, then renames. A new file gets the mode of `change.like`, or 0600.

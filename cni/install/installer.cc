@@ -23,7 +23,12 @@ constexpr auto kLook = 30s;         // whatever the watches say
 constexpr std::size_t kStrife = 5;  // so often in a row: somebody else wants it otherwise
 constexpr auto kStrifePause = 1s;
 constexpr auto kPeace = 60s;
-constexpr auto kGrace = 10s;  // for the owner of the configuration that ours is made of, to have it whole again
+
+// Whether there is nothing that pods could be connected by without us. What cannot be read says nothing.
+bool primary_is_gone(const Places& places, const Wish& wish) {
+  const auto folder = read_folder(places.configuration);
+  return folder && !install(*folder, wish);
+}
 
 }  // namespace
 
@@ -61,11 +66,12 @@ Status remove(const Places& places, const Wish& wish) {
 }
 
 struct Installer::State : std::enable_shared_from_this<Installer::State> {
-  State(net::Loop& its_loop, Places its_places, Wish its_wish, Trouble its_trouble)
+  State(net::Loop& its_loop, Places its_places, Wish its_wish, Trouble its_trouble, net::Clock::duration its_grace)
       : loop(its_loop),
         places(std::move(its_places)),
         wish(std::move(its_wish)),
         trouble(std::move(its_trouble)),
+        grace(its_grace),
         timer(its_loop) {}
 
   net::Task<> follow(std::shared_ptr<State> self, net::FileWatch& watch, std::filesystem::path folder);
@@ -76,6 +82,7 @@ struct Installer::State : std::enable_shared_from_this<Installer::State> {
   Places places;
   Wish wish;
   Trouble trouble;
+  net::Clock::duration grace;
   net::Timer timer;  // when to look again
   net::FileWatch binaries, configuration;
   std::uint64_t restored = 0;
@@ -83,7 +90,7 @@ struct Installer::State : std::enable_shared_from_this<Installer::State> {
   bool ended = false;
   std::size_t strife = 0;
   net::Clock::time_point last{};
-  net::Clock::time_point failing{};  // since when; none: not
+  net::Clock::time_point bereft{};  // since when the primary is gone; none: it is there
 };
 
 net::Task<> Installer::State::follow(std::shared_ptr<State> self, net::FileWatch& watch, std::filesystem::path folder) {
@@ -114,7 +121,7 @@ void Installer::State::look() {
   const auto changed = put(places, wish);
   timer.arm(changed ? net::Clock::duration(kLook) : net::Clock::duration(kAgain), [this] { look(); });
   if (!changed) return failed(changed.error(), now);
-  failing = {};
+  bereft = {};
   if (std::exchange(installed, true) && *changed) {
     ++restored;
     ++strife;
@@ -128,19 +135,20 @@ void Installer::State::look() {
                                 places.configuration.string()));
 }
 
-// Ours must not stand in for what is gone for good.
+// Ours must not stand in for what is gone for good. Whatever else has failed, what is there goes on holding the pods of the mesh.
 void Installer::State::failed(const Error& error, net::Clock::time_point now) {
-  if (failing == net::Clock::time_point{}) failing = now;
+  if (!primary_is_gone(places, wish)) bereft = {};
+  else if (bereft == net::Clock::time_point{}) bereft = now;
   auto text = error.text;
-  if (now - failing >= kGrace) {
+  if (bereft != net::Clock::time_point{} && now - bereft >= grace) {
     installed = false;
     if (auto done = take_out(places, wish); !done) text += "; " + done.error().text;
   }
   trouble(text);
 }
 
-Installer::Installer(net::Loop& loop, Places places, Wish wish, Trouble trouble)
-    : state_(std::make_shared<State>(loop, std::move(places), std::move(wish), std::move(trouble))) {
+Installer::Installer(net::Loop& loop, Places places, Wish wish, Trouble trouble, net::Clock::duration grace)
+    : state_(std::make_shared<State>(loop, std::move(places), std::move(wish), std::move(trouble), grace)) {
   loop.spawn(state_->follow(state_, state_->configuration, state_->places.configuration));
   loop.spawn(state_->follow(state_, state_->binaries, state_->places.binaries));
 }

@@ -26,8 +26,8 @@ class Installer {
   using Trouble = std::function<void(const std::string& text)>;
 
   // Begins at once. From then on pods of the node are refused while nobody answers the plugin: begin it when somebody does. `trouble` must not
-  // destroy the installer.
-  Installer(net::Loop& loop, Places places, Wish wish, Trouble trouble);
+  // destroy the installer. Ours is taken out when the configuration that it is made of has been gone for `grace`, in which its owner may have it whole again.
+  Installer(net::Loop& loop, Places places, Wish wish, Trouble trouble, net::Clock::duration grace = std::chrono::seconds(10));
   ~Installer();
   Installer(const Installer&) = delete;
   Installer& operator=(const Installer&) = delete;

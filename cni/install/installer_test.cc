@@ -183,6 +183,60 @@ TEST_F(Install, LeavesTheConfigurationWholeWhenTheDiskIsFull) {
   EXPECT_EQ(std::distance(fs::directory_iterator(places_.configuration), {}), 2);
 }
 
+// A new program and a changed configuration do not fit. What was there still holds the pods of the mesh.
+TEST_F(Install, StaysInTheConfigurationAsLongAsTheDiskIsFull) {
+  const SmallDisk disk(places_.binaries);
+  if (!disk.mounted()) GTEST_SKIP() << "may not mount";
+  ASSERT_TRUE(put(places_, wish_));
+  write(places_.program, std::string(64 << 10, 'x'));
+  std::string trouble;
+  int tries = 0;
+  const Installer installer(
+      loop_, places_, wish_,
+      [&](const std::string& text) {
+        trouble = text;
+        ++tries;
+      },
+      0s);
+
+  loop_.run([](auto& test, auto& heard, auto& times) -> net::Task<> {
+    for (int more = 0; more < 3; more++) {
+      const auto before = times;
+      write(test.places_.configuration / "of-somebody-else", std::to_string(more));
+      co_await test.until([&] { return times > before; });
+      EXPECT_THAT(heard, HasSubstr("No space left on device"));
+      EXPECT_TRUE(fs::exists(test.own_));
+      EXPECT_EQ(read(test.places_.binaries / "culvert-cni"), "the plugin");
+    }
+  }(*this, trouble, tries));
+}
+
+TEST_F(Install, GoesWhenWhatItIsMadeOfHasGone) {
+  std::string trouble;
+  Installer installer(loop_, places_, wish_, [&](const std::string& text) { trouble = text; }, 0s);
+
+  loop_.run([](auto& test, auto& is, auto& heard) -> net::Task<> {
+    co_await test.until([&] { return is.installed(); });
+    fs::remove(test.places_.configuration / "10-bridge.conflist");
+    co_await test.until([&] { return !fs::exists(test.own_); });
+    co_await test.until([&] { return heard.contains("is the cluster's CNI plugin installed yet?"); });
+    EXPECT_FALSE(is.installed());
+    write(test.places_.configuration / "10-bridge.conflist", kBridge);
+    co_await test.until([&] { return is.installed() && fs::exists(test.own_); });
+  }(*this, installer, trouble));
+}
+
+TEST_F(Install, GoesWhenThatHasGoneAndTheDiskIsFull) {
+  const SmallDisk disk(places_.binaries);
+  if (!disk.mounted()) GTEST_SKIP() << "may not mount";
+  ASSERT_TRUE(put(places_, wish_));
+  write(places_.program, std::string(64 << 10, 'x'));
+  fs::remove(places_.configuration / "10-bridge.conflist");
+  const Installer installer(loop_, places_, wish_, [](const std::string&) {}, 0s);
+
+  loop_.run([](auto& test) -> net::Task<> { co_await test.until([&] { return !fs::exists(test.own_); }); }(*this));
+}
+
 TEST_F(Install, IsThereOnceTheFullDiskHasRoom) {
   const SmallDisk disk(places_.binaries);
   if (!disk.mounted()) GTEST_SKIP() << "may not mount";
