@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstddef>
-#include <cstring>
 #include <optional>
 #include <ranges>
 #include <string>
@@ -17,7 +15,6 @@
 #include "common/base/fd.h"
 #include "common/base/file.h"
 #include "common/base/format.h"
-#include "common/base/mounts.h"
 
 namespace culvert::bpf {
 
@@ -42,6 +39,16 @@ std::optional<std::string_view> below(std::string_view path, std::string_view ro
   while (path.starts_with('/')) path.remove_prefix(1);
   if (path == ".." || path.starts_with("../")) return std::nullopt;
   return path;
+}
+
+// Whether a mount is of the hierarchy of these controllers, all of which its options name; of cgroup2 when there are none.
+bool shows(const Mount& mount, std::string_view controllers) {
+  if (controllers.empty()) return mount.type == "cgroup2";
+  const auto named = [&](auto controller) {
+    return std::ranges::any_of(mount.options | std::views::split(','),
+                               [&](auto option) { return std::ranges::equal(option, controller); });
+  };
+  return mount.type == "cgroup" && std::ranges::all_of(controllers | std::views::split(','), named);
 }
 
 }  // namespace
@@ -70,19 +77,12 @@ Result<std::uint64_t> cgroup_id(const std::filesystem::path& folder) {
   return info.st_ino;
 }
 
-// The folder is found by its id alone: a file handle of kernfs is that number.
-bool cgroup_populated(const std::filesystem::path& root, std::uint64_t id) {
-  constexpr int kKernfs = 0xfe;  // FILEID_KERNFS
-  const Fd mount(::open(root.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!mount) return true;
-  alignas(file_handle) std::array<std::byte, sizeof(file_handle) + sizeof(id)> bytes{};
-  auto* const handle = reinterpret_cast<file_handle*>(bytes.data());
-  handle->handle_bytes = sizeof(id);
-  handle->handle_type = kKernfs;
-  std::memcpy(bytes.data() + sizeof(file_handle), &id, sizeof(id));
-  const Fd folder(::open_by_handle_at(mount.get(), handle, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder) return errno != ESTALE && errno != ENOENT;
-  const Fd events(::openat(folder.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
+bool cgroup_populated(const std::filesystem::path& folder, std::uint64_t id) {
+  const Fd it(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!it) return errno != ENOENT;
+  struct stat info{};
+  if (::fstat(it.get(), &info) == 0 && info.st_ino != id) return false;  // another of the same name
+  const Fd events(::openat(it.get(), "cgroup.events", O_RDONLY | O_CLOEXEC));
   if (!events) return errno != ENODEV && errno != ENOENT;
   std::array<char, 256> text{};
   const auto size = ::read(events.get(), text.data(), text.size());
@@ -90,17 +90,46 @@ bool cgroup_populated(const std::filesystem::path& root, std::uint64_t id) {
   return !std::string_view(text.data(), static_cast<std::size_t>(size)).contains("populated 0");
 }
 
-Result<std::filesystem::path> cgroup_folder(std::string_view mountinfo, std::string_view path) {
+Result<std::map<std::uint64_t, std::filesystem::path>> find_cgroups(const std::filesystem::path& root,
+                                                                    const std::set<std::uint64_t>& ids) {
+  std::map<std::uint64_t, std::filesystem::path> found;
+  const auto note = [&](const std::filesystem::path& folder) {
+    if (const auto id = cgroup_id(folder); id && ids.contains(*id)) found.emplace(*id, folder);
+  };
+  std::vector<std::filesystem::path> open{root};
+  while (!open.empty() && found.size() < ids.size()) {
+    const auto folder = std::move(open.back());
+    open.pop_back();
+    std::error_code problem;
+    std::filesystem::directory_iterator entry(folder, problem), end;
+    if (problem && folder == root) return failure(culvert::format("reading {}: {}", root.string(), problem.message()));
+    for (; !problem && entry != end; entry.increment(problem)) {  // one that ends meanwhile is passed over
+      std::error_code gone;
+      if (entry->symlink_status(gone).type() != std::filesystem::file_type::directory) continue;
+      note(entry->path());
+      open.push_back(entry->path());
+    }
+  }
+  return found;
+}
+
+Result<CgroupPlace> cgroup_place(std::span<const Mount> mounts, std::string_view controllers, std::string_view path) {
   std::vector<std::string> covered;
-  for (const Mount& mount : parse_mountinfo(mountinfo) | std::views::reverse) {
+  for (const Mount& mount : mounts | std::views::reverse) {
     if (std::ranges::contains(covered, mount.point)) continue;
     covered.push_back(mount.point);
-    if (mount.type != "cgroup2") continue;
-    if (const auto rest = below(path, mount.root))
-      return rest->empty() ? std::filesystem::path(mount.point) : std::filesystem::path(mount.point) / *rest;
+    if (!shows(mount, controllers)) continue;
+    if (const auto rest = below(path, mount.root)) return CgroupPlace{.mount = mount.point, .below = *rest};
   }
-  return failure(culvert::format(
-      "looking for cgroup {}: no cgroup2 in /proc/self/mountinfo shows it (mount the node's /sys/fs/cgroup)", path));
+  return failure(
+      culvert::format("looking for cgroup {}: no {} in /proc/self/mountinfo shows it (mount the node's /sys/fs/cgroup)", path,
+                      controllers.empty() ? "cgroup2" : controllers));
+}
+
+Result<std::filesystem::path> cgroup_folder(std::string_view mountinfo, std::string_view path) {
+  const auto place = cgroup_place(parse_mountinfo(mountinfo), "", path);
+  if (!place) return std::unexpected(place.error());
+  return place->folder();
 }
 
 Result<std::filesystem::path> cgroup_of(pid_t process) {

@@ -48,18 +48,22 @@ constexpr SlotPort kSlots[] = {{CULVERT_PORT_OUTBOUND, IPPROTO_TCP},
                                {CULVERT_PORT_DNS, IPPROTO_TCP},
                                {CULVERT_PORT_DNS, IPPROTO_UDP}};
 
-// The set becomes exactly `ids`; what is new is there before what is old goes.
+// The set becomes exactly `ids`; what is new is there before what is old goes, unless what is old leaves no room.
 Status make_set(const Map<culvert_cgroup_key, culvert_present>& set, std::span<const std::uint64_t> ids) {
-  for (const auto id : ids) {
-    if (auto done = set.put({.id = id}, kPresent); !done) return done;
-  }
+  const auto add = [&]() -> Status {
+    for (const auto id : ids) {
+      if (auto done = set.put({.id = id}, kPresent); !done) return done;
+    }
+    return {};
+  };
+  const auto added = add();
   const auto present = set.keys();
   if (!present) return std::unexpected(present.error());
   for (const auto& key : *present) {
     if (std::ranges::contains(ids, key.id)) continue;
     if (auto done = set.remove(key); !done) return done;
   }
-  return {};
+  return added ? added : add();
 }
 
 // One pass over open files: of one process, or of all when `only` is 0.

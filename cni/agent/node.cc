@@ -50,12 +50,13 @@ Result<std::unique_ptr<Node>> Node::open(net::Loop& loop, const Settings& settin
   const auto captured = node->datapath_.known_pods();
   if (!captured) return std::unexpected(captured.error().during("reading what an earlier agent captured"));
   for (const auto& [cookie, inode] : *captured) node->strangers_[cookie] = inode;
-  for (const auto id : node->datapath_.exempt_cgroups().value_or(std::vector<std::uint64_t>())) node->exempt_.insert(id);
+  for (const auto id : node->datapath_.exempt_cgroups().value_or(std::vector<std::uint64_t>())) node->exempt_.try_emplace(id);
   node->patience_ = net::Clock::now() + settings.upgrade_patience;
   node->node_cookies_.insert(node->datapath_.host_netns_cookie());
   node->node_cookies_.insert(first_netns_cookie());
   if (auto listening = node->listen(); !listening) return std::unexpected(std::move(listening).error());
   node->find_kubelet();
+  node->expel_ended_ztunnels();
   return node;
 }
 

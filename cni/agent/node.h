@@ -62,6 +62,7 @@ class Node {
   std::size_t ztunnels() const { return zds_->ztunnels().size(); }
   const std::map<std::pair<ask::Verb, ask::Verdict>, std::uint64_t>& answers() const { return answers_; }  // to the CNI plugin
   std::size_t strangers() const { return strangers_.size(); }
+  std::size_t exempt_cgroups() const;  // as the kernel has them
   bool begun() const { return begun_; }
   bool active() const { return active_; }
   Health& health() { return health_; }
@@ -106,6 +107,7 @@ class Node {
   void ztunnel_synchronised(pid_t pid);
   void ztunnel_left();
   Status exempt();
+  void find_exempt();
   void expel_ended_ztunnels();
   Status refill_slots();
   void give_slots_to(pid_t ztunnel);
@@ -126,7 +128,8 @@ class Node {
   std::map<std::string, std::shared_ptr<Member>> members_;  // by uid
   std::map<std::uint64_t, std::uint64_t> strangers_;        // captured, and no member's: cookie -> inode of the namespace
   std::set<std::uint64_t> node_cookies_;                    // network namespaces of the node itself
-  std::set<std::uint64_t> exempt_;                          // cgroups of ztunnels, until nobody lives in them
+  // Cgroups of ztunnels, until nobody lives in them: id -> folder. Empty: an agent before us has exempted it, and it is not found yet.
+  std::map<std::uint64_t, std::filesystem::path> exempt_;
   std::vector<std::uint64_t> kubelet_;
   std::string kubelet_trouble_;
   net::Clock::time_point kubelet_due_{};

@@ -80,7 +80,7 @@ Status Node::ztunnel_arrived(pid_t pid) {
   if (!folder) return std::unexpected(folder.error());
   const auto id = bpf::cgroup_id(*folder);
   if (!id) return std::unexpected(id.error());
-  const bool anew = exempt_.insert(*id).second;
+  const bool anew = exempt_.insert_or_assign(*id, *folder).second;
   auto exempted = exempt();
   if (!exempted) {
     if (anew) exempt_.erase(*id);
@@ -102,12 +102,35 @@ void Node::ztunnel_left() {
   if (const auto connected = zds_->ztunnels(); !connected.empty()) give_slots_to(connected.back());
 }
 
-Status Node::exempt() { return datapath_.set_exempt_cgroups(std::vector(exempt_.begin(), exempt_.end())); }
+Status Node::exempt() {
+  std::vector<std::uint64_t> ids;
+  for (const auto& [id, folder] : exempt_) ids.push_back(id);
+  return datapath_.set_exempt_cgroups(ids);
+}
+
+std::size_t Node::exempt_cgroups() const { return datapath_.exempt_cgroups().value_or(std::vector<std::uint64_t>()).size(); }
+
+// Of those of an agent before us the kernel tells no more than the numbers.
+void Node::find_exempt() {
+  std::set<std::uint64_t> sought;
+  for (const auto& [id, folder] : exempt_) {
+    if (folder.empty()) sought.insert(id);
+  }
+  if (sought.empty()) return;
+  const auto root = bpf::cgroup2_root();
+  const auto found = root ? bpf::find_cgroups(*root, sought) : std::unexpected(root.error());
+  if (!found) return health_.failing("ztunnel cgroups", "zds", found.error().text);
+  health_.recovered("ztunnel cgroups");
+  for (const auto id : sought) exempt_.erase(id);
+  exempt_.insert(found->begin(), found->end());
+  if (auto done = exempt(); !done) health_.failing("ztunnel", "zds", done.error().text);
+}
 
 // One that has left may still drain, or be on its way back to us: it is exempt as long as a process of it lives.
 void Node::expel_ended_ztunnels() {
-  const auto& root = datapath_.cgroup_root();
-  if (std::erase_if(exempt_, [&](const auto id) { return !bpf::cgroup_populated(root, id); }) == 0) return;
+  find_exempt();
+  const auto ended = [](const auto& one) { return !one.second.empty() && !bpf::cgroup_populated(one.second, one.first); };
+  if (std::erase_if(exempt_, ended) == 0) return;
   if (auto done = exempt(); !done) health_.failing("ztunnel", "zds", done.error().text);
 }
 

@@ -96,6 +96,9 @@ Pages::State::State(net::Loop& loop, const Node& node, const settings::Table& ta
   });
   registry.observe("culvert_node_ztunnels", "ztunnels that are connected", Kind::kGauge,
                    [&node] { return static_cast<double>(node.ztunnels()); });
+  registry.observe("culvert_node_ztunnel_cgroups",
+                   "cgroups of ztunnels, whose connections are not captured: each until nobody lives in it", Kind::kGauge,
+                   [&node] { return static_cast<double>(node.exempt_cgroups()); });
   registry.observe("culvert_node_strangers", "captured network namespaces that are no pod's: held until they end", Kind::kGauge,
                    [&node] { return static_cast<double>(node.strangers()); });
   registry.observe("culvert_node_active", "1 when the kernel programs of this version are in force", Kind::kGauge,

@@ -28,7 +28,9 @@ std::optional<Mount> parse_line(std::string_view line) {
   for (const auto word : line | std::views::split(' ')) words.emplace_back(word.begin(), word.end());
   const auto dash = std::ranges::find(words, "-");
   if (std::distance(words.begin(), dash) < 6 || std::distance(dash, words.end()) < 2) return std::nullopt;
-  return Mount{.root = unescape(words[3]), .point = unescape(words[4]), .type = std::string(dash[1])};
+  const auto options = std::distance(dash, words.end()) > 3 ? dash[3] : std::string_view();
+  return Mount{
+      .root = unescape(words[3]), .point = unescape(words[4]), .type = std::string(dash[1]), .options = std::string(options)};
 }
 
 }  // namespace

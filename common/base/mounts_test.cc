@@ -16,6 +16,7 @@ TEST(Mountinfo, NamesRootPointAndType) {
   EXPECT_EQ(mounts[1].root, "/system.slice/x");
   EXPECT_EQ(mounts[1].point, "/run/part");
   EXPECT_EQ(mounts[1].type, "cgroup2");
+  EXPECT_EQ(mounts[1].options, "rw,nsdelegate");
 }
 
 TEST(Mountinfo, UndoesTheEscapesOfPaths) {
