@@ -63,7 +63,7 @@ std::vector<std::filesystem::path> Node::kubelet_folders() {
   std::vector<std::filesystem::path> folders;
   for (const auto& folder : settings_.kubelet_cgroups) folders.push_back(datapath_.cgroup_root() / folder);
   if (!folders.empty()) return folders;
-  for (const auto pid : kubelets()) {
+  for (const auto pid : Processes().kubelets()) {
     if (auto folder = bpf::cgroup_of(pid)) folders.push_back(*std::move(folder));
   }
   if (folders.empty())

@@ -7,9 +7,10 @@
 #include <charconv>
 #include <fstream>
 #include <iterator>
+#include <ranges>
+#include <sstream>
 #include <string_view>
-
-#include "cni/agent/cgroup_path.h"
+#include <tuple>
 
 namespace culvert::agent {
 namespace {
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 
 // What kubelets are called. The kernel cuts a name after 15 letters.
 constexpr std::array<std::string_view, 6> kKubelets = {"kubelet", "k3s-agent", "k3s-server", "kubelite", "k0s", "hyperkube"};
+constexpr std::size_t kMostKubelets = 4;
 
 std::string read(const fs::path& file) {
   std::ifstream in(file);
@@ -45,6 +47,19 @@ std::uint64_t start_of(const fs::path& process) {
   return ticks;
 }
 
+bool is_older(const PodProcess& one, const PodProcess& other) {
+  return std::tie(one.started, one.pid) < std::tie(other.started, other.pid);
+}
+
+// Real, effective, saved and of the file system: "Uid:\t0\t0\t0\t0" in /proc/PID/status. In our user namespace: root of another is none.
+bool runs_as_root(const fs::path& process) {
+  std::istringstream lines(read(process / "status"));
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with("Uid:")) return line == "Uid:\t0\t0\t0\t0";
+  }
+  return false;
+}
+
 template <class Each>
 void each_process(const fs::path& proc, Each each) {
   std::error_code problem;
@@ -58,35 +73,42 @@ void each_process(const fs::path& proc, Each each) {
 
 }  // namespace
 
-std::map<std::string, PodProcess> pod_processes(const fs::path& proc) {
-  std::map<std::string, PodProcess> found;
-  const auto host = netns_of(proc / "1");
-  each_process(proc, [&](pid_t pid, const fs::path& process) {
-    const auto uid = pod_of_cgroup(read(process / "cgroup"));
+std::map<std::string, std::vector<PodProcess>> Processes::of_pods() const {
+  std::map<std::string, std::vector<PodProcess>> found;
+  const auto host = netns_of(folder(1));
+  each_process(proc_, [&](pid_t pid, const fs::path& process) {
+    const auto uid = cgroups_.pod_of(read(process / "cgroup"));
     if (uid.empty()) return;
     const PodProcess one{.pid = pid, .netns = netns_of(process), .started = start_of(process)};
     if (one.netns == 0 || one.netns == host) return;
-    auto& oldest = found[uid];
-    if (oldest.pid == 0 || one.started < oldest.started || (one.started == oldest.started && pid < oldest.pid)) oldest = one;
+    auto& of_pod = found[uid];
+    const auto same = std::ranges::find(of_pod, one.netns, &PodProcess::netns);
+    if (same == of_pod.end()) of_pod.push_back(one);
+    else if (is_older(one, *same)) *same = one;
   });
+  for (auto& [uid, of_pod] : found) std::ranges::sort(of_pod, is_older);
   return found;
 }
 
-bool is_of_pod(const fs::path& proc, pid_t pid, const std::string& uid, std::uint64_t netns) {
-  const auto process = proc / std::to_string(pid);
-  return netns_of(process) == netns && pod_of_cgroup(read(process / "cgroup")) == uid;
+bool Processes::is_of_pod(pid_t pid, const std::string& uid, std::uint64_t netns) const {
+  return netns_of(folder(pid)) == netns && cgroups_.pod_of(read(folder(pid) / "cgroup")) == uid;
 }
 
-std::vector<pid_t> kubelets(const fs::path& proc) {
-  std::vector<pid_t> found;
-  const auto host = netns_of(proc / "1");
-  each_process(proc, [&](pid_t pid, const fs::path& process) {
+std::vector<pid_t> Processes::kubelets() const {
+  std::vector<PodProcess> found;
+  const auto host = netns_of(folder(1));
+  each_process(proc_, [&](pid_t pid, const fs::path& process) {
     auto name = read(process / "comm");
     if (name.ends_with('\n')) name.pop_back();
-    if (!std::ranges::contains(kKubelets, name) || netns_of(process) != host) return;
-    if (pod_of_cgroup(read(process / "cgroup")).empty()) found.push_back(pid);
+    if (!std::ranges::contains(kKubelets, name) || netns_of(process) != host || !runs_as_root(process)) return;
+    const auto cgroup = read(process / "cgroup");
+    if (!cgroups_.is_roots(cgroup) || !cgroups_.pod_of(cgroup).empty()) return;
+    found.push_back({.pid = pid, .netns = host, .started = start_of(process)});
   });
-  return found;
+  std::ranges::sort(found, is_older);
+  std::vector<pid_t> pids;
+  for (const auto& one : found | std::views::take(kMostKubelets)) pids.push_back(one.pid);
+  return pids;
 }
 
 }  // namespace culvert::agent

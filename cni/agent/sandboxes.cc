@@ -9,10 +9,12 @@
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
 #include "common/base/format.h"
+#include "common/base/log.h"
 
 namespace culvert::agent {
 namespace {
 
+constexpr std::string_view kScope = "pods";
 constexpr std::string_view kStaticUid = "kubernetes.io/config.hash";  // of a pod that mirrors a static one
 constexpr std::string_view kMirror = "kubernetes.io/config.mirror";
 
@@ -105,21 +107,22 @@ bool Sandboxes::was_given(const config::Pod& pod) const {
   return found != sandboxes_.end() && found->second.given;
 }
 
-// The pod's, if it still is: a process that is known to be in it is asked again each time, which costs little. One that came from the plugin may
-// have no process yet.
+// A process that is known to be in it is asked again each time, which costs little. One that came from the plugin may have no process yet.
+bool Sandboxes::lives(const std::string& uid, const Sandbox& sandbox) const {
+  return sandbox.pid == 0 ? sandbox.given : processes_.is_of_pod(sandbox.pid, uid, sandbox.inode);
+}
+
+// The pod's, if it still is.
 Sandboxes::Sandbox* Sandboxes::valid(const config::Pod& pod) {
   const auto uid = kubelet_uid(pod);
   const auto find = [&]() -> Sandbox* {
     const auto found = sandboxes_.find(uid);
-    if (found == sandboxes_.end()) return nullptr;
-    auto& sandbox = found->second;
-    const bool ended = sandbox.pid != 0 && !is_of_pod(options_.proc, sandbox.pid, uid, sandbox.inode);
-    return ended ? nullptr : &sandbox;
+    return found != sandboxes_.end() && lives(uid, found->second) ? &found->second : nullptr;
   };
   auto* sandbox = find();
-  if (!options_.processes) return sandbox;
+  if (!options_.processes || (sandbox != nullptr && sandbox->pid != 0)) return sandbox;
   look(sandbox == nullptr);
-  if (const auto process = seen_.find(uid); process != seen_.end()) take(uid, process->second);
+  if (const auto processes = seen_.find(uid); processes != seen_.end()) take(pod, processes->second);
   sandbox = find();
   if (sandbox == nullptr) sandboxes_.erase(uid);
   return sandbox;
@@ -128,26 +131,45 @@ Sandboxes::Sandbox* Sandboxes::valid(const config::Pod& pod) {
 void Sandboxes::look(bool missing) {
   const auto now = Clock::now();
   if (looked_ != Clock::time_point{} && now - looked_ < (missing ? options_.least : options_.every)) return;
-  seen_ = pod_processes(options_.proc);
+  processes_.refresh();
+  seen_ = processes_.of_pods();
   looked_ = Clock::now();
 }
 
-void Sandboxes::take(const std::string& uid, const PodProcess& process) {
-  auto& sandbox = sandboxes_[uid];
-  if (sandbox.inode == process.netns) {
-    sandbox.pid = process.pid;
-    return;
+// The oldest process is the pod's sandbox, unless its namespace is known and somebody lives in that.
+void Sandboxes::take(const config::Pod& pod, const std::vector<PodProcess>& seen) {
+  const auto uid = kubelet_uid(pod);
+  if (const auto known = sandboxes_.find(uid); known != sandboxes_.end()) {
+    auto& sandbox = known->second;
+    const auto in_it = std::ranges::find(seen, sandbox.inode, &PodProcess::netns);
+    if (in_it != seen.end() && processes_.is_of_pod(in_it->pid, uid, sandbox.inode)) {
+      sandbox.pid = in_it->pid;
+      return;
+    }
+    if (lives(uid, sandbox)) return;
   }
-  // What was seen a while ago may be over: the plugin's newer word stands against it.
-  auto netns = redirect::open_netns(culvert::format("{}/{}/ns/net", options_.proc.string(), process.pid).c_str());
-  const bool still =
-      netns && inode_of(netns->get()) == process.netns && is_of_pod(options_.proc, process.pid, uid, process.netns);
-  if (!still) {
-    seen_.erase(uid);
-    if (sandbox.inode == 0) sandboxes_.erase(uid);
-    return;
+  for (const auto& process : seen) {
+    if (auto found = sandbox_of(pod, process)) {
+      sandboxes_[uid] = *std::move(found);
+      return;
+    } else {
+      log::info(kScope, found.error().text, {log::field("pod", pod.metadata.name_space + "/" + pod.metadata.name)});
+    }
   }
-  sandbox = {.netns = *std::move(netns), .inode = process.netns, .pid = process.pid, .given = false};
+  seen_.erase(uid);  // `seen` with it
+}
+
+// What was seen a while ago may be over: the plugin's newer word stands against it.
+Result<Sandboxes::Sandbox> Sandboxes::sandbox_of(const config::Pod& pod, const PodProcess& process) const {
+  auto netns = redirect::open_netns((processes_.folder(process.pid) / "ns" / "net").c_str());
+  if (!netns) return std::unexpected(std::move(netns).error());
+  if (inode_of(netns->get()) != process.netns || !processes_.is_of_pod(process.pid, kubelet_uid(pod), process.netns))
+    return failure(culvert::format("process {} is the pod's no longer", process.pid));
+  const auto ours = redirect::is_of_our_users(netns->get());
+  if (!ours) return std::unexpected(ours.error());
+  if (!*ours && pod.spec.host_users)
+    return failure(culvert::format("the network namespace of process {} is not the node's: who has made it?", process.pid));
+  return Sandbox{.netns = *std::move(netns), .inode = process.netns, .pid = process.pid, .given = false};
 }
 
 }  // namespace culvert::agent

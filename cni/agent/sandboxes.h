@@ -1,6 +1,9 @@
 #pragma once
 // The network namespaces of pods: from the CNI plugin for a pod that starts, from /proc for one that runs, from an annotation for one out of a
 // folder of YAML. Holds them open, so that what a pod is given cannot become another's under the same path or process number. One thread.
+//
+// What /proc shows, anybody on the node may try to forge: it never displaces a namespace that lives, and it has to be one that the node's root has made,
+// unless the pod's own object says that its users are not the node's (hostUsers: false).
 
 #include <chrono>
 #include <cstdint>
@@ -34,10 +37,10 @@ class Sandboxes {
     bool plugin = false;      // the CNI plugin gives what no annotation says
     bool processes = false;   // /proc is looked through
     std::filesystem::path proc = "/proc";
-    std::chrono::milliseconds every{10'000};  // /proc is looked through again, to find what has changed
-    std::chrono::milliseconds least{1'000};   // between two looks, when a pod's is missing
+    std::chrono::milliseconds every{10'000};  // between two looks through /proc, for a process of what the plugin has given
+    std::chrono::milliseconds least{1'000};   // ... for a pod's namespace
   };
-  explicit Sandboxes(Options options) : options_(std::move(options)) {}
+  explicit Sandboxes(Options options) : options_(std::move(options)), processes_(options_.proc) {}
 
   // The CNI plugin has been asked to connect this namespace for the pod.
   Status given(const config::Pod& pod, Fd netns);
@@ -62,12 +65,15 @@ class Sandboxes {
   };
 
   void look(bool missing);
-  void take(const std::string& uid, const PodProcess& process);
+  bool lives(const std::string& uid, const Sandbox& sandbox) const;
+  void take(const config::Pod& pod, const std::vector<PodProcess>& seen);
+  Result<Sandbox> sandbox_of(const config::Pod& pod, const PodProcess& process) const;
   Sandbox* valid(const config::Pod& pod);
 
   Options options_;
-  std::map<std::string, Sandbox> sandboxes_;  // by the kubelet's uid
-  std::map<std::string, PodProcess> seen_;    // what /proc showed last
+  Processes processes_;
+  std::map<std::string, Sandbox> sandboxes_;             // by the kubelet's uid
+  std::map<std::string, std::vector<PodProcess>> seen_;  // what /proc showed last
   Clock::time_point looked_{};
 };
 

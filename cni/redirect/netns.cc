@@ -1,10 +1,13 @@
 #include "cni/redirect/netns.h"
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <thread>
 
@@ -35,6 +38,16 @@ Result<std::uint64_t> netns_cookie(int netns) {
   });
   if (!read) return std::unexpected(read.error());
   return cookie;
+}
+
+Result<bool> is_of_our_users(int netns) {
+  const Fd users(::ioctl(netns, NS_GET_USERNS));
+  // EPERM: one that is not below ours.
+  if (!users && errno == EPERM) return false;
+  struct stat theirs{}, ours{};
+  if (!users || ::fstat(users.get(), &theirs) != 0 || ::stat("/proc/self/ns/user", &ours) != 0)
+    return failure_errno("asking whose a network namespace is");
+  return theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino;
 }
 
 std::map<std::uint64_t, Fd> find_netns(const std::set<std::uint64_t>& inodes) {

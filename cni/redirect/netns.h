@@ -17,6 +17,10 @@ Status in_netns(int netns, const std::function<Status()>& work);
 // The kernel's identity of a namespace: unique until the next boot, never used again.
 Result<std::uint64_t> netns_cookie(int netns);
 
+// Whether a namespace belongs to our own user namespace, as what the node's root makes does. One that an unprivileged process has made belongs to
+// another.
+Result<bool> is_of_our_users(int netns);
+
 // Opens the namespaces of these inodes, as far as a process or a file of /run/netns shows them.
 std::map<std::uint64_t, Fd> find_netns(const std::set<std::uint64_t>& inodes);
 

@@ -217,6 +217,7 @@ struct PodSpec {
 };
 
 enum class PodPhase : std::uint8_t { kUnknown, kPending, kRunning, kSucceeded, kFailed };
+  bool host_users = true;  // false: its processes have a user namespace of their own
 
 struct Pod {
   Metadata metadata;

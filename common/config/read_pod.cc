@@ -126,6 +126,8 @@ PodSpec read_pod_spec(Fields& spec) {
   pod.host_network = spec.flag("hostNetwork");
   pod.hostname = spec.text("hostname");
   pod.subdomain = spec.text("subdomain");
+  pod.host_users = spec.flag("hostUsers", true);
+  if (!pod.host_users) spec.not_followed("hostUsers");
   std::vector<Container> containers;
   spec.each("containers", [&](Fields& container) { containers.push_back(read_container(container)); });
   pod.containers = std::move(containers);
