@@ -6,7 +6,7 @@ import re
 import sys
 
 from apiserver import ApiServer, Refused
-from charts import PROFILES, helm, profile
+from charts import FULL, PROFILES, helm, profile
 from cluster import eventually
 
 FOREIGN = """
@@ -19,22 +19,53 @@ spec:
   names: {plural: gateways, kind: Gateway}
   versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
 """
+# The kinds of Prometheus's operator, with what an old one knows of those fields that we set.
+MONITOR = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: @PLURAL@.monitoring.coreos.com}
+spec:
+  group: monitoring.coreos.com
+  scope: Namespaced
+  names: {plural: @PLURAL@, kind: @KIND@}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {
+        selector: {type: object, x-kubernetes-preserve-unknown-fields: true}, groups: {type: array, items: {type: object, x-kubernetes-preserve-unknown-fields: true}},
+        endpoints: @ENDPOINTS@, podMetricsEndpoints: @ENDPOINTS@}}}}}
+"""
+ENDPOINTS = """{type: array, items: {type: object, properties: {port: {type: string}, path: {type: string}, interval: {type: string},
+          relabelings: {type: array, items: {type: object, x-kubernetes-preserve-unknown-fields: true}}}}}"""
+MONITORS = "---".join(MONITOR.replace("@PLURAL@", f"{kind.lower()}s").replace("@KIND@", kind).replace("@ENDPOINTS@", ENDPOINTS)
+                      for kind in ("ServiceMonitor", "PodMonitor", "PrometheusRule"))
 
 
 def crds(api):
     return {each["metadata"]["name"] for each in api.get("crds")}
 
 
+def taken(charts, api, name, *values):
+    words = ("install", "culvert", charts / "culvert", "-n", "istio-system", *values)
+    code, out, err = helm(*words, "--dry-run=server", KUBECONFIG=str(api.kubeconfig))
+    assert code == 0, f"{name}: {err}"
+    code, text, err = helm("template", *words[1:], KUBECONFIG=str(api.kubeconfig))
+    objects = [each for each in re.split(r"^---$", text, flags=re.M) if "CustomResourceDefinition" not in each]
+    said = api.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input="---\n".join(objects))
+    print(f"{name}: {len(said.splitlines())} objects are taken", flush=True)
+
+
 def every_profile(charts, api):
     """--dry-run=server renders with what the cluster has; applying that as a dry run checks each field, strictly."""
     for name in PROFILES:
-        words = ("install", "culvert", charts / "culvert", "-n", "istio-system", *profile(charts, name), "--set", "cni.podMonitor.enabled=false")
-        code, out, err = helm(*words, "--dry-run=server", KUBECONFIG=str(api.kubeconfig))
-        assert code == 0, f"{name}: {err}"
-        code, text, err = helm("template", *words[1:], KUBECONFIG=str(api.kubeconfig))
-        objects = [each for each in re.split(r"^---$", text, flags=re.M) if "CustomResourceDefinition" not in each]
-        said = api.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input="---\n".join(objects))
-        print(f"{name}: {len(said.splitlines())} objects are taken", flush=True)
+        taken(charts, api, name, *profile(charts, name))
+    values = api.folder / "full.yaml"
+    values.write_text(FULL)
+    api.apply(MONITORS)
+    api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
+    taken(charts, api, "everything that is off by default", "-f", values)
+    api.kubectl("delete", "-f", "-", input=MONITORS)
     wrong = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: default}\nspec: {ports: [{port: 1, prot: TCP}]}\n"
     try:
         api.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=wrong)
@@ -104,6 +135,29 @@ def only_when_absent(charts, api):
     print(f"{len(ours)} CRDs, of which {len(gateway)} are the Gateway API's")
 
 
+def parts_that_go(charts, api):
+    """A part that is taken out of a running release would leave pods captured: that is refused, with what to do first."""
+    def upgrade(*sets, fails=""):
+        words = ("upgrade", "--install", "culvert", charts / "culvert", "-n", "istio-system", "--set", ",".join(sets or ["global.tag=v2"]))
+        code, _, err = helm(*words, KUBECONFIG=str(api.kubeconfig))
+        assert (code != 0) == bool(fails) and fails in err, (sets, err)
+
+    upgrade()
+    for sets, words in ((("cni.enabled=false",), "cni.enabled=false would take the agents away"),
+                        (("cni.enabled=false", "ztunnel.enabled=false"), "delete daemonset culvert-node --cascade=foreground"),
+                        (("ztunnel.enabled=false",), "ztunnel.enabled=false would leave the pods of the mesh without connections"),
+                        (("controlplane.enabled=false",), "Promote the other one first")):
+        upgrade(*sets, fails=words)
+    upgrade()
+    api.kubectl("delete", "daemonset", "-n", "istio-system", "culvert-node", "--cascade=foreground", "--timeout=30s")
+    upgrade("cni.enabled=false", "ztunnel.enabled=false")
+    assert not api.get("daemonsets", "-n", "istio-system")
+    code, _, err = helm("uninstall", "culvert", "-n", "istio-system", "--no-hooks", KUBECONFIG=str(api.kubeconfig))
+    assert code == 0, err
+    api.kubectl("delete", "services", "-n", "istio-system", "culvertd", "istiod")
+    print("no part goes that another one needs")
+
+
 def main():
     charts = pathlib.Path(sys.argv[1]).resolve()
     with ApiServer() as api:
@@ -111,6 +165,9 @@ def main():
         every_profile(charts, api)
         one_taint(charts, api)
         only_when_absent(charts, api)
+        code, _, err = helm("uninstall", "base", "-n", "istio-system", KUBECONFIG=str(api.kubeconfig))
+        assert code == 0, err
+        parts_that_go(charts, api)
 
 
 if __name__ == "__main__":
