@@ -21,9 +21,17 @@ constexpr std::string_view kName = "culvert-validator";
 constexpr std::chrono::milliseconds kLeast{1'000}, kMost{60'000};  // between tries
 constexpr std::chrono::milliseconds kAgain{60'000};                // until it is looked at again
 
+constexpr std::string_view kSharedGroup = "gateway.networking.k8s.io";
+
+json::object webhook_of(std::string_view name, const json::object& client, json::array rules, std::string_view when_away) {
+  return {{"name", name},          {"clientConfig", client}, {"rules", std::move(rules)},        {"failurePolicy", when_away},
+          {"sideEffects", "None"}, {"timeoutSeconds", 5},    {"admissionReviewVersions", {"v1"}}};
+}
+
 }  // namespace
 
-// It fails closed: while nobody can review a policy, none would be in force either. Nothing but our own kinds is asked about.
+// It fails closed: while nobody can review a policy, none would be in force either. Not so the Gateway API, whose objects other controllers of the
+// cluster live on: they must not need us, and what we cannot read of ours has a status that says so.
 std::string webhook_configuration(const WebhookAddress& address, const std::string& roots_pem) {
   json::object client{{"caBundle", to_base64(roots_pem)}};
   if (address.url.empty()) {
@@ -33,25 +41,21 @@ std::string webhook_configuration(const WebhookAddress& address, const std::stri
   }
   std::map<std::string, json::array> resources;  // by group
   for (const config::CustomKind& kind : config::custom_kinds()) resources[kind.group].emplace_back(kind.plural);
-  json::array rules;
+  json::array own, shared;
   for (auto& [group, plurals] : resources) {
-    rules.push_back(json::object{{"apiGroups", json::array{group}},
-                                 {"apiVersions", {"*"}},
-                                 {"operations", {"CREATE", "UPDATE"}},
-                                 {"resources", std::move(plurals)},
-                                 {"scope", "*"}});
+    (group == kSharedGroup ? shared : own)
+        .push_back(json::object{{"apiGroups", json::array{group}},
+                                {"apiVersions", {"*"}},
+                                {"operations", {"CREATE", "UPDATE"}},
+                                {"resources", std::move(plurals)},
+                                {"scope", "*"}});
   }
-  const json::object webhook{{"name", "validation.culvert.dev"},
-                             {"clientConfig", std::move(client)},
-                             {"rules", std::move(rules)},
-                             {"failurePolicy", "Fail"},
-                             {"sideEffects", "None"},
-                             {"timeoutSeconds", 5},
-                             {"admissionReviewVersions", {"v1"}}};
-  return json::serialize(json::object{{"apiVersion", "admissionregistration.k8s.io/v1"},
-                                      {"kind", "ValidatingWebhookConfiguration"},
-                                      {"metadata", {{"name", kName}}},
-                                      {"webhooks", json::array{webhook}}});
+  return json::serialize(
+      json::object{{"apiVersion", "admissionregistration.k8s.io/v1"},
+                   {"kind", "ValidatingWebhookConfiguration"},
+                   {"metadata", {{"name", kName}}},
+                   {"webhooks", json::array{webhook_of("validation.culvert.dev", client, std::move(own), "Fail"),
+                                            webhook_of("gateway.validation.culvert.dev", client, std::move(shared), "Ignore")}}});
 }
 
 struct WebhookRegistration::State {

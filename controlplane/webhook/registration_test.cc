@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/json.hpp>
+
 #include "common/base/base64.h"
 #include "common/kube/test_peer.h"
 
@@ -42,6 +44,17 @@ TEST(WebhookRegistration, OnlyTheLeaderWritesIt) {
   EXPECT_THAT(world.peer.asked[0].target, HasSubstr("/validatingwebhookconfigurations/culvert-validator?"));
   EXPECT_THAT(world.peer.asked[0].body, testing::AllOf(HasSubstr(to_base64("roots-1")), HasSubstr(R"("failurePolicy":"Fail")"),
                                                        HasSubstr(R"("namespace":"mesh")")));
+}
+
+TEST(WebhookRegistration, OtherControllersOfTheGatewayApiDoNotNeedUs) {
+  const boost::json::value object = boost::json::parse(webhook_configuration({}, "roots"));
+  for (const auto& webhook : object.at("webhooks").as_array()) {
+    const auto& rules = webhook.at("rules").as_array();
+    const bool shared = std::ranges::any_of(
+        rules, [](const auto& rule) { return rule.at("apiGroups").as_array()[0] == "gateway.networking.k8s.io"; });
+    EXPECT_EQ(webhook.at("failurePolicy"), shared ? "Ignore" : "Fail");
+    EXPECT_EQ(rules.size(), shared ? 1U : 4U);
+  }
 }
 
 TEST(WebhookRegistration, NewRootsAreWrittenAtOnce) {

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "common/analyze/analyze.h"
+#include "common/base/format.h"
 #include "common/config/parse.h"
+#include "controlplane/webhook/ownership.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -12,21 +14,33 @@ namespace {
 namespace json = boost::json;
 
 constexpr int kUnprocessable = 422;
+constexpr std::size_t kMostValues = 200'000;  // more than 1.5 MiB, what the API server stores of one object, holds in honest YAML
 
 std::string text_at(const json::object& in, std::string_view name) {
   const auto* value = in.if_contains(name);
   return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
 }
 
+constexpr std::size_t kMostName = 253;
 constexpr std::size_t kMostWarnings = 10, kMostWarning = 256;  // what kubectl shows of one, in bytes
 
-// Every mistake of the object, one a line; empty when there is none. Fields only: which object it is, kubectl says already.
-std::string mistakes_of(const config::ParsedFile& file) {
+// "AuthorizationPolicy shop/deny-all". Kubernetes' names have 253 characters; whoever reaches the port may send others.
+std::string object_called(const json::object& asked) {
+  const auto* kind = asked.if_contains("kind");
+  std::string ns = text_at(asked, "namespace"), name = text_at(asked, "name");
+  std::string what = kind != nullptr && kind->is_object() ? text_at(kind->as_object(), "kind") : "object";
+  for (std::string* each : {&what, &ns, &name})
+    if (each->size() > kMostName) each->resize(kMostName);
+  return what + " " + (ns.empty() ? "" : ns + "/") + name;
+}
+
+// Every mistake of the object, one a line; empty when there is none. Each names the object: a file that is applied has many.
+std::string mistakes_of(const config::ParsedFile& file, const std::string& object) {
   std::string text;
   for (const analyze::Finding& finding : analyze::mistakes(file)) {
     if (finding.level != analyze::Level::kError) continue;
     text += text.empty() ? "" : "\n";
-    text += finding.text;
+    text += object + ": " + finding.text;
   }
   return text;
 }
@@ -56,9 +70,24 @@ std::string answer_to(const std::string& uid, const std::string& why, json::arra
       json::object{{"apiVersion", "admission.k8s.io/v1"}, {"kind", "AdmissionReview"}, {"response", std::move(response)}});
 }
 
+// Values of JSON text, about: each stands after a bracket, a comma or a colon. Counted before any of them is made.
+bool has_too_many_values(std::string_view text) {
+  std::size_t values = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') quoted = !quoted;
+    else if (quoted) i += c == '\\' ? 1 : 0;
+    else if ((c == ',' || c == '[' || c == '{') && ++values > kMostValues) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 Result<Verdict> review(std::string_view admission_review, const std::optional<Among>& among) {
+  if (has_too_many_values(admission_review))
+    return failure(culvert::format("has more than {} values: no object that the API server stores has", kMostValues));
   boost::system::error_code error;
   json::parse_options options;
   options.max_depth = config::kMaxDepth + 8;
@@ -73,15 +102,13 @@ Result<Verdict> review(std::string_view admission_review, const std::optional<Am
   const auto* object = asked.if_contains("object");
   const std::string operation = text_at(asked, "operation");
   json::array warnings;
-  if (object != nullptr && object->is_object() && (operation == "CREATE" || operation == "UPDATE")) {
+  verdict.object = object_called(asked);
+  if (object != nullptr && object->is_object() && (operation == "CREATE" || operation == "UPDATE") &&
+      concerns_us(object->as_object(), among ? &among->objects : nullptr)) {
     const config::ParsedFile file = config::parse_json("kubernetes", json::serialize(*object));
-    verdict.why = mistakes_of(file);
+    verdict.why = mistakes_of(file, verdict.object);
     if (among && verdict.why.empty()) warnings = warnings_of(file, *among);
   }
-  const auto* kind = asked.if_contains("kind");
-  const std::string ns = text_at(asked, "namespace"), name = text_at(asked, "name");
-  verdict.object = (kind != nullptr && kind->is_object() ? text_at(kind->as_object(), "kind") : "object") + " " +
-                   (ns.empty() ? "" : ns + "/") + name;
   verdict.allowed = verdict.why.empty();
   verdict.answer = answer_to(uid, verdict.why, std::move(warnings));
   return verdict;

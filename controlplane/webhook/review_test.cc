@@ -38,7 +38,8 @@ TEST(Review, EveryMistakeIsToldWithItsFieldAndWhatToWrite) {
   ASSERT_TRUE(verdict) << verdict.error().text;
   EXPECT_FALSE(verdict->allowed);
   EXPECT_EQ(verdict->object, "AuthorizationPolicy shop/p");
-  EXPECT_THAT(verdict->why, AllOf(HasSubstr("spec.action: "), HasSubstr("spec.rulez: unknown field (did you mean rules?)"),
+  EXPECT_THAT(verdict->why, AllOf(HasSubstr("AuthorizationPolicy shop/p: spec.action: "),
+                                  HasSubstr("spec.rulez: unknown field (did you mean rules?)"),
                                   HasSubstr("spec.rules[0].to[0].operation.ports")));
   const auto status = json::parse(verdict->answer).as_object().at("response").as_object().at("status").as_object();
   EXPECT_EQ(status.at("code"), 422);
@@ -70,6 +71,33 @@ TEST(Review, WarningsAreFewAndShort) {
   const json::value said = json::parse(warnings(R"({"rules":[)" + rules + "]}"));
   EXPECT_EQ(said.as_array().size(), 10U);
   for (const json::value& each : said.as_array()) EXPECT_LE(each.as_string().size(), 256U);
+}
+
+std::string route(const std::string& parent) {
+  return R"({"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u-1","operation":"CREATE",
+    "kind":{"group":"gateway.networking.k8s.io","version":"v1","kind":"HTTPRoute"},"namespace":"shop","name":"r",
+    "object":{"apiVersion":"gateway.networking.k8s.io/v1","kind":"HTTPRoute","metadata":{"name":"r","namespace":"shop"},
+              "spec":{"parentRefs":[)" +
+         parent + R"(],"rules":[{"fromTheFuture":{}}]}}}})";
+}
+
+TEST(Review, ARouteOfAnotherControllerIsNotOursToJudge) {
+  EXPECT_TRUE(review(route(R"({"name":"somebody-elses"})"))->allowed);
+  EXPECT_THAT(review(route(R"({"group":"","kind":"Service","name":"web"})"))->why,
+              HasSubstr("HTTPRoute shop/r: spec.rules[0].fromTheFuture"));
+}
+
+TEST(Review, AnObjectOfAMillionValuesIsNotEvenRead) {
+  std::string many = "[0";
+  for (int i = 0; i < 1'000'000; ++i) many += ",0";
+  const auto verdict = review(asked(many + "]"));
+  ASSERT_FALSE(verdict);
+  EXPECT_THAT(verdict.error().text, HasSubstr("200000 values"));
+}
+
+TEST(Review, ALongNameIsCut) {
+  EXPECT_LT(review(R"({"request":{"uid":"u","kind":{"kind":")" + std::string(100'000, 'k') + R"("},"name":"n"}})")->object.size(),
+            1'000U);
 }
 
 TEST(Review, WhatGoesIsNotLookedAt) { EXPECT_TRUE(review(asked(R"({"action":"DENI"})", "DELETE"))->allowed); }

@@ -9,6 +9,7 @@
 
 #include "common/base/log.h"
 #include "common/http/http1.h"
+#include "common/net/event.h"
 #include "common/net/listener.h"
 #include "common/net/timer.h"
 #include "common/tls/stream.h"
@@ -34,7 +35,8 @@ struct WebhookServer::State : std::enable_shared_from_this<State> {
         refused(registry.counter("galley_validation_failed", "Objects that were reviewed and refused.")),
         unreadable(registry.counter("galley_validation_http_error", "Requests that are no reviews.")),
         turned_away(registry.counter("culvert_webhook_turned_away_total",
-                                     "Connections to the webhook that were ended for want of room.")) {}
+                                     "Connections to the webhook that were ended for want of room.")),
+        reviewed(its_loop) {}
 
   // One that is served. Whoever erases it ends it, wherever it waits.
   struct Connection {
@@ -56,6 +58,7 @@ struct WebhookServer::State : std::enable_shared_from_this<State> {
   void take(net::Stream socket);
   static net::Task<> live(State* state, std::uint64_t number, net::Stream socket);
   net::Task<> serve(Connection& connection, net::Stream socket);
+  net::Task<http::Response> answer_in_turn(const http::Request& request);
   http::Response answer(const http::Request& request);
 
   net::Loop& loop;
@@ -67,6 +70,8 @@ struct WebhookServer::State : std::enable_shared_from_this<State> {
   telemetry::Counter& unreadable;
   telemetry::Counter& turned_away;
   net::Listener listener;
+  bool reviewing = false;
+  net::Event reviewed;
   std::size_t held = 0;  // bytes of requests that are not answered yet
   std::uint64_t last = 0;
   std::map<std::uint64_t, Connection> connections;  // by a number of their own
@@ -146,12 +151,29 @@ net::Task<> WebhookServer::State::serve(Connection& connection, net::Stream sock
     }
     const http::Request request = reader.take();
     keep = reader.keep_alive();
-    const std::string wire = http::to_wire(answer(request), keep);
+    const std::string wire = http::to_wire(co_await answer_in_turn(request), keep);
     connection.let_go();
     timer.arm(kPatience, [&stream] { stream->socket().close(); });
     if (!(co_await stream->write_all(std::as_bytes(std::span(wire)))).ok()) co_return;
   }
   co_await stream->shutdown();
+}
+
+// One review at a time, and before each whoever else is ready on this thread: certificates and configuration do not wait for many of them.
+net::Task<http::Response> WebhookServer::State::answer_in_turn(const http::Request& request) {
+  struct Turn {
+    explicit Turn(State& its_state) : state(its_state) { state.reviewing = true; }
+    ~Turn() {
+      state.reviewing = false;
+      state.reviewed.notify_all();
+    }
+    Turn(const Turn&) = delete;
+    State& state;
+  };
+  while (reviewing) co_await reviewed.wait();
+  const Turn turn(*this);
+  co_await loop.yield();
+  co_return answer(request);
 }
 
 http::Response WebhookServer::State::answer(const http::Request& request) {

@@ -17,9 +17,11 @@ from world import eventually, main  # noqa: E402
 CRD = """
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
-metadata: {name: @PLURAL@.security.istio.io}
+metadata:
+  name: @PLURAL@.@GROUP@
+  annotations: {api-approved.kubernetes.io: "https://github.com/kubernetes-sigs/gateway-api"}
 spec:
-  group: security.istio.io
+  group: @GROUP@
   scope: Namespaced
   names: {plural: @PLURAL@, kind: @KIND@}
   versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
@@ -52,6 +54,14 @@ apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: @NAME@, namespace: shop}
 spec: {action: @ACTION@, rules: [{from: [{source: {principals: ["cluster.local/ns/shop/sa/sa-a"]}}]}]}
+"""
+
+# With a field that this version has not heard of.
+ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: @NAME@, namespace: shop}
+spec: {parentRefs: [@PARENT@], rules: [{fromTheFuture: {}}]}
 """
 
 
@@ -105,7 +115,7 @@ def build(world, api, before=None, plane={}, more=(), node_environment={}):
     """Two nodes and three pods. `before`: what is tried with culvertd before there is anything else."""
     (world.cgroup / "control").mkdir()
     for plural, kind in (("peerauthentications", "PeerAuthentication"), ("authorizationpolicies", "AuthorizationPolicy")):
-        api.apply(filled(CRD, plural=plural, kind=kind))
+        api.apply(filled(CRD, group="security.istio.io", plural=plural, kind=kind))
     for name in ("istio-system", "shop"):
         api.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}, labels: {{istio.io/dataplane-mode: ambient}}}}\n")
     world.plane = Plane(world, api.account("culvertd", RULES, "istio-system"), **plane).start(*more)
@@ -351,6 +361,12 @@ def webhook(world, api):
     eventually("registered", lambda: "spec.action" in refusal(filled(POLICY, name="w", action="DENI")), 40)
     said = refusal(filled(POLICY, name="w", action="DENI"))
     assert 'denied the request' in said and 'unknown value "DENI"' in said, said
+    assert "AuthorizationPolicy shop/w: spec.action" in said, said  # of a file with many objects it is this one
+    api.apply(filled(CRD, group="gateway.networking.k8s.io", plural="httproutes", kind="HTTPRoute"))
+    api.kubectl("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io", "--timeout=10s")
+    said = refusal(filled(ROUTE, name="ours", parent="{kind: Service, group: '', name: web}"))
+    assert "HTTPRoute shop/ours: spec.rules[0].fromTheFuture: unknown field" in said, said
+    assert refusal(filled(ROUTE, name="theirs", parent="{name: a-gateway-of-another-controller}")) == ""
     api.apply(filled(POLICY, name="w", action="DENY"))
     eventually("enforced", lambda: not works(world), 15)
     said = refusal(filled(POLICY, name="w", action="DENY").replace("rules:", "rulez:"))
@@ -367,6 +383,7 @@ def webhook(world, api):
     eventually("what somebody changed is put back", lambda: policy() == "Fail", 40)
     world.plane.kill()
     assert "failed calling webhook" in refusal(filled(POLICY, name="w", action="DENY"))
+    assert refusal(filled(ROUTE, name="while-away", parent="{name: a-gateway-of-another-controller}")) == ""
     assert works(world)
     api.kubectl("delete", "validatingwebhookconfiguration", "culvert-validator")
     world.plane.start()
