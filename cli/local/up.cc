@@ -6,12 +6,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <climits>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <tuple>
+#include <utility>
 
 #include "cli/local/commands.h"
 #include "cli/local/control.h"
@@ -66,6 +69,15 @@ Status check_machine(const UpOptions& options, const Programs& programs) {
   return {};
 }
 
+// What the caller had open is his: whoever waits for the end of a pipe, or for a lock, would wait for the world's end.
+void close_all_but(int one, int other) {
+  const auto [low, high] = std::minmax(one, other);
+  const std::pair<int, int> gaps[] = {{3, low - 1}, {low + 1, high - 1}, {high + 1, INT_MAX}};
+  for (const auto& [first, last] : gaps) {
+    if (first <= last) close_range(static_cast<unsigned>(first), static_cast<unsigned>(last), 0);
+  }
+}
+
 // The world's first process. Its standard error is the caller's until the world has a log of its own.
 [[noreturn]] void become_world(WorldOptions options, Fd control, Fd folder, bool foreground) {
   if (foreground) {
@@ -79,6 +91,7 @@ Status check_machine(const UpOptions& options, const Programs& programs) {
   dup2(null, 1);
   if (chdir("/") != 0) _exit(1);
   umask(022);
+  close_all_but(control.get(), folder.get());
   World world(std::move(options), std::move(control), std::move(folder));
   const auto ran = world.run();
   _exit(ran ? 0 : complain(ran.error().text));

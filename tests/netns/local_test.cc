@@ -294,16 +294,20 @@ TEST(LocalUp, KeepsNothingOfItsCaller) {
   char folder[] = "/tmp/culvert-world-XXXXXX";
   ASSERT_NE(mkdtemp(folder), nullptr);
   run({"sh", "-c",
-       culvert::format(
-           "printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {{name: one}}\\nspec: {{containers: [{{name: main, command: [sleep, "
-           "infinity], readinessProbe: {{exec: {{command: [\"true\"]}}}}}}]}}\\n' >{}/pod.yaml",
-           folder)});
+       culvert::format("printf 'apiVersion: v1\\nkind: Pod\\nmetadata: {{name: one}}\\nspec: {{containers: [{{name: main, image: "
+                       "an-image, command: [sleep, "
+                       "infinity], readinessProbe: {{exec: {{command: [\"true\"]}}}}}}]}}\\n' >{}/pod.yaml",
+                       folder)});
 
-  const auto up =
-      run({"sh", "-c", culvert::format("{} up {} --name {} --no-mesh --nodes 1 2>&1 | cat", culvert, folder, name)}, 20s);
+  const auto up = run({"sh", "-c",
+                       culvert::format("exec 9>{1}/lock && flock 9 && {0} up {1} --name {2} --no-mesh --nodes 1 2>&1 | cat",
+                                       culvert, folder, name)},
+                      20s);
 
   EXPECT_EQ(up.code, 0) << "the pipe ends with `up`, though the world lives on: " << up.out;
+  EXPECT_THAT(up.out, HasSubstr("culvert: images are ignored: commands run from this machine's own files\n"));
   EXPECT_THAT(run({"sh", "-c", culvert::format("{} exec --name {} one -- echo alive", culvert, name)}).out, HasSubstr("alive"));
+  EXPECT_EQ(run({"flock", "--nonblock", culvert::format("{}/lock", folder), "true"}).code, 0) << "nor is a lock held for him";
   EXPECT_EQ(run({"sh", "-c", culvert::format("{} down --name {}", culvert, name)}).code, 0);
   std::filesystem::remove_all(folder);
 }
