@@ -86,18 +86,39 @@ def bad_objects(api, plane):
                                     ("authorizationpolicy", "nothing", "ZtunnelAccepted", "True Accepted: attached to ztunnel, bound to 0 workloads; "),
                                     ("serviceentry", "hosts", "Accepted", "False Invalid: spec.hosts"),
                                     ("peerauthentication", "text", "Accepted", "False Invalid: spec: "),
-                                    ("virtualservice", "loop-a", "Accepted", "True Accepted")):
+                                    ("authorizationpolicy", "numbers", "ZtunnelAccepted", "True Accepted: attached to ztunnel"),
+                                    ("serviceentry", "twin-a", "Accepted", "True Accepted: valid; resolution STATIC without"),
+                                    ("serviceentry", "twin-b", "Accepted", "True Accepted: valid; spec.hosts: t.example is left out: it belongs to ServiceEntry bad/twin-a"),
+                                    ("virtualservice", "loop-a", "culvert.dev/Enforced", "False NotEnforcedYet"),
+                                    ("virtualservice", "loop-self", "culvert.dev/Enforced", "False NotEnforcedYet")):
         eventually(f"{name}: {start}", lambda: condition(api, kind, name, type).startswith(start) or print(condition(api, kind, name, type)), 20)
     log = plane.log()
     for said in ("AuthorizationPolicy bad/enum: spec.action", "AuthorizationPolicy bad/type: spec.rules", "AuthorizationPolicy bad/unknown: spec.rulez",
                  "AuthorizationPolicy bad/deep", "ServiceEntry bad/hosts: spec.hosts", "PeerAuthentication bad/text: spec",
+                 "ServiceEntry bad/twin-b: spec.hosts: t.example is left out: it belongs to ServiceEntry bad/twin-a",
                  "AuthorizationPolicy bad/nothing: spec.selector selects no pod", "AuthorizationPolicy bad/enum: cannot be read and there is no good version"):
         assert said in log, said
+    assert "AuthorizationPolicy else/other" in plane.objects()  # what it says of itself counts, wherever it was found
     works(api, plane, "beside-the-bad")
     eventually("what was bad is mended", lambda: api.apply(custom("AuthorizationPolicy", "enum", DENY)) and
                condition(api, "authorizationpolicy", "enum", "ZtunnelAccepted").startswith("True Accepted"))
     for kind, name, _ in objects:
         api.kubectl("delete", kind, name, "-n", "bad", "--wait=false")
+
+
+def no_object(api, plane):
+    """What is no JSON in the database keeps its whole collection from being listed: what was in force stays, other kinds go on, and the log says which and why."""
+    key = "/registry/security.istio.io/authorizationpolicies/bad/garbage"
+    api.apply(custom("AuthorizationPolicy", "before", DENY, "good"))
+    eventually("in force", lambda: "AuthorizationPolicy good/before" in plane.objects())
+    api.store([(key, "{ this is no object")])
+    eventually("said", lambda: re.search(r"(list|watch) authorizationpolicies.security.istio.io: .*(decode|garbage|invalid character)", plane.log()) or
+               print(plane.log()[-3000:]), 30)
+    api.apply(custom("PeerAuthentication", "meanwhile", {"mtls": {"mode": "STRICT"}}, "good"))
+    eventually("other kinds go on", lambda: "PeerAuthentication good/meanwhile" in plane.objects(), 20)
+    assert "AuthorizationPolicy good/before" in plane.objects()
+    api.store([(key, None)])
+    works(api, plane, "after-the-garbage")
 
 
 def a_storm(api, plane):
@@ -359,7 +380,7 @@ def main():
 
         with Plane(culvertd, api.account("culvertd", RULES, "istio-system"), road) as plane:
             plane.ready()
-            for work in (bad_objects, a_storm):
+            for work in (bad_objects, no_object, a_storm):
                 step(work, plane)
             for work in (slow, cut, forgotten):
                 step(work, plane, road)
