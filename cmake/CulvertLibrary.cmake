@@ -1,4 +1,4 @@
-# culvert_library(FOLDER [DEPS library...] [LINK target...])      common/net -> library culvert_net, test program net_test
+# culvert_library(FOLDER [DEPS library...] [LINK target...] [APART source...])  common/net -> library culvert_net, test program net_test
 # culvert_program(NAME FOLDER [DEPS library...] [LINK target...]) a program whose parts are the folder's sources
 # Sources are all *.cc of the folder, unit tests all *_test.cc beside them. Folder = namespace = library = one job.
 
@@ -12,8 +12,9 @@ function(culvert_target_name out folder)
   set(${out} "${name}" PARENT_SCOPE)
 endfunction()
 
-# Most of what a test costs to compile is the headers that it shares with its neighbours: they are compiled a few files at a time, which is
-# a third of the work. So no two of a folder may have one name for two things. clang-tidy sees each file alone: what it includes is its own affair.
+# Most of what a file costs to compile is the headers that it shares with its neighbours: they are compiled a few files at a time, which is
+# a third of the work. So no two of a folder may have one name for two things; those that must are named APART. clang-tidy sees each file
+# alone: what it includes is its own affair.
 function(culvert_together target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
   # What g++ says about local types in a header: here each file is one.
@@ -51,7 +52,7 @@ function(culvert_header_checks name folder)
 endfunction()
 
 function(culvert_library folder)
-  cmake_parse_arguments(arg "" "" "DEPS;LINK" ${ARGN})
+  cmake_parse_arguments(arg "" "" "DEPS;LINK;APART" ${ARGN})
   culvert_target_name(name ${folder})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
   set(tests ${sources})
@@ -60,6 +61,10 @@ function(culvert_library folder)
   if(sources)
     add_library(culvert_${name} STATIC ${sources})
     culvert_precompiled(culvert_${name})
+    culvert_together(culvert_${name})
+    if(arg_APART)
+      set_source_files_properties(${arg_APART} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+    endif()
     set(scope PUBLIC)
   else()
     add_library(culvert_${name} INTERFACE)

@@ -15,7 +15,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kMostBytes = 64 << 20;
+constexpr std::size_t kMostOfAnswer = 64 << 20;
 
 const kube::Collection kPods = {.plural = "pods"};
 
@@ -78,7 +78,7 @@ Result<Cluster> Cluster::open(net::Loop& loop, const ClusterFlags& options) {
   auto access = as_pod ? kube::Access::in_cluster() : kube::Access::from_kubeconfig(options.kubeconfig, options.context);
   if (!access) return std::unexpected(std::move(access).error());
   auto client = std::make_shared<kube::Client>(loop, std::move(*access),
-                                               kube::ClientOptions{.user_agent = "culvert", .answer = kMostBytes});
+                                               kube::ClientOptions{.user_agent = "culvert", .answer = kMostOfAnswer});
   return Cluster(std::move(client), options.system_namespace);
 }
 

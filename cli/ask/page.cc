@@ -17,7 +17,7 @@
 namespace culvert::cli {
 namespace {
 
-constexpr std::size_t kMostBytes = 512 << 20;  // a dump of a large mesh
+constexpr std::size_t kMostOfPage = 512 << 20;  // a dump of a large mesh
 
 std::string authority_of(const Target& target) {
   const bool v6 = target.host.contains(':');
@@ -94,7 +94,7 @@ net::Task<Result<http::Response>> exchange(net::Loop& loop, const Target& target
   const std::string host = target.cluster ? culvert::format("localhost:{}", target.port) : authority_of(target);
   const std::string wire = http::to_wire(request, host);
   if (auto sent = co_await (*way)->write(wire); !sent) co_return std::unexpected(std::move(sent).error());
-  http::ResponseReader reader({.body = kMostBytes});
+  http::ResponseReader reader({.body = kMostOfPage});
   reader.expect(method);
   while (!reader.complete()) {
     const auto piece = co_await (*way)->read();

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kMostShown = 5;
 
-std::string called(const model::Workload& workload) { return workload.name_space + "/" + workload.name; }
+std::string pod_name(const model::Workload& workload) { return workload.name_space + "/" + workload.name; }
 
 std::string some_of(const std::set<std::string>& names) {
   std::string out;
@@ -34,10 +34,10 @@ Result<model::WorkloadRef> by_name(const model::Mesh& mesh, std::string_view wor
   mesh.each_workload([&](const model::WorkloadRef& workload) {
     if (!std::string_view(workload->name).starts_with(name)) return;
     if (workload->name_space != wanted_space) {
-      if (workload->name == name) elsewhere.insert(called(*workload));
+      if (workload->name == name) elsewhere.insert(pod_name(*workload));
       return;
     }
-    alike.insert(called(*workload));
+    alike.insert(pod_name(*workload));
     found = workload;
   });
   if (alike.size() == 1 && !name.empty()) return found;
@@ -103,7 +103,7 @@ Result<std::vector<Destination>> destinations_called(const model::Mesh& mesh, co
   if (host.contains('/')) {
     const auto workload = source_called(mesh, host, source.name_space);
     if (!workload) return std::unexpected(workload.error());
-    add_addresses(**workload, port, "pod " + called(**workload), out);
+    add_addresses(**workload, port, "pod " + pod_name(**workload), out);
     return out;
   }
   while (host.ends_with('.')) host.pop_back();
@@ -114,7 +114,7 @@ Result<std::vector<Destination>> destinations_called(const model::Mesh& mesh, co
     state->endpoints.for_each([&](const std::string&, const model::ServiceEndpoint& endpoint) {
       if (endpoint.workload->health == model::Health::kHealthy)
         add_addresses(*endpoint.workload, port,
-                      "endpoint " + called(*endpoint.workload) + " of headless service " + state->service->key(), out);
+                      "endpoint " + pod_name(*endpoint.workload) + " of headless service " + state->service->key(), out);
     });
     if (out.empty()) return failure("service " + state->service->key() + " has no address and no healthy endpoint");
     return out;

@@ -11,7 +11,6 @@ namespace {
 
 namespace json = boost::json;
 
-const kube::Collection kDeployments{.group = "apps", .plural = "deployments"};
 const kube::Collection kDaemonSets{.group = "apps", .plural = "daemonsets"};
 
 void add(std::string& line, const json::value& object, std::int64_t ready, std::int64_t wanted) {

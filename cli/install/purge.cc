@@ -20,7 +20,6 @@ constexpr std::string_view kManager = "culvert";  // beginning of the field mana
 constexpr std::string_view kGatewayApi = "gateway.networking.k8s.io";
 
 const kube::Collection kPods{.plural = "pods"};
-const kube::Collection kDeployments{.group = "apps", .plural = "deployments"};
 const kube::Collection kCrds{.group = "apiextensions.k8s.io", .plural = "customresourcedefinitions"};
 const kube::Collection kGatewayClasses{.group = "gateway.networking.k8s.io", .plural = "gatewayclasses"};
 

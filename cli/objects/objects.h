@@ -10,6 +10,8 @@
 
 namespace culvert::cli {
 
+inline const kube::Collection kDeployments{.group = "apps", .plural = "deployments"};
+
 // One object; null when there is none, or the server does not know its kind.
 net::Task<Result<boost::json::value>> find_object(kube::Client& client, kube::Place at);
 // All objects of a collection, page by page; empty when the server does not know the kind. `metadata`: no more of each than that.

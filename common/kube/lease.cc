@@ -20,12 +20,6 @@ namespace {
 namespace json = boost::json;
 using std::chrono::milliseconds;
 
-int number_at(const json::object& in, std::string_view name) {
-  const auto* value = in.if_contains(name);
-  if (value == nullptr || !value->is_int64()) return 0;
-  return static_cast<int>(std::clamp<std::int64_t>(value->as_int64(), 0, 1'000'000));
-}
-
 std::string micro_time() { return rfc3339(std::chrono::system_clock::now(), Fraction::kMicros); }
 
 }  // namespace

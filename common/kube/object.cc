@@ -70,13 +70,6 @@ void read_metadata(std::string_view text, Meta& meta) {
   });
 }
 
-int number_at(const json::object& object, std::string_view name) {
-  const auto* value = object.if_contains(name);
-  if (value == nullptr || !value->is_int64()) return 0;
-  const std::int64_t number = value->as_int64();
-  return number >= 0 && number <= 1'000'000 ? static_cast<int>(number) : 0;
-}
-
 }  // namespace
 
 Meta meta_of(std::string_view object) {

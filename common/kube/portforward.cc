@@ -8,6 +8,7 @@
 #include "common/base/base64.h"
 #include "common/base/format.h"
 #include "common/http/websocket.h"
+#include "common/kube/request.h"
 #include "common/tls/digest.h"
 
 namespace culvert::kube {
@@ -34,13 +35,6 @@ std::string random_key() {
   for (int i = 0; i < 4; ++i)
     for (const std::uint8_t byte : random_mask()) bytes += static_cast<char>(byte);
   return to_base64(bytes);
-}
-
-std::string one_line(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = ' ';
-  while (text.ends_with(' ')) text.pop_back();
-  return text;
 }
 
 }  // namespace

@@ -19,14 +19,6 @@ std::string encoded(std::string_view text) {
   return out;
 }
 
-// One line of printable text, not too long: a server's words end up in a log.
-std::string one_line(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, kMaxSaid)) out += static_cast<unsigned char>(c) < ' ' || c == '\x7f' ? ' ' : c;
-  while (out.ends_with(' ')) out.pop_back();
-  return text.size() > kMaxSaid ? out + "..." : out;
-}
-
 // services is forbidden: User "system:serviceaccount:istio-system:culvertd" cannot list resource ...
 std::string user_in(std::string_view message) {
   constexpr std::string_view kMark = "User \"";
@@ -62,6 +54,13 @@ Request of(std::string verb, std::string method, Place at, std::string type = {}
 }
 
 }  // namespace
+
+std::string one_line(std::string_view text) {
+  std::string out;
+  for (const char c : text.substr(0, kMaxSaid)) out += static_cast<unsigned char>(c) < ' ' || c == '\x7f' ? ' ' : c;
+  while (out.ends_with(' ')) out.pop_back();
+  return text.size() > kMaxSaid ? out + "..." : out;
+}
 
 std::string Place::path() const {
   std::string out = of.group.empty() ? "/api/" + encoded(of.version) : "/apis/" + encoded(of.group) + "/" + encoded(of.version);

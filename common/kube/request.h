@@ -73,4 +73,7 @@ bool is_success(int status);
 // Why the server did not do it: "list services: 403 Forbidden: services is forbidden: ... (RBAC: grant list on services to ...)".
 Error refusal(const Request& request, int status, std::string_view body);
 
+// One line of printable text, not too long: a server's words end up in a log.
+std::string one_line(std::string_view text);
+
 }  // namespace culvert::kube

@@ -12,7 +12,7 @@
 namespace culvert::net {
 namespace {
 
-constexpr int kTurn = 32;
+constexpr int kAcceptedATurn = 32;
 constexpr auto kPauseWhenExhausted = std::chrono::milliseconds(20);
 
 Status prepare(int fd, int family, const ListenOptions& options) {
@@ -114,7 +114,7 @@ Task<Result<Stream>> Listener::accept() {
     SockAddress peer;
     Fd socket(::accept4(state->descriptor.fd(), peer.get(), &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket) {
-      if (++state->at_once >= kTurn) {
+      if (++state->at_once >= kAcceptedATurn) {
         state->at_once = 0;
         co_await state->descriptor.loop().yield();
       }

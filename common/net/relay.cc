@@ -6,7 +6,7 @@ namespace culvert::net {
 namespace {
 
 // After this much from one side without a wait, everybody else on the loop has a turn.
-constexpr std::uint64_t kTurn = 1024 * 1024;
+constexpr std::uint64_t kBytesATurn = 1024 * 1024;
 // How long a reset waits for the bytes before it to reach the other side.
 constexpr auto kResetPatience = std::chrono::seconds(2);
 // When this much waits on this thread for readers that take nothing, the others are read in small pieces: thousands of stalled readers cost
@@ -74,7 +74,7 @@ Task<> pump(Stream& from, Stream& to, std::uint64_t& count, Pair& pair) {
         if (--pair.open == 0 || written.state != Io::kReset) pair.cut(written, from, to);
         co_return;
       }
-      if ((turn += read.bytes) >= kTurn) {
+      if ((turn += read.bytes) >= kBytesATurn) {
         turn = 0;
         co_await loop.yield();
       }
