@@ -26,7 +26,7 @@ static __always_inline bool put(struct sock* sk, __u16 port, __u8 family, __u8 p
 static __always_inline int look_at(struct bpf_iter__task_file* ctx, __u64 flags) {
   struct task_struct* task = ctx->task;
   struct file* file = ctx->file;
-  if (!task || !file) return 0; /* the end of the walk */
+  if (!task || !file) return 0; /* no file, but the end of the walk: nothing to count */
   struct socket* socket = bpf_sock_from_file(file);
   if (!socket) return done(CULVERT_ITER_OTHER);
   struct sock* sk = socket->sk;
