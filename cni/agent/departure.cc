@@ -69,13 +69,14 @@ install::Wish wish_of(const Settings& settings) {
   return wish;
 }
 
+Status remove_plugin(const Settings& settings) {
+  return settings.cni_bin_dir.empty() ? Status{} : install::remove(places_of(settings), wish_of(settings));
+}
+
 net::Task<> depart(Node& node, const Settings& settings, std::unique_ptr<install::Installer>& installer) {
   log::info(kScope, "the mesh is being uninstalled: pods of this node leave it");
   installer.reset();
-  if (!settings.cni_bin_dir.empty()) {
-    if (auto removed = install::remove(places_of(settings), wish_of(settings)); !removed)
-      log::error(kScope, removed.error().text);
-  }
+  if (auto removed = remove_plugin(settings); !removed) log::error(kScope, removed.error().text);
   if (!co_await node.leave(settings.leave_patience))
     log::error(kScope, "some pods are still captured: what they have open through ztunnel ends now");
   if (auto unloaded = unload(settings); !unloaded) log::error(kScope, unloaded.error().text);

@@ -18,6 +18,8 @@ net::Task<bool> is_uninstalled(kube::Client& client, std::string name_space, std
 // What is to be installed, from the settings.
 install::Places places_of(const Settings& settings);
 install::Wish wish_of(const Settings& settings);
+// Out of the node's CNI folders, where the settings name them: pods start without us from now on.
+Status remove_plugin(const Settings& settings);
 
 net::Task<> depart(Node& node, const Settings& settings, std::unique_ptr<install::Installer>& installer);
 

@@ -93,9 +93,10 @@ settings::Table Settings::table() {
                            if (format == "plain" || format == "json") return {};
                            return failure("must be plain or json");
                          });
-  table.add(unload, {.env = {},
-                     .flag = "--unload",
-                     .doc = "take everything out of the kernel and the pods, then end: pods leave the mesh at once"});
+  table.add(unload,
+            {.env = {},
+             .flag = "--unload",
+             .doc = "take everything out of the CNI folders, the kernel and the pods, then end: pods leave the mesh at once"});
   return table;
 }
 

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "bpf/loader/datapath.h"
+#include "cni/agent/departure.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
 #include "common/base/log.h"
@@ -60,6 +61,7 @@ void restore_idle(Namespaces& namespaces) {
 }  // namespace
 
 Status unload(const Settings& settings) {
+  const auto removed = remove_plugin(settings);  // whatever comes of it: what is in the kernel can go
   const auto pods = bpf::Datapath::pinned_pods(settings.pin_dir);
   if (!pods) return std::unexpected(pods.error());
   auto namespaces = find(*pods, settings.pin_dir);
@@ -73,7 +75,7 @@ Status unload(const Settings& settings) {
     std::this_thread::sleep_for(kPoll);
   for (const auto& [inode, it] : *namespaces)
     log::warn(kScope, "connections through ztunnel go on: the pod's routes stay", {log::field("netns", inode)});
-  return {};
+  return removed;
 }
 
 }  // namespace culvert::agent

@@ -5,9 +5,9 @@
 
 namespace culvert::agent {
 
-// Takes everything that is pinned out of the kernel, of any version, and restores the pods' network namespaces, sysctls included: what they dial and what
-// is sent to them goes without ztunnel from now on. A pod that still has connections through ztunnel after finish_grace keeps the routes
-// that those need; they catch nothing else.
+// Takes the plugin out of the node's CNI folders, where the settings name them, and everything that is pinned out of the kernel, of any version, and
+// restores the pods' network namespaces, sysctls included: what they dial and what is sent to them goes without ztunnel from now on. A pod that still
+// has connections through ztunnel after finish_grace keeps the routes that those need; they catch nothing else.
 Status unload(const Settings& settings);
 
 }  // namespace culvert::agent

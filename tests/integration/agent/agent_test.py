@@ -121,7 +121,12 @@ def story(world):
     # Taken out of the kernel altogether.
     world.agent.terminate()
     assert world.agent.wait(5) == 0
-    sh(f"{world.programs[1]} --unload --pin-dir={world.bpffs}/culvert")
+    binaries, configuration = world.folder / "bin", world.folder / "net.d"
+    for folder, name in ((binaries, "culvert-cni"), (configuration, "00-culvert.conflist"), (configuration, "10-bridge.conflist")):
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text('{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"bridge"}]}')
+    sh(f"{world.programs[1]} --unload --pin-dir={world.bpffs}/culvert --cni-bin-dir={binaries} --cni-net-dir={configuration}")
+    assert [path.name for folder in (binaries, configuration) for path in folder.iterdir()] == ["10-bridge.conflist"]
     assert not (world.bpffs / "culvert").exists()
 
 
