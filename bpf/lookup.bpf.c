@@ -56,10 +56,15 @@ static __always_inline int give_to(struct bpf_sk_lookup* ctx, const struct packe
   return failed ? drop(CULVERT_LOOKUP_ASSIGN_FAILED) : pass(counter);
 }
 
-static __always_inline bool is_probe(const struct packet* packet) {
+static __always_inline bool is_kubelets(const struct packet* packet) {
   struct culvert_flow_key flow =
       flow_key(&packet->source, packet->source_port, &packet->destination, bpf_htons(packet->destination_port));
   return bpf_map_lookup_elem(&probes, &flow) != NULL;
+}
+
+static __always_inline bool is_probed(const struct packet* packet) {
+  struct culvert_probe_port_key key = {.netns_cookie = netns_cookie, .port = bpf_htons(packet->destination_port)};
+  return bpf_map_lookup_elem(&probe_ports, &key) != NULL;
 }
 
 SEC("sk_lookup")
@@ -83,7 +88,9 @@ int culvert_lookup(struct bpf_sk_lookup* ctx) {
   /* Marked, or it would not be here; from an address that is not known as the pod's (yet): whoever listens in the pod must not have it. */
   if (packet.on_lo && !to_own) return drop(CULVERT_LOOKUP_STRAY);
   if (packet.on_lo) return pass(CULVERT_LOOKUP_IN_POD);
-  if (is_probe(&packet)) return pass(CULVERT_LOOKUP_PROBE);
+  /* The kubelet dials what any pod's object tells it to: past ztunnel it comes only to where this pod's own does. */
+  bool kubelets = is_kubelets(&packet);
+  if (kubelets && is_probed(&packet)) return pass(CULVERT_LOOKUP_PROBE);
   if (packet.destination_port == CULVERT_PORT_HBONE) return pass(CULVERT_LOOKUP_HBONE);
-  return give_to(ctx, &packet, CULVERT_PORT_INBOUND, CULVERT_LOOKUP_INBOUND);
+  return give_to(ctx, &packet, CULVERT_PORT_INBOUND, kubelets ? CULVERT_LOOKUP_NOT_PROBED : CULVERT_LOOKUP_INBOUND);
 }

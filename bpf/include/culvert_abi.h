@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 #ifndef CULVERT_ABI_VERSION /* tests build everything a second time as another version */
-#define CULVERT_ABI_VERSION 3
+#define CULVERT_ABI_VERSION 4
 #endif
 
 /* The layout and meaning of the maps that agents of all versions share (marked "shared" below). It changes rarely: an agent whose shared
@@ -108,6 +108,15 @@ struct culvert_flow_key {
 };
 CULVERT_SHARED_LAYOUT(struct culvert_flow_key, 40);
 
+/* probe_ports: where the kubelet reaches a pod past ztunnel: the ports that the pod's own probes and lifecycle handlers name (HASH, value: present).
+ * A pod's object can have the kubelet dial anybody; what it dials elsewhere goes where everybody else's does. */
+struct culvert_probe_port_key {
+  __u64 netns_cookie; /* of the pod that is dialled */
+  __be16 port;
+  __u8 pad[6];
+};
+CULVERT_LAYOUT(struct culvert_probe_port_key, 16);
+
 /* pod_sysctls: what an agent changes in a pod's network namespace, as it was before (HASH, by culvert_pod_key). Shared. No program reads
  * it: it is a map because maps outlive the agent. */
 struct culvert_sysctls {
@@ -150,6 +159,7 @@ CULVERT_SHARED_LAYOUT(struct culvert_present, 4);
   X(LOOKUP_IN_POD, "lookup", "in_pod", "ztunnel's connection to the application")                                             \
   X(LOOKUP_STRAY, "lookup", "stray", "dropped: came over lo and neither end is a known address of the pod")                   \
   X(LOOKUP_PROBE, "lookup", "probe", "a registered probe of the kubelet, passed to the application")                          \
+  X(LOOKUP_NOT_PROBED, "lookup", "not_probed", "the kubelet's, to a port that no probe of the pod names: given to ztunnel")   \
   X(LOOKUP_HBONE, "lookup", "hbone", "a tunnel, passed to ztunnel's own port")                                                \
   X(LOOKUP_INBOUND, "lookup", "inbound", "an inbound plaintext connection, given to ztunnel")                                 \
   X(LOOKUP_NO_LISTENER, "lookup", "no_listener", "dropped because ztunnel does not listen in the pod")                        \
@@ -165,16 +175,6 @@ enum culvert_counter {
       CULVERT_COUNTER_COUNT
 };
 
-/* In every object's read-only data: what it was built for. It also brings the enums above into the object's BTF, for the tests. */
-struct culvert_abi {
-  __u32 version;
-  enum culvert_counter counters; /* how many */
-  enum culvert_mark mark_mask;
-  enum culvert_port first_port;
-  enum culvert_pod_flag pod_flags;
-};
-CULVERT_LAYOUT(struct culvert_abi, 20);
-
 /* Sizes of the maps; of a shared one it is part of the layout. A node has at most some hundreds of pods. */
 enum culvert_limit {
   CULVERT_MAX_PODS = 4096,
@@ -182,6 +182,18 @@ enum culvert_limit {
   CULVERT_MAX_LISTENERS = 65536,
   CULVERT_MAX_CGROUPS = 64,
   CULVERT_MAX_PROBES = 16384,
+  CULVERT_MAX_PROBE_PORTS = 65536,
 };
+
+/* In every object's read-only data: what it was built for. It also brings the enums above into the object's BTF, for the tests. */
+struct culvert_abi {
+  __u32 version;
+  enum culvert_counter counters; /* how many */
+  enum culvert_mark mark_mask;
+  enum culvert_port first_port;
+  enum culvert_pod_flag pod_flags;
+  enum culvert_limit pods;
+};
+CULVERT_LAYOUT(struct culvert_abi, 24);
 
 #endif

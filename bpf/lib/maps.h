@@ -60,6 +60,14 @@ struct {
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, CULVERT_MAX_PROBE_PORTS);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, struct culvert_probe_port_key);
+  __type(value, struct culvert_present);
+} probe_ports __weak SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, CULVERT_MAX_PODS);
   __uint(map_flags, BPF_F_NO_PREALLOC);
   __type(key, struct culvert_pod_key);
@@ -79,6 +87,7 @@ const volatile struct culvert_abi culvert_abi __weak = {
     .mark_mask = CULVERT_MARK_MASK,
     .first_port = CULVERT_PORT_OUTBOUND,
     .pod_flags = CULVERT_POD_DNS,
+    .pods = CULVERT_MAX_PODS,
 };
 
 static __always_inline void count(enum culvert_counter counter) {

@@ -12,7 +12,7 @@
 // Destroying a Datapath closes descriptors and nothing else.
 //
 // Use: load(); exempt and kubelet cgroups; activate(). Unless fresh(): then for each pod that known_pods() names first set_own_addresses(),
-// refill_listeners(), attach_lookup() and enrol(), so that activate() puts whole pods in force. After it pods come and go, and those of
+// set_probe_ports(), refill_listeners(), attach_lookup() and enrol(), so that activate() puts whole pods in force. After it pods come and go, and those of
 // known_pods() whose namespace has ended are forgotten. Each step may be repeated. Until activate() has returned, the programs of a
 // predecessor stay in force with their own maps, those of each pod as well.
 //
@@ -93,11 +93,14 @@ class Datapath {
   Status set_exempt_cgroups(std::span<const std::uint64_t> ids);
   // Those that are exempt now; after load(), what an agent before us of the same version has set.
   Result<std::vector<std::uint64_t>> exempt_cgroups() const;
-  // The kubelet's cgroups: their connections from the host namespace reach pods without ztunnel. Exact, children do not count.
+  // The kubelet's cgroups: their connections from the host namespace reach pods without ztunnel, where set_probe_ports() lets them. Exact, children do
+  // not count.
   Status set_kubelet_cgroups(std::span<const std::uint64_t> ids);
 
   // All addresses of the pod's namespace (redirect::own_addresses). Additions take effect before removals.
   Status set_own_addresses(std::uint64_t netns_cookie, std::span<const IpAddress> addresses);
+  // The ports at which the kubelet reaches the pod without ztunnel. Additions take effect before removals.
+  Status set_probe_ports(std::uint64_t netns_cookie, std::span<const std::uint16_t> ports);
   // Attaches sk_lookup to the pod's namespace, or swaps its program: from now on ztunnel gets what others send to the pod. A
   // predecessor's program of another version stays until activate().
   // Fails when another's sk_lookup program is attached there in a way that excludes ours.

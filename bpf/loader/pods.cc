@@ -28,7 +28,36 @@ culvert_own_key own_key(std::uint64_t cookie, const IpAddress& address) {
   return key;
 }
 
-bool same(const culvert_own_key& a, const culvert_own_key& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; }
+// The keys of one pod become exactly `wanted`; what is new is there before what is old goes.
+template <class Key>
+Status hold(const Map<Key, culvert_present>& map, Held<Key>& held, std::uint64_t cookie, std::vector<Key> wanted) {
+  const auto same = [](const Key& a, const Key& b) { return std::memcmp(&a, &b, sizeof(a)) == 0; };
+  if (!held) {
+    const auto present = map.keys();
+    if (!present) return std::unexpected(present.error());
+    held.emplace();
+    for (const auto& key : *present) (*held)[key.netns_cookie].push_back(key);
+  }
+  const auto change = [&]() -> Status {
+    for (const auto& key : wanted) {
+      if (auto done = map.put(key, kPresent); !done) return done;
+    }
+    for (const auto& key : (*held)[cookie]) {
+      if (std::ranges::any_of(wanted, [&](const auto& other) { return same(key, other); })) continue;
+      if (auto done = map.remove(key); !done) return done;
+    }
+    return {};
+  };
+  auto changed = change();
+  if (!changed) {
+    held.reset();  // half done: to be listed again
+  } else if (wanted.empty()) {
+    held->erase(cookie);
+  } else {
+    (*held)[cookie] = std::move(wanted);
+  }
+  return changed;
+}
 
 culvert_listener_key listener_key(std::uint64_t cookie, std::uint16_t port, int family, int protocol) {
   culvert_listener_key key{};
@@ -105,36 +134,17 @@ Result<std::vector<std::uint64_t>> Datapath::exempt_cgroups() const {
 Status Datapath::set_kubelet_cgroups(std::span<const std::uint64_t> ids) { return make_set(state_->kubelets(), ids); }
 
 Status Datapath::set_own_addresses(std::uint64_t netns_cookie, std::span<const IpAddress> addresses) {
-  const auto map = state_->own_addresses();
-  if (!state_->owned) {
-    const auto present = map.keys();
-    if (!present) return std::unexpected(present.error());
-    state_->owned.emplace();
-    for (const auto& key : *present) (*state_->owned)[key.netns_cookie].push_back(key);
-  }
   std::vector<culvert_own_key> wanted;
   for (const auto& address : addresses) {
     if (!address.is_none()) wanted.push_back(own_key(netns_cookie, address));
   }
-  const auto change = [&]() -> Status {
-    for (const auto& key : wanted) {
-      if (auto done = map.put(key, kPresent); !done) return done;
-    }
-    for (const auto& key : (*state_->owned)[netns_cookie]) {
-      if (std::ranges::any_of(wanted, [&](const auto& other) { return same(key, other); })) continue;
-      if (auto done = map.remove(key); !done) return done;
-    }
-    return {};
-  };
-  auto changed = change();
-  if (!changed) {
-    state_->owned.reset();  // half done: to be listed again
-  } else if (wanted.empty()) {
-    state_->owned->erase(netns_cookie);
-  } else {
-    (*state_->owned)[netns_cookie] = std::move(wanted);
-  }
-  return changed;
+  return hold(state_->own_addresses(), state_->owned, netns_cookie, std::move(wanted));
+}
+
+Status Datapath::set_probe_ports(std::uint64_t netns_cookie, std::span<const std::uint16_t> ports) {
+  std::vector<culvert_probe_port_key> wanted;
+  for (const auto port : ports) wanted.push_back({.netns_cookie = netns_cookie, .port = htons(port), .pad = {}});
+  return hold(state_->probe_ports(), state_->probed, netns_cookie, std::move(wanted));
 }
 
 // Loads the pod's sk_lookup into `prepared`; returns its program.
@@ -222,6 +232,7 @@ Status Datapath::forget(std::uint64_t netns_cookie) {
     }
   }
   if (auto done = state_->sysctls().remove({.netns_cookie = netns_cookie}); !done) return done;
+  if (auto done = set_probe_ports(netns_cookie, {}); !done) return done;
   return set_own_addresses(netns_cookie, {});
 }
 
@@ -250,6 +261,9 @@ Result<std::vector<Captured>> Datapath::known_pods() const {
   const auto addresses = state_->own_addresses().keys();
   if (!addresses) return std::unexpected(addresses.error());
   for (const auto& key : *addresses) found[key.netns_cookie] = 0;
+  const auto probed = state_->probe_ports().keys();
+  if (!probed) return std::unexpected(probed.error());
+  for (const auto& key : *probed) found[key.netns_cookie] = 0;
   const auto changed = state_->sysctls().keys();
   if (!changed) return std::unexpected(changed.error());
   for (const auto& key : *changed) found[key.netns_cookie] = 0;

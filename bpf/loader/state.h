@@ -36,6 +36,10 @@ struct DestroyLookup {
   void operator()(culvert_lookup_bpf* lookup) const { culvert_lookup_bpf::destroy(lookup); }
 };
 
+// The keys of a map by the pod that they are of.
+template <class Key>
+using Held = std::optional<std::map<std::uint64_t, std::vector<Key>>>;
+
 struct Datapath::State {
   std::filesystem::path pin_dir;
   std::filesystem::path cgroup_root;
@@ -43,8 +47,9 @@ struct Datapath::State {
   bool fresh = false;
   std::map<std::uint64_t, std::unique_ptr<culvert_lookup_bpf, DestroyLookup>>
       prepared;  // sk_lookup of captured pods, until activate()
-  // What is in own_addresses, once it was asked for: an event of one pod does not list those of all.
-  std::optional<std::map<std::uint64_t, std::vector<culvert_own_key>>> owned;
+  // What is in own_addresses and in probe_ports, once it was asked for: an event of one pod does not list those of all.
+  Held<culvert_own_key> owned;
+  Held<culvert_probe_port_key> probed;
   std::unique_ptr<culvert_node_bpf, DestroyNode> node;
 
   std::filesystem::path link(std::string_view name) const { return pin_dir / "links" / name; }
@@ -54,6 +59,9 @@ struct Datapath::State {
   Map<culvert_pod_key, culvert_pod> pods() const { return {bpf_map__fd(node->maps.pods), "pods"}; }
   Map<culvert_pod_key, culvert_sysctls> sysctls() const { return {bpf_map__fd(node->maps.pod_sysctls), "pod_sysctls"}; }
   Map<culvert_own_key, culvert_present> own_addresses() const { return {bpf_map__fd(node->maps.own_addresses), "own_addresses"}; }
+  Map<culvert_probe_port_key, culvert_present> probe_ports() const {
+    return {bpf_map__fd(node->maps.probe_ports), "probe_ports"};
+  }
   Map<culvert_listener_key, __u64> listeners() const { return {bpf_map__fd(node->maps.listeners), "listeners"}; }
   Map<culvert_cgroup_key, culvert_present> exempt() const { return {bpf_map__fd(node->maps.exempt_cgroups), "exempt_cgroups"}; }
   Map<culvert_cgroup_key, culvert_present> kubelets() const {

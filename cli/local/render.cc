@@ -31,6 +31,16 @@ std::string head(std::string_view version, std::string_view kind, const config::
 
 const char* protocol(config::Transport transport) { return transport == config::Transport::kUdp ? "UDP" : "TCP"; }
 
+// Where the prober dials, which is all that anybody wants to know of it.
+std::string probed(const config::Container& container) {
+  if (!container.readiness) return {};
+  const auto& probe = *container.readiness;
+  const auto* const port = probe.http_get ? &probe.http_get->port : probe.tcp_socket ? &*probe.tcp_socket : nullptr;
+  if (port == nullptr) return {};
+  return culvert::format("    readinessProbe: {{tcpSocket: {{port: {}}}}}\n",
+                         port->number != 0 ? std::to_string(port->number) : in_quotes(port->name));
+}
+
 std::string render_pod(const PodPlan& pod, const PodState& state) {
   auto metadata = pod.metadata;
   metadata.uid = state.uid;
@@ -48,6 +58,7 @@ std::string render_pod(const PodPlan& pod, const PodState& state) {
       text += culvert::format("    - containerPort: {}\n      protocol: {}\n", port.port, protocol(port.transport));
       if (!port.name.empty()) text += culvert::format("      name: {}\n", in_quotes(port.name));
     }
+    text += probed(container);
   }
   text += culvert::format("status:\n  phase: {}\n  hostIP: {}\n", state.running ? "Running" : "Pending",
                           node_addresses(pod.node).v4.text());

@@ -22,7 +22,12 @@ spec:
 apiVersion: v1
 kind: Pod
 metadata: {name: one, labels: {app: web}}
-spec: {nodeName: node1, containers: [{name: main, command: [run]}]}
+spec:
+  nodeName: node1
+  containers:
+  - {name: main, command: [run], ports: [{name: http, containerPort: 8080}], readinessProbe: {httpGet: {path: /, port: http}}}
+  - {name: other, command: [run], readinessProbe: {tcpSocket: {port: 9000}}}
+  - {name: last, command: [run], readinessProbe: {exec: {command: [ask]}}}
 ---
 apiVersion: v1
 kind: Pod
@@ -54,6 +59,7 @@ TEST(Render, MakesPodsThatTheControlPlaneReads) {
   EXPECT_EQ(pod.metadata.annotations->at("culvert.dev/netns"), "/run/netns/x");
   EXPECT_EQ(pod.addresses.size(), 2U);
   EXPECT_EQ(pod.spec.node_name, "node1");
+  EXPECT_THAT(pod.spec.dialled, testing::ElementsAre(config::Dialled{"main", 8080, ""}, config::Dialled{"other", 9000, ""}));
   EXPECT_FALSE(files.contains("culvert-pod-default-two.yaml")) << "it is not there yet";
 }
 

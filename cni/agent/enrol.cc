@@ -1,7 +1,9 @@
 #include "cni/agent/enrol.h"
 
 #include <algorithm>
+#include <iterator>
 
+#include "cni/agent/probes.h"
 #include "common/base/format.h"
 
 namespace culvert::agent {
@@ -87,6 +89,7 @@ Decision decide(const config::Pod& pod, const config::Namespace* name_space, boo
     decision.notes.push_back(
         culvert::format("annotation {} is not supported yet: virtual interfaces are treated like any other", kReroute));
   }
+  std::ranges::move(probe_notes(pod), std::back_inserter(decision.notes));
   return decision;
 }
 

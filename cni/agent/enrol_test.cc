@@ -97,6 +97,10 @@ TEST(Enrol, SaysWhatAPodAsksForInVain) {
   gateway.metadata.annotations.edit()["istio.io/reroute-virtual-interfaces"] = "tap0";
 
   EXPECT_EQ(decide(gateway, nullptr, false, {}).notes.size(), 2u);
+
+  auto probing = pod("ambient");
+  probing.spec.dialled = {{"c", 8080, ""}, {"c", 5432, "10.0.0.9"}};
+  EXPECT_THAT(decide(probing, nullptr, false, {}).notes, testing::ElementsAre(testing::HasSubstr("10.0.0.9 port 5432")));
 }
 
 }  // namespace

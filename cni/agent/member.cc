@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "cni/agent/probes.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
 
@@ -40,7 +41,8 @@ Member::Member(Surroundings& surroundings, std::string uid, std::optional<bpf::C
 
 void Member::wish(std::shared_ptr<const config::Pod> pod, Decision decision, bool late) {
   const auto concerns_us = [](const config::Pod& p) {
-    return std::tuple(p.addresses, p.spec.service_account, config::value_of(p.metadata.annotations, kNetnsAnnotation));
+    return std::tuple(p.addresses, p.spec.service_account, config::value_of(p.metadata.annotations, kNetnsAnnotation),
+                      probe_ports(p));
   };
   const bool same = pod_ != nullptr && pod_exists_ && concerns_us(*pod) == concerns_us(*pod_) && decision == decision_;
   const bool first = pod_ == nullptr;
@@ -159,6 +161,7 @@ void Member::note_missing_netns() {
 net::Task<Status> Member::walk(std::uint64_t version) {
   step_ = Step::kPrepare;
   if (auto opened = open_netns(); !opened) co_return opened;
+  if (auto let = let_probes_in(); !let) co_return let;
   const Situation situation{.wanted = decision_.enrolled(),
                             .captured = captured_,
                             .enterable = pod_exists_ && netns_ != nullptr,

@@ -106,6 +106,7 @@ class Member : public std::enable_shared_from_this<Member> {
   void note_missing_netns();
   void tell_enrolled();
   Status open_netns();
+  Status let_probes_in();
   void abandon_netns();
   bool netns_alive() const;
   Status prepare();

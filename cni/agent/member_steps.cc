@@ -6,6 +6,7 @@
 
 #include "cni/agent/member.h"
 #include "cni/agent/original.h"
+#include "cni/agent/probes.h"
 #include "cni/redirect/address_watch.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
@@ -98,6 +99,12 @@ Status Member::open_netns() {
   cookie_ = *cookie;
   captured_ = captured_ || *captured;
   return {};
+}
+
+// First of all, and whatever comes of the rest: programs of another version that come into force know no ports but these.
+Status Member::let_probes_in() {
+  if (cookie_ == 0 || !pod_exists_) return {};
+  return around_.datapath.set_probe_ports(cookie_, probe_ports(*pod_));
 }
 
 void Member::abandon_netns() {

@@ -204,20 +204,30 @@ struct Volume {
   friend bool operator==(const Volume&, const Volume&) = default;
 };
 
+// A port that the kubelet dials for a container: for a probe of any kind, or a handler of its lifecycle.
+struct Dialled {
+  std::string container;
+  std::uint16_t port = 0;
+  std::string host;  // empty: the pod's own address
+
+  friend bool operator==(const Dialled&, const Dialled&) = default;
+};
+
 struct PodSpec {
   std::string node_name;
   std::string service_account = "default";
   bool host_network = false;
+  bool host_users = true;  // false: its processes have a user namespace of their own
   std::string hostname;
   std::string subdomain;
   Shared<std::vector<Container>> containers;
+  std::vector<Dialled> dialled;  // of all containers, initContainers as well
   std::vector<Volume> volumes;
 
   friend bool operator==(const PodSpec&, const PodSpec&) = default;
 };
 
 enum class PodPhase : std::uint8_t { kUnknown, kPending, kRunning, kSucceeded, kFailed };
-  bool host_users = true;  // false: its processes have a user namespace of their own
 
 struct Pod {
   Metadata metadata;

@@ -273,6 +273,36 @@ spec:
   EXPECT_EQ(file.objects[0].unread[1].place.line, 6);
 }
 
+TEST(Parse, KnowsWhatTheKubeletDialsOfAPod) {
+  const ParsedFile file = parse_yaml("f.yaml", R"(apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: shop}
+spec:
+  hostUsers: false
+  initContainers:
+  - {name: sidecar, restartPolicy: Always, ports: [{name: admin, containerPort: 9000}], startupProbe: {tcpSocket: {port: admin}}}
+  containers:
+  - name: a
+    ports: [{name: http, containerPort: 8080}]
+    livenessProbe: {grpc: {port: 50051}}
+    readinessProbe: {httpGet: {path: /ready, port: http}}
+    startupProbe: {exec: {command: [true]}}
+    lifecycle:
+      postStart: {httpGet: {port: "81", host: 10.0.0.9}}
+      preStop: {tcpSocket: {port: 82}}
+  - {name: b, readinessProbe: {tcpSocket: {port: http, host: db.example}}, livenessProbe: {httpGet: {port: nobodys}}}
+)");
+
+  const auto& pod = only<Pod>(file);
+  EXPECT_FALSE(pod.spec.host_users);
+  EXPECT_THAT(pod.spec.dialled, ElementsAre(Dialled{"a", 8080, ""}, Dialled{"a", 50051, ""}, Dialled{"a", 81, "10.0.0.9"},
+                                            Dialled{"sidecar", 9000, ""}));
+  std::vector<std::string> unread;
+  for (const auto& one : file.objects[0].unread) unread.push_back(one.field);
+  EXPECT_THAT(unread, testing::IsSupersetOf({"spec.hostUsers", "spec.initContainers", "spec.containers[0].livenessProbe",
+                                             "spec.containers[0].lifecycle"}));
+}
+
 TEST(Parse, ListsWhatItReadsButDoesNotFollow) {
   const auto file = parse_yaml("f.yaml",
                                "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {sessionAffinity: None}\n---\n"

@@ -131,6 +131,7 @@ class Fields {
 Metadata read_metadata(Fields& object, bool namespaced);
 Transport read_transport(Fields& port);
 PodSpec read_pod_spec(Fields& spec);                                  // read_pod.cc
+std::vector<Dialled> read_dialled(const Tree* containers);            // read_dialled.cc; null: none
 Object read_pod(Fields& object, Metadata metadata);                   // read_pod.cc
 Object read_deployment(Fields& object, Metadata metadata);            // read_pod.cc
 Object read_stateful_set(Fields& object, Metadata metadata);          // read_pod.cc

@@ -1,4 +1,6 @@
 // Pods, and what makes pods.
+#include <algorithm>
+#include <iterator>
 #include <limits>
 
 #include "common/config/read.h"
@@ -124,13 +126,18 @@ PodSpec read_pod_spec(Fields& spec) {
       spec.text("serviceAccount");  // what serviceAccountName was called before, still in what kubectl prints
   pod.service_account = spec.text("serviceAccountName", old_name.empty() ? "default" : old_name);
   pod.host_network = spec.flag("hostNetwork");
-  pod.hostname = spec.text("hostname");
-  pod.subdomain = spec.text("subdomain");
   pod.host_users = spec.flag("hostUsers", true);
   if (!pod.host_users) spec.not_followed("hostUsers");
+  pod.hostname = spec.text("hostname");
+  pod.subdomain = spec.text("subdomain");
   std::vector<Container> containers;
   spec.each("containers", [&](Fields& container) { containers.push_back(read_container(container)); });
   pod.containers = std::move(containers);
+  pod.dialled = read_dialled(spec.find("containers"));
+  if (const auto* const first = spec.find("initContainers")) {
+    std::ranges::move(read_dialled(first), std::back_inserter(pod.dialled));
+    spec.not_followed("initContainers");
+  }
   spec.each("volumes", [&](Fields& volume) { pod.volumes.push_back(read_volume(volume)); });
   return pod;
 }

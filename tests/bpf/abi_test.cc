@@ -70,10 +70,16 @@ TEST(Abi, LayoutsAreThoseOfTheObject) {
       fields_of(btf, "culvert_flow_key"),
       ElementsAre(FIELD(culvert_flow_key, source), FIELD(culvert_flow_key, destination), FIELD(culvert_flow_key, source_port),
                   FIELD(culvert_flow_key, destination_port), FIELD(culvert_flow_key, family), FIELD(culvert_flow_key, pad)));
+  EXPECT_THAT(fields_of(btf, "culvert_probe_port_key"),
+              ElementsAre(FIELD(culvert_probe_port_key, netns_cookie), FIELD(culvert_probe_port_key, port),
+                          FIELD(culvert_probe_port_key, pad)));
   EXPECT_THAT(fields_of(btf, "culvert_sysctls"),
               ElementsAre(FIELD(culvert_sysctls, tcp_fwmark_accept), FIELD(culvert_sysctls, fwmark_reflect_v4),
                           FIELD(culvert_sysctls, fwmark_reflect_v6), FIELD(culvert_sysctls, tcp_migrate_req)));
   EXPECT_THAT(fields_of(btf, "culvert_present"), ElementsAre(FIELD(culvert_present, present)));
+  EXPECT_THAT(fields_of(btf, "culvert_abi"),
+              ElementsAre(FIELD(culvert_abi, version), FIELD(culvert_abi, counters), FIELD(culvert_abi, mark_mask),
+                          FIELD(culvert_abi, first_port), FIELD(culvert_abi, pod_flags), FIELD(culvert_abi, pods)));
 }
 
 std::map<std::string, int> values_of(const btf* btf, const char* type) {
@@ -106,6 +112,9 @@ TEST(Abi, NumbersAreThoseOfBothObjects) {
     EXPECT_EQ(values_of(btf, "culvert_port"), (Values{VALUE(CULVERT_PORT_OUTBOUND), VALUE(CULVERT_PORT_INBOUND),
                                                       VALUE(CULVERT_PORT_HBONE), VALUE(CULVERT_PORT_DNS)}));
     EXPECT_EQ(values_of(btf, "culvert_pod_flag"), (Values{VALUE(CULVERT_POD_DNS)}));
+    EXPECT_EQ(values_of(btf, "culvert_limit"),
+              (Values{VALUE(CULVERT_MAX_PODS), VALUE(CULVERT_MAX_OWN_ADDRESSES), VALUE(CULVERT_MAX_LISTENERS),
+                      VALUE(CULVERT_MAX_CGROUPS), VALUE(CULVERT_MAX_PROBES), VALUE(CULVERT_MAX_PROBE_PORTS)}));
   }
 }
 
@@ -126,7 +135,7 @@ TEST(Abi, BothObjectsDefineTheSameMaps) {
     maps++;
   }
 
-  EXPECT_EQ(maps, 9);
+  EXPECT_EQ(maps, 10);
 }
 
 }  // namespace

@@ -166,6 +166,8 @@ TEST_F(Capture, KubeletProbesPassAndOtherHostProcessesDoNot) {
   EXPECT_EQ(grown("lookup", "probe"), 4);
   EXPECT_EQ(grown("sockops", "probe"), 4);
   EXPECT_EQ(grown("sockops", "probe_closed"), 4);
+  EXPECT_THAT(lab->dial(lab->place("node", "kubelet"), {.to = "10.77.0.3:82"}), StartsWith("inbound 10.77.0.3:82"));
+  EXPECT_EQ(grown("lookup", "not_probed"), 1) << "no probe of the pod's own names it";
 
   EXPECT_THAT(lab->dial(lab->place("node", "kubelet/child"), {.to = "10.77.0.3:80"}), StartsWith("inbound 10.77.0.3:80"));
   EXPECT_THAT(lab->dial(lab->place("node", "app"), {.to = "10.77.0.3:80"}), StartsWith("inbound 10.77.0.3:80"));

@@ -222,6 +222,7 @@ void Lab::enrol(bpf::Datapath& datapath, const std::string& pod_name, bool dns) 
   const bpf::Pod declared{.netns_cookie = it.cookie, .dns_capture = dns};
   must(redirect::prepare(it.netns.get(), must(redirect::primary_addresses(it.netns.get()))));
   must(datapath.set_own_addresses(it.cookie, must(redirect::own_addresses(it.netns.get()))));
+  must(datapath.set_probe_ports(it.cookie, kProbed));
   must(datapath.refill_listeners());
   must(datapath.attach_lookup(it.netns.get(), declared));
   if (dns) must(redirect::capture_dns(it.netns.get(), true));

@@ -77,6 +77,8 @@ void keep_asking(const std::string& to, const std::vector<std::string>& roles, i
 // Connects to itself over loopback with this mark on the dialling socket, reports a byte and stays.
 void hold_connection(std::uint32_t mark, int report);
 
+inline constexpr std::uint16_t kProbed[] = {80, 81};
+
 struct Pod {
   std::string name;
   Fd netns;
@@ -108,7 +110,7 @@ class Lab {
 
   // A Datapath on this lab's pins, with its cgroups set.
   bpf::Datapath load();
-  // Everything that enrols a pod, in order.
+  // Everything that enrols a pod, in order. Its probes name ports 80 and 81.
   void enrol(bpf::Datapath& datapath, const std::string& pod_name, bool dns = false);
   std::uint64_t count(const bpf::Datapath& datapath, std::string_view program, std::string_view exit) const;
 

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "bpf/loader/cgroup.h"
 #include "cni/redirect/redirect.h"
 
 namespace culvert::bpf_test {
@@ -110,6 +111,43 @@ TEST_F(Lifecycle, PodsComeAndGoUnderLoad) {
   EXPECT_EQ(verdict(*outbound_v6), "");
   EXPECT_EQ(verdict(*inbound), "");
   EXPECT_THAT(must(datapath.known_pods()), testing::IsEmpty());
+}
+
+TEST_F(Lifecycle, TheKubeletsPortsAreThoseThatTheLatestAgentNames) {
+  const auto cookie = lab_.pod("b").cookie;
+  {
+    auto first = lab_.load();
+    enrol_all(first);
+  }
+  auto second = lab_.load();
+  EXPECT_THAT(lab_.dial(lab_.place("node", "kubelet"), {.to = "10.77.0.3:80"}), StartsWith("app"));
+
+  const std::uint16_t other[] = {81, 82};
+  must(second.set_probe_ports(cookie, other));
+  EXPECT_THAT(lab_.dial(lab_.place("node", "kubelet"), {.to = "10.77.0.3:80"}), StartsWith("inbound"));
+  EXPECT_EQ(lab_.dial(lab_.place("node", "kubelet"), {.to = "10.77.0.3:82"}), "refused") << "by the application: nobody listens";
+
+  must(second.set_probe_ports(cookie, kProbed));
+  EXPECT_THAT(lab_.dial(lab_.place("node", "kubelet"), {.to = "[fd77::3]:80"}), StartsWith("app"));
+}
+
+// What an agent before this one has left in it.
+TEST_F(Lifecycle, AFullSetOfCgroupsHasRoomForWhoComes) {
+  auto datapath = lab_.load();
+  enrol_all(datapath);
+  std::vector<std::uint64_t> many;
+  for (std::uint64_t id = 0; id < CULVERT_MAX_CGROUPS; id++) many.push_back((std::uint64_t{1} << 40) + id);
+  must(datapath.set_kubelet_cgroups(many));
+  must(datapath.set_exempt_cgroups(many));
+  EXPECT_THAT(lab_.dial(lab_.place("node", "kubelet"), {.to = "10.77.0.3:80"}), StartsWith("inbound"));
+
+  const std::uint64_t kubelet[] = {must(bpf::cgroup_id(lab_.cgroup("kubelet")))};
+  const std::uint64_t ztunnel[] = {must(bpf::cgroup_id(lab_.cgroup("ztunnel")))};
+  must(datapath.set_kubelet_cgroups(kubelet));
+  must(datapath.set_exempt_cgroups(ztunnel));
+
+  EXPECT_THAT(lab_.dial(lab_.place("node", "kubelet"), {.to = "10.77.0.3:80"}), StartsWith("app"));
+  EXPECT_THAT(must(datapath.exempt_cgroups()), testing::ElementsAre(ztunnel[0]));
 }
 
 TEST_F(Lifecycle, EveryStepMayBeRepeated) {

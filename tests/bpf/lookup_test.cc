@@ -91,6 +91,21 @@ class Lookup : public testing::TestWithParam<bool> {  // the parameter: is DNS c
     ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(lookup_->maps.probes), &key, &present, BPF_ANY), 0);
   }
 
+  void add_kubelets_flows() {
+    for (const std::uint16_t port : {80, 81, 15008})
+      add_probe({.source = "10.0.0.1", .destination = "10.0.0.2", .port = port, .source_port = 50000});
+    for (const std::uint16_t port : {80, 81})
+      add_probe({.source = "fd00::1", .destination = "fd00::2", .port = port, .source_port = 50000});
+  }
+
+  void name_probe_port(std::uint16_t port) {
+    culvert_probe_port_key key{};
+    key.netns_cookie = kPod;
+    key.port = htons(port);
+    const culvert_present present{.present = 1};
+    ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(lookup_->maps.probe_ports), &key, &present, BPF_ANY), 0);
+  }
+
   std::pair<int, __u64> run(const Packet& packet) { return run_lookup(bpf_program__fd(lookup_->progs.culvert_lookup), packet); }
 
   __u64 counted(culvert_counter counter) {
@@ -139,6 +154,19 @@ std::vector<Case> steering(bool dns) {
        15001},
       {"registered probe", {.source = "10.0.0.1", .destination = "10.0.0.2", .source_port = 50000}, CULVERT_LOOKUP_PROBE},
       {"registered probe v6", {.source = "fd00::1", .destination = "fd00::2", .source_port = 50000}, CULVERT_LOOKUP_PROBE},
+      {"the kubelet's, of another pod's probe",
+       {.source = "10.0.0.1", .destination = "10.0.0.2", .port = 81, .source_port = 50000},
+       CULVERT_LOOKUP_NOT_PROBED,
+       SK_PASS,
+       15006},
+      {"the kubelet's, of another pod's probe, v6",
+       {.source = "fd00::1", .destination = "fd00::2", .port = 81, .source_port = 50000},
+       CULVERT_LOOKUP_NOT_PROBED,
+       SK_PASS,
+       15006},
+      {"the kubelet's, to 15008",
+       {.source = "10.0.0.1", .destination = "10.0.0.2", .port = 15008, .source_port = 50000},
+       CULVERT_LOOKUP_HBONE},
       {"the probe's neighbour",
        {.source = "10.0.0.1", .destination = "10.0.0.2", .source_port = 50001},
        CULVERT_LOOKUP_INBOUND,
@@ -177,13 +205,14 @@ TEST_P(Lookup, SteersByTheRulesInTheirOrder) {
     for (const std::uint16_t port : {15001, 15006, 15053}) listeners[{port, family}] = add_listener(port, family, SOCK_STREAM);
     listeners[{15054, family}] = add_listener(15053, family, SOCK_DGRAM);
   }
-  add_probe({.source = "10.0.0.1", .destination = "10.0.0.2", .source_port = 50000});
-  add_probe({.source = "fd00::1", .destination = "fd00::2", .source_port = 50000});
+  add_kubelets_flows();
+  name_probe_port(80);
 
   for (const auto& it : steering(GetParam())) expect(it, listeners);
 }
 
 TEST_P(Lookup, DropsWhatItWouldSteerWhenTheSlotIsEmpty) {
+  add_kubelets_flows();
   for (auto it : steering(GetParam())) {
     if (it.slot == 0 || std::string_view(it.what) == "the probe's neighbour") continue;
     it.slot = 0;
@@ -191,6 +220,23 @@ TEST_P(Lookup, DropsWhatItWouldSteerWhenTheSlotIsEmpty) {
     it.counter = CULVERT_LOOKUP_NO_LISTENER;
     expect(it, {});
   }
+}
+
+TEST_P(Lookup, KnowsThePortsOfThePodsOwnProbesAlone) {
+  add_kubelets_flows();
+  const auto inbound = add_listener(15006, AF_INET, SOCK_STREAM);
+  const Packet probe{.source = "10.0.0.1", .destination = "10.0.0.2", .source_port = 50000};
+  EXPECT_EQ(run(probe), std::pair(static_cast<int>(SK_PASS), inbound));
+
+  culvert_probe_port_key key{};
+  key.netns_cookie = kPod + 1;
+  key.port = htons(80);
+  const culvert_present present{.present = 1};
+  ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(lookup_->maps.probe_ports), &key, &present, BPF_ANY), 0);
+  EXPECT_EQ(run(probe), std::pair(static_cast<int>(SK_PASS), inbound)) << "another pod's";
+
+  name_probe_port(80);
+  EXPECT_EQ(run(probe), std::pair(static_cast<int>(SK_PASS), __u64{0}));
 }
 
 TEST_P(Lookup, GivesIPv4ToADualStackListener) {

@@ -29,6 +29,8 @@ std::uint64_t number(std::string_view text) {
   return value;
 }
 
+constexpr std::uint16_t kProbed[] = {80, 81};
+
 struct Pod {
   culvert::Fd netns;
   culvert::bpf::Pod declared;
@@ -47,6 +49,7 @@ void take_over(int argc, char** argv) {
     pod.declared = {.netns_cookie = must(culvert::redirect::netns_cookie(pod.netns.get())),
                     .dns_capture = std::strcmp(argv[i + 1], "dns") == 0};
     must(datapath.set_own_addresses(pod.declared.netns_cookie, must(culvert::redirect::own_addresses(pod.netns.get()))));
+    must(datapath.set_probe_ports(pod.declared.netns_cookie, kProbed));
     pods.push_back(std::move(pod));
   }
   must(datapath.refill_listeners());

@@ -35,6 +35,7 @@ def story(world):
         assert world.try_from("c", address + "4", 80) == "plain"
         assert world.try_from(None, address + "2", 80) == f"inbound {address}2 80"  # a process of the node
         assert world.try_from(None, address + "2", 80, group="kubelet") == "plain"  # a probe
+        assert world.try_from(None, address + "2", 81, group="kubelet") == f"inbound {address}2 81"  # of a port that no probe of the pod's names
     link_local = subprocess.check_output("ip -n a -6 -o addr show dev eth0 scope link", shell=True, text=True).split()[3].split("/")[0]
     assert world.try_from("c", link_local + "%eth0", 80).startswith("inbound fe80"), link_local
     sh("ip -n a addr add 10.9.0.77/24 dev eth0")  # an address of its own that comes later

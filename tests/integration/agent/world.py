@@ -108,7 +108,7 @@ class World:
         self.write(f"{name}.yaml", f"""apiVersion: v1
 kind: Pod
 metadata: {{name: {name}, namespace: shop, uid: uid-{name}, labels: {{{labels}}}, annotations: {{culvert.dev/netns: {netns or "/run/netns/" + name}}}}}
-spec: {{nodeName: n1, serviceAccount: web, containers: [{{name: c, image: x}}]}}
+spec: {{nodeName: n1, serviceAccount: web, containers: [{{name: c, image: x, readinessProbe: {{tcpSocket: {{port: 80}}}}}}]}}
 status: {{phase: Running, podIPs: [{ips}]}}
 """)
 
