@@ -8,6 +8,12 @@ import time
 from world import FAMILIES, eventually, kill, main, sh, stop_load
 
 
+def exempt(world):
+    """How many cgroups the kernel has for ztunnels'; nothing while the agent does not answer."""
+    found = re.search(r"^culvert_node_ztunnel_cgroups (\d+)$", world.fetch("http://127.0.0.1:15014/metrics"), re.M)
+    return found and int(found[1])
+
+
 def story(world):
     world.pod("a", 2)  # the pod of the story
     world.pod("c", 4)  # outside the mesh
@@ -82,6 +88,7 @@ def story(world):
     eventually("snapshot of the second", lambda: "snapshot" in world.ztunnel.log.read_text())
     kill(first)
     eventually("the second", lambda: world.try_from("a", "10.9.0.4", 80) == "outbound 10.9.0.4 80", 3)
+    eventually("the first is exempt no longer", lambda: exempt(world) == 1)
     assert world.try_from("c", "fd09::2", 80) == "inbound fd09::2 80"
 
     # It leaves the mesh under load: what was in ztunnel's hands may end, nothing else fails.
@@ -118,6 +125,14 @@ def story(world):
     kill(world.servers["c"])
     eventually("no trace", lambda: not world.links(), 30)  # the kernel ends a namespace in its own time
     eventually("said", lambda: "/run/netns/c is not there\n" in world.fetch("http://127.0.0.1:8000/readyz"))
+
+    # An agent that comes after a ztunnel has ended finds that out by itself.
+    kill(world.agent)
+    kill(world.ztunnel)
+    (world.cgroup / "ztunnel-2").rmdir()
+    world.start_agent(world.programs[1])
+    world.in_force()
+    eventually("exempt no longer", lambda: exempt(world) == 0)
 
     # Taken out of the kernel altogether.
     world.agent.terminate()
