@@ -92,7 +92,9 @@ void Kubernetes::serve(Ca ca) {
                                                             .trust_domain = serving_->mesh_settings().trust_domain,
                                                             .rotation = settings_.rotation()},
                                          [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
-  statuses_ = std::make_unique<StatusWriter>(client_, serving_->objects(), serving_->mesh_settings(), serving_->registry());
+  const auto served = [this](config::Kind kind) { return source_->served(kind); };
+  statuses_ = std::make_unique<StatusWriter>(client_, serving_->objects(), serving_->mesh_settings(), serving_->registry(),
+                                             StatusOptions{.served = served});
   source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted(settings_.system_namespace), .keep = Keep()},
                                            serving_->registry(), [this](config::Diff diff) { changed(std::move(diff)); });
   serving_->catch_up_by([this](std::optional<config::Key> object) { return catch_up(std::move(object)); });
@@ -140,7 +142,8 @@ void Kubernetes::open() {
       [this](std::string_view ns) { return derive::is_in_mesh(ns, serving_->objects(), serving_->mesh_settings()); },
       serving_->roots_pem(), serving_->registry());
   bundle_ = std::make_unique<TrustBundle>(client_, serving_->roots_pem(), serving_->registry());
-  addresses_ = std::make_unique<AddressWriter>(client_, serving_->objects(), serving_->registry());
+  addresses_ = std::make_unique<AddressWriter>(client_, serving_->objects(), serving_->registry(),
+                                               [this](config::Kind kind) { return source_->served(kind); });
   lease_ = std::make_unique<kube::Lease>(
       client_, kube::LeaseOptions{.ns = settings_.system_namespace, .name = "culvertd", .identity = name_},
       [this](bool leading) { lead(leading); });

@@ -50,6 +50,11 @@ struct Trouble {
 };
 struct Recovered {};
 
-using Event = std::variant<Put, Gone, Synced, Skipped, Trouble, Recovered>;
+// The server has the collection in another version than it had, or in none: then it counts as empty. Not told as long as it is the newest from the start.
+struct Served {
+  std::string version;
+};
+
+using Event = std::variant<Put, Gone, Synced, Skipped, Trouble, Recovered, Served>;
 
 }  // namespace culvert::kube

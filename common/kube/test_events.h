@@ -10,13 +10,15 @@
 
 namespace culvert::kube {
 
-// "+n/a 1@5", "-n/a 1", "synced", "!n/a why", "trouble: text", "recovered".
+// "+n/a 1@5", "-n/a 1", "synced", "!n/a why", "trouble: text", "recovered", "served in v1", "served in no version".
 inline std::string text_of(const Event& event) {
   if (const auto* put = std::get_if<Put>(&event))
     return culvert::format("+{} {}@{}", put->key.text(), put->uid, put->resource_version);
   if (const auto* gone = std::get_if<Gone>(&event)) return culvert::format("-{} {}", gone->key.text(), gone->uid);
   if (const auto* skipped = std::get_if<Skipped>(&event)) return culvert::format("!{} {}", skipped->key.text(), skipped->why);
   if (const auto* trouble = std::get_if<Trouble>(&event)) return "trouble: " + trouble->text;
+  if (const auto* served = std::get_if<Served>(&event))
+    return "served in " + (served->version.empty() ? "no version" : served->version);
   return std::holds_alternative<Synced>(event) ? "synced" : "recovered";
 }
 

@@ -53,11 +53,14 @@ struct Watch::State {
       : client(its_client),
         options(std::move(its_options)),
         listener(std::move(its_listener)),
+        newest(options.of.version),
+        told_version(newest),
         settling(client.loop()),
         intake(options.limits, [this](Event event) { tell(std::move(event)); }, options.secret) {}
 
   net::Task<> run();
   net::Task<Outcome> turn();
+  net::Task<> look_for_newer();
   net::Task<Outcome> list();
   net::Task<Outcome> page(bool whole, std::string& from);
   net::Task<Outcome> follow(bool initial);
@@ -67,14 +70,19 @@ struct Watch::State {
   Outcome cut(Error error, bool initial);
   bool after(Outcome outcome, milliseconds& wait);
   void missing();
+  std::string older_than(const std::string& version) const;
+  bool try_older();
+  void is_served(std::string_view version);
   void settle();
-  void tell(Event event);
+  void tell(Event&& event);
   Request request(std::string verb, Query query) const;
   milliseconds between(milliseconds least, milliseconds most);
 
   Client& client;
   WatchOptions options;
   Listener listener;
+  const std::string newest;  // options.of has the version that is followed
+  std::string told_version;  // empty: that there is none
   net::Timer settling;
   Intake intake;
   bool telling = false;
@@ -88,7 +96,7 @@ struct Watch::State {
   net::Task<> life;
 };
 
-void Watch::State::tell(Event event) {
+void Watch::State::tell(Event&& event) {
   telling = true;
   listener(std::move(event));
   telling = false;
@@ -121,9 +129,39 @@ net::Task<> Watch::State::run() {
 
 net::Task<Outcome> Watch::State::turn() {
   lasting = false;
+  if (!intake.version().empty() && options.of.version != newest) co_await look_for_newer();
   if (!intake.version().empty()) co_return co_await follow(false);
   if (options.streaming && !paged) co_return co_await follow(true);
   co_return co_await list();
+}
+
+// Goes over to the newest version that is served; if there is none, what there is goes on.
+net::Task<> Watch::State::look_for_newer() {
+  for (std::string version = newest; version != options.of.version; version = older_than(version)) {
+    Request asked = request("list", {{"limit", "1"}});
+    asked.at.of.version = version;
+    const auto stream = co_await client.open(asked);
+    if (!stream || !is_success(stream->status())) continue;
+    options.of.version = version;
+    co_return intake.forget_version();
+  }
+}
+
+// The next of the versions that we know; the newest after the last.
+std::string Watch::State::older_than(const std::string& version) const {
+  if (version == newest) return options.older.empty() ? newest : options.older.front();
+  const auto next = std::next(std::ranges::find(options.older, version));
+  return next == options.older.end() ? newest : *next;
+}
+
+// False when all of them have been looked for.
+bool Watch::State::try_older() {
+  options.of.version = older_than(options.of.version);
+  return options.of.version != newest;
+}
+
+void Watch::State::is_served(std::string_view version) {
+  if (std::exchange(told_version, version) != version) tell(Served{told_version});
 }
 
 // What comes next. True when that is a pause.
@@ -139,8 +177,10 @@ bool Watch::State::after(Outcome outcome, milliseconds& wait) {
     case Outcome::kMissing:
       if (!intake.version().empty()) {  // a watch says so: what does a list say?
         intake.forget_version();
+        options.of.version = newest;
         return expired++ > 0;
       }
+      if (try_older()) return false;
       missing();
       wait = between(options.missing * 9 / 10, options.missing);
       return true;
@@ -156,6 +196,7 @@ bool Watch::State::after(Outcome outcome, milliseconds& wait) {
 void Watch::State::missing() {
   if (intake.held() > 0 && !std::exchange(missed, true)) return;
   missed = true;
+  is_served("");
   intake.begin_list();
   intake.end_list();
   settle();
@@ -200,6 +241,7 @@ net::Task<Outcome> Watch::State::page(bool whole, std::string& from) {
   auto stream = co_await client.open(asked);
   if (!stream) co_return trouble(Trouble::kUnreachable, std::move(stream).error().text);
   if (!is_success(stream->status())) co_return co_await refused(*stream, asked, false);
+  is_served(options.of.version);
   intake.begin_page();
   for (int pieces = 1;; ++pieces) {
     auto piece = co_await stream->next(options.silence);
@@ -218,7 +260,8 @@ net::Task<Outcome> Watch::State::page(bool whole, std::string& from) {
 
 // A watch, which begins with all that there is or from where we are.
 net::Task<Outcome> Watch::State::follow(bool initial) {
-  const seconds lasts(std::max<seconds::rep>(1, between(options.watch_for, options.watch_for * 2).count() / 1000));
+  const seconds least = options.of.version == newest ? options.watch_for : std::min(options.older_for, options.watch_for);
+  const seconds lasts(std::max<seconds::rep>(1, between(least, least * 2).count() / 1000));
   Query query = {{"watch", "true"}, {"allowWatchBookmarks", "true"}, {"timeoutSeconds", std::to_string(lasts.count())}};
   if (initial) {
     query.emplace_back("sendInitialEvents", "true");
@@ -230,6 +273,7 @@ net::Task<Outcome> Watch::State::follow(bool initial) {
   auto stream = co_await client.open(asked);
   if (!stream) co_return trouble(Trouble::kUnreachable, std::move(stream).error().text);
   if (!is_success(stream->status())) co_return co_await refused(*stream, asked, initial);
+  is_served(options.of.version);
   intake.begin_watch(initial);
   if (!initial) settling.arm(options.settled, [this] { settle(); });
   co_return co_await read_watch(*stream, net::Clock::now() + lasts + kGrace);
@@ -306,6 +350,7 @@ Watch::Watch(Client& client, WatchOptions options, Listener listener)
 
 Watch::~Watch() { CULVERT_CHECK(!state_->telling); }
 
+const Collection& Watch::of() const { return state_->options.of; }
 bool Watch::synced() const { return state_->intake.synced(); }
 std::size_t Watch::held() const { return state_->intake.held(); }
 std::optional<std::string> Watch::version_of(const Key& key) const { return state_->intake.version_of(key); }

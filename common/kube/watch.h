@@ -9,13 +9,15 @@
 //
 // Nothing that goes wrong takes back what was told: a server that is gone for an hour leaves all in force, and is asked again at growing
 // intervals with jitter. A collection that the server does not serve (404: its CRD is not installed) counts as empty, and is looked for
-// again every so often; one that had objects has to be missing twice. Holds names, uids and versions, no objects.
+// again every so often; one that had objects has to be missing twice. Of several versions the newest that is served is followed, also when that
+// becomes another one. Holds names, uids and versions, no objects.
 
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/kube/client.h"
 #include "common/kube/event.h"
@@ -25,8 +27,9 @@
 namespace culvert::kube {
 
 struct WatchOptions {
-  Collection of;
-  std::string ns = {};  // empty: of all namespaces
+  Collection of;                        // in its newest version
+  std::vector<std::string> older = {};  // which are read as well, newest first
+  std::string ns = {};                  // empty: of all namespaces
   std::string labels = {};
   std::string fields = {};
   bool metadata = false;  // of each object its metadata only: what is in it never comes here
@@ -41,6 +44,7 @@ struct WatchOptions {
   std::chrono::milliseconds most{30'000};     // up to this
   std::chrono::milliseconds missing{30'000};  // until a collection that is not served is looked for again
   std::chrono::milliseconds settled{5'000};   // a watch that lasts this long is a good one
+  std::chrono::seconds older_for{30};         // a watch of an older version: then newer ones are looked for
 };
 
 class Watch {
@@ -53,6 +57,7 @@ class Watch {
   ~Watch();
   Watch(const Watch&) = delete;
 
+  const Collection& of() const;  // in the version that is followed
   bool synced() const;
   std::size_t held() const;  // objects
   // The version of an object that was told last; empty when that could not be read. None when there is no such object.

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
 #include <string>
 #include <vector>
 
@@ -33,7 +34,8 @@ struct WatchTest : testing::Test {
   void start(Peer::Script script, WatchOptions options = {}) {
     peer.emplace(loop, std::move(script));
     client.emplace(loop, peer->access());
-    options.of = {.plural = "services"};
+    options.of =
+        options.older.empty() ? Collection{.plural = "services"} : Collection{.group = "g", .version = "v1", .plural = "things"};
     options.least = options.most = 10ms;
     options.missing = 30ms;
     options.settled = 50ms;
@@ -264,14 +266,74 @@ TEST_F(WatchTest, ACollectionThatIsNotServedIsEmptyUntilItIs) {
     if (!installed) return answer(404, "404 page not found\n");
     return Steps{chunked(), chunk(event("ADDED", object("a", "1")) + event("BOOKMARK", kEnd)), hold()};
   });
-  EXPECT_THAT(next(1), ElementsAre("synced"));
+  EXPECT_THAT(next(2), ElementsAre("served in no version", "synced"));
   run_for(100ms);
   EXPECT_THAT(said, ElementsAre());
   EXPECT_LT(peer->asked.size(), 8U);
 
   installed = true;
 
-  EXPECT_THAT(next(1), ElementsAre("+n/a 1@1"));
+  EXPECT_THAT(next(2), ElementsAre("served in v1", "+n/a 1@1"));
+}
+
+// A server of a kind that has v1 and v1beta1.
+struct OlderVersions : WatchTest {
+  std::set<std::string> served;
+
+  void start_with(WatchOptions options) {
+    options.older = {"v1beta1"};
+    start(
+        [this](const http::Request& request) {
+          const std::string version = request.target.substr(8, request.target.find('/', 8) - 8);
+          if (!served.contains(version)) return answer(404, "404 page not found\n");
+          if (!is_watch(request)) return ok(list_text({object("a", "1", version == "v1" ? "2" : "1")}, "7"));
+          return Steps{chunked(), wait(), last_chunk()};
+        },
+        std::move(options));
+  }
+};
+
+TEST_F(OlderVersions, AKindThatIsServedInAnOlderVersionAloneIsReadInThat) {
+  served = {"v1beta1"};
+  start_with(kPaged);
+  EXPECT_THAT(next(3), ElementsAre("served in v1beta1", "+n/a 1@1", "synced"));
+  EXPECT_EQ(watch->of().version, "v1beta1");
+}
+
+TEST_F(OlderVersions, TheNewestIsReadWhereItIsServedAndNothingIsSaid) {
+  served = {"v1", "v1beta1"};
+  start_with(kPaged);
+  EXPECT_THAT(next(2), ElementsAre("+n/a 1@2", "synced"));
+  EXPECT_EQ(watch->of().version, "v1");
+}
+
+TEST_F(OlderVersions, ANewerOneThatComesLaterIsGoneOverTo) {
+  served = {"v1beta1"};
+  start_with(kPaged);
+  EXPECT_THAT(next(3), ElementsAre("served in v1beta1", "+n/a 1@1", "synced"));
+  run_for(20ms);
+  served = {"v1", "v1beta1"};
+  peer->go();
+  EXPECT_THAT(next(2), ElementsAre("served in v1", "+n/a 1@2"));
+}
+
+TEST_F(OlderVersions, AnotherVersionIsGoneOverToWhenOursIsServedNoMore) {
+  served = {"v1"};
+  start_with(kPaged);
+  EXPECT_THAT(next(2), ElementsAre("+n/a 1@2", "synced"));
+  run_for(20ms);
+  served = {"v1beta1"};
+  peer->go();
+  EXPECT_THAT(next(2), ElementsAre("served in v1beta1", "+n/a 1@1")) << "and nothing was told gone";
+}
+
+TEST_F(OlderVersions, WhatIsServedInNeitherIsSaidOnce) {
+  start_with(kPaged);
+  EXPECT_THAT(next(2), ElementsAre("served in no version", "synced"));
+  run_for(100ms);
+  EXPECT_THAT(said, ElementsAre());
+  served = {"v1beta1"};
+  EXPECT_THAT(next(2), ElementsAre("served in v1beta1", "+n/a 1@1"));
 }
 
 TEST_F(WatchTest, ACollectionThatVanishesHasToBeMissingTwice) {
@@ -291,7 +353,7 @@ TEST_F(WatchTest, ACollectionThatVanishesHasToBeMissingTwice) {
   run_for(20ms);
   missing = 3;
   peer->go();
-  EXPECT_THAT(next(2), ElementsAre("-n/a 1", "+n/a 1@1"));
+  EXPECT_THAT(next(4), ElementsAre("served in no version", "-n/a 1", "served in v1", "+n/a 1@1"));
 }
 
 TEST_F(WatchTest, GarbageIsTroubleAndNothingElse) {

@@ -23,9 +23,10 @@ constexpr std::chrono::milliseconds kLeast{1'000}, kMost{60'000};  // between tr
 }  // namespace
 
 struct AddressWriter::State {
-  State(kube::Client& its_client, const derive::Objects& its_objects, telemetry::Registry& registry)
+  State(kube::Client& its_client, const derive::Objects& its_objects, telemetry::Registry& registry, kube::ServedAs its_served)
       : client(its_client),
         objects(its_objects),
+        served(std::move(its_served)),
         written(registry.counter("culvert_addresses_written_total", "Times that a ServiceEntry's status.addresses was written.")),
         failed(registry.counter("culvert_addresses_failed_total", "Times that this failed.")),
         more(its_client.loop()),
@@ -60,7 +61,7 @@ struct AddressWriter::State {
       }
       const auto& [key, addresses] = *one;
       self->told[key] = addresses;  // before the answer: what is heard meanwhile is newer
-      const auto answer = co_await self->client.call(address_patch(key, addresses));
+      const auto answer = co_await self->client.call(address_patch(self->served(key.kind), key, addresses));
       if (self->closed) co_return;
       self->wanted.erase(key);
       if (answer) {
@@ -83,6 +84,7 @@ struct AddressWriter::State {
 
   kube::Client& client;
   const derive::Objects& objects;
+  const kube::ServedAs served;
   telemetry::Counter& written;
   telemetry::Counter& failed;
   derive::Allocations wanted;             // and not written yet
@@ -95,8 +97,9 @@ struct AddressWriter::State {
   bool closed = false;
 };
 
-AddressWriter::AddressWriter(kube::Client& client, const derive::Objects& objects, telemetry::Registry& registry)
-    : state_(std::make_shared<State>(client, objects, registry)) {
+AddressWriter::AddressWriter(kube::Client& client, const derive::Objects& objects, telemetry::Registry& registry,
+                             kube::ServedAs served)
+    : state_(std::make_shared<State>(client, objects, registry, std::move(served))) {
   client.loop().spawn(State::run(state_));
 }
 
@@ -128,14 +131,11 @@ void AddressWriter::changed(const std::vector<config::Key>& keys) {
   state_->more.notify_all();
 }
 
-kube::Request address_patch(const config::Key& entry, const Addresses& addresses) {
+kube::Request address_patch(const kube::Collection& entries, const config::Key& entry, const Addresses& addresses) {
   json::array list;
   for (const config::StatusAddress& one : addresses) list.push_back({{"host", one.host}, {"value", one.value}});
   const json::object patch{{"status", {{"addresses", std::move(list)}}}};
-  return kube::merge({.of = {.group = "networking.istio.io", .version = "v1", .plural = "serviceentries"},
-                      .ns = entry.name_space,
-                      .name = entry.name,
-                      .subresource = "status"},
+  return kube::merge({.of = entries, .ns = entry.name_space, .name = entry.name, .subresource = "status"},
                      json::serialize(patch));
 }
 

@@ -7,6 +7,7 @@
 
 #include "common/derive/objects.h"
 #include "common/kube/client.h"
+#include "common/kube/source/kube_source.h"
 #include "common/telemetry/registry.h"
 
 namespace culvert::controlplane {
@@ -14,7 +15,8 @@ namespace culvert::controlplane {
 class AddressWriter {
  public:
   // The client and the objects must outlive it.
-  AddressWriter(kube::Client& client, const derive::Objects& objects, telemetry::Registry& registry);
+  AddressWriter(kube::Client& client, const derive::Objects& objects, telemetry::Registry& registry,
+                kube::ServedAs served = kube::collection_of);
   ~AddressWriter();
   AddressWriter(const AddressWriter&) = delete;
   AddressWriter& operator=(const AddressWriter&) = delete;
@@ -29,6 +31,7 @@ class AddressWriter {
 };
 
 // The patch of a ServiceEntry's status.
-kube::Request address_patch(const config::Key& entry, const std::vector<config::StatusAddress>& addresses);
+kube::Request address_patch(const kube::Collection& entries, const config::Key& entry,
+                            const std::vector<config::StatusAddress>& addresses);
 
 }  // namespace culvert::controlplane

@@ -106,14 +106,17 @@ TEST_F(AddressWriterTest, OneThatRefusesHoldsUpNobodyAndIsTriedAgain) {
 }
 
 TEST(AddressPatch, ReplacesTheAddressesAndNothingElseOfTheStatus) {
-  const auto request = address_patch({config::Kind::kServiceEntry, "shop", "a"}, {{"", "a.example.com", "240.240.0.7"}});
+  const auto request = address_patch(kube::collection_of(config::Kind::kServiceEntry), {config::Kind::kServiceEntry, "shop", "a"},
+                                     {{"", "a.example.com", "240.240.0.7"}});
 
   EXPECT_EQ(request.target(), "/apis/networking.istio.io/v1/namespaces/shop/serviceentries/a/status");
   EXPECT_EQ(request.content_type, "application/merge-patch+json");
   EXPECT_EQ(boost::json::parse(request.body),
             boost::json::parse(R"({"status": {"addresses": [{"host": "a.example.com", "value": "240.240.0.7"}]}})"));
-  EXPECT_EQ(boost::json::parse(address_patch({config::Kind::kServiceEntry, "shop", "a"}, {}).body),
-            boost::json::parse(R"({"status": {"addresses": []}})"));
+  EXPECT_EQ(
+      boost::json::parse(
+          address_patch(kube::collection_of(config::Kind::kServiceEntry), {config::Kind::kServiceEntry, "shop", "a"}, {}).body),
+      boost::json::parse(R"({"status": {"addresses": []}})"));
 }
 
 }  // namespace

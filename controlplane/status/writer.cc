@@ -11,7 +11,6 @@
 #include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/kube/object.h"
-#include "common/kube/source/kube_source.h"
 #include "common/net/event.h"
 #include "common/net/timer.h"
 #include "controlplane/status/decide.h"
@@ -27,10 +26,6 @@ using std::chrono::milliseconds;
 
 constexpr std::string_view kScope = "status";
 constexpr int kConflict = 409, kNotFound = 404;
-
-kube::Place place_of(const Key& key) {
-  return {.of = kube::collection_of(key.kind), .ns = key.name_space, .name = key.name, .subresource = "status"};
-}
 
 std::string body_of(const Patch& patch, const std::string& version) {
   return json::serialize(json::object{{"metadata", {{"resourceVersion", version}}}, {"status", patch.status}});
@@ -82,7 +77,7 @@ struct StatusWriter::State {
       : client(its_client),
         objects(its_objects),
         settings(its_settings),
-        options(its_options),
+        options(std::move(its_options)),
         done(registry.counter("culvert_status_written_total", "Times that the status of an object was written.")),
         failed(registry.counter("culvert_status_failed_total", "Times that this failed.")),
         more(its_client.loop()),
@@ -188,7 +183,9 @@ net::Task<> StatusWriter::State::send(Key key, Patch patch, config::Standing bef
   const auto slot = std::max(next_slot, Clock::now());
   next_slot = slot + std::chrono::microseconds(1'000'000 / options.per_second);
   co_await net::sleep_for(client.loop(), slot - Clock::now());
-  kube::Request request = kube::merge(place_of(key), body_of(patch, before.version));
+  kube::Request request =
+      kube::merge({.of = options.served(key.kind), .ns = key.name_space, .name = key.name, .subresource = "status"},
+                  body_of(patch, before.version));
   request.query = {{"fieldManager", "culvertd"}};
   std::optional<Result<http::Response>> answer;
   if (!closed && leading) answer = co_await client.exchange(request);
@@ -268,7 +265,7 @@ void StatusWriter::State::due() {
 
 StatusWriter::StatusWriter(kube::Client& client, const derive::Objects& objects, const derive::Settings& settings,
                            telemetry::Registry& registry, StatusOptions options)
-    : state_(std::make_shared<State>(client, objects, settings, registry, options)) {
+    : state_(std::make_shared<State>(client, objects, settings, registry, std::move(options))) {
   registry.observe("culvert_status_pending", "Objects whose status is about to be looked at or written.", telemetry::Kind::kGauge,
                    [state = std::weak_ptr(state_)] {
                      const auto self = state.lock();

@@ -12,6 +12,7 @@
 #include "common/config/folder.h"
 #include "common/derive/objects.h"
 #include "common/kube/client.h"
+#include "common/kube/source/kube_source.h"
 #include "common/telemetry/registry.h"
 
 namespace culvert::controlplane {
@@ -22,6 +23,7 @@ struct StatusOptions {
   std::chrono::milliseconds least{1'000}, most{300'000};  // before a write that failed, or did not last, is tried again
   unsigned per_second = 50;
   unsigned at_once = 2;
+  kube::ServedAs served = kube::collection_of;
 };
 
 class StatusWriter {

@@ -104,6 +104,23 @@ TEST(StatusWriter, WritesOnlyWhileItLeads) {
               testing::AllOf(HasSubstr("attached to ztunnel, bound to 0 workloads"), HasSubstr(R"("observedGeneration":4)")));
 }
 
+TEST(StatusWriter, WritesInTheVersionThatTheServerHas) {
+  World world;
+  StatusOptions options{.batch = 5ms};
+  options.served = [](Kind kind) {
+    auto of = kube::collection_of(kind);
+    of.version = "v1beta1";
+    return of;
+  };
+  world.writer.emplace(world.client, world.objects, world.settings, world.registry, options);
+  world.tell();
+
+  world.writer->lead(true);
+
+  ASSERT_TRUE(world.until([&] { return world.peer.asked.size() == 1; }));
+  EXPECT_THAT(world.peer.asked[0].target, testing::StartsWith("/apis/security.istio.io/v1beta1/namespaces/shop/"));
+}
+
 TEST(StatusWriter, ItsOwnWritesAreNoReasonToWrite) {
   World world;
   world.tell();

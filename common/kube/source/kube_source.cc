@@ -72,6 +72,16 @@ Collection collection_of(config::Kind kind) {
   return {.group = custom->group, .version = custom->versions.front(), .plural = custom->plural};
 }
 
+namespace {
+
+std::vector<std::string> older_versions(config::Kind kind) {
+  const config::CustomKind* custom = config::find_kind(kind);
+  if (custom == nullptr) return {};
+  return {std::next(custom->versions.begin()), custom->versions.end()};
+}
+
+}  // namespace
+
 struct Source::State {
   // One collection.
   struct Part {
@@ -79,6 +89,7 @@ struct Source::State {
     std::set<Key> unread;  // whose newest version was told to be too much to read
     std::string trouble;
     bool synced = false;
+    bool absent = false;  // not installed
     std::unique_ptr<Watch> watch;
   };
 
@@ -106,9 +117,11 @@ struct Source::State {
                      "1 when the collection is listed and its watch is well, 0 when what is known may be old.",
                      telemetry::Kind::kGauge, [&part] { return part.synced && part.trouble.empty() ? 1.0 : 0.0; },
                      {{"collection", of.text()}});
-    part.watch =
-        std::make_unique<Watch>(client, WatchOptions{.of = of, .ns = wanted.ns, .labels = wanted.labels, .fields = wanted.fields},
-                                [this, &part](Event event) { std::visit([&](auto& what) { on(part, what); }, event); });
+    part.watch = std::make_unique<Watch>(
+        client,
+        WatchOptions{
+            .of = of, .older = older_versions(wanted.kind), .ns = wanted.ns, .labels = wanted.labels, .fields = wanted.fields},
+        [this, &part](Event event) { std::visit([&](auto& what) { on(part, what); }, event); });
   }
 
   config::Key key_of(const Part& part, const Key& key) const { return {part.kind, key.ns, key.name}; }
@@ -172,6 +185,14 @@ struct Source::State {
     part.trouble.clear();
   }
 
+  // What is not installed when we begin is said in one line (tell_first).
+  void on(Part& part, const Served& served) {
+    part.absent = served.version.empty();
+    const auto kind = log::field("collection", collection_of(part.kind).text());
+    if (part.absent && synced) log::warn(kScope, "is not served any more in a version that is read: it counts as empty", {kind});
+    if (!part.absent) log::info(kScope, "is read in another version than before", {kind, log::field("version", served.version)});
+  }
+
   void invalid(const config::Key& key, std::string why, config::Standing standing = {}) {
     change({config::Change::What::kInvalid, key, {}, {options.name, 0}, std::move(standing)},
            {{{options.name, 0}, key.text(), "", std::move(why), ""}});
@@ -191,7 +212,16 @@ struct Source::State {
     tell_soon();
   }
 
+  void say_absent() const {
+    std::string names;
+    for (const auto& part : parts)
+      if (part->absent) names += (names.empty() ? "" : ", ") + collection_of(part->kind).text();
+    if (!names.empty())
+      log::warn(kScope, "not installed, or in no version that is read; count as empty and are looked for again: " + names);
+  }
+
   void tell_first() {
+    say_absent();
     for (auto& [key, one] : std::exchange(first, {})) {
       for (auto* change : {&one.put, &one.invalid})
         if (*change) pending.changes.push_back(std::move(**change));
@@ -214,15 +244,14 @@ struct Source::State {
     const auto part = std::ranges::find_if(self->parts, [&](const auto& one) { return one->kind == key.kind; });
     if (part == self->parts.end()) co_return failure(std::string(config::name(key.kind)) + " is not watched");
     const auto until = net::Clock::now() + patience;
-    Request request =
-        list({.of = collection_of(key.kind), .ns = key.name_space}, {{"fieldSelector", "metadata.name=" + key.name}});
+    Request request = list({.of = (*part)->watch->of(), .ns = key.name_space}, {{"fieldSelector", "metadata.name=" + key.name}});
     request.timeout = patience;
     const auto answer = co_await self->client.exchange(std::move(request));
     if (!answer) co_return std::unexpected(answer.error());
     std::string version;  // without its CRD there is no such object
     if (answer->status != 404) {
       if (!is_success(answer->status))
-        co_return std::unexpected(refusal(list({.of = collection_of(key.kind)}), answer->status, answer->body));
+        co_return std::unexpected(refusal(list({.of = (*part)->watch->of()}), answer->status, answer->body));
       auto found = version_in(answer->body);
       if (!found) co_return std::unexpected(std::move(found).error());
       version = std::move(*found);
@@ -276,6 +305,11 @@ Source::~Source() {
 
 net::Task<Status> Source::catch_up(config::Key key, std::chrono::milliseconds patience) {
   return State::catch_up(state_, std::move(key), patience);
+}
+
+Collection Source::served(config::Kind kind) const {
+  const auto part = std::ranges::find(state_->parts, kind, [](const auto& one) { return one->kind; });
+  return part == state_->parts.end() ? collection_of(kind) : (*part)->watch->of();
 }
 
 bool Source::synced() const { return state_->synced; }

@@ -6,7 +6,8 @@
 //
 // The first Diff comes when every collection has been listed once, and holds all of it, so that nobody acts on a part; from then on there is one for
 // whatever came in a turn of the loop. A server that is away changes nothing: what it told stays in force. An object that cannot be read is
-// kInvalid, as a broken document of a folder is. Holds no objects.
+// kInvalid, as a broken document of a folder is. A kind that the server has in an older version alone is read in that; one that it does not have counts as
+// empty, which the log says. Holds no objects.
 
 #include <chrono>
 #include <functional>
@@ -20,8 +21,10 @@
 
 namespace culvert::kube {
 
-// Where the API serves a kind.
+// Where the API serves a kind, in the newest version that we know.
 Collection collection_of(config::Kind kind);
+// The same, in the version that a server has: Source::served.
+using ServedAs = std::function<Collection(config::Kind)>;
 
 // One collection, or a part of it.
 struct Wanted {
@@ -47,7 +50,8 @@ class Source {
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
 
-  bool synced() const;  // the first Diff has been told
+  Collection served(config::Kind kind) const;  // in the version that this server has
+  bool synced() const;                         // the first Diff has been told
   // Collections that are not listed yet or may be old, with the reason: "pods: list pods: 403 Forbidden: ...".
   std::vector<std::string> troubles() const;
   // Asks the API server for the object as it is now, and ends when that, or something newer, has been told. Fails when the server cannot be asked, or

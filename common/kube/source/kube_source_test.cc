@@ -52,9 +52,12 @@ struct SourceTest : testing::Test {
   // The events that each collection is watched with; each piece waits for Peer::go().
   std::vector<std::string> namespaces = {event("ADDED", name_space("shop", "1")) + event("BOOKMARK", kEnd)};
   std::vector<std::string> policies = {event("BOOKMARK", kEnd)};
+  std::string served = "v1";  // of security.istio.io
 
   void start() {
     peer.emplace(loop, [this](const http::Request& request) {
+      if (request.target.contains("security.istio.io/") && !request.target.contains("security.istio.io/" + served + "/"))
+        return answer(404, "404 page not found\n");
       Steps steps = {chunked()};
       const auto& pieces = request.target.contains("namespaces?") ? namespaces : policies;
       for (std::size_t i = 0; i < pieces.size(); ++i) {
@@ -86,6 +89,21 @@ struct SourceTest : testing::Test {
     }(this, count));
   }
 };
+
+TEST_F(SourceTest, PoliciesOfAClusterThatHasThemInAnOlderVersionAloneAreRead) {
+  served = "v1beta1";
+  policies = {
+      event("ADDED",
+            std::string(policy("web", "2")).replace(std::string("{\"apiVersion\":\"security.istio.io/v1").size(), 0, "beta1")) +
+      event("BOOKMARK", kEnd)};
+
+  start();
+  until(1);
+
+  ASSERT_THAT(diffs, SizeIs(1));
+  EXPECT_THAT(diffs[0], testing::Contains("+AuthorizationPolicy shop/web"));
+  EXPECT_EQ(source->served(config::Kind::kAuthorizationPolicy).version, "v1beta1");
+}
 
 TEST_F(SourceTest, TellsTheStatusOfAnObjectThatIsNestedTooDeeply) {
   const std::string deep = std::string(150, '[') + std::string(150, ']');
