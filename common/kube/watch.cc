@@ -1,6 +1,7 @@
 #include "common/kube/watch.h"
 
 #include <algorithm>
+#include <charconv>
 #include <random>
 #include <set>
 #include <utility>
@@ -41,6 +42,14 @@ struct Outcome {
 
 Outcome trouble(Trouble::Kind kind, std::string text, milliseconds wait = {}) {
   return {.kind = Outcome::kTrouble, .trouble = {kind, std::move(text)}, .wait = wait};
+}
+
+// As priority and fairness sends it, without a Status. A date, which no API server writes, counts as nothing.
+seconds retry_after(const http::Headers& headers) {
+  unsigned count = 0;
+  const auto text = headers.get("retry-after").value_or("");
+  std::from_chars(text.data(), text.data() + text.size(), count);
+  return seconds(count);
 }
 
 // An API server whose data was put back to an older state knows no version as new as ours.
@@ -329,7 +338,8 @@ net::Task<Outcome> Watch::State::refused(Client::Stream& stream, const Request& 
   if (status == 401 || status == 403) co_return trouble(Trouble::kRefused, std::move(text));
   const bool theirs = status == 429 || status >= 500 || status < 400;
   if (initial && !theirs) co_return Outcome{.kind = Outcome::kNoStreaming};
-  co_return trouble(Trouble::kServer, std::move(text), std::min(seconds(said.retry_after), kMostRetryAfter));
+  const auto wait = std::max(seconds(said.retry_after), retry_after(stream.headers()));
+  co_return trouble(Trouble::kServer, std::move(text), std::min(wait, kMostRetryAfter));
 }
 
 // An ERROR event in a watch.

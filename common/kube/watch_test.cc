@@ -260,6 +260,23 @@ TEST_F(WatchTest, TroubleIsToldOnceForEachKindAndItsEndAsWell) {
   EXPECT_THAT(next(2), ElementsAre("+n/a 1@8", "recovered"));
 }
 
+TEST_F(WatchTest, AServerThatIsBusyIsAskedAgainWhenItSaysSo) {
+  for (const auto& busy : {answer(429, "Too many requests, please try again later.", "Retry-After: 1\r\n"),
+                           answer(429, R"({"kind":"Status","code":429,"details":{"retryAfterSeconds":1}})")}) {
+    std::vector<net::Clock::time_point> asked;
+    watch.reset();
+    said.clear();
+    start([&](const http::Request&) {
+      asked.push_back(net::Clock::now());
+      if (asked.size() == 1) return busy;
+      return Steps{chunked(), chunk(event("ADDED", object("a", "1")) + event("BOOKMARK", kEnd)), hold()};
+    });
+    EXPECT_THAT(next(4), ElementsAre(HasSubstr("429"), "+n/a 1@1", "synced", "recovered"));
+    ASSERT_GE(asked.size(), 2U);
+    EXPECT_GE(asked[1] - asked[0], 1s) << "and not after the ten milliseconds of an ordinary failure";
+  }
+}
+
 TEST_F(WatchTest, ACollectionThatIsNotServedIsEmptyUntilItIs) {
   bool installed = false;
   start([&](const http::Request&) {
