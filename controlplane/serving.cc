@@ -41,7 +41,7 @@ std::string random_name() {
 IssuePolicy issue_policy(const Settings& settings) {
   return {.trust_domain = settings.trust_domain,
           .default_lifetime = settings.default_lifetime,
-          .max_lifetime = settings.max_lifetime};
+          .max_lifetime = settings.longest_lifetime()};
 }
 
 // The roots of both, each once.

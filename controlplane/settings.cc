@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 namespace culvert::controlplane {
 
 std::string own_name() {
@@ -73,7 +75,9 @@ settings::Table Settings::table() {
                                .doc = "send policies marked istio.io/dry-run; old proxies would enforce them"});
   table.add(default_lifetime,
             {.env = "DEFAULT_WORKLOAD_CERT_TTL", .doc = "lifetime of a certificate when the request names none"});
-  table.add(max_lifetime, {.env = "MAX_WORKLOAD_CERT_TTL", .doc = "longest lifetime that is granted"});
+  table.add(max_lifetime, {.env = "MAX_WORKLOAD_CERT_TTL",
+                           .doc = "longest lifetime that is granted, whatever is asked for; 0: a day, or "
+                                  "DEFAULT_WORKLOAD_CERT_TTL where that is longer"});
   table.add(
       root_overlap,
       {.env = "CULVERT_ROOT_OVERLAP",
@@ -121,11 +125,15 @@ settings::Table Settings::table() {
   return table;
 }
 
+std::chrono::seconds Settings::longest_lifetime() const {
+  return max_lifetime.count() > 0 ? max_lifetime : std::max<std::chrono::seconds>(std::chrono::hours(24), default_lifetime);
+}
+
 RotationPolicy Settings::rotation() const {
   return {.overlap = root_overlap,
           .grace_percent = root_grace_percent,
           .root_lifetime = root_lifetime,
-          .longest_leaf = max_lifetime,
+          .longest_leaf = longest_lifetime(),
           .check = root_check};
 }
 

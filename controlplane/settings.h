@@ -43,7 +43,7 @@ struct Settings {
   std::string root_namespace = "istio-system";
   bool dry_run_policies = false;
   std::chrono::seconds default_lifetime = std::chrono::hours(24);
-  std::chrono::seconds max_lifetime = std::chrono::hours(24 * 90);
+  std::chrono::seconds max_lifetime{0};  // 0: longest_lifetime()
   std::chrono::seconds root_overlap = std::chrono::hours(24);
   std::chrono::seconds root_lifetime = std::chrono::hours(24 * 3650);
   std::chrono::seconds root_check = std::chrono::hours(1);
@@ -62,6 +62,7 @@ struct Settings {
   // The rows refer to this object's fields.
   settings::Table table();
   bool signs_elsewhere() const { return !k8s_signer.empty() || !ca_addr.empty(); }
+  std::chrono::seconds longest_lifetime() const;
   RotationPolicy rotation() const;
   // What no row can say by itself.
   Status check() const;

@@ -1,5 +1,7 @@
 #include "controlplane/ca/issue.h"
 
+#include <algorithm>
+
 namespace culvert::controlplane {
 
 Result<Identity> may_have(const Caller& caller, std::string_view requested, const derive::Objects& objects,
@@ -26,12 +28,9 @@ Result<Identity> may_have(const Caller& caller, std::string_view requested, cons
   return failure("no pod with the identity " + identity->uri() + " is on node " + caller.node);
 }
 
-Result<std::chrono::seconds> lifetime_of(std::int64_t requested_seconds, const IssuePolicy& policy) {
-  if (requested_seconds <= 0) return policy.default_lifetime;
-  const std::chrono::seconds requested(requested_seconds);
-  if (requested <= policy.max_lifetime) return requested;
-  return failure("a lifetime of " + std::to_string(requested_seconds) + " s is longer than the " +
-                 std::to_string(policy.max_lifetime.count()) + " s that are allowed");
+std::chrono::seconds lifetime_of(std::int64_t requested_seconds, const IssuePolicy& policy) {
+  const auto wanted = requested_seconds > 0 ? std::chrono::seconds(requested_seconds) : policy.default_lifetime;
+  return std::min(wanted, policy.max_lifetime);
 }
 
 }  // namespace culvert::controlplane

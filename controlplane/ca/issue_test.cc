@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "common/config/parse.h"
 
 namespace culvert::controlplane {
@@ -74,11 +76,17 @@ TEST(Issue, AFailedPodGivesNothing) {
                         objects_of(pod("n1", "web", "Failed")), {}));
 }
 
-TEST(Issue, LifetimesHaveADefaultAndAMaximum) {
-  EXPECT_EQ(*lifetime_of(0, {}), std::chrono::hours(24));
-  EXPECT_EQ(*lifetime_of(-5, {}), std::chrono::hours(24));
-  EXPECT_EQ(*lifetime_of(60, {}), std::chrono::seconds(60));
-  EXPECT_FALSE(lifetime_of(91LL * 86400, {}));
+TEST(Issue, NobodyGetsMoreThanTheMaximumHoweverMuchIsAskedFor) {
+  EXPECT_EQ(lifetime_of(0, {}), std::chrono::hours(24));
+  EXPECT_EQ(lifetime_of(-5, {}), std::chrono::hours(24));
+  EXPECT_EQ(lifetime_of(60, {}), std::chrono::seconds(60));
+  EXPECT_EQ(lifetime_of(25LL * 3600, {}), std::chrono::hours(24));
+  EXPECT_EQ(lifetime_of(90LL * 86400, {}), std::chrono::hours(24));
+  EXPECT_EQ(lifetime_of(std::numeric_limits<std::int64_t>::max(), {}), std::chrono::hours(24));
+  const IssuePolicy longer{.default_lifetime = std::chrono::hours(24), .max_lifetime = std::chrono::hours(24 * 90)};
+  EXPECT_EQ(lifetime_of(90LL * 86400, longer), std::chrono::hours(24 * 90));
+  const IssuePolicy shorter{.default_lifetime = std::chrono::hours(24), .max_lifetime = std::chrono::seconds(8)};
+  EXPECT_EQ(lifetime_of(0, shorter), std::chrono::seconds(8));
 }
 
 }  // namespace

@@ -24,8 +24,8 @@ struct RotationPolicy {
   std::chrono::seconds overlap = std::chrono::hours(24);  // a root is published before it signs
   int grace_percent = 20;                                 // the last part of a root's life
   std::chrono::seconds root_lifetime = std::chrono::hours(24 * 3650);
-  std::chrono::seconds longest_leaf = std::chrono::hours(24 * 90);  // what was signed has ended by then
-  std::chrono::seconds check = std::chrono::hours(1);               // between two looks at the clock
+  std::chrono::seconds longest_leaf = std::chrono::hours(24);  // what was signed has ended by then
+  std::chrono::seconds check = std::chrono::hours(1);          // between two looks at the clock
 };
 
 struct RootLife {

@@ -117,12 +117,12 @@ std::expected<LeafRequest, CaService::Refusal> CaService::judge(const std::strin
   if (!asked_for) return no(unreadable_, kInvalidArgument, asked_for.error().text, asked_for.error().text);
   auto identity = may_have(caller, asked_for->identity, objects_, policy_);
   if (!identity) return no(refused_, kUnauthenticated, std::string(kOpaque), identity.error().text);
-  const auto lifetime = lifetime_of(asked_for->lifetime_seconds, policy_);
-  if (!lifetime) return no(refused_, kInvalidArgument, lifetime.error().text, lifetime.error().text);
   auto csr = tls::CsrRequest::parse(asked_for->csr_pem);
   if (!csr) return no(unreadable_, kInvalidArgument, "CSR parsing error", csr.error().text);
-  return LeafRequest{
-      .csr_pem = std::move(asked_for->csr_pem), .csr = std::move(*csr), .identity = std::move(*identity), .lifetime = *lifetime};
+  return LeafRequest{.csr_pem = std::move(asked_for->csr_pem),
+                     .csr = std::move(*csr),
+                     .identity = std::move(*identity),
+                     .lifetime = lifetime_of(asked_for->lifetime_seconds, policy_)};
 }
 
 // When the service goes, so does the loop: what is under way then is never resumed.
