@@ -215,6 +215,7 @@ net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::s
   wipe(**object);
   if (!opened) co_return std::unexpected(opened.error());
   const CaTexts& texts = opened->texts;
+  if (auto ours = is_self_made(texts); !ours || !*ours) co_return ours;  // an istiod's is its own to replace
   const auto life = life_of(texts);
   if (!life) co_return std::unexpected(life.error());
   const auto now = std::chrono::system_clock::now();

@@ -20,7 +20,7 @@ net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std:
 // The same, but makes nothing: none when there is neither.
 net::Task<Result<std::optional<Ca>>> find_ca(kube::Client& client, std::string ns, std::string trust_domain);
 
-// Goes one step on in replacing the root in `istio-ca-secret`, if it is time. True when something was written.
+// Goes one step on in replacing the root in `istio-ca-secret`, if culvertd has made it and it is time. True when something was written.
 net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::string trust_domain, RotationPolicy policy);
 
 // The parts that are pure. Errors name the Secret's key.

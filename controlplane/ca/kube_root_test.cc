@@ -128,6 +128,38 @@ struct KubeRootKeys : testing::Test {
   }
 };
 
+// Self-signed, of the organisation cluster.local and without a common name, as istiod makes its own.
+constexpr std::string_view kIstiodsRoot =
+    "-----BEGIN CERTIFICATE-----\n"
+    "MIIBczCCARigAwIBAgIBBzAKBggqhkjOPQQDAjAYMRYwFAYDVQQKDA1jbHVzdGVy\n"
+    "LmxvY2FsMB4XDTI0MDEwMTAwMDAwMFoXDTMzMTIzMTAwMDAwMFowGDEWMBQGA1UE\n"
+    "CgwNY2x1c3Rlci5sb2NhbDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABNRP/aat\n"
+    "8el1l5WZHdFfUXFaxT9op9m60Loy+RpeO9PcLr7ZozuOOOB2R3jcClTsyeZv+zCX\n"
+    "fZ/WmHITWHgp+OKjUzBRMB0GA1UdDgQWBBS7adyOH/+Ux0PXxftDWWE53W9SVDAf\n"
+    "BgNVHSMEGDAWgBS7adyOH/+Ux0PXxftDWWE53W9SVDAPBgNVHRMBAf8EBTADAQH/\n"
+    "MAoGCCqGSM49BAMCA0kAMEYCIQCuSacgwZgb4xBEZKZJvgfJZBdk/4ZAmkDhueVV\n"
+    "TTnEEwIhAMIXLNiR6PIPeNyAS6kWSf5g9ly/2bFPDH/LfvpUNPBe\n"
+    "-----END CERTIFICATE-----\n";
+
+TEST_F(KubeRootTest, ARootThatIstiodHasMadeIsLeftToIt) {
+  const auto stand_in = *tls::Authority::make_root("cluster.local");
+  std::string secret = ca_secret(stand_in, "istio-system");
+  const std::string certificate = to_base64(stand_in.certificate().pem());
+  for (std::size_t at; (at = secret.find(certificate)) != secret.npos;)
+    secret.replace(at, certificate.size(), to_base64(kIstiodsRoot));
+  ours = secret;
+  const RotationPolicy at_once{.overlap = std::chrono::hours(24 * 3650)};
+
+  const auto done = loop.run(rotate_root(client, "istio-system", "cluster.local", at_once));
+
+  ASSERT_TRUE(done) << done.error().text;
+  EXPECT_FALSE(*done);
+  EXPECT_EQ(peer.asked.size(), 1U) << "it is read, and not written";
+
+  ours = ca_secret(stand_in, "istio-system");
+  EXPECT_TRUE(*loop.run(rotate_root(client, "istio-system", "cluster.local", at_once))) << "one of culvertd's is replaced";
+}
+
 TEST_F(KubeRootKeys, ReadingItsSecretGivesNoMemoryBackThatHoldsTheKey) {
   const auto authority = *tls::Authority::make_root("cluster.local");
   secret = ca_secret(authority, "istio-system");

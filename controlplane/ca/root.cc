@@ -25,8 +25,8 @@ bool is_key(std::string_view name) { return name.ends_with("-key.pem"); }
 
 Result<CaTexts> read_texts(const std::string& folder) {
   CaTexts texts;
-  for (const char* name :
-       {"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem", "next-cert.pem", "next-key.pem", "rotated-at"}) {
+  for (const char* name : {"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem", "next-cert.pem", "next-key.pem",
+                           "rotated-at"}) {
     const std::string path = folder + "/" + name;
     const auto there = exists(path);
     if (!there) return std::unexpected(there.error());
@@ -183,10 +183,7 @@ Result<bool> rotate_root(const std::string& folder, const std::string& trust_dom
                          tls::SystemTime now) {
   const auto texts = read_texts(folder);
   if (!texts) return std::unexpected(texts.error());
-  const std::string* own = texts->find("ca-cert.pem");
-  const auto certificate = own != nullptr ? tls::Certificate::parse(*own) : failure("has no ca-cert.pem");
-  if (!certificate) return std::unexpected(certificate.error());
-  if (!is_self_made(*certificate)) return false;
+  if (const auto ours = is_self_made(*texts); !ours || !*ours) return ours;
   const auto life = life_of(*texts);
   if (!life) return std::unexpected(life.error());
   const RootStep step = next_step(*life, policy, now);

@@ -100,6 +100,12 @@ std::string_view name(RootStep step) {
 
 bool is_self_made(const tls::Certificate& root) { return root.is_self_issued() && root.common_name() == tls::kRootCommonName; }
 
+Result<bool> is_self_made(const CaTexts& texts) {
+  const std::string* own = texts.find("ca-cert.pem");
+  if (own == nullptr) return failure("has no ca-cert.pem");
+  return tls::Certificate::parse(*own).transform([](const tls::Certificate& root) { return is_self_made(root); });
+}
+
 Result<RootLife> life_of(const CaTexts& texts) {
   const auto own = certificate_in(texts, kCertificate);
   if (!own) return std::unexpected(own.error());

@@ -58,6 +58,7 @@ class CaTexts {
 
 // True when it is one that culvertd has made: then it may be replaced.
 bool is_self_made(const tls::Certificate& root);
+Result<bool> is_self_made(const CaTexts& texts);
 
 // How the CA of these texts stands. Fails when they cannot be read.
 Result<RootLife> life_of(const CaTexts& texts);
