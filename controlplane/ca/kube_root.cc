@@ -60,7 +60,8 @@ constexpr std::array kFields = {Field{"ca-cert.pem", "tls.crt"},
                                 Field{"cert-chain.pem"},
                                 Field{"next-cert.pem"},
                                 Field{"next-key.pem"},
-                                Field{"rotated-at"}};
+                                Field{"rotated-at"},
+                                Field{"ca-crl.pem"}};
 
 const json::value* found(const json::object& data, const Field& field) {
   const auto* value = data.if_contains(field.name);
@@ -125,6 +126,7 @@ net::Task<Result<std::optional<Ca>>> find_in(kube::Client& client, kube::Place a
   wipe(**object);
   if (!ca) co_return std::unexpected(std::move(ca).error().during("reading Secret " + at.ns + "/" + at.name));
   ca->from = "Secret " + at.ns + "/" + at.name;
+  warn_of_unused(*ca);
   co_return std::move(*ca);
 }
 

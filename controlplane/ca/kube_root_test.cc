@@ -128,6 +128,15 @@ struct KubeRootKeys : testing::Test {
   }
 };
 
+TEST_F(KubeRootTest, AListOfRevokedCertificatesIsSeen) {
+  users = ca_secret(*tls::Authority::make_root("cluster.local"), "istio-system");
+  EXPECT_FALSE(load()->has_crl);
+  users.insert(users.find("\"ca-cert.pem\""), R"("ca-crl.pem":"eA==",)");
+  const auto ca = load();
+  ASSERT_TRUE(ca) << ca.error().text;
+  EXPECT_TRUE(ca->has_crl);
+}
+
 // Self-signed, of the organisation cluster.local and without a common name, as istiod makes its own.
 constexpr std::string_view kIstiodsRoot =
     "-----BEGIN CERTIFICATE-----\n"

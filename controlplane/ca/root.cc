@@ -26,7 +26,7 @@ bool is_key(std::string_view name) { return name.ends_with("-key.pem"); }
 Result<CaTexts> read_texts(const std::string& folder) {
   CaTexts texts;
   for (const char* name : {"ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem", "next-cert.pem", "next-key.pem",
-                           "rotated-at"}) {
+                           "rotated-at", "ca-crl.pem"}) {
     const std::string path = folder + "/" + name;
     const auto there = exists(path);
     if (!there) return std::unexpected(there.error());
@@ -143,7 +143,13 @@ Result<Ca> read_ca(const CaTexts& texts, const std::string& trust_domain) {
   if (!parsed) return failure("root-cert.pem holds no certificate");
   if (auto leads = authority->check_roots(*parsed); !leads) return std::unexpected(leads.error());
   if (auto fits = check_trust_domain(parsed->front(), trust_domain); !fits) return std::unexpected(fits.error());
-  return Ca{.authority = std::move(*authority), .roots_pem = std::move(roots)};
+  return Ca{.authority = std::move(*authority), .roots_pem = std::move(roots), .has_crl = texts.find("ca-crl.pem") != nullptr};
+}
+
+void warn_of_unused(const Ca& ca) {
+  if (ca.has_crl)
+    log::warn("ca", "ca-crl.pem of " + ca.from +
+                        " is not used: certificates that it lists are accepted until they end (replace the CA that signed them)");
 }
 
 Result<Ca> load_ca(const std::string& folder, const std::string& trust_domain) {
@@ -156,6 +162,7 @@ Result<Ca> load_ca(const std::string& folder, const std::string& trust_domain) {
   auto ca = read_ca(*texts, trust_domain);
   if (!ca) return ca;
   ca->from = folder;
+  warn_of_unused(*ca);
   ca->sequence = written_at(DataFiles(folder).root);
   return ca;
 }

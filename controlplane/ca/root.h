@@ -34,12 +34,15 @@ struct Ca {
   std::string roots_pem;
   std::string from = {};       // where it came from, for messages: "Secret istio-system/cacerts"
   std::uint64_t sequence = 0;  // grows with each change of where it comes from
+  bool has_crl = false;        // ca-crl.pem is there, which is not used
 };
 using CaRef = std::shared_ptr<const Ca>;
 
 // The CA that these texts make up. What of cert-chain.pem is the signing certificate or a root is left out: people put one or both of them there. Errors
 // name the text.
 Result<Ca> read_ca(const CaTexts& texts, const std::string& trust_domain);
+// Says what is there and has no effect.
+void warn_of_unused(const Ca& ca);
 
 // The trust domain that a root names; empty when it names none: then it is good for any.
 std::string trust_domain_of(const tls::Certificate& root);

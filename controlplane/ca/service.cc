@@ -30,6 +30,9 @@ Result<CertificateRequest> decode_certificate_request(std::string_view bytes) {
   const auto& fields = message.metadata().fields();
   if (const auto found = fields.find("ImpersonatedIdentity"); found != fields.end())
     request.identity = found->second.string_value();
+  if (const auto found = fields.find("CertSigner"); found != fields.end())
+    return failure("CertSigner: the signer " + found->second.string_value() +
+                   " is asked for, and whoever asks cannot choose one (culvertd's K8S_SIGNER is for all)");
   return request;
 }
 
