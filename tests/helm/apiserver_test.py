@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """What the charts make is what a real API server takes, field by field, in every profile; CRDs are installed when nobody else has them.
-Usage: apiserver_test.py CHARTS"""
+Usage: apiserver_test.py CHARTS CULVERT"""
+import json
 import pathlib
 import re
+import subprocess
 import sys
 
 from apiserver import ApiServer, Refused
@@ -54,17 +56,40 @@ def taken(charts, api, name, *values):
     objects = [each for each in re.split(r"^---$", text, flags=re.M) if "CustomResourceDefinition" not in each]
     said = api.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input="---\n".join(objects))
     print(f"{name}: {len(said.splitlines())} objects are taken", flush=True)
+    return {line.split("/")[0].split(" ")[0] for line in said.splitlines()}
 
 
-def every_profile(charts, api):
+def asked_for(api, culvert, kinds):
+    """`culvert precheck` asks whether one may do what helm does to each of these: who may nothing hears of all of them."""
+    view = json.loads(api.kubectl("config", "view", "--raw", "-o", "json"))
+    view["users"][0]["user"] = {"token": api.token("default")}
+    config = api.folder / "nobody.kubeconfig"
+    config.write_text(json.dumps(view))
+    done = subprocess.run([culvert, "precheck", "--kubeconfig", config, "-o", "json"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    denied = " ".join(each["message"] for each in json.loads(done.stdout)["findings"] if each["code"] == "CVT0102")
+    served = {}  # "networkpolicy.networking.k8s.io" -> "networkpolicies.networking.k8s.io"
+    for line in api.kubectl("api-resources", "--no-headers").splitlines():
+        plural, *_, version, _, kind = line.split()
+        group = "." + version.partition("/")[0] if "/" in version else ""
+        served[kind.lower() + group] = plural + group
+    for name in map(served.get, kinds):
+        for verb in ("get", "create", "patch", "delete"):
+            assert f"{verb} {name}" in denied, f"{verb} {name} is not asked for: {denied}"
+    print(f"{len(kinds)} kinds are asked for")
+
+
+def every_profile(charts, api, culvert):
     """--dry-run=server renders with what the cluster has; applying that as a dry run checks each field, strictly."""
+    kinds = set()
     for name in PROFILES:
-        taken(charts, api, name, *profile(charts, name))
+        kinds |= taken(charts, api, name, *profile(charts, name))
     values = api.folder / "full.yaml"
     values.write_text(FULL)
     api.apply(MONITORS)
     api.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=20s")
-    taken(charts, api, "everything that is off by default", "-f", values)
+    kinds |= taken(charts, api, "everything that is off by default", "-f", values)
+    asked_for(api, culvert, kinds)
     api.kubectl("delete", "-f", "-", input=MONITORS)
     wrong = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: default}\nspec: {ports: [{port: 1, prot: TCP}]}\n"
     try:
@@ -159,10 +184,10 @@ def parts_that_go(charts, api):
 
 
 def main():
-    charts = pathlib.Path(sys.argv[1]).resolve()
+    charts, culvert = (pathlib.Path(word).resolve() for word in sys.argv[1:3])
     with ApiServer() as api:
         api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: istio-system}\n")
-        every_profile(charts, api)
+        every_profile(charts, api, culvert)
         one_taint(charts, api)
         only_when_absent(charts, api)
         code, _, err = helm("uninstall", "base", "-n", "istio-system", KUBECONFIG=str(api.kubeconfig))
