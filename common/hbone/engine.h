@@ -102,12 +102,16 @@ class Engine {
   void drain();
   void last_call();
 
+  // What came was HTTP/2, and yet of no use to the owner: a peer may do that as often as it may send noise. kFailed when it was too often.
+  std::optional<Event> annoyed(std::string_view by) { return noise(by); }
+
   bool failed() const { return failed_; }
   bool greeted() const { return settings_seen_; }  // the peer has sent its SETTINGS
   bool draining() const { return drain_ != Drain::kNo || peer_goaway_; }
   bool drained() const { return drain_ == Drain::kDone || peer_goaway_; }  // no stream will be added to those that live
   bool knows(std::uint32_t stream) const { return streams_.contains(stream); }
   std::size_t stream_count() const { return streams_.size(); }
+  std::size_t held() const { return output_.capacity() + partial_.capacity() + block_.capacity(); }  // bytes of memory
   std::size_t window_of(std::uint32_t stream) const;  // what the peer may send before we credit more; for tests and bounds
 
  private:

@@ -9,6 +9,7 @@ namespace culvert::hbone {
 namespace {
 
 constexpr std::size_t kMaxControlPayload = 64 * 1024;  // of a frame that is gathered whole, except header blocks
+constexpr std::size_t kKeptBlock = 4 * 1024;           // memory for the next header block
 constexpr unsigned kMaxBlockFrames = 32;               // HEADERS and CONTINUATION of one header block
 
 bool forbidden(std::string_view name, std::string_view value) {
@@ -277,6 +278,7 @@ Engine::Step Engine::on_header_block() {
   block_frames_ = 0;
   auto decoded = decoder_.decode(block_, options_.max_header_list);
   block_.clear();
+  if (block_.capacity() > kKeptBlock) block_.shrink_to_fit();
   if (!decoded) return fail(ErrorCode::kCompressionError, decoded.error().text);
 
   if (const auto found = streams_.find(id); found != streams_.end()) {

@@ -194,6 +194,30 @@ TEST(Engine, EndsFloods) {
   }
 }
 
+TEST(Engine, EndsAPeerThatAnnoysItsOwner) {
+  Server server;
+  int times = 0;
+  std::optional<Event> ended;
+  while (times < 20'000 && !(ended = server.engine.annoyed("jokes"))) ++times;
+
+  EXPECT_EQ(times, 9'999) << "and its SETTINGS";
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->kind, Kind::kFailed);
+  EXPECT_EQ(ended->error.text, "HTTP/2: flooded with jokes (ENHANCE_YOUR_CALM)");
+  EXPECT_TRUE(server.engine.failed());
+}
+
+TEST(Engine, KeepsNoMemoryOfALargeHeaderBlock) {
+  Server server;
+  auto headers = kConnect;
+  for (int i = 0; i < 10; ++i) headers.push_back({"x-" + std::to_string(i), std::string(3000, 'v')});
+  const std::size_t before = server.engine.held();
+
+  EXPECT_EQ(read(server.engine, frame(FrameType::kHeaders, kEndHeaders, 1, block(headers))).substr(0, 7), "request");
+
+  EXPECT_LE(server.engine.held(), before + 4096);
+}
+
 TEST(Engine, EndsRapidResets) {
   Server server;
 

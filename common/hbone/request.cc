@@ -44,11 +44,15 @@ bool is_traceparent(std::string_view text) {
   return true;
 }
 
-// The values of all headers of that name, joined as one list (RFC 9110 §5.3).
-std::string joined(std::span<const http::HeaderField> headers, std::string_view name) {
+constexpr std::size_t kMostBaggage = 4 * 1024;  // eight times what a workload with long names has
+constexpr std::size_t kMostNetwork = 253;
+
+// The values of all headers of that name, joined as one list (RFC 9110 §5.3), up to the first that makes it longer than `most`.
+std::string joined(std::span<const http::HeaderField> headers, std::string_view name, std::size_t most = std::string::npos) {
   std::string all;
   for (const auto& header : headers) {
     if (header.name != name) continue;
+    if (all.size() + 1 + header.value.size() > most) break;
     if (!all.empty()) all += ',';
     all += header.value;
   }
@@ -126,13 +130,19 @@ Result<ConnectRequest> ConnectRequest::parse(std::span<const http::HeaderField> 
   auto authority = Authority::parse(first(headers, ":authority"));
   if (!authority) return std::unexpected(std::move(authority.error()));
 
+  const auto trace = first(headers, "traceparent");
+  const auto network = first(headers, "x-forwarded-network");
   ConnectRequest request{.authority = *std::move(authority),
-                         .baggage = joined(headers, "baggage"),
+                         .baggage = joined(headers, "baggage", kMostBaggage),
                          .forwarded = Forwarded::parse(joined(headers, "forwarded")),
-                         .traceparent = std::string(first(headers, "traceparent")),
-                         .forwarded_network = std::string(first(headers, "x-forwarded-network"))};
-  if (!is_traceparent(request.traceparent)) request.traceparent.clear();
+                         .traceparent = is_traceparent(trace) ? std::string(trace) : std::string(),
+                         .forwarded_network = network.size() <= kMostNetwork ? std::string(network) : std::string()};
   return request;
+}
+
+std::size_t ConnectRequest::held() const {
+  return authority.host.capacity() + baggage.capacity() + forwarded.host.capacity() + traceparent.capacity() +
+         forwarded_network.capacity();
 }
 
 http::HeaderList ConnectResponse::headers() const {

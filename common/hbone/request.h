@@ -46,6 +46,8 @@ struct ConnectRequest {
   std::string forwarded_network = {};  // x-forwarded-network
 
   http::HeaderList headers() const;
+  std::size_t held() const;  // bytes of memory
+  // What is longer than any of our kind says is left out: it would wait here with the request.
   // Fails with kBadRequest: not a CONNECT, no authority, or one that cannot be read. The caller answers 400.
   static Result<ConnectRequest> parse(std::span<const http::HeaderField> headers);
 };

@@ -87,6 +87,20 @@ TEST(ConnectRequest, JoinsRepeatedBaggage) {
   EXPECT_EQ(ConnectRequest::parse(headers)->baggage, "k8s.cluster.name=c,service.name=s");
 }
 
+TEST(ConnectRequest, LeavesOutWhatIsLongerThanAnybodyNeeds) {
+  http::HeaderList headers = {{":method", "CONNECT"}, {":authority", "a:1"}, {"baggage", "k8s.cluster.name=c"}};
+  for (int i = 0; i < 16; ++i) headers.push_back({"baggage", std::string(3000, 'x')});
+  headers.push_back({"traceparent", std::string(10'000, '0')});
+  headers.push_back({"x-forwarded-network", std::string(10'000, 'n')});
+
+  const auto request = ConnectRequest::parse(headers);
+
+  EXPECT_EQ(request->baggage, "k8s.cluster.name=c," + std::string(3000, 'x'));
+  EXPECT_EQ(request->forwarded_network, "");
+  EXPECT_GE(request->held(), 3000u);
+  EXPECT_LE(request->held(), 8'000u);
+}
+
 TEST(ConnectResponse, ReadsTheStatus) {
   EXPECT_EQ(ConnectResponse::parse(http::HeaderList{{":status", "401"}})->status, 401);
   EXPECT_FALSE(ConnectResponse::parse(http::HeaderList{{":status", "2000"}}));

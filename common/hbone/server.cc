@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/hbone/tunnel_life.h"
 
 namespace culvert::hbone {
@@ -25,8 +26,13 @@ void ServerEnd::on_request(std::shared_ptr<StreamState> stream, const http::Head
   if (running >= 2 * tunnel->options().engine.max_streams)
     return tunnel->reset(*stream, ErrorCode::kRefusedStream, Reason::kInternal, "too many requests under way");
   auto request = ConnectRequest::parse(headers);
-  if (!request) return tunnel->respond(*stream, ConnectResponse{.status = 400}.headers(), true);
-  tunnel->loop().spawn(answer(shared_from_this(), Incoming(std::move(stream), *std::move(request))));
+  if (!request) return tunnel->refuse_nonsense(*stream);
+  const auto& backlog = tunnel->options().backlog;
+  if (backlog && !backlog->has_room(request->held()))
+    return tunnel->reset(*stream, ErrorCode::kEnhanceYourCalm, Reason::kInternal, "too many requests wait for their answers");
+  Charge charge(backlog);
+  charge.set(request->held());
+  tunnel->loop().spawn(answer(shared_from_this(), Incoming(std::move(stream), *std::move(request), std::move(charge))));
 }
 
 net::Task<> ServerEnd::answer(std::shared_ptr<ServerEnd> self, Incoming incoming) {
@@ -54,8 +60,13 @@ void ServerControl::close(Reason reason) {
   if (const auto tunnel = tunnel_.lock()) tunnel->close(reason, "ended from outside");
 }
 
-Incoming::Incoming(std::shared_ptr<StreamState> state, ConnectRequest request)
-    : state_(std::move(state)), request_(std::move(request)) {}
+bool ServerControl::idle() const {
+  const auto tunnel = tunnel_.lock();
+  return tunnel && !draining_ && !tunnel->over() && tunnel->stream_count() == 0;
+}
+
+Incoming::Incoming(std::shared_ptr<StreamState> state, ConnectRequest request, Charge charge)
+    : state_(std::move(state)), request_(std::move(request)), charge_(std::move(charge)) {}
 
 Incoming::Incoming(Incoming&&) noexcept = default;
 
@@ -76,12 +87,20 @@ Stopper Incoming::stopper() const {
 }
 
 TunnelStream Incoming::accept(std::string baggage) {
-  state_->tunnel->respond(*state_, ConnectResponse{.status = 200, .baggage = std::move(baggage)}.headers(), false);
-  return TunnelStream(std::exchange(state_, nullptr));
+  auto state = answered();
+  state->tunnel->respond(*state, ConnectResponse{.status = 200, .baggage = std::move(baggage)}.headers(), false);
+  return TunnelStream(std::move(state));
+}
+
+// The request would live as long as the stream does.
+std::shared_ptr<StreamState> Incoming::answered() {
+  request_ = {};
+  charge_.set(0);
+  return std::exchange(state_, nullptr);
 }
 
 void Incoming::refuse(int status) {
-  const auto state = std::exchange(state_, nullptr);
+  const auto state = answered();
   if (!state->over) state->tunnel->respond(*state, ConnectResponse{.status = status}.headers(), true);
 }
 
@@ -91,7 +110,11 @@ net::Task<Status> serve(net::Loop& loop, net::Stream socket, tls::Context tls, S
   auto hello = co_await tunnel->shake_hands();
   if (!hello) co_return hello;
   if (tunnel->over()) co_return std::unexpected(tunnel->error());
-  if (options.established) options.established();
+  if (options.established && !options.established(*tunnel->peer_identity())) {
+    tunnel->close(Reason::kInternal,
+                  culvert::format("too many tunnels of {} are open to this pod", tunnel->peer_identity()->uri()));
+    co_return std::unexpected(tunnel->error());
+  }
   const auto end = std::make_shared<ServerEnd>(tunnel, std::move(handler));
   tunnel->on_request([weak = std::weak_ptr(end)](std::shared_ptr<StreamState> stream, const http::HeaderList& headers) {
     if (const auto self = weak.lock()) self->on_request(std::move(stream), headers);

@@ -20,7 +20,7 @@ class Incoming {
   Incoming& operator=(Incoming&&) = delete;
   ~Incoming();
 
-  const ConnectRequest& request() const;
+  const ConnectRequest& request() const;  // empty once it is answered
   const Identity& peer_identity() const;  // proven by the client's certificate
   Endpoint peer() const;                  // TCP peer of the tunnel: the client pod, or a waypoint
   Endpoint local() const;                 // which address of ours was dialled
@@ -32,9 +32,11 @@ class Incoming {
 
  private:
   friend struct ServerEnd;
-  Incoming(std::shared_ptr<StreamState> state, ConnectRequest request);
+  Incoming(std::shared_ptr<StreamState> state, ConnectRequest request, Charge charge);
+  std::shared_ptr<StreamState> answered();
   std::shared_ptr<StreamState> state_;
   ConnectRequest request_;
+  Charge charge_;  // for the request
 };
 
 using Handler = std::function<net::Task<void>(Incoming)>;
@@ -45,6 +47,7 @@ class ServerControl {
   void drain();               // GOAWAY: live streams go on, serve() returns when they have ended
   void close(Reason reason);  // at once; the streams end with `reason`
   const std::optional<Reason>& closed() const { return closed_; }
+  bool idle() const;  // no stream is open, and it was not told to drain
   // What close() does while serve() has not begun.
   void on_early_close(std::function<void()> function) { early_ = std::move(function); }
 
@@ -59,14 +62,15 @@ class ServerControl {
 struct ServeOptions {
   TunnelOptions tunnel;
   std::shared_ptr<ServerControl> control = {};
-  std::function<void()> established =
-      {};  // the peer has proven who it is: from here on it costs more than a socket and a handshake
+  // The peer has proven who it is, and costs more than a socket and a handshake from here on. False: there is no room for it.
+  std::function<bool(const Identity&)> established = {};
 };
 
 // Serves one accepted connection until it is over: handshake within its timeout, then every CONNECT is handed to `handler`, which
 // runs as a coroutine of its own. Requests that are no CONNECT or cannot be read are answered 400 here.
 // Returns when the tunnel is gone and every handler has returned. Fails with kTlsFailure when the handshake did, with
-// kHttp2Failure when the peer broke the protocol, with kTunnelLost when the connection was cut under live streams.
+// kHttp2Failure when the peer broke the protocol, with kTunnelLost when the connection was cut under live streams, with kInternal when
+// there was no room for it.
 net::Task<Status> serve(net::Loop& loop, net::Stream socket, tls::Context tls, ServeOptions options, Handler handler);
 
 }  // namespace culvert::hbone

@@ -7,8 +7,13 @@
 namespace culvert::hbone {
 
 namespace {
-constexpr std::size_t kSmallPiece = 4 * 1024;
+constexpr std::size_t kSmallPiece = 1024;
 constexpr std::size_t kPiece = 64 * 1024;
+
+// Of a piece for `more` bytes that follows one of `last`: no more than half of an inbox lies idle.
+std::size_t capacity_after(std::size_t last, std::size_t more) {
+  return std::clamp(std::max(more, 2 * last), kSmallPiece, kPiece);
+}
 }  // namespace
 
 std::span<const std::byte> Inbox::front() const {
@@ -16,13 +21,24 @@ std::span<const std::byte> Inbox::front() const {
   return {first_->memory.get() + first_->begin, first_->end - first_->begin};
 }
 
+std::size_t Inbox::growth(std::size_t more) const {
+  std::size_t last = last_ == nullptr ? 0 : last_->capacity;
+  std::size_t room = last_ == nullptr ? 0 : last_->capacity - last_->end;
+  std::size_t sum = 0;
+  while (more > room) {
+    more -= room;
+    sum += room = last = capacity_after(last, more);
+  }
+  return sum;
+}
+
 void Inbox::append(std::span<const std::byte> more) {
   size_ += more.size();
-  if (backlog_ != nullptr) backlog_->held += more.size();
   while (!more.empty()) {
     if (last_ == nullptr || last_->end == last_->capacity) {
       auto piece = std::make_unique<Piece>();
-      piece->capacity = last_ == nullptr ? std::clamp(more.size(), kSmallPiece, kPiece) : kPiece;
+      piece->capacity = capacity_after(last_ == nullptr ? 0 : last_->capacity, more.size());
+      if (backlog_ != nullptr) backlog_->held += piece->capacity;
       piece->memory = std::make_unique_for_overwrite<std::byte[]>(piece->capacity);
       Piece* const made = piece.get();
       (last_ == nullptr ? first_ : last_->next) = std::move(piece);
@@ -37,12 +53,12 @@ void Inbox::append(std::span<const std::byte> more) {
 
 void Inbox::drop(std::size_t count) {
   size_ -= count;
-  if (backlog_ != nullptr) backlog_->held -= count;
   while (count > 0) {
     const std::size_t taken = std::min(count, first_->end - first_->begin);
     first_->begin += taken;
     count -= taken;
     if (first_->begin < first_->end) return;
+    if (backlog_ != nullptr) backlog_->held -= first_->capacity;
     first_ = std::move(first_->next);
     if (!first_) last_ = nullptr;
   }

@@ -87,6 +87,7 @@ class TestMesh {
 
   // What the server does with a CONNECT: a relay to a new server user (the default), or this.
   Handler handler;
+  std::function<bool(const Identity&)> established;  // of ServeOptions
   std::vector<Identity> expect = {workload("server")};
   std::vector<std::shared_ptr<ServerControl>> controls;  // of each tunnel that was accepted
   std::vector<Status> served;                            // of each that ended
@@ -162,7 +163,8 @@ class TestMesh {
     self->controls.push_back(control);
     auto by = self->handler ? self->handler : [self](Incoming incoming) { return take(self, std::move(incoming)); };
     self->served.push_back(co_await serve(self->loop_, std::move(socket), self->server_tls_,
-                                          {.tunnel = self->options_.server, .control = control}, std::move(by)));
+                                          {.tunnel = self->options_.server, .control = control, .established = self->established},
+                                          std::move(by)));
   }
 
   static net::Task<> take(TestMesh* self, Incoming incoming) {

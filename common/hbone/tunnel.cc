@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::size_t kGather = 4 * 1024;  // smaller frames are copied together, so that they share a TLS record
 constexpr std::size_t kRecord = 16 * 1024;
-constexpr std::size_t kMaxOutput = 8 * 1024 * 1024;        // answers to a peer that asks and does not read
+constexpr std::size_t kMaxOutput = 1024 * 1024;    // four times what applications may have waiting: the rest is answers
+constexpr std::size_t kLeastOutput = 2 * kFrugal;  // what a peer that does not read may have waiting although no memory is left
+constexpr std::size_t kItself = 40 * 1024;         // about what TLS, HPACK's tables and the rest of an idle tunnel take
 constexpr std::chrono::milliseconds kLastPatience{2'000};  // for the peer's close after ours, or its answer to the first GOAWAY
 constexpr std::chrono::microseconds kCompany{20};          // between sends that had better leave together
 constexpr std::chrono::milliseconds kParting{1'000};       // for the peer to read why we end
@@ -25,6 +27,7 @@ Tunnel::Tunnel(net::Loop& loop, net::Stream socket, tls::Session session, Engine
       session_(std::move(session)),
       peer_(socket_.peer()),
       local_(socket_.local()),
+      charge_(options_.backlog),
       wanted_(loop),
       output_room_(loop),
       ended_(loop),
@@ -70,6 +73,7 @@ net::Task<Status> Tunnel::shake_hands() {
   EngineOptions engine = options_.engine;
   if (short_of_memory()) engine.stream_window = std::min(engine.stream_window, engine.stream_window_floor);
   engine_.emplace(role_, engine);
+  charge_.set(kItself);
   co_return Status{};
 }
 
@@ -103,6 +107,7 @@ net::Task<> Tunnel::writing(std::shared_ptr<Tunnel> self) {
     tunnel.lone_sender_ = std::exchange(tunnel.sends_, 0) == 1;
     tunnel.blocked_ = false;
     if (!tunnel.seal() || !tunnel.send_some(tunnel.blocked_)) co_return;
+    tunnel.account();
     if (!tunnel.output_full()) tunnel.output_room_.notify_all();
     if (tunnel.blocked_ && !co_await tunnel.socket_.writable()) co_return;
     if (!tunnel.blocked_ && tunnel.closing_) tunnel.socket_.shutdown_write();
@@ -126,6 +131,7 @@ bool Tunnel::send_some(bool& blocked) {
   while (!session_.output().empty()) {
     const net::Io io = socket_.try_write(session_.output());
     if (io.state == net::Io::kWouldBlock) {
+      session_.sent(0);  // what is left may do with less memory
       blocked = true;
       return true;
     }
@@ -141,6 +147,18 @@ bool Tunnel::send_some(bool& blocked) {
 void Tunnel::want_flush() {
   if (queued() > kMaxOutput) return lose({culvert::format("{} does not read", peer_.text()), Reason::kTunnelLost});
   if (queued() > 0) wanted_.notify_all();
+  if (blocked_) account();
+}
+
+// Counts what stays here: not what goes out, or shows that it cannot, in the turn of writing(). When there is no memory left, it is lost
+// as soon as it asks for more.
+void Tunnel::account() {
+  if (over_ || !options_.backlog || (!blocked_ && queued() > 0)) return;
+  if (short_of_memory()) session_.sent(0);  // as in send_some
+  const std::size_t before = charge_.bytes();
+  charge_.set(kItself + engine_->held() + session_.held());
+  if (charge_.bytes() > before && queued() > kLeastOutput && options_.backlog->full())
+    lose({culvert::format("{} does not read, and too many bytes wait already", peer_.text()), Reason::kTunnelLost});
 }
 
 // At once when nobody else would have gone with it: the turn of writing() costs a look at all sockets first. Who comes again this soon has company.
@@ -199,6 +217,12 @@ void Tunnel::respond(StreamState& stream, std::span<const http::HeaderField> res
   engine_->respond(stream.id, response, end);
   want_flush();
   forget_if_done(stream);
+}
+
+void Tunnel::refuse_nonsense(StreamState& stream) {
+  respond(stream, ConnectResponse{.status = 400}.headers(), true);
+  if (over_) return;
+  if (auto failed = engine_->annoyed("requests that are no CONNECT")) on_event(*failed);
 }
 
 void Tunnel::finish(StreamState& stream) {

@@ -8,7 +8,8 @@
 // Ends: a lost TCP connection, a TLS truncation, a broken peer or a missed PING end every stream with kTunnelLost, and their
 // application sockets are reset: a cut is never taken for a clean end.
 // Memory: an idle stream holds no buffer. Bytes for an application that does not read wait in the stream, never more than its
-// receive window (EngineOptions), and over all tunnels that share a Backlog never more than its limit. Bytes for the peer are read from applications only while the tunnel's output is below a mark.
+// receive window (EngineOptions), and over all tunnels that share a Backlog never more than its limit. Bytes for the peer are read from
+// applications only while the tunnel's output is below a mark.
 
 #include <chrono>
 #include <cstddef>
@@ -16,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "common/base/address.h"
 #include "common/base/identity.h"
@@ -28,13 +30,36 @@
 
 namespace culvert::hbone {
 
-// What waits on one worker for applications that do not read, over all of its tunnels. Past half of the limit the windows of streams
-// shrink as their bytes are taken; past the limit, a stream that would have to wait as well is reset.
+// The memory that all tunnels of one worker hold: they themselves, what waits for applications that do not read, what waits for peers
+// that do not read, and requests that are not answered yet. Past half of the limit the windows of streams shrink as their bytes are taken,
+// and less is read from applications; past the limit, a stream or request that would have to wait as well is reset, and a tunnel is lost
+// whose peer takes nothing and has more to be told.
 struct Backlog {
   std::size_t limit = 0;
   std::size_t held = 0;
 
   bool tight() const { return held > limit / 2; }
+  bool full() const { return held >= limit; }
+  bool has_room(std::size_t more) const { return held + more <= limit; }
+};
+
+// One holder's part of a Backlog; of none, it counts nothing.
+class Charge {
+ public:
+  explicit Charge(std::shared_ptr<Backlog> backlog) : backlog_(std::move(backlog)) {}
+  Charge(Charge&& other) noexcept : backlog_(std::move(other.backlog_)), bytes_(std::exchange(other.bytes_, 0)) {}
+  Charge& operator=(Charge&&) = delete;
+  ~Charge() { set(0); }
+
+  std::size_t bytes() const { return bytes_; }
+  void set(std::size_t bytes) {
+    if (backlog_ != nullptr) backlog_->held += bytes - bytes_;
+    bytes_ = bytes;
+  }
+
+ private:
+  std::shared_ptr<Backlog> backlog_;
+  std::size_t bytes_ = 0;
 };
 
 struct TunnelOptions {

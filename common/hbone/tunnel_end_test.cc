@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "common/hbone/test_mesh.h"
+#include "common/hbone/test_raw_client.h"
 #include "common/hbone/tunnel.h"
 
 namespace culvert::hbone {
@@ -62,39 +63,6 @@ TEST(Tunnel, PingsOnlyASilentPeerAndLosesOneThatDoesNotAnswer) {
     EXPECT_EQ((co_await hear(connection->client)).end, Io::kReset);
   }(mesh));
 }
-
-// A client that does TLS as it should, and from there on what the test wants.
-struct RawClient {
-  net::Stream socket;
-  std::optional<tls::Session> session;
-
-  net::Task<bool> flush() {
-    const auto out = session->output();
-    const Io io = co_await socket.write_all(out);
-    session->sent(out.size());
-    co_return io.ok();
-  }
-  net::Task<bool> shake_hands(TestMesh& mesh) {
-    auto dialled = co_await net::dial(mesh.loop(), {.to = mesh.server_address()});
-    socket = need(std::move(dialled));
-    session.emplace(mesh.context("client").mesh_client(mesh.expect));
-    std::vector<std::byte> buffer(16 * 1024);
-    while (true) {
-      if (!co_await flush()) co_return false;
-      if (session->state() != tls::Session::State::kHandshake) co_return session->established();
-      const Io io = co_await socket.read(buffer);
-      if (!io.ok()) co_return false;
-      session->feed(std::span(buffer).first(io.bytes));
-      session->keep();
-    }
-  }
-  // The client's preface and SETTINGS.
-  net::Task<bool> say_hello() {
-    Engine engine(Engine::Role::kClient, {});
-    EXPECT_TRUE(session->write(engine.output()));
-    co_return co_await flush();
-  }
-};
 
 TEST(Tunnel, EndsAPeerThatIsSilentAfterTls) {
   TestMesh mesh({.server = {.handshake_timeout = 100ms}});

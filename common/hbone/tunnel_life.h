@@ -24,6 +24,8 @@ namespace culvert::hbone {
 // much as makes 256 KiB with what waits already, which is the size that output is kept in (tls/output.cc).
 inline constexpr std::size_t kQuantum = 64 * 1024 - kFrameHeader;
 inline constexpr std::size_t kQuantumAlone = 256 * 1024 - kFrameHeader;
+// Both the mark and the read while memory is short.
+inline constexpr std::size_t kFrugal = 8 * 1024;
 
 // Who gets a stream's bytes as they are decrypted. Called while the tunnel reads: must neither wait nor use the loop's scratch.
 class Receiver {
@@ -35,7 +37,8 @@ class Receiver {
   ~Receiver() = default;
 };
 
-// Bytes that arrived and were not taken yet, in pieces, so that nothing is moved as they come and go. Holds no memory when empty.
+// Bytes that arrived and were not taken yet, in pieces, so that nothing is moved as they come and go. Holds no memory when empty; what it
+// holds, used or not, is counted.
 class Inbox {
  public:
   explicit Inbox(Backlog* backlog) : backlog_(backlog) {}
@@ -45,7 +48,7 @@ class Inbox {
 
   bool empty() const { return size_ == 0; }
   std::size_t size() const { return size_; }
-  bool has_room(std::size_t more) const { return backlog_ == nullptr || backlog_->held + more <= backlog_->limit; }
+  bool has_room(std::size_t more) const { return backlog_ == nullptr || backlog_->has_room(growth(more)); }
   std::span<const std::byte> front() const;  // what came first, as far as it lies in one piece
   void append(std::span<const std::byte> more);
   void drop(std::size_t count);
@@ -56,6 +59,7 @@ class Inbox {
     std::size_t capacity = 0, begin = 0, end = 0;
     std::unique_ptr<Piece> next;
   };
+  std::size_t growth(std::size_t more) const;  // memory that append() of as much takes
   std::unique_ptr<Piece> first_;
   Piece* last_ = nullptr;
   std::size_t size_ = 0;
@@ -101,8 +105,9 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
 
   std::shared_ptr<StreamState> open(std::span<const http::HeaderField> request);  // client; nothing when there is no room
   void respond(StreamState& stream, std::span<const http::HeaderField> response, bool end);
+  void refuse_nonsense(StreamState& stream);  // 400; a peer that goes on like this is lost
   std::size_t window(const StreamState& stream) const { return engine_->sendable(stream.id); }
-  bool output_full() const { return queued() >= options_.output_mark; }
+  bool output_full() const { return queued() >= (short_of_memory() ? kFrugal : options_.output_mark); }
   void send(StreamState& stream, std::span<const std::byte> bytes);  // at most window()
   void finish(StreamState& stream);                                  // END_STREAM
   void consumed(StreamState& stream, std::size_t bytes);
@@ -122,6 +127,7 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   std::uint32_t open_room() const { return over_ ? 0 : engine_->open_room(); }
   std::size_t stream_count() const { return streams_.size(); }
   std::size_t quantum() const {
+    if (short_of_memory()) return kFrugal;
     return streams_.size() > 1 ? kQuantum : std::max(kQuantumAlone - std::min(kQuantumAlone, queued()), kQuantum);
   }
   std::size_t queued() const { return engine_output_size() + session_.output().size(); }
@@ -144,6 +150,7 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   void on_alarm();
   void last_call();
   static net::Task<> part(net::Stream socket);
+  void account();
   void forget_if_done(StreamState& stream);
   void close_if_empty();
   void want_flush();
@@ -169,6 +176,7 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   std::vector<std::pair<std::shared_ptr<StreamState>, http::HeaderList>> requests_;  // to be handed out after the read
   std::shared_ptr<StreamState> gathering_;  // whose DATA of this read is in parts_: several frames, one write to the application
   std::vector<iovec> parts_;
+  Charge charge_;  // once the peer has proven who it is: for the tunnel itself, and what rests here
   std::function<void()> on_change_;
   RequestHandler on_request_;
   net::Event wanted_;       // something waits to be sent

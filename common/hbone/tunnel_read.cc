@@ -36,6 +36,7 @@ net::Task<> Tunnel::reading(std::shared_ptr<Tunnel> self) {
       tunnel.session_.feed(scratch.first(io.bytes));
       tunnel.read_plaintext();
       tunnel.run_requests();
+      tunnel.account();
     }
     if (io.bytes == scratch.size()) co_await tunnel.loop_.yield();
   }
@@ -128,6 +129,7 @@ void Tunnel::on_event(Event& event) {
       break;
     case Event::Kind::kReset:
       if (!stream) break;
+      std::erase_if(requests_, [&](const auto& request) { return request.first == stream; });  // one that is taken back is none
       stream->unprocessed = event.code == ErrorCode::kRefusedStream && !stream->answered;
       streams_.erase(event.stream);
       stream->finish(event.error.reason, std::move(event.error.text));

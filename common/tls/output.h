@@ -19,6 +19,7 @@ class Output {
   void append(std::span<const std::byte> bytes);
   std::span<const std::byte> bytes() const { return {memory_.get() + begin_, end_ - begin_}; }
   void remove(std::size_t count);
+  std::size_t capacity() const { return capacity_; }
 
  private:
   void release();

@@ -251,6 +251,7 @@ void Session::close() {
 
 std::span<const std::byte> Session::output() const { return core_->out.bytes(); }
 void Session::sent(std::size_t bytes) { core_->out.remove(bytes); }
+std::size_t Session::held() const { return core_->out.capacity() + core_->kept.capacity(); }
 
 const std::optional<Identity>& Session::peer_identity() const { return core_->demand.identity; }
 

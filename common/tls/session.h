@@ -72,6 +72,8 @@ class Session {
   std::span<const std::byte> output() const;
   // `bytes` of output() have been sent.
   void sent(std::size_t bytes);
+  // Memory of output() and of what was kept, used or not.
+  std::size_t held() const;
 
   // Once established:
   const std::optional<Identity>& peer_identity() const;  // the first SPIFFE URI SAN of the verified certificate

@@ -1,3 +1,4 @@
+#include <optional>
 #include <utility>
 
 #include "common/base/log.h"
@@ -113,7 +114,13 @@ net::Task<> serve_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream s
   }
   Worker* here = &worker;
   const hbone::Handler handler = [here, pod](hbone::Incoming incoming) { return carry(*here, pod, std::move(incoming)); };
-  hbone::ServeOptions options{worker.tunnel_options(), control, [&handshake] { handshake.done(); }};
+  std::optional<Tunnels::Place> place;
+  const auto established = [&](const Identity& who) {
+    place = worker.tunnels().enter(*pod, who, control);
+    handshake.done();
+    return place.has_value();
+  };
+  hbone::ServeOptions options{worker.tunnel_options(), control, established};
   const auto served = co_await hbone::serve(worker.loop(), std::move(socket), std::move(*tls), std::move(options), handler);
   pod->tunnels.erase(control);
   // A tunnel that was lost under its connections is told by each of them.

@@ -22,9 +22,20 @@ Error left_the_mesh(const Pod& pod) {
 
 namespace {
 
-// What may wait in the whole process for applications that do not read; each worker has its part, and enough.
+// What tunnels may hold in the whole process (hbone::Backlog); each worker has its part, and enough.
 constexpr std::size_t kBacklog = std::size_t{512} << 20;
 constexpr std::size_t kLeastBacklog = std::size_t{64} << 20;
+constexpr std::size_t kBacklogOfTunnel =
+    64 * 1024;  // so much of it for each that may come in; one without streams holds 40 KiB
+
+std::size_t backlog_of(unsigned workers) { return std::max(kBacklog / std::max(workers, 1U), kLeastBacklog); }
+
+// One identity leaves a quarter to others. All workers together take 8,192 or more.
+Tunnels::Limits tunnel_limits(unsigned workers) {
+  const std::size_t all = backlog_of(workers) / kBacklogOfTunnel;
+  return {.of_peer = all - all / 4, .of_all = all};
+}
+
 constexpr std::chrono::seconds kQuiet{10};
 constexpr std::uint32_t kClientHeaderList = 16 * 1024;  // of answers (protocols.md §1.3)
 
@@ -33,11 +44,12 @@ constexpr std::uint32_t kClientHeaderList = 16 * 1024;  // of answers (protocols
 Worker::Worker(Parts parts)
     : parts_(std::move(parts)),
       handshakes_(*parts_.loop),
+      tunnels_(tunnel_limits(parts_.count)),
       identities_(*parts_.loop, parts_.ask_certificate),
       mesh_changed_(*parts_.loop),
       idle_(*parts_.loop),
       random_(std::random_device{}()) {
-  tunnel_options_.backlog = std::make_shared<hbone::Backlog>(std::max(kBacklog / std::max(parts_.count, 1U), kLeastBacklog));
+  tunnel_options_.backlog = std::make_shared<hbone::Backlog>(backlog_of(parts_.count));
   hbone::PoolOptions options;
   options.tunnel = tunnel_options_;
   options.tunnel.engine.pool_streams = settings().pool_max_streams;

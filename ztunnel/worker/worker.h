@@ -19,6 +19,7 @@
 #include "ztunnel/settings.h"
 #include "ztunnel/worker/handshakes.h"
 #include "ztunnel/worker/pod.h"
+#include "ztunnel/worker/tunnels.h"
 
 namespace culvert::ztunnel {
 
@@ -55,6 +56,7 @@ class Worker {
   hbone::Pool& pool() { return *pool_; }
   const hbone::TunnelOptions& tunnel_options() const { return tunnel_options_; }  // of tunnels that come in
   Handshakes& handshakes() { return handshakes_; }
+  Tunnels& tunnels() { return tunnels_; }
   Identities& identities() { return identities_; }
   Counters& counters() { return counters_; }
   Counts counts();  // with those of the pool
@@ -90,6 +92,7 @@ class Worker {
   Parts parts_;
   hbone::TunnelOptions tunnel_options_;
   Handshakes handshakes_;
+  Tunnels tunnels_;
   Counters counters_;
   Identities identities_;
   net::Event mesh_changed_;
