@@ -68,7 +68,8 @@ struct ServeOptions {
 
 // Serves one accepted connection until it is over: handshake within its timeout, then every CONNECT is handed to `handler`, which
 // runs as a coroutine of its own. Requests that are no CONNECT or cannot be read are answered 400 here.
-// Returns when the tunnel is gone and every handler has returned. Fails with kTlsFailure when the handshake did, with
+// Returns when the tunnel is gone and every handler has returned; after a failed handshake, when its socket is closed, too: the peer has a
+// second to read why. Fails with kTlsFailure when the handshake did, with
 // kHttp2Failure when the peer broke the protocol, with kTunnelLost when the connection was cut under live streams, with kInternal when
 // there was no room for it.
 net::Task<Status> serve(net::Loop& loop, net::Stream socket, tls::Context tls, ServeOptions options, Handler handler);

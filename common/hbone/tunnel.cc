@@ -66,8 +66,11 @@ net::Task<Status> Tunnel::shake_hands() {
   if (!session_.established()) {
     const std::string why =
         session_.state() == tls::Session::State::kFailed ? session_.error().text : "the peer closed the session";
-    loop_.spawn(part(std::move(socket_)));
-    co_return fail(why);
+    auto failed = fail(why);
+    // A server's peers are many and prove nothing: the handshake is under way until the socket is closed. A client's caller waits for the word.
+    if (role_ == Engine::Role::kServer) co_await part(socket_);
+    else loop_.spawn(part_alone(std::move(socket_)));
+    co_return failed;
   }
   peer_identity_ = session_.peer_identity();
   EngineOptions engine = options_.engine;
@@ -78,13 +81,16 @@ net::Task<Status> Tunnel::shake_hands() {
 }
 
 // Closing a socket with bytes unread resets it, and a reset may overtake the alert that we have just sent.
-net::Task<> Tunnel::part(net::Stream socket) {
+net::Task<> Tunnel::part(net::Stream& socket) {
   if (!socket) co_return;
   socket.shutdown_write();
   net::Timer patience(socket.loop());
   patience.arm(kParting, [&socket] { socket.close(); });
   while ((co_await socket.read(socket.loop().scratch())).ok()) co_await socket.loop().yield();
+  socket.close();
 }
+
+net::Task<> Tunnel::part_alone(net::Stream socket) { co_await part(socket); }
 
 void Tunnel::start() {
   started_ = true;

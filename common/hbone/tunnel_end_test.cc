@@ -98,6 +98,26 @@ TEST(Tunnel, LosesAPeerThatSendsBytesAndNeverARecord) {
   }(mesh));
 }
 
+// What it costs is counted by who waits for serve().
+TEST(Tunnel, ServesAFailedHandshakeUntilItsSocketIsClosed) {
+  for (const bool from_outside : {false, true}) {
+    TestMesh mesh;
+    mesh.run([](TestMesh& m, bool closed) -> net::Task<> {
+      auto peer = need(co_await net::dial(m.loop(), {.to = m.server_address()}));
+      std::ignore = co_await peer.write_all(octets("GET / HTTP/1.1\r\n\r\n"));
+      EXPECT_EQ((co_await hear(peer)).end, Io::kEof) << "nothing more is said";
+      co_await net::sleep_for(m.loop(), 30ms);
+      EXPECT_TRUE(m.served.empty());
+
+      if (closed) m.controls.at(0)->close(Reason::kInternal);
+      else peer.close();
+
+      EXPECT_TRUE(co_await soon(m.loop(), [&] { return m.served.size() == 1; }));
+      EXPECT_EQ(m.served.at(0).error().reason, Reason::kTlsFailure) << m.served.at(0).error().text;
+    }(mesh, from_outside));
+  }
+}
+
 TEST(Tunnel, DrainsOneThatNobodyUses) {
   TestMesh mesh({.server = {.ping_after = 20ms, .idle_close = 60ms}});
   mesh.run([](TestMesh& m) -> net::Task<> {

@@ -149,7 +149,8 @@ class Tunnel : public std::enable_shared_from_this<Tunnel> {
   void on_cut(const net::Io& io);
   void on_alarm();
   void last_call();
-  static net::Task<> part(net::Stream socket);
+  static net::Task<> part(net::Stream& socket);
+  static net::Task<> part_alone(net::Stream socket);
   void account();
   void forget_if_done(StreamState& stream);
   void close_if_empty();
