@@ -9,10 +9,13 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "common/base/format.h"
 #include "common/base/log_writer.h"
+#include "common/base/utf8.h"
 
 namespace culvert::log {
 namespace {
@@ -101,16 +104,31 @@ void append_now(std::string& out) {
   out.append(text).append(fraction);
 }
 
+// What a text may hold that a peer sent: control characters never reach the terminal, and JSON knows nothing but UTF-8.
+enum class Letter : std::uint8_t { kPlain, kControl, kBroken };
+
+// The one that `text` begins with, and how many bytes it has. C1 controls have two (C2 80 to C2 9F).
+std::pair<Letter, std::size_t> first_letter(std::string_view text) {
+  const auto first = static_cast<unsigned char>(text.front());
+  if (first < 0x80) return {first < 0x20 || first == 0x7f ? Letter::kControl : Letter::kPlain, 1};
+  const std::size_t size = utf8_size(text);
+  if (size == 0) return {Letter::kBroken, 1};
+  const bool control = first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
+  return {control ? Letter::kControl : Letter::kPlain, size};
+}
+
 void append_escaped(std::string& out, std::string_view text) {
   std::size_t done = 0;
-  for (std::size_t at = 0; at < text.size(); ++at) {
+  for (std::size_t at = 0, size = 0; at < text.size(); at += size) {
+    Letter letter;
+    std::tie(letter, size) = first_letter(text.substr(at));
     const char c = text[at];
-    const bool control = static_cast<unsigned char>(c) < 0x20;
-    if (!control && c != '"' && c != '\\') continue;
+    if (letter == Letter::kPlain && c != '"' && c != '\\') continue;
     out.append(text.substr(done, at - done));
-    if (control) out += culvert::format("\\u{:04x}", static_cast<unsigned char>(c));
-    else out.append(1, '\\').append(1, c);
-    done = at + 1;
+    done = at + size;
+    if (letter == Letter::kPlain) out.append(1, '\\').append(1, c);
+    else if (letter == Letter::kBroken) out += "\\ufffd";
+    else out += culvert::format("\\u{:04x}", static_cast<unsigned char>(text[done - 1]));
   }
   out.append(text.substr(done));
 }
@@ -121,9 +139,13 @@ void append_quoted(std::string& out, std::string_view text) {
   out += '"';
 }
 
-// A message may carry what a peer sent: control characters never reach the terminal.
 void append_plain(std::string& out, std::string_view text) {
-  for (const char c : text) out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  while (!text.empty()) {
+    const auto [letter, size] = first_letter(text);
+    if (letter == Letter::kPlain) out += text.substr(0, size);
+    else out += letter == Letter::kControl ? ' ' : '?';
+    text.remove_prefix(size);
+  }
 }
 
 std::string& buffer_of_thread() {

@@ -1,10 +1,10 @@
 #pragma once
-// UTF-8 as RFC 3629 defines it. What is read here goes to clients in protobuf strings, and those refuse anything else.
+// UTF-8 as RFC 3629 defines it. Protobuf strings and JSON refuse anything else.
 
 #include <cstddef>
 #include <string_view>
 
-namespace culvert::config {
+namespace culvert {
 
 // Bytes of the character that `text` begins with; 0 when it begins with none.
 constexpr std::size_t utf8_size(std::string_view text) {
@@ -27,4 +27,4 @@ static_assert(utf8_size("a") == 1 && utf8_size("\xC3\xA4") == 2 && utf8_size("\x
 static_assert(utf8_size("\xF0\x9F\x98\x80") == 4 && utf8_size("\xC0\x80") == 0 && utf8_size("\xED\xA0\x80") == 0);
 static_assert(utf8_size("\xFF") == 0 && utf8_size("\xE2\x82") == 0 && utf8_size("\xF4\x90\x80\x80") == 0);
 
-}  // namespace culvert::config
+}  // namespace culvert

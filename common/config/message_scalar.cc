@@ -7,9 +7,9 @@
 #include <cmath>
 #include <limits>
 
+#include "common/base/utf8.h"
 #include "common/config/format.h"
 #include "common/config/message.h"
-#include "common/config/utf8.h"
 #include "proto/culvert/schema.pb.h"
 
 namespace culvert::config {

@@ -1,6 +1,6 @@
 #include "common/config/problem.h"
 
-#include "common/config/utf8.h"
+#include "common/base/utf8.h"
 
 namespace culvert::config {
 

@@ -12,10 +12,10 @@
 #include <unordered_set>
 
 #include "common/base/check.h"
+#include "common/base/utf8.h"
 #include "common/config/parse.h"
 #include "common/config/problem.h"
 #include "common/config/tree.h"
-#include "common/config/utf8.h"
 
 namespace culvert::config {
 namespace {

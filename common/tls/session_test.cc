@@ -133,6 +133,21 @@ TEST(Session, ClientOfAnotherTrustDomainIsRefused) {
   EXPECT_EQ(client.state(), State::kFailed);  // TLS 1.3: the client hears of it after its own handshake
 }
 
+TEST(Session, LittleIsSaidOfAStrangersLongName) {
+  const Authority other = *Authority::make_root("cluster.local");
+  const Context a = *Context::mesh(*other.make_workload(identity(std::string(10'000, 'a')), 1h), roots());
+  const Context b = mesh(identity("b"));
+  const Identity expected[] = {identity("b")};
+  Session client = a.mesh_client(expected);
+  Session server = b.mesh_server();
+
+  talk(client, server);
+
+  ASSERT_EQ(server.state(), State::kFailed);
+  EXPECT_NE(server.error().text.find("spiffe://cluster.local/ns/default/sa/aaa"), std::string::npos) << server.error().text;
+  EXPECT_LT(server.error().text.size(), 500u);
+}
+
 TEST(Session, ForeignAuthorityIsRefused) {
   const Authority other = *Authority::make_root("cluster.local");
   const Context a = *Context::mesh(*other.make_workload(identity("a"), 1h), roots());

@@ -7,6 +7,14 @@
 namespace culvert::tls {
 namespace {
 
+// Of what a certificate says of itself: a peer that has proven nothing chooses it, and it goes into our log.
+constexpr std::size_t kMostToldOfPeer = 300;
+
+std::string cut(std::string text) {
+  if (text.size() > kMostToldOfPeer) text.replace(kMostToldOfPeer, std::string::npos, "…");
+  return text;
+}
+
 int demand_index() {
   static const int index = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
   return index;
@@ -24,8 +32,8 @@ std::string list(const std::vector<Identity>& identities) {
 std::string presented(const std::vector<std::string>& uri_sans) {
   if (uri_sans.empty()) return "a certificate without a SPIFFE identity";
   std::string text = uri_sans.front();
-  for (std::size_t i = 1; i < uri_sans.size(); ++i) text.append(" and ").append(uri_sans[i]);
-  return text;
+  for (std::size_t i = 1; i < uri_sans.size() && text.size() <= kMostToldOfPeer; ++i) text.append(" and ").append(uri_sans[i]);
+  return cut(std::move(text));
 }
 
 }  // namespace
@@ -63,7 +71,7 @@ int verify_peer(int chain_is_good, X509_STORE_CTX* store) {
     if (demand->complaint.empty()) {
       const std::string subject = certificate == nullptr ? "none" : [&] {
         X509_up_ref(certificate);
-        return wrap(X509Ptr(certificate)).subject();
+        return cut(wrap(X509Ptr(certificate)).subject());
       }();
       demand->complaint = culvert::format("the peer's certificate ({}): {}", subject,
                                           X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
