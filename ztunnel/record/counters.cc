@@ -39,12 +39,18 @@ void add(Counts::TrafficByLabels& to, const Counts::TrafficByLabels& from) {
   for (const auto& [text, entry] : from) to.try_emplace(text, entry.first, Traffic{}).first->second.second += entry.second;
 }
 
+void add(std::map<std::string, DnsCounts>& to, const std::map<std::string, DnsCounts>& from) {
+  for (const auto& [text, counts] : from) to[text] += counts;
+}
+
 }  // namespace
 
 Counts& Counts::operator+=(const Counts& other) {
   add(traffic, other.traffic);
   add(retired, other.retired);
-  for (const auto& [text, entry] : other.dns) dns[text] += entry;
+  add(dns, other.dns);
+  add(retired_dns, other.retired_dns);
+  for (std::size_t way = 0; way < dns_dropped.size(); ++way) dns_dropped[way] += other.dns_dropped[way];
   for (std::size_t side = 0; side < ended.size(); ++side) {
     for (std::size_t reason = 0; reason < kReasons; ++reason) ended[side][reason] += other.ended[side][reason];
     open[side] += other.open[side];
@@ -63,6 +69,14 @@ void Retired::settle(Counts& sum) {
     const auto live = sum.traffic.find(each.first);
     if (live == sum.traffic.end()) return true;
     live->second.second += each.second.second;
+    return false;
+  });
+  add(kept_dns_, sum.retired_dns);
+  sum.retired_dns.clear();
+  std::erase_if(kept_dns_, [&](const auto& each) {
+    const auto live = sum.dns.find(each.first);
+    if (live == sum.dns.end()) return true;
+    live->second += each.second;
     return false;
   });
 }
@@ -152,24 +166,45 @@ Counts::TrafficByLabels Counters::let_go(Clock::time_point now) {
 }
 
 DnsCounts& Counters::dns(const model::Workload* client, std::string_view type, bool tcp) {
-  const auto known = [](const std::string* text) {
-    return text == nullptr || text->empty() ? std::string_view("unknown") : std::string_view(*text);
+  const auto labels_of = [&](const model::Workload* whose) {
+    const auto known = [whose](std::string model::Workload::* text) {
+      return whose == nullptr || (whose->*text).empty() ? std::string_view("unknown") : std::string_view(whose->*text);
+    };
+    std::string labels;
+    append_label(labels, "request_query_type", type);
+    append_label(labels, "request_protocol", tcp ? "tcp" : "udp");
+    append_label(labels, "source_canonical_service", known(&model::Workload::canonical_name));
+    append_label(labels, "source_canonical_revision", known(&model::Workload::canonical_revision));
+    return labels;
   };
-  std::string labels;
-  append_label(labels, "request_query_type", type);
-  append_label(labels, "request_protocol", tcp ? "tcp" : "udp");
-  append_label(labels, "source_canonical_service", known(client != nullptr ? &client->canonical_name : nullptr));
-  append_label(labels, "source_canonical_revision", known(client != nullptr ? &client->canonical_revision : nullptr));
-  return dns_[std::move(labels)];
+  auto labels = labels_of(client);
+  if (dns_.size() >= kMostSets && !dns_.contains(labels)) labels = labels_of(nullptr);
+  const auto [found, fresh] = dns_.try_emplace(std::move(labels));
+  if (fresh) found->second.since = Clock::now();
+  return found->second.counts;
+}
+
+std::map<std::string, DnsCounts> Counters::let_go_dns(Clock::time_point now) {
+  std::map<std::string, DnsCounts> gone;
+  std::erase_if(dns_, [&](auto& each) {
+    DnsSet& set = each.second;
+    if (std::exchange(set.seen, set.counts.requests) != set.counts.requests) set.since = now;
+    if (now - set.since < kIdle) return false;
+    gone.emplace(each.first, set.counts);
+    return true;
+  });
+  return gone;
 }
 
 Counts Counters::counts(Clock::time_point now) {
   for (Meter* meter = first_meter_; meter != nullptr; meter = meter->next_) meter->read();
   Counts out;
   out.retired = let_go(now);
+  out.retired_dns = let_go_dns(now);
   turn_over();
   for (const auto& [text, set] : traffic_) out.traffic.emplace(text, std::pair(set->labels, set->traffic));
-  out.dns = dns_;
+  for (const auto& [text, set] : dns_) out.dns.emplace(text, set.counts);
+  out.dns_dropped = dns_dropped_;
   out.ended = ended_;
   out.open = open_;
   return out;

@@ -45,8 +45,9 @@ struct DnsCounts {
 struct Counts {
   using TrafficByLabels = std::map<std::string, std::pair<TrafficLabels, Traffic>>;  // by the labels' text
   TrafficByLabels traffic;
-  TrafficByLabels retired;               // of label sets that the worker has let go of; no part of `traffic`
-  std::map<std::string, DnsCounts> dns;  // by the labels' text
+  TrafficByLabels retired;                            // of label sets that the worker has let go of; no part of `traffic`
+  std::map<std::string, DnsCounts> dns, retired_dns;  // by the labels' text; as those of traffic
+  std::array<std::uint64_t, 2> dns_dropped{};         // over UDP, over TCP
   std::array<std::array<std::uint64_t, kReasons>, 2> ended{};  // by reporter and reason, early refusals included
   std::array<std::int64_t, 2> open{};                          // by reporter
   std::uint64_t tunnels = 0, tunnel_streams = 0, tunnel_connects = 0, tunnel_failures = 0;
@@ -63,6 +64,7 @@ class Retired {
 
  private:
   Counts::TrafficByLabels kept_;
+  std::map<std::string, DnsCounts> kept_dns_;
 };
 
 class Meter;
@@ -76,18 +78,26 @@ struct TrafficSet {
   std::chrono::steady_clock::time_point since{};
 };
 
+// The same of DNS, where everything is over at once: nobody holds it.
+struct DnsSet {
+  DnsCounts counts;
+  std::uint64_t seen = 0;
+  std::chrono::steady_clock::time_point since{};
+};
+
 class Counters {
  public:
   using Clock = std::chrono::steady_clock;
-  static constexpr std::chrono::minutes kIdle{15};  // after this a label set without connections is let go of
+  static constexpr std::chrono::minutes kIdle{15};  // after this a label set without connections or queries is let go of
 
   // The entry for these facts. Computing labels is dear, so the last ones are remembered.
   TrafficSet& traffic(const Facts& facts);
   void ended(Reporter reporter, Reason reason) { ++ended_[static_cast<std::size_t>(reporter)][static_cast<std::size_t>(reason)]; }
   void open(Reporter reporter, int change) { open_[static_cast<std::size_t>(reporter)] += change; }
   DnsCounts& dns(const model::Workload* client, std::string_view type, bool tcp);
+  void dns_dropped(bool tcp) { ++dns_dropped_[tcp ? 1 : 0]; }
 
-  // With what live connections have carried so far. Each label set that is let go of is in `retired` once.
+  // With what live connections have carried so far. Each label set that is let go of is in `retired` or `retired_dns` once.
   Counts counts(Clock::time_point now = Clock::now());
 
  private:
@@ -126,11 +136,13 @@ class Counters {
   TrafficSet& by_labels(const Facts& facts);
   void turn_over();  // what was not asked for since the last time is forgotten
   Counts::TrafficByLabels let_go(Clock::time_point now);
+  std::map<std::string, DnsCounts> let_go_dns(Clock::time_point now);
 
   std::unordered_map<std::string, std::unique_ptr<TrafficSet>> traffic_;
   // Facts of today and of before: what a new mesh has replaced is never asked for again, and goes with the turns.
   Remembered recent_, older_;
-  std::map<std::string, DnsCounts> dns_;
+  std::map<std::string, DnsSet> dns_;
+  std::array<std::uint64_t, 2> dns_dropped_{};
   std::array<std::array<std::uint64_t, kReasons>, 2> ended_{};
   std::array<std::int64_t, 2> open_{};
   Meter* first_meter_ = nullptr;

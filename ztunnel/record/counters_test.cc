@@ -78,6 +78,8 @@ TEST(Counters, SumOverWorkers) {
   two.ended(Reporter::kSource, Reason::kPolicyDenied);
   one.dns(nullptr, "a", false).requests = 1;
   two.dns(nullptr, "a", false).requests = 4;
+  one.dns_dropped(true);
+  two.dns_dropped(true);
 
   auto sum = one.counts();
   sum += two.counts();
@@ -86,6 +88,7 @@ TEST(Counters, SumOverWorkers) {
   EXPECT_EQ(sum.traffic.begin()->second.second.opened, 5u);
   EXPECT_EQ(sum.ended[0][static_cast<std::size_t>(Reason::kPolicyDenied)], 2u);
   EXPECT_EQ(sum.dns.begin()->second.requests, 5u);
+  EXPECT_EQ(sum.dns_dropped[1], 2u);
 }
 
 TEST(Counters, NoPeerFillsMemoryWithNamesOfHisChoice) {
@@ -118,6 +121,42 @@ TEST(Counters, LetGoOfLabelSetsWithoutConnections) {
   EXPECT_TRUE(counters.counts(start + 17min).retired.empty());
   EXPECT_EQ(&counters.traffic(other), &held);
   EXPECT_EQ(counters.traffic(told).traffic.opened, 0u);
+}
+
+TEST(Counters, NoPodFillsMemoryWithDnsOfManyNames) {
+  Counters counters;
+  for (int i = 0; i < 21'000; ++i) ++counters.dns(workload("w" + std::to_string(i)).get(), "a", false).requests;
+
+  const auto counts = counters.counts();
+
+  EXPECT_EQ(counts.dns.size(), 20'001u);
+  std::uint64_t sum = 0;
+  for (const auto& [text, each] : counts.dns) sum += each.requests;
+  EXPECT_EQ(sum, 21'000u) << "the rest has no names";
+}
+
+TEST(Counters, LetGoOfDnsThatNobodyAsksForButKeepTheSumsOfOthers) {
+  Counters one, two;
+  Retired retired;
+  const auto start = Counters::Clock::now();
+  const auto client = workload("client");
+  one.dns(client.get(), "a", false).requests = 2;
+  two.dns(client.get(), "a", false).requests = 3;
+  const auto asked = [&](auto when) {
+    auto sum = one.counts(when);
+    sum += two.counts(when);
+    retired.settle(sum);
+    return sum.dns.empty() ? 0 : sum.dns.begin()->second.requests;
+  };
+  EXPECT_EQ(asked(start + 1min), 5u);
+  ++two.dns(client.get(), "a", false).requests;
+  EXPECT_EQ(asked(start + 10min), 6u);
+  EXPECT_EQ(asked(start + 20min), 6u);  // `one` has let go
+  EXPECT_TRUE(one.counts(start + 20min).dns.empty());
+
+  EXPECT_EQ(asked(start + 26min), 0u);
+  one.dns(client.get(), "a", false).requests = 1;
+  EXPECT_EQ(asked(start + 27min), 1u);
 }
 
 TEST(Counters, ASumNeverGoesDownWhileAnybodyHoldsTheSet) {
