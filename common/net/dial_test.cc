@@ -2,8 +2,16 @@
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <thread>
+
+#include "common/base/format.h"
 #include "common/net/listener.h"
 #include "common/net/timer.h"
 
@@ -116,6 +124,61 @@ TEST(Dial, GoesOnInMorePortsWhenItsOwnAreTaken) {
   const auto own = std::ranges::count_if(live, [](const Stream& each) { return each.local().port <= 22015; });
   EXPECT_GE(own, 12);
   EXPECT_LE(own, 16);
+}
+
+// In a network namespace of its own, where `swallowed` is a source port of which no SYN arrives.
+void where_nothing_comes_from(int swallowed, const std::function<void()>& then) {
+  const auto rules = culvert::format(
+      "ip link set lo up && nft 'add table inet t; add chain inet t in {{ type filter hook input priority 0; }}; add rule inet t "
+      "in "
+      "tcp sport {} drop'",
+      swallowed);
+  bool able = false;
+  std::thread([&] {
+    able = ::unshare(CLONE_NEWNET) == 0 && std::system(rules.c_str()) == 0;
+    if (able) then();
+  }).join();
+  if (!able) GTEST_SKIP() << "needs root";
+}
+
+TEST(Dial, APortThatGetsNoAnswerIsReplaced) {
+  where_nothing_comes_from(20000, [] {
+    for (const std::string address : {"127.0.0.1", "::1"}) {
+      Loop loop;
+      Listener listener = *Listener::open(loop, {.at = {*IpAddress::parse(address), 0}});
+      const DialOptions options = {.to = listener.local(),
+                                   .from = Endpoint{*IpAddress::parse(address), 0},
+                                   .ports = PortRange{20000, 20001},
+                                   .port_patience = 30ms};
+      Clock::duration longest{};
+      for (int i = 0; i < 2; ++i) {  // the range is walked: one of the two begins where nothing comes from
+        const auto began = Clock::now();
+        auto stream = loop.run(dial(loop, options));
+        longest = std::max(longest, Clock::now() - began);
+        ASSERT_TRUE(stream) << stream.error().text;
+        EXPECT_EQ(stream->local().port, 20001);
+        stream->reset();
+      }
+      EXPECT_GE(longest, 30ms) << "it was tried";
+    }
+  });
+}
+
+TEST(Dial, PortsThatGetNoAnswerAreNotTriedLongerThanItsTimeout) {
+  where_nothing_comes_from(20000, [] {
+    Loop loop;
+    Listener listener = *Listener::open(loop, {.at = *Endpoint::parse("127.0.0.1:0")});
+
+    const auto stream = loop.run(dial(loop, {.to = listener.local(),
+                                             .from = *Endpoint::parse("127.0.0.1:0"),
+                                             .ports = PortRange{20000, 20000},
+                                             .port_patience = 20ms,
+                                             .timeout = 100ms}));
+
+    ASSERT_FALSE(stream);
+    EXPECT_EQ(stream.error().reason, Reason::kConnectTimeout);
+    EXPECT_EQ(stream.error().text, "dialling " + listener.local().text() + ": timed out after 0.1s");
+  });
 }
 
 TEST(Listener, DualStackSeesIpv4PeersAsIpv4) {
