@@ -7,7 +7,7 @@ import sys
 import time
 
 import apps
-from world import eventually, kill, main
+from world import FAMILIES, eventually, kill, main
 
 DENY_ALL = {"name": "closed", "namespace": "shop", "scope": "Namespace", "action": "Deny", "dryRun": False, "rules": [[]]}
 UNREADABLE = b"\x0a\x03bad\x12\x04shop\x18\x01\x20\x07"  # name, namespace, scope: the namespace; action: 7
@@ -51,8 +51,16 @@ def put(world, name, content):
     (world.folder / "beside").rename(world.folder / name)
 
 
+def reached(world, source="a"):
+    return [world.run(source, apps.who, world.address("b", family), 8080)[1] == "end" for family in FAMILIES]
+
+
 def works(world, source="a"):
-    return world.run(source, apps.who, world.address("b"), 8080)[1] == "end"
+    return all(reached(world, source))
+
+
+def closed(world, source="a"):
+    return not any(reached(world, source))
 
 
 def half_a_configuration(world, node):
@@ -60,13 +68,14 @@ def half_a_configuration(world, node):
     eventually("the stream", lambda: "configuration stream is up" in node.log())
     assert not node.ready()
     assert "state manager" in node.readiness(), node.readiness()
-    held = [world.spawn(pod, apps.who, world.address("b"), 8080) for pod in ("a", "c")]
+    held = [world.spawn(pod, apps.who, world.address("b", family), 8080) for pod in ("a", "c") for family in FAMILIES]
     time.sleep(0.5)
     (world.folder / "hold").unlink()
     for each in held:
         got = world.result(each)
         assert got == ["", "ECONNRESET"], got
-    assert eventually("the plaintext refusal", lambda: node.access('reason="policy_denied"', "closed", 'direction="inbound"', "src.addr=10.9.0.4"))
+    for source in ("src.addr=10.9.0.4:", "src.addr=[fd09::4]:"):
+        assert eventually("the plaintext refusal", lambda: node.access('reason="policy_denied"', "closed", 'direction="inbound"', source))
     eventually("ready", node.ready)
     world.policies = []
     world.publish()
@@ -82,8 +91,8 @@ def bad_resources(world, node):
     assert "culvert_xds_refused_resources_total 1" in node.metrics()
 
     put(world, "bad-policy", UNREADABLE)
-    eventually("closed", lambda: not works(world))
-    assert eventually("policy_invalid", lambda: not works(world) and node.access('reason="policy_invalid"', "action 7 is unknown"))
+    eventually("closed", lambda: closed(world))
+    assert eventually("policy_invalid", lambda: closed(world) and node.access('reason="policy_invalid"', "action 7 is unknown"))
     assert "shop/bad: action 7 is unknown" in refused.read_text()
     (world.folder / "bad-policy").unlink()
     eventually("open", lambda: works(world))
@@ -94,12 +103,13 @@ def a_policy_that_comes_in_time(world, node):
     world.workloads["b"]["authorizationPolicies"] = ["shop/late"]
     world.publish()
     eventually("named", lambda: any(each.get("authorizationPolicies") for each in node.config_dump()["workloads"]))
-    held = world.spawn("a", apps.who, world.address("b"), 8080)
+    held = {family: world.spawn("a", apps.who, world.address("b", family), 8080) for family in FAMILIES}
     time.sleep(0.3)
     world.policies = [DENY_ALL | {"name": "late", "scope": "WorkloadSelector", "action": "Allow"}]
     world.publish()
-    got = world.result(held)
-    assert got == [world.address("a"), "end"], got
+    for family, each in held.items():
+        got = world.result(each)
+        assert got == [world.address("a", family), "end"], got
     del world.workloads["b"]["authorizationPolicies"]
     world.policies = []
     world.publish()
@@ -123,14 +133,14 @@ def certificates(world, node):
 
     (world.folder / "refuse").touch()
     assert works(world)
-    eventually("expired", lambda: not works(world), 15)
+    eventually("expired", lambda: closed(world), 15)
     assert eventually("the reason", lambda: node.access('reason="identity_error"', "refused by the test"))
     (world.folder / "refuse").unlink()
     eventually("works again", lambda: works(world), 10)
 
     # The authority itself is gone for a while: its return is noticed within about a second.
     kill(world.authority)
-    eventually("expired", lambda: not works(world), 15)
+    eventually("expired", lambda: closed(world), 15)
     time.sleep(2)
     world.start_authority(3600)
     begun = time.monotonic()
