@@ -20,9 +20,14 @@ AppProtocol app_protocol(const config::ServicePort& port) {
   return protocol_called(port.name.starts_with("grpc-web") ? "grpc-web" : port.name.substr(0, port.name.find('-')));
 }
 
+// The API server writes them; a folder's author need not.
 model::IpFamilies families(const config::Service& service) {
-  const bool v4 = std::ranges::contains(service.ip_families, config::IpFamily::kIpv4);
-  const bool v6 = std::ranges::contains(service.ip_families, config::IpFamily::kIpv6);
+  const bool written = !service.ip_families.empty();
+  const auto has = [&](config::IpFamily family, bool (IpAddress::*is)() const) {
+    return written ? std::ranges::contains(service.ip_families, family) : std::ranges::any_of(service.cluster_ips, is);
+  };
+  const bool v4 = has(config::IpFamily::kIpv4, &IpAddress::is_v4);
+  const bool v6 = has(config::IpFamily::kIpv6, &IpAddress::is_v6);
   if (v4 && v6) return model::IpFamilies::kDual;
   if (v4) return model::IpFamilies::kIpv4Only;
   return v6 ? model::IpFamilies::kIpv6Only : model::IpFamilies::kAutomatic;

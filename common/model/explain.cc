@@ -30,7 +30,7 @@ Plan plain(const Endpoint& to, WorkloadRef workload, ServiceRef service) {
 // Without a ztunnel at the source: the kernel's way, to any endpoint that is ready, whatever the mesh would prefer.
 std::vector<Result<Plan>> plans_outside(const Mesh& mesh, const Workload& source, const Endpoint& destination) {
   const NetworkAddress key{source.network, destination.address};
-  const ServiceState* state = mesh.service_by_vip(key, source.name_space);
+  const ServiceState* state = mesh.kubernetes_service_by_vip(key);
   if (!state) return {plain(destination, mesh.by_address(key), nullptr)};
   std::map<std::string, Plan> plans;
   state->endpoints.for_each([&](const std::string& uid, const ServiceEndpoint& endpoint) {

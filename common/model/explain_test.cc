@@ -13,6 +13,7 @@ struct ExplainTest : testing::Test {
     service.name = "web", service.name_space = "shop", service.hostname = "web.shop.svc";
     service.vips = {{"", *Cidr::parse("10.96.0.1/32")}};
     service.ports = {{80, 8080}};
+    service.ip_families = IpFamilies::kIpv4Only;
     for (const char* name : {"a", "b", "outside"}) {
       Workload& one = workloads[name];
       one.uid = name, one.name = name, one.name_space = "shop", one.service_account = name;
@@ -63,6 +64,14 @@ TEST_F(ExplainTest, WhoIsOutsideProvesNothing) {
   EXPECT_FALSE(routes[0].allowed());
   EXPECT_EQ(routes[0].plan->via, Plan::Via::kPlaintext);
   EXPECT_THAT(routes[0].text(), HasSubstr("denied by policy shop/strict, rule 1"));
+}
+
+TEST_F(ExplainTest, TheKernelOfWhoIsOutsideKnowsNoServiceEntry) {
+  service.ip_families = IpFamilies::kAutomatic;
+  service.vips = {{"", *Cidr::parse("198.51.100.0/24")}};
+
+  EXPECT_EQ(explain("outside", "198.51.100.1:80")[0].plan->dial.text(), "198.51.100.1:80");
+  EXPECT_EQ(explain("a", "198.51.100.1:80")[0].plan->workload->name, "b");
 }
 
 TEST_F(ExplainTest, NobodyJudgesAtAPodOutsideOrAtAnUnknownAddress) {

@@ -24,8 +24,7 @@ Cidr network_of(const IpAddress& address, std::uint8_t length) {
 
 // Among several owners of an address, larger is better.
 int claim(const Workload& workload) {
-  const bool pod = workload.uid.find("//Pod/") != std::string::npos;
-  return (pod ? 2 : 0) + (workload.protocol == TunnelProtocol::kHbone ? 1 : 0);
+  return (workload.is_pod() ? 2 : 0) + (workload.protocol == TunnelProtocol::kHbone ? 1 : 0);
 }
 
 const std::string& id(const WorkloadRef& ref) { return ref->uid; }
@@ -51,24 +50,29 @@ void move_keys(Map& map, std::vector<Key> before, std::vector<Key> after, const 
     map.change(key, [&](auto& list) {
       const auto at = old ? std::ranges::find_if(list, [&](const Ref& other) { return id(other) == id(old); }) : list.end();
       if (at != list.end()) *at = now;
-      else list.insert(order.newest_first ? list.begin() : list.end(), now);
-      if (order.by_claim) order.sort(list);
+      else list.insert(order.place(list, now), now);
+      order.settle(list);
     });
   }
 }
 
 struct ByClaim {
-  static constexpr bool newest_first = true;  // an address that is used again belongs to who came last
-  static constexpr bool by_claim = true;
-  static void sort(std::vector<WorkloadRef>& list) {
+  using List = std::vector<WorkloadRef>;
+  static auto place(List& list, const WorkloadRef&) {
+    return list.begin();
+  }  // an address that is used again belongs to who came last, as in Istio
+  static void settle(List& list) {
     std::ranges::stable_sort(list, std::greater<>(), [](const WorkloadRef& workload) { return claim(*workload); });
   }
 };
-struct ByArrival {
-  static constexpr bool newest_first = false;
-  static constexpr bool by_claim = false;
-  template <class List>
-  static void sort(List&) {}
+// Not by arrival: each node is told in another order.
+struct ByName {
+  using List = std::vector<ServiceRef>;
+  static auto place(List& list, const ServiceRef& service) {
+    const auto name = [](const ServiceRef& one) { return std::tie(one->name_space, one->hostname); };
+    return std::ranges::upper_bound(list, name(service), {}, name);
+  }
+  static void settle(List&) {}
 };
 
 std::vector<NetworkAddress> addresses_of(const WorkloadRef& workload) {
@@ -131,13 +135,23 @@ const WorkloadRef& Mesh::workload_by_hostname(std::string_view hostname) const {
 
 const ServiceState* Mesh::service(std::string_view key) const { return services_.find(key); }
 
-const ServiceRef* Mesh::best(const Services& owners, std::string_view client_namespace) const {
+// Whoever may write a ServiceEntry in some namespace may write any address into it, and any range.
+bool Mesh::may_own(const Service& service, const NetworkAddress& address) const {
+  if (service.of_kubernetes()) return true;
+  const WorkloadRef& owner = by_address(address);
+  return !owner || !owner->is_pod() || owner->name_space == service.name_space;
+}
+
+// `address`: by which it is looked for; null when it is by name.
+const ServiceRef* Mesh::best(const Services& owners, std::string_view client_namespace, const NetworkAddress* address) const {
   const ServiceRef* best = nullptr;
   int best_rank = -1;
   for (const ServiceRef& owner : owners) {
-    const int rank = (owner->name_space == client_namespace ? 4 : 0) + (owner->canonical ? 2 : 0) +
+    const int rank = (owner->name_space == client_namespace ? 8 : 0) + (owner->of_kubernetes() ? 4 : 0) +
+                     (owner->canonical ? 2 : 0) +
                      (owner->name_space == preferred_namespace_ && !preferred_namespace_.empty() ? 1 : 0);
     if (rank <= best_rank || !owner->visible_to(client_namespace)) continue;
+    if (address && !may_own(*owner, *address)) continue;
     best = &owner;
     best_rank = rank;
   }
@@ -146,9 +160,16 @@ const ServiceRef* Mesh::best(const Services& owners, std::string_view client_nam
 
 const ServiceState* Mesh::service_by_vip(const NetworkAddress& address, std::string_view client_namespace) const {
   if (const auto* owners = by_vip_.find(address)) {
-    if (const ServiceRef* owner = best(*owners, client_namespace)) return service((*owner)->key());
+    if (const ServiceRef* owner = best(*owners, client_namespace, &address)) return service((*owner)->key());
   }
   return by_range(address, client_namespace);
+}
+
+const ServiceState* Mesh::kubernetes_service_by_vip(const NetworkAddress& address) const {
+  const auto* owners = by_vip_.find(address);
+  if (!owners) return nullptr;
+  const auto found = std::ranges::find_if(*owners, [](const ServiceRef& owner) { return owner->of_kubernetes(); });
+  return found == owners->end() ? nullptr : service((*found)->key());
 }
 
 const ServiceState* Mesh::by_range(const NetworkAddress& address, std::string_view client_namespace) const {
@@ -162,7 +183,7 @@ const ServiceState* Mesh::by_range(const NetworkAddress& address, std::string_vi
     if (!owners) continue;
     for (const ServiceRef& owner : *owners) {
       const std::tuple rank(owner->name_space == client_namespace, kind.second, owner->canonical);
-      if (!owner->visible_to(client_namespace) || (best && rank <= best_rank)) continue;
+      if (!owner->visible_to(client_namespace) || (best && rank <= best_rank) || !may_own(*owner, address)) continue;
       best = &owner;
       best_rank = rank;
     }
@@ -189,7 +210,8 @@ std::vector<ServiceRef> Mesh::services_by_hostname(std::string_view hostname, st
   std::vector<ServiceRef> seen = *owners;
   std::erase_if(seen, [&](const ServiceRef& owner) { return !owner->visible_to(client_namespace); });
   std::ranges::stable_sort(seen, std::greater<>(), [&](const ServiceRef& owner) {
-    return std::tuple(owner->name_space == client_namespace, owner->canonical, owner->name_space == preferred_namespace_);
+    return std::tuple(owner->name_space == client_namespace, owner->of_kubernetes(), owner->canonical,
+                      owner->name_space == preferred_namespace_);
   });
   return seen;
 }
@@ -311,9 +333,9 @@ void MeshBuilder::set_service(const std::string& key, const ServiceRef& service)
 }
 
 void MeshBuilder::relink(const ServiceRef& before, const ServiceRef& after) {
-  move_keys(mesh_.by_vip_, hosts_of(before), hosts_of(after), before, after, ByArrival());
-  move_keys(mesh_.by_range_, ranges_of(before), ranges_of(after), before, after, ByArrival());
-  move_keys(mesh_.services_by_hostname_, hostname_of(before), hostname_of(after), before, after, ByArrival());
+  move_keys(mesh_.by_vip_, hosts_of(before), hosts_of(after), before, after, ByName());
+  move_keys(mesh_.by_range_, ranges_of(before), ranges_of(after), before, after, ByName());
+  move_keys(mesh_.services_by_hostname_, hostname_of(before), hostname_of(after), before, after, ByName());
   const auto count = [&](const ServiceRef& service, std::uint32_t by) {
     for (const NetworkRange& key : ranges_of(service)) {
       bool empty = false;

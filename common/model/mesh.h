@@ -75,8 +75,11 @@ class Mesh {
   // Null when not even a workload names this service. Check `service` inside.
   const ServiceState* service(std::string_view key) const;
   // The service that owns this address as seen from a namespace. An exact address beats a range. Of several exact owners: same namespace,
-  // canonical, the preferred namespace, first seen; of several ranges: same namespace, longest, canonical.
+  // Kubernetes', canonical, the preferred namespace; of several ranges: same namespace, longest, canonical; then the first by name, so that every
+  // node says the same. What a ServiceEntry writes down takes no pod's address from it, unless both are of one namespace.
   const ServiceState* service_by_vip(const NetworkAddress& address, std::string_view client_namespace) const;
+  // As the kernel of a client outside the mesh sees it: a Service of Kubernetes. Null when there is none.
+  const ServiceState* kubernetes_service_by_vip(const NetworkAddress& address) const;
   // Exact name, then "*.parent" upwards; ranked like an exact address.
   const ServiceState* service_by_hostname(std::string_view hostname, std::string_view client_namespace) const;
   // Every service that carries this hostname and that the namespace may see, best first.
@@ -101,9 +104,11 @@ class Mesh {
  private:
   friend class MeshBuilder;
   using Workloads = std::vector<WorkloadRef>;  // best first
-  using Services = std::vector<ServiceRef>;    // in order of arrival
+  using Services = std::vector<ServiceRef>;    // by namespace and hostname
 
-  const ServiceRef* best(const Services& owners, std::string_view client_namespace) const;
+  const ServiceRef* best(const Services& owners, std::string_view client_namespace,
+                         const NetworkAddress* address = nullptr) const;
+  bool may_own(const Service& service, const NetworkAddress& address) const;
   const ServiceState* by_range(const NetworkAddress& address, std::string_view client_namespace) const;
 
   PersistentMap<std::string, WorkloadRef> workloads_;

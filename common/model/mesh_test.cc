@@ -169,7 +169,7 @@ TEST(Mesh, CountsEndpointsWithAWeight) {
   EXPECT_EQ(builder.current().service("ns/s")->weighted, 0u);
 }
 
-TEST(Mesh, RanksExactAddressesByNamespaceThenCanonicalThenPreferredThenArrival) {
+TEST(Mesh, RanksExactAddressesByNamespaceThenCanonicalThenPreferredThenName) {
   const auto canonical = [](Service value) {
     value.canonical = true;
     return value;
@@ -188,6 +188,65 @@ TEST(Mesh, RanksExactAddressesByNamespaceThenCanonicalThenPreferredThenArrival) 
   EXPECT_EQ(builder.current().service_by_hostname("h", "second")->service->key(), "second/h");
   EXPECT_EQ(builder.current().services_by_hostname("h", "second").size(), 4u);
   EXPECT_EQ(builder.current().services_by_hostname("h", "second").front()->key(), "second/h");
+}
+
+Service kubernetes(Service value) {
+  value.canonical = true;
+  value.ip_families = IpFamilies::kIpv4Only;
+  return value;
+}
+
+// Both orders in which a node may be told.
+std::vector<MeshBuilder> told(const std::vector<Service>& services, const std::vector<Workload>& workloads = {}) {
+  std::vector<MeshBuilder> out(4);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (i >= 2) std::ranges::for_each(workloads, [&](const Workload& one) { out[i].upsert(one); });
+    for (std::size_t at = 0; at < services.size(); ++at) out[i].upsert(services[i % 2 == 0 ? at : services.size() - 1 - at]);
+    if (i < 2) std::ranges::for_each(workloads, [&](const Workload& one) { out[i].upsert(one); });
+  }
+  return out;
+}
+
+TEST(Mesh, AnAddressThatKubernetesGaveToAServiceIsNoEntrysElsewhere) {
+  auto entry = service("aaa", "evil.example.com", {vip("10.96.0.1")});
+  entry.canonical = true;  // the oldest of its host
+  for (const MeshBuilder& builder : told({entry, kubernetes(service("shop", "web.shop.svc", {vip("10.96.0.1")}))})) {
+    EXPECT_EQ(owner(builder.current(), "10.96.0.1"), "shop/web.shop.svc");
+    EXPECT_EQ(owner(builder.current(), "10.96.0.1", "shop"), "shop/web.shop.svc");
+    EXPECT_EQ(owner(builder.current(), "10.96.0.1", "aaa"), "aaa/evil.example.com") << "its own clients are its own affair";
+    EXPECT_EQ(builder.current().kubernetes_service_by_vip(at("10.96.0.1"))->service->key(), "shop/web.shop.svc");
+  }
+}
+
+TEST(Mesh, OfEqualOwnersOfAnAddressTheFirstByNameIsItOnEveryNode) {
+  for (const MeshBuilder& builder : told({service("b", "x", {vip("10.96.0.1"), vip("10.97.0.0/16")}),
+                                          service("a", "y", {vip("10.96.0.1"), vip("10.97.0.0/16")}),
+                                          service("a", "x", {vip("10.96.0.1"), vip("10.97.0.0/16")})})) {
+    EXPECT_EQ(owner(builder.current(), "10.96.0.1"), "a/x");
+    EXPECT_EQ(owner(builder.current(), "10.97.0.1"), "a/x");
+  }
+  for (const MeshBuilder& builder : told({service("b", "x"), service("a", "x")})) {
+    EXPECT_EQ(builder.current().service_by_hostname("x", "elsewhere")->service->key(), "a/x");
+    EXPECT_EQ(builder.current().services_by_hostname("x", "elsewhere").front()->key(), "a/x");
+  }
+}
+
+TEST(Mesh, WhatAnEntryWritesDownTakesNoPodsAddressFromIt) {
+  const auto victim = pod("victim", "10.0.0.1");
+  for (const char* claim : {"10.0.0.1", "10.0.0.0/16", "0.0.0.0/0"}) {
+    const auto evil = service("evil", "x", {vip(claim)});
+    for (const MeshBuilder& builder : told({evil}, {victim})) {
+      for (const char* client : {"elsewhere", "evil", "ns"}) EXPECT_EQ(owner(builder.current(), "10.0.0.1", client), "") << claim;
+      EXPECT_EQ(owner(builder.current(), "10.0.9.9"), std::string_view(claim).contains('/') ? "evil/x" : "");
+    }
+    for (const MeshBuilder& builder : told({evil, service("ns", "own", {vip("10.0.0.0/8")})}, {victim}))
+      EXPECT_EQ(owner(builder.current(), "10.0.0.1"), "ns/own") << "a pod's own namespace may";
+  }
+  // What somebody wrote down as well proves nothing.
+  auto written = pod("written", "10.0.0.1");
+  written.uid = "c1/networking.istio.io/ServiceEntry/ns/e/x//Pod/y";
+  for (const MeshBuilder& builder : told({service("other", "x", {vip("10.0.0.1")})}, {written}))
+    EXPECT_EQ(owner(builder.current(), "10.0.0.1"), "other/x");
 }
 
 TEST(Mesh, ANamespacePrivateServiceIsUnknownElsewhere) {

@@ -245,6 +245,25 @@ TEST(PlanOutbound, AServiceEntryIsReachedOrRefusedAndNeverPassedBy) {
   EXPECT_EQ(through->dial, to("192.0.2.9:443"));
 }
 
+TEST(PlanOutbound, APodIsReachedByItsAddressWhateverEntriesOfOthersSay) {
+  for (const char* claim : {"10.0.0.3", "10.0.0.0/8", "0.0.0.0/0"}) {
+    World world;
+    world.server.name_space = world.service.name_space = "evil";
+    world.server.services = {{"evil/server.ns.svc", {}}};
+    world.service.vips = {{"", Cidr::parse(claim).value()}};
+    world.service.ports = {{9000, 8080}};
+
+    const auto plan = world.out("10.0.0.3:9000");
+
+    ASSERT_TRUE(plan) << claim;
+    EXPECT_EQ(plan->workload->name, "plain") << claim;
+    EXPECT_EQ(plan->dial, to("10.0.0.3:9000"));
+    const auto plans = plans_outbound(world.mesh(), world.client, to("10.0.0.3:9000"));
+    ASSERT_EQ(plans.size(), 1U);
+    EXPECT_EQ(plans[0]->dial, to("10.0.0.3:9000"));
+  }
+}
+
 TEST(PlanOutbound, LooksAddressesUpInTheSourcesNetwork) {
   World world;
   world.client.network = "net2";

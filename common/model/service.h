@@ -70,6 +70,9 @@ struct Service {
   Visibility visibility = Visibility::kPublic;
 
   std::string key() const { return name_space + "/" + hostname; }
+  // A Service of Kubernetes, whose addresses the cluster gave out, and not a ServiceEntry's, which says what its author likes. The wire has no other mark:
+  // each Service of Kubernetes has families, no entry does (protocols.md §2.6).
+  bool of_kubernetes() const { return ip_families != IpFamilies::kAutomatic; }
   const ServicePort* port(std::uint16_t service_port) const;  // null when it has no such port
   bool visible_to(std::string_view client_namespace) const {
     return visibility == Visibility::kPublic || name_space == client_namespace;

@@ -39,6 +39,12 @@ std::string GatewayAddress::text() const {
   return where + ":" + std::to_string(hbone_port);
 }
 
+// What comes after the cluster may have been written by anybody: the address of a ServiceEntry's endpoint stands in its uid.
+bool Workload::is_pod() const {
+  const auto slash = uid.find('/');
+  return slash != uid.npos && std::string_view(uid).substr(slash).starts_with("//Pod/");
+}
+
 bool Workload::owns(const IpAddress& address) const { return std::ranges::find(addresses, address) != addresses.end(); }
 
 }  // namespace culvert::model

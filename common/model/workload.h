@@ -111,6 +111,8 @@ struct Workload {
   std::vector<std::string> policies{};        // "namespace/name" of the selector policies that apply to it
 
   Identity identity() const { return {trust_domain, name_space, service_account}; }
+  // A pod, whose addresses the cluster gave out: all others have what their author wrote.
+  bool is_pod() const;
   bool owns(const IpAddress& address) const;
 
   friend bool operator==(const Workload&, const Workload&) = default;

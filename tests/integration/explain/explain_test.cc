@@ -101,6 +101,7 @@ class Case {
       return plan ? one.plan && same(*one.plan, *plan) : !one.plan && one.plan.error().text == plan.error().text;
     });
     ASSERT_NE(route, routes_.end()) << (plan ? plan->dial.text() : plan.error().text);
+    if (plan) leaves_pods_alone(source, *plan);
     if (!plan) {
       ++counts_.unplanned;
       EXPECT_EQ(route->plan.error().reason, plan.error().reason);
@@ -112,11 +113,22 @@ class Case {
 
   // The kernel takes any of them.
   void past_ztunnel(const model::Workload& source) {
+    if (!nodes_.mesh().kubernetes_service_by_vip({source.network, destination_.address})) {
+      ASSERT_EQ(routes_.size(), 1U);
+      EXPECT_EQ(routes_.front().plan->dial, destination_) << "it knows of no ServiceEntry";
+    }
     for (const Route& route : routes_)
       if (route.plan) plaintext(source, *route.plan, route);
   }
 
  private:
+  // Whatever a ServiceEntry of another namespace claims, a pod's address leads to the pod.
+  void leaves_pods_alone(const model::Workload& source, const Plan& plan) {
+    const model::WorkloadRef& owner = nodes_.mesh().by_address({source.network, destination_.address});
+    if (!owner || !plan.service) return;
+    EXPECT_EQ(plan.service->name_space, owner->name_space) << "took the address of " << owner->uid;
+  }
+
   void tunnel(const model::Workload& source, const Plan& plan, const Route& route) {
     ++counts_.tunnels;
     const model::WorkloadRef& far = nodes_.mesh().workload(plan.workload->uid);

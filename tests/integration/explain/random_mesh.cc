@@ -71,6 +71,12 @@ model::Policy make_policy(Chance& chance, std::size_t number) {
   return out;
 }
 
+// Of somebody else, often.
+Cidr claim(Chance& chance) {
+  static const std::vector<std::string> kClaims = {"10.0.0.0/29", "0.0.0.0/0", "10.0.0.2/32", "10.96.0.1/32", "10.96.0.0/24"};
+  return *Cidr::parse(chance.of(kClaims));
+}
+
 model::Service make_service(Chance& chance, std::size_t number) {
   using Balancing = model::LoadBalancing;
   model::Service out;
@@ -78,6 +84,9 @@ model::Service make_service(Chance& chance, std::size_t number) {
   out.name_space = chance.of(kNamespaces);
   out.hostname = out.name + "." + out.name_space + ".svc.cluster.local";
   out.vips.push_back({"", *Cidr::parse(culvert::format("10.96.0.{}/32", number + 1))});
+  if (!chance.one_in(3))
+    out.ip_families = model::IpFamilies::kDual;  // else a ServiceEntry's, whose author may have written anything
+  else if (chance.one_in(2)) out.vips.front() = {"", claim(chance)};
   if (chance.one_in(3)) out.vips.push_back({"", *Cidr::parse(culvert::format("fd00:96::{}/128", number + 1))});
   out.ports = {{80, 8080}, {81, 0}};
   if (chance.one_in(4)) out.subject_alt_names = {"spiffe://cluster.local/ns/b/sa/other", "not spiffe"};
