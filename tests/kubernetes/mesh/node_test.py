@@ -35,6 +35,31 @@ spec:
   terminationGracePeriodSeconds: 1
   containers: [{name: c, image: "culvert.test/busybox:1", imagePullPolicy: Never, command: [sleep, infinity]}]
 """
+UNLOAD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: culvert-node-unload, namespace: istio-system}
+spec:
+  nodeName: node1
+  hostNetwork: true
+  hostPID: true
+  restartPolicy: Never
+  containers:
+    - name: unload
+      image: culvert.test/culvert:1
+      imagePullPolicy: Never
+      command: [/bin/culvert-node]
+      args: [--unload, --cni-bin-dir=/host/opt/cni/bin, --cni-net-dir=/host/etc/cni/net.d]
+      securityContext: {privileged: true}
+      volumeMounts:
+        - {name: cni-bin, mountPath: /host/opt/cni/bin}
+        - {name: cni-net, mountPath: /host/etc/cni/net.d}
+        - {name: bpf, mountPath: /sys/fs/bpf}
+  volumes:
+    - {name: cni-bin, hostPath: {path: /opt/cni/bin}}
+    - {name: cni-net, hostPath: {path: /etc/cni/net.d}}
+    - {name: bpf, hostPath: {path: /sys/fs/bpf}}
+"""
 
 
 def on(node, *command):
@@ -125,6 +150,27 @@ def strict(web):
         assert is_ready(pod), pod["status"]["conditions"]
     assert fetch(web["node1"], addresses(web["node2"])[0])[0] == 0
     say("STRICT: plaintext is refused, the mesh is not, probes are green by way of the kubelet's cgroup")
+
+
+def probes_of_others(web):
+    """Who may write pods has the kubelet dial whom he likes: he reaches nothing of a pod by that but what the pod's own probes name."""
+    before = metric("node1", 'culvert_bpf_events_total{program="lookup",event="not_probed"}')
+    probe = f'livenessProbe: {{tcpSocket: {{host: "{addresses(web["node1"])[0]}", port: 8081}}, periodSeconds: 1, failureThreshold: 100}}'
+    apply(POD.replace("@NAME@", "prober").replace("@NAMESPACE@", "shop").replace("command:", probe + ", command:"))
+    assert "has the kubelet dial another host" in eventually("event", lambda: events("shop", "prober").get("MeshIgnored"))
+    eventually("not probed", lambda: metric("node1", 'culvert_bpf_events_total{program="lookup",event="not_probed"}') > before)
+    kubectl("delete", "pod", "-n", "shop", "prober", "--wait=false")
+    say("a probe that names another pod as its host is taken for anybody's connection there")
+
+
+def ztunnels_that_end():
+    """ztunnels come and go: the agent, with what capabilities its chart gives it, sees which of them have ended."""
+    for _ in range(3):
+        kubectl("delete", "pod", "-n", SYSTEM, "-l", "app=ztunnel")
+        rolled_out(SYSTEM, "daemonset/ztunnel")
+    for node in NODES:
+        eventually("one", lambda: metric(node, "culvert_node_ztunnel_cgroups") == 1)
+    say("ztunnels were deleted again and again: the kernel knows one on each node")
 
 
 def metric(node, name):
@@ -252,6 +298,23 @@ def reboot(web):
     return web
 
 
+def taken_out(web):
+    """An agent that is gone for good from a node, whose DaemonSet stays: what it has left in force is taken away by hand."""
+    agents(False)
+    apply(UNLOAD)
+    eventually("unloaded", lambda: get("pod", "-n", SYSTEM, "culvert-node-unload")["status"]["phase"] == "Succeeded", 60)
+    for path in ("/etc/cni/net.d/00-culvert.conflist", "/opt/cni/bin/culvert-cni", "/sys/fs/bpf/culvert"):
+        assert on("node1", "test", "-e", path)[0] != 0, f"{path} is left behind"
+        assert on("node2", "test", "-e", path)[0] == 0, path
+    start("without")
+    assert redirection(eventually("without", lambda: ready("without"))) is None
+    assert "lookup 100" not in in_pod(web["node1"], "ip", "rule")
+    agents(True)
+    eventually("back", lambda: redirection(get("pod", "-n", "shop", "without")) == "enabled" and "lookup 100" in in_pod(web["node1"], "ip", "rule"))
+    kubectl("delete", "pod", "-n", SYSTEM, "culvert-node-unload", "--wait=false")
+    say("a node is taken out of the mesh by hand, and is in it again when it has an agent again")
+
+
 def departure(web):
     """Without the label: out of the mesh, live. Without the DaemonSet: nothing of it on the nodes."""
     kubectl("delete", "-n", "shop", "peerauthentication", "default")
@@ -331,11 +394,14 @@ def story(programs):
     strict(web)
     subprocess.run([HERE.parents[1] / "integration/cli/cluster_test.py", pathlib.Path(programs[0]).with_name("culvert")], check=True)
     kinds_of_pods(web)
+    probes_of_others(web)
+    ztunnels_that_end()
     agent_restart(web)
     refusal(web)
     repair(web)
     restart_of_runtime(web)
     web = reboot(web)
+    taken_out(web)
     departure(web)
 
 
