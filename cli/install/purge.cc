@@ -106,6 +106,17 @@ net::Task<Status> add_roots(kube::Client& client, Leftovers& out) {
   co_return Status();
 }
 
+// Helm leaves those that go over from one release to another.
+net::Task<Status> add_services(kube::Client& client, Leftovers& out, std::string ns) {
+  for (const char* name : {"culvertd", "istiod"}) {
+    kube::Place place{.of = {.plural = "services"}, .ns = ns, .name = name};
+    const auto found = co_await find_object(client, place);
+    if (!found) co_return std::unexpected(found.error());
+    if (label_of(*found, "app.kubernetes.io/part-of") == "culvert") out.objects.push_back(std::move(place));
+  }
+  co_return Status();
+}
+
 net::Task<Status> erase_one(kube::Client& client, kube::Place place) {
   const auto done = co_await erase(client, place);
   if (!done) co_return std::unexpected(done.error());
@@ -130,6 +141,20 @@ net::Task<Result<Members>> find_members(kube::Client& client) {
   co_return members;
 }
 
+net::Task<Result<std::string>> find_planes(kube::Client& client) {
+  const auto all = co_await find_all(client, {.of = kDeployments}, {{"labelSelector", "app=culvertd"}});
+  if (!all) co_return std::unexpected(all.error());
+  std::string names;
+  for (const json::value& each : *all) {
+    const bool of_another_cluster = std::ranges::any_of(
+        list_at(each, "/spec/template/spec/containers/0/args"),
+        [](const json::value& arg) { return arg.is_string() && arg.as_string().starts_with("--kubeconfig"); });
+    if (of_another_cluster || at(each, "/metadata/deletionTimestamp") != nullptr) continue;
+    names += (names.empty() ? "" : ", ") + name_of(each);
+  }
+  co_return names;
+}
+
 std::string Leftovers::text() const {
   std::string out;
   std::size_t lost = 0;
@@ -147,6 +172,7 @@ net::Task<Result<Leftovers>> find_leftovers(kube::Client& client, std::string ns
   Leftovers out;
   if (auto done = co_await add_crds(client, out); !done) co_return std::unexpected(std::move(done).error());
   if (auto done = co_await add_all(client, out, kube::traces(ns)); !done) co_return std::unexpected(std::move(done).error());
+  if (auto done = co_await add_services(client, out, ns); !done) co_return std::unexpected(std::move(done).error());
   if (auto done = co_await add_roots(client, out); !done) co_return std::unexpected(std::move(done).error());
   co_return out;
 }

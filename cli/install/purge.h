@@ -15,6 +15,9 @@ struct Members {
 };
 net::Task<Result<Members>> find_members(kube::Client& client);
 
+// Control planes of this cluster that nobody has told to go, by name; they need what culvertd has written. Empty: none.
+net::Task<Result<std::string>> find_planes(kube::Client& client);
+
 // What is to be deleted. Only what Culvert has written or installed.
 struct Leftovers {
   struct Crd {

@@ -56,6 +56,13 @@ int purge_now(kube::Client& client, net::Loop& loop, const Options& options, con
         "{} pods ({}) still say that they are in the mesh: nothing more is deleted (is another release of Culvert, "
         "or Istio, here?)",
         members->pods, members->by_namespace)});
+  const auto planes = loop.run(find_planes(client));
+  if (!planes) return complain(planes.error());
+  if (!planes->empty())
+    return complain(
+        {culvert::format("a control plane goes on ({}) and needs what is left: nothing more is deleted (uninstall its "
+                         "release as well, then say this again)",
+                         *planes)});
   auto leftovers = loop.run(find_leftovers(client, options.change.release.cluster.system_namespace));
   if (!leftovers) return complain(leftovers.error());
   if (auto done = loop.run(purge(client, std::move(*leftovers))); !done) return complain(done.error());

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """What the uninstalling Jobs do, on a real API server without kubelets, with the rights that the charts give them: a control plane that goes on keeps
 what it needs, and a node that is dead holds nobody up.
-Usage: uninstall_test.py CULVERTD CHARTS"""
+Usage: uninstall_test.py CULVERTD CULVERT CHARTS"""
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
 
 from apiserver import ApiServer
-from charts import helm
+from charts import helm, home
 from cluster import eventually
 
 NS = "istio-system"
@@ -29,8 +30,8 @@ WRITTEN = [
 
 
 class Cluster:
-    def __init__(self, api, culvertd, charts):
-        self.api, self.culvertd, self.charts = api, culvertd, charts
+    def __init__(self, api, culvertd, culvert, charts):
+        self.api, self.culvertd, self.culvert, self.charts = api, culvertd, culvert, charts
 
     def helm(self, command, release, chart=None, *words, fails=False):
         place = [self.charts / chart] if chart else []
@@ -62,6 +63,12 @@ class Cluster:
         return subprocess.Popen([self.culvertd, f"--uninstall={what}", f"--kubeconfig={config}", f"--namespace={NS}"], stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True)
 
+    def purge(self):
+        """`culvert uninstall --purge`: its exit code, and what it says."""
+        done = subprocess.run([self.culvert, "uninstall", "--purge", "-y"], capture_output=True, text=True, timeout=100,
+                              env=os.environ | {"KUBECONFIG": str(self.api.kubeconfig), "PATH": f"{home()}/bin:{os.environ['PATH']}"})
+        return done.returncode, done.stdout + done.stderr
+
     def traces(self):
         with self.job("controlplane", "cleanup.yaml", "culvertd-cleanup", "traces") as program:
             said, _ = program.communicate(timeout=100)
@@ -90,6 +97,8 @@ def retired(cluster):
     assert f"left alone, since it is needed (Deployment {NS}/culvertd-canary)" in said, said
     assert cluster.left() == everything, said
     assert set(cluster.services().values()) == {("canary", "canary")}, cluster.services()
+    code, said = cluster.purge()
+    assert code == 1 and f"a control plane goes on ({NS}/culvertd-canary)" in said and cluster.left() == everything, said
     cluster.helm("uninstall", "canary", None, "--no-hooks")
     cluster.traces()
     assert not cluster.left(), cluster.left()
@@ -109,6 +118,11 @@ def not_promoted(cluster):
     cluster.helm("uninstall", "canary", None, "--no-hooks")
     cluster.traces()
     assert not cluster.left(), cluster.left()
+    cluster.helm("install", "one", "controlplane", "--set", ALONE)
+    cluster.write()
+    cluster.helm("uninstall", "one", None, "--no-hooks")
+    code, said = cluster.purge()
+    assert code == 0 and not cluster.left(), said
     print("without Services nobody is asked about policies", flush=True)
 
 
@@ -159,10 +173,10 @@ def dead_node(cluster):
 
 
 def main():
-    culvertd, charts = (pathlib.Path(word).resolve() for word in sys.argv[1:3])
+    culvertd, culvert, charts = (pathlib.Path(word).resolve() for word in sys.argv[1:4])
     with ApiServer() as api:
         api.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NS}}}\n")
-        cluster = Cluster(api, culvertd, charts)
+        cluster = Cluster(api, culvertd, culvert, charts)
         cluster.helm("install", "base", "base")
         for check in (retired, not_promoted, far_away, dead_node):
             check(cluster)
