@@ -110,6 +110,9 @@ void put_dns(Page& page, const Counts& counts) {
     page.line(text, each.seconds, "_sum");
     page.line(text, each.forwarded, "_count");
   }
+  page.head("culvert_dns_requests_dropped_total", "counter", "DNS queries and connections past a limit, and queries too long");
+  for (std::size_t way = 0; way < 2; ++way)
+    page.line(labels({{"request_protocol", way == 0 ? "udp" : "tcp"}}), counts.dns_dropped[way]);
 }
 
 void put_control(Page& page, const Figures& figures) {

@@ -31,6 +31,7 @@ TEST(Metrics, AreThoseOfIstioAndOurOwn) {
   counters.open(Reporter::kSource, 1);
   DnsCounts& dns = counters.dns(nullptr, "a", false);
   dns.requests = 3, dns.forwarded = 2, dns.failed = 1, dns.took[1] = 1, dns.seconds = 0.0625;
+  for (int i = 0; i < 7; ++i) counters.dns_dropped(true);
   Figures figures{.counts = counters.counts(), .xds = {}};
   figures.xds.messages["type"] = 2;
   figures.xds.message_bytes["type"] = 100;
@@ -113,6 +114,10 @@ TEST(Metrics, AreThoseOfIstioAndOurOwn) {
           "istio_dns_upstream_request_duration_seconds_count{" +
           dns_labels +
           "} 2\n"
+          "# HELP culvert_dns_requests_dropped_total DNS queries and connections past a limit, and queries too long\n"
+          "# TYPE culvert_dns_requests_dropped_total counter\n"
+          "culvert_dns_requests_dropped_total{request_protocol=\"udp\"} 0\n"
+          "culvert_dns_requests_dropped_total{request_protocol=\"tcp\"} 7\n"
           "# HELP istio_build Our version\n# TYPE istio_build gauge\nistio_build{component=\"ztunnel\",tag=\"" +
           std::string(kVersion) +
           "\"} 1\n"

@@ -11,12 +11,13 @@
 #include "common/net/relay.h"
 #include "common/net/timer.h"
 #include "ztunnel/dns/answer.h"
+#include "ztunnel/dns/framing.h"
 
 namespace culvert::ztunnel::dns {
 namespace {
 
-using Bytes = std::vector<std::byte>;
-constexpr std::size_t kUdpBuffer = 2048;  // a query is a name and a few words
+constexpr std::size_t kUdpBuffer = 2048;            // a query is a name and a few words
+constexpr std::size_t kMostStreamQuery = 8 * 1024;  // an update is some more
 constexpr std::uint16_t kTypeIxfr = 251, kTypeAxfr = 252;
 
 std::uint64_t random_bits() {
@@ -37,7 +38,7 @@ struct Proxy::State {
   ProxyOptions options;
   net::Datagram udp;
   net::Listener tcp;
-  std::size_t under_way = 0;
+  Load load = Load(options.most_under_way, options.all);
 
   net::Loop& loop() const { return *options.loop; }
   void seen(const Judged& judged, Seen what) const {
@@ -46,6 +47,9 @@ struct Proxy::State {
       what.name = judged.query->name;
     }
     if (options.seen) options.seen(judged.client.get(), what);
+  }
+  void dropped(bool tcp) const {
+    if (options.dropped) options.dropped(tcp);
   }
 };
 
@@ -145,14 +149,15 @@ net::Task<> serve_query(StateRef state, Bytes query, Endpoint client, Endpoint a
 }
 
 net::Task<> count(StateRef state, net::Task<> query) {
-  ++state->under_way;
+  state->load.begin();
   co_await query;
-  --state->under_way;
+  state->load.end();
 }
 
 void take_datagram(const StateRef& state, const net::Datagram::Received& received, std::span<const std::byte> buffer) {
   const auto bytes = buffer.first(received.io.bytes);
-  if (received.to.port != kPort || !query_id(bytes) || state->under_way >= state->options.most_under_way) return;
+  if (received.to.port != kPort || !query_id(bytes)) return;
+  if (state->load.full()) return state->dropped(false);
   state->loop().spawn(count(state, serve_query(state, Bytes(bytes.begin(), bytes.end()), received.from, received.to)));
 }
 
@@ -175,35 +180,6 @@ void take_the_last(const StateRef& state) {
   }
 }
 
-// One message with its length in front (RFC 1035 §4.2.2). Nothing at the end of the stream.
-net::Task<std::optional<Bytes>> read_message(net::Stream& stream) {
-  const auto fill = [](net::Stream& from, std::span<std::byte> into) -> net::Task<bool> {
-    while (!into.empty()) {
-      const auto io = co_await from.read(into);
-      if (!io.ok()) co_return false;
-      into = into.subspan(io.bytes);
-    }
-    co_return true;
-  };
-  std::array<std::byte, 2> length{};
-  const bool begun = co_await fill(stream, length);
-  if (!begun) co_return std::nullopt;
-  Bytes message(std::to_integer<std::size_t>(length[0]) << 8 | std::to_integer<std::size_t>(length[1]));
-  const bool whole = co_await fill(stream, message);
-  if (!whole) co_return std::nullopt;
-  co_return message;
-}
-
-net::Task<bool> write_message(net::Stream& stream, const Bytes& message) {
-  Bytes framed;
-  framed.reserve(message.size() + 2);
-  framed.push_back(static_cast<std::byte>(message.size() >> 8));
-  framed.push_back(static_cast<std::byte>(message.size() & 0xff));
-  framed.insert(framed.end(), message.begin(), message.end());
-  const auto io = co_await stream.write_all(framed);
-  co_return io.ok();
-}
-
 // Asks over `resolver`, which is dialled when it is first needed.
 net::Task<std::optional<Bytes>> ask_tcp(StateRef state, net::Stream& resolver, const Bytes& query, const net::Stream& client) {
   if (!resolver) {
@@ -214,7 +190,9 @@ net::Task<std::optional<Bytes>> ask_tcp(StateRef state, net::Stream& resolver, c
   Idle idle(resolver, state->options.resolver_timeout);
   const bool written = co_await write_message(resolver, query);
   if (!written) co_return std::nullopt;
-  co_return co_await read_message(resolver);
+  Bytes reply;
+  if (co_await read_message(resolver, kMaxMessage, reply) != Read::kWhole) co_return std::nullopt;
+  co_return reply;
 }
 
 // A transfer of a zone, or what we cannot read: everything from here on goes to the resolver as it is.
@@ -234,14 +212,16 @@ net::Task<> serve_stream(StateRef state, net::Stream client) {
   if (client.local().port != kPort) co_return client.reset();
   net::Stream resolver;
   Idle idle(client, state->options.tcp_idle);
+  Bytes message;
   for (;;) {
-    const auto message = co_await read_message(client);
-    if (!message) co_return;
+    const Read read = co_await read_message(client, kMostStreamQuery, message);
+    if (read == Read::kTooLong) state->dropped(true);
+    if (read != Read::kWhole) co_return;
     idle.forget();
-    const Judged judged = co_await judge(state, *message);
+    const Judged judged = co_await judge(state, message);
     if (!judged.query || judged.query->type == kTypeAxfr || judged.query->type == kTypeIxfr) {
       state->seen(judged, {.outcome = Seen::Outcome::kForwarded, .tcp = true});
-      co_await pass(state, client, *message);
+      co_await pass(state, client, message);
       co_return;
     }
     Bytes reply;
@@ -252,7 +232,7 @@ net::Task<> serve_stream(StateRef state, net::Stream client) {
                            .addresses = judged.answer->addresses.size()});
     } else {
       const auto begun = std::chrono::steady_clock::now();
-      auto answered = co_await ask_tcp(state, resolver, *message, client);
+      auto answered = co_await ask_tcp(state, resolver, message, client);
       const auto outcome = answered ? Seen::Outcome::kForwarded : Seen::Outcome::kFailed;
       if (!answered) resolver = net::Stream();
       reply = answered ? std::move(*answered)
@@ -260,7 +240,7 @@ net::Task<> serve_stream(StateRef state, net::Stream client) {
       state->seen(judged, {.outcome = outcome, .tcp = true, .took = std::chrono::steady_clock::now() - begun});
     }
     idle.watch();
-    const bool written = co_await write_message(client, reply);
+    const bool written = co_await write_message(client, std::move(reply));
     if (!written) co_return;
   }
 }
@@ -268,7 +248,11 @@ net::Task<> serve_stream(StateRef state, net::Stream client) {
 net::Task<> serve_tcp(StateRef state) {
   while (!state->tcp.closed()) {
     auto client = co_await state->tcp.accept();
-    if (!client || state->under_way >= state->options.most_under_way) continue;
+    if (!client) continue;
+    if (state->load.full()) {
+      state->dropped(true);
+      continue;
+    }
     state->loop().spawn(count(state, serve_stream(state, std::move(*client))));
   }
 }
@@ -286,7 +270,7 @@ void Proxy::stop() {
   state_->tcp.close();
 }
 
-std::size_t Proxy::under_way() const { return state_->under_way; }
+std::size_t Proxy::under_way() const { return state_->load.under_way(); }
 
 void Proxy::start() {
   state_->loop().spawn(lives::serve_udp(state_));

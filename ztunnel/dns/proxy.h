@@ -4,7 +4,7 @@
 // UDP from the pod's network namespace, over TCP by the way that any connection of the pod to that resolver takes. Answers carry the
 // resolver's address as source: the application notices nothing. What was addressed to our own port has nobody to go on to, and
 // did not come from the pod: it is not answered.
-// One Loop; nothing here outlives `run`. Limits: queries under way, message sizes, idle time of a TCP connection.
+// One Loop; nothing here outlives `run`. Limits: queries under way, of this proxy and of all; message sizes; idle time of a TCP connection.
 
 #include <chrono>
 #include <cstdint>
@@ -18,6 +18,7 @@
 #include "common/net/datagram.h"
 #include "common/net/listener.h"
 #include "common/net/stream.h"
+#include "ztunnel/dns/load.h"
 #include "ztunnel/dns/message.h"
 
 namespace culvert::ztunnel::dns {
@@ -42,12 +43,14 @@ struct ProxyOptions {
   std::string cluster_domain;
   std::chrono::milliseconds resolver_timeout{5000};
   std::chrono::milliseconds tcp_idle{5000};
-  std::size_t most_under_way = 512;  // queries; further ones are dropped, as a full socket would do
+  std::size_t most_under_way = 512;  // queries over UDP, and connections; further ones are dropped, as a full socket would do
+  std::shared_ptr<Load> all = {};    // of all proxies of the worker; none: no limit
   std::function<std::shared_ptr<const model::Mesh>()> mesh;
   // A connection for `client` to the resolver that it asked; ends at once when there is no way.
   std::function<Result<net::Stream>(const Endpoint& client, const Endpoint& resolver)> dial;
   std::function<net::Task<model::WorkloadRef>()> client;  // the pod's own workload; null when it does not appear in time
   std::function<void(const model::Workload* client, const Seen&)> seen;
+  std::function<void(bool tcp)> dropped = {};  // a query or connection past a limit, or a query that is too long
 };
 
 class Proxy {

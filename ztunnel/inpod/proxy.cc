@@ -54,11 +54,11 @@ net::Task<> accept_all(Worker& worker, std::shared_ptr<Pod> pod, std::shared_ptr
 
 }  // namespace
 
-Result<std::unique_ptr<Proxy>> Proxy::start(Worker& worker, zds::Pod name, Netns netns) {
+Result<std::unique_ptr<Proxy>> Proxy::start(Worker& worker, zds::Pod name, Netns netns, std::shared_ptr<dns::Load> dns_load) {
   const auto around = look_around(netns);
   if (!around) return std::unexpected(around.error());
   const auto ports = source_ports(around->ephemeral, worker.index(), worker.count());
-  std::unique_ptr<Proxy> proxy(new Proxy(worker, worker.add_pod(std::move(name), std::move(netns), ports)));
+  std::unique_ptr<Proxy> proxy(new Proxy(worker, worker.add_pod(std::move(name), std::move(netns), ports), std::move(dns_load)));
   if (auto done = proxy->listen(IpAddress::v4(0)); !done) return std::unexpected(std::move(done).error());
   if (worker.settings().ipv6_enabled && around->ipv6) {
     if (auto done = proxy->listen(IpAddress::v6(std::array<std::uint8_t, 16>{})); !done)
@@ -152,6 +152,14 @@ Status Proxy::listen_dns(const IpAddress& any) {
   options.seen = [worker, pod = pod_](const model::Workload* client, const dns::Seen& seen) {
     count_dns(worker->counters(), *pod, client, seen);
   };
+  options.all = dns_load_;
+  options.dropped = [worker, pod = pod_](bool over_tcp) {
+    worker->counters().dns_dropped(over_tcp);
+    if (worker->may_complain())
+      log::warn("dns", "a query of " + pod->name.name_space + "/" + pod->name.name +
+                           " is dropped: too many are under way, or it is too long" +
+                           " (more of this is told once in a while only)");
+  };
   dns_.push_back(std::make_unique<dns::Proxy>(std::move(options), std::move(*udp), std::move(*tcp)));
   dns_.back()->start();
   return {};
@@ -159,7 +167,7 @@ Status Proxy::listen_dns(const IpAddress& any) {
 
 Status Proxies::start(const zds::Pod& name, const Netns& netns) {
   stop(name.uid, Reason::kPodRemoved);
-  auto proxy = Proxy::start(worker_, name, netns);
+  auto proxy = Proxy::start(worker_, name, netns, dns_load_);
   if (!proxy) return std::unexpected(std::move(proxy).error());
   proxies_[name.uid] = std::move(*proxy);
   return {};

@@ -16,7 +16,7 @@ namespace culvert::ztunnel {
 class Proxy {
  public:
   // Everything listens when this returns. Fails with nothing left open.
-  static Result<std::unique_ptr<Proxy>> start(Worker& worker, zds::Pod name, Netns netns);
+  static Result<std::unique_ptr<Proxy>> start(Worker& worker, zds::Pod name, Netns netns, std::shared_ptr<dns::Load> dns_load);
   ~Proxy();
   Proxy(const Proxy&) = delete;
 
@@ -28,13 +28,15 @@ class Proxy {
 
  private:
   using Carry = net::Task<> (*)(Worker&, std::shared_ptr<Pod>, net::Stream);
-  Proxy(Worker& worker, std::shared_ptr<Pod> pod) : worker_(worker), pod_(std::move(pod)) {}
+  Proxy(Worker& worker, std::shared_ptr<Pod> pod, std::shared_ptr<dns::Load> dns_load)
+      : worker_(worker), pod_(std::move(pod)), dns_load_(std::move(dns_load)) {}
   Status listen(const IpAddress& any);
   Status listen(const IpAddress& any, std::uint16_t port, Carry carry);
   Status listen_dns(const IpAddress& any);
 
   Worker& worker_;
   std::shared_ptr<Pod> pod_;
+  const std::shared_ptr<dns::Load> dns_load_;  // of the worker
   std::vector<std::shared_ptr<net::Listener>> listeners_;
   std::vector<std::unique_ptr<dns::Proxy>> dns_;
 };
@@ -52,7 +54,10 @@ class Proxies {
   const std::map<std::string, std::unique_ptr<Proxy>>& all() const { return proxies_; }
 
  private:
+  static constexpr std::size_t kMostDns = 4096;  // queries and connections of all pods
+
   Worker& worker_;
+  const std::shared_ptr<dns::Load> dns_load_ = std::make_shared<dns::Load>(kMostDns);
   std::map<std::string, std::unique_ptr<Proxy>> proxies_;
 };
 
