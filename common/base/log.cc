@@ -154,6 +154,12 @@ std::string& buffer_of_thread() {
   return buffer;
 }
 
+std::string dropped_line(std::uint64_t lines) {
+  Line line(Level::kWarn, "log", "lines were dropped here, because the reader of our output is too slow");
+  line.add("lines", lines);
+  return std::string(line.finish());
+}
+
 }  // namespace
 
 Status start(std::string_view directive, bool json) {
@@ -162,7 +168,7 @@ Status start(std::string_view directive, bool json) {
   if (auto parsed = parse_into(rules, directive); !parsed) return parsed;
   publish(std::move(rules));
   json_format = json;
-  if (Writer* const former = writer.exchange(new Writer(STDOUT_FILENO))) {
+  if (Writer* const former = writer.exchange(new Writer(STDOUT_FILENO, dropped_line))) {
     former->finish();
     former_writers.push_back(former);
   }
@@ -244,16 +250,34 @@ void Line::add(std::string_view key, std::uint64_t number) {
   add(key, std::string_view(digits, end), Field::Kind::kNumber);
 }
 
-void Line::write() {
+std::string_view Line::finish() {
   if (json_) text_ += '}';
-  if (Writer* const now = writer.load(std::memory_order_acquire)) now->add(text_);
+  return text_;
 }
 
-void write(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields) {
+void Line::write(bool must_not_be_lost) {
+  const std::string_view text = finish();
+  if (Writer* const now = writer.load(std::memory_order_acquire)) now->add(text, must_not_be_lost);
+}
+
+namespace {
+
+void write_line(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields,
+                bool must_not_be_lost) {
   if (writer.load(std::memory_order_acquire) == nullptr) return;
   Line line(level, scope, message);
   for (const Field& field : fields) line.add(field.key, field.value, field.kind);
-  line.write();
+  line.write(must_not_be_lost);
+}
+
+}  // namespace
+
+void write(Level level, std::string_view scope, std::string_view message, std::span<const Field> fields) {
+  write_line(level, scope, message, fields, false);
+}
+
+void audit(std::string_view scope, std::string_view message, std::initializer_list<Field> fields) {
+  if (enabled(Level::kInfo, scope)) write_line(Level::kInfo, scope, message, std::span(fields.begin(), fields.size()), true);
 }
 
 }  // namespace culvert::log

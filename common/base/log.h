@@ -2,7 +2,7 @@
 // Log lines, in the format that readers of Istio's ztunnel know (protocols.md §6.10):
 //   <RFC 3339 UTC>\t<level>\t<scope>\t<message>\t<key=value ...>      or one JSON object a line (LOG_FORMAT=json)
 // Lines are queued and written to standard output by one background thread, so a slow reader of our output never stops a worker:
-// past a bound, lines are dropped and counted. Levels are per scope and can be changed while running. Any thread may log.
+// past a bound, lines are dropped and counted, and a line says how many as soon as there is room. Levels are per scope and can be changed while running. Any thread may log.
 // No secret is ever passed to these functions.
 
 #include <cstdint>
@@ -60,7 +60,8 @@ class Line {
   // A value in pieces.
   void add(std::string_view key, std::initializer_list<std::string_view> pieces, Field::Kind kind = Field::Kind::kText);
   void add(std::string_view key, std::uint64_t number);
-  void write();
+  void write(bool must_not_be_lost = false);
+  std::string_view finish();  // the whole of it, instead of writing it
 
  private:
   std::string& text_;
@@ -72,6 +73,9 @@ void write(Level level, std::string_view scope, std::string_view message, std::s
 inline void write(Level level, std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {}) {
   write(level, scope, message, std::span(fields.begin(), fields.size()));
 }
+
+// A line that must not be lost: who got a certificate. For such ones room is kept when others are dropped. Of level info.
+void audit(std::string_view scope, std::string_view message, std::initializer_list<Field> fields);
 
 inline void debug(std::string_view scope, std::string_view message, std::initializer_list<Field> fields = {}) {
   if (enabled(Level::kDebug, scope)) write(Level::kDebug, scope, message, fields);

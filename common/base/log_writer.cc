@@ -14,14 +14,16 @@ constexpr auto kGather = std::chrono::milliseconds(2);  // how long further line
 
 }  // namespace
 
-Writer::Writer(int fd) : fd_(fd), thread_([this] { run(); }) {}
+Writer::Writer(int fd, Confess confess) : fd_(fd), confess_(std::move(confess)), thread_([this] { run(); }) {}
 
-void Writer::add(std::string_view line) {
+void Writer::add(std::string_view line, bool must_not_be_lost) {
+  const std::size_t most = must_not_be_lost ? kMostBytes + kKeptRoom : kMostBytes;
   bool wake = false;
   {
-    const std::scoped_lock lock(mutex_);
-    if (ending_ || waiting_.size() + line.size() >= kMostBytes) {
+    const Lock lock(mutex_);
+    if (ending_ || waiting_.size() + line.size() >= most) {
       dropped_.fetch_add(1, std::memory_order_relaxed);
+      ++unsaid_;
       return;
     }
     waiting_.append(line).append(1, '\n');
@@ -32,7 +34,7 @@ void Writer::add(std::string_view line) {
 
 void Writer::finish() {
   {
-    const std::scoped_lock lock(mutex_);
+    const Lock lock(mutex_);
     ending_ = true;
   }
   some_.notify_one();
@@ -41,21 +43,25 @@ void Writer::finish() {
 
 void Writer::run() {
   std::string out;
-  std::unique_lock lock(mutex_);
+  mutex_.lock();
   for (;;) {
     while (waiting_.empty() && !ending_) {
       asleep_ = true;
-      some_.wait(lock);
+      some_.wait(mutex_);
     }
     asleep_ = false;
-    if (waiting_.empty()) return;
+    if (waiting_.empty()) break;
     std::swap(out, waiting_);
-    lock.unlock();
+    const std::uint64_t unsaid = std::exchange(unsaid_, 0);  // they would have come after these
+    mutex_.unlock();
+    if (unsaid > 0) out.append(confess_(unsaid)).append(1, '\n');
     write_out(out);
     out.clear();
-    lock.lock();
-    some_.wait_for(lock, kGather, [this] { return ending_; });
+    mutex_.lock();
+    const auto until = std::chrono::steady_clock::now() + kGather;
+    while (!ending_ && some_.wait_until(mutex_, until) != std::cv_status::timeout) {}
   }
+  mutex_.unlock();
 }
 
 void Writer::write_out(std::string_view text) const {

@@ -8,6 +8,8 @@
 namespace culvert::log {
 namespace {
 
+std::string confess(std::uint64_t lines) { return std::to_string(lines) + " lost"; }
+
 TEST(LogWriter, WritesEveryLineOfEveryThreadWhole) {
   int ends[2];
   ASSERT_EQ(::pipe(ends), 0);
@@ -19,7 +21,7 @@ TEST(LogWriter, WritesEveryLineOfEveryThreadWhole) {
   });
 
   {
-    Writer writer(ends[1]);
+    Writer writer(ends[1], confess);
     std::vector<std::thread> threads;
     for (int i = 0; i < kThreads; ++i)
       threads.emplace_back([&] {
@@ -39,22 +41,33 @@ TEST(LogWriter, WritesEveryLineOfEveryThreadWhole) {
   EXPECT_EQ(read, expected);
 }
 
-TEST(LogWriter, DropsAndCountsWhenNobodyReads) {
+// Lines of 64 KiB until nothing fits any more, and one that must not be lost; then somebody reads.
+TEST(LogWriter, DropsCountsAndSaysSoWhenNobodyReads) {
   int ends[2];
   ASSERT_EQ(::pipe(ends), 0);
-  Writer writer(ends[1]);
+  Writer writer(ends[1], confess);
   const std::string line(64 * 1024, 'x');
   for (int i = 0; i < 200; ++i) writer.add(line);
+  const auto dropped = writer.dropped();
+  EXPECT_GT(dropped, 0u);
+  writer.add("kept", true);
+  EXPECT_EQ(writer.dropped(), dropped);
+  for (int i = 0; i < 50; ++i) writer.add(line, true);
+  const auto all = writer.dropped();
+  EXPECT_GT(all, dropped) << "its room has a bound, too";
 
-  EXPECT_GT(writer.dropped(), 0u);
+  std::string read;
   std::thread reader([&] {
     std::vector<char> buffer(1 << 20);
-    while (::read(ends[0], buffer.data(), buffer.size()) > 0) {}
+    for (ssize_t got = 0; (got = ::read(ends[0], buffer.data(), buffer.size())) > 0;)
+      read.append(buffer.data(), static_cast<std::size_t>(got));
   });
   writer.finish();
   ::close(ends[1]);
   reader.join();
   ::close(ends[0]);
+  EXPECT_NE(read.find("\nkept\n"), std::string::npos);
+  EXPECT_TRUE(read.ends_with("\n" + confess(all) + "\n")) << read.substr(read.size() - 100);
 }
 
 }  // namespace

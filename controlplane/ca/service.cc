@@ -139,9 +139,9 @@ net::Task<> CaService::issue(rpc::CallRef call, Caller caller, LeafRequest reque
     co_return refuse(*call, caller, {kInternal, "CSR signing error", leaf.error().text});
   }
   issued_.add();
-  log::info("ca", "issued a certificate",
-            {log::field("identity", identity), log::field("caller", caller.text()), log::field("serial", leaf->serial),
-             log::field("expires", leaf->expires), log::field("peer", call->peer())});
+  log::audit("ca", "issued a certificate",
+             {log::field("identity", identity), log::field("caller", caller.text()), log::field("serial", leaf->serial),
+              log::field("expires", leaf->expires), log::field("peer", call->peer())});
   leaf->chain.push_back(std::move(leaf->roots_pem));
   call->answer(encode_certificate_response(leaf->chain));
 }
