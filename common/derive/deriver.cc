@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "common/derive/authorization.h"
-#include "common/derive/doubts.h"
 #include "common/derive/fingerprint.h"
 #include "common/derive/mesh_config.h"
 #include "common/derive/network.h"
@@ -106,7 +105,7 @@ void Deriver::configure(const Objects& objects, Dirty& dirty) {
   mark_all(seen_, settings_, dirty);
   for (const Kind kind : {Kind::kService, Kind::kServiceEntry, Kind::kAuthorizationPolicy, Kind::kPeerAuthentication}) {
     for (const std::string& in : seen_.namespaces(kind))
-      for (const auto& [name, object] : seen_.in(kind, in)) selected_.recount({kind, in, name}, seen_, seen_, settings_);
+      for (const auto& [name, object] : seen_.in(kind, in)) tally_.selected.recount({kind, in, name}, seen_, seen_, settings_);
   }
 }
 
@@ -116,13 +115,19 @@ void Deriver::step(const Objects& objects, const Key& key, Dirty& dirty) {
   const bool unreadable = config::is_policy(key.kind);  // may have become so, or no more, though the object is the same
   if (!unreadable && (before == now || (before && now && *before == *now))) return;
   mark({key, before, now}, objects, seen_, settings_, dirty);
-  if (before) selected_.remove(*before, objects, settings_, dirty.doubts);
-  if (now) selected_.add(*now, objects, settings_, dirty.doubts);
+  if (before) {
+    tally_.selected.remove(*before, objects, settings_, dirty.doubts);
+    tally_.covered.remove(*before, dirty.doubts);
+  }
+  if (now) {
+    tally_.selected.add(*now, objects, settings_, dirty.doubts);
+    tally_.covered.add(*now, seen_, dirty.doubts);
+  }
   const bool selects = key.kind == Kind::kService || key.kind == Kind::kServiceEntry || config::is_policy(key.kind);
   const bool recount = selects && !Selected::alike(before, now);
   if (now) seen_.put(key, objects.in(key.kind, key.name_space).find(key.name)->second);  // `before` is gone after this
   else seen_.erase(key);
-  if (recount) selected_.recount(key, objects, seen_, settings_);
+  if (recount) tally_.selected.recount(key, objects, seen_, settings_);
 }
 
 // A ServiceEntry's status would say it; where nobody writes that, it is as if it did.
@@ -145,7 +150,7 @@ void Deriver::doubt(const Objects& objects, const Dirty& dirty, Delta& delta) {
     keys.insert(some->begin(), some->end());
   work_.doubts += keys.size();
   for (const Key& key : keys) {
-    warn(key, doubts(key, objects, settings_, selected_), delta);
+    warn(key, doubts(key, objects, settings_, tally_), delta);
   }
 }
 

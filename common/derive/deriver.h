@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "common/derive/allocate.h"
+#include "common/derive/doubts.h"
 #include "common/derive/mark.h"
 #include "common/derive/objects.h"
-#include "common/derive/selected.h"
 #include "common/model/policy.h"
 #include "common/model/service.h"
 #include "common/model/workload.h"
@@ -63,6 +63,8 @@ class Deriver {
   Delta sign_for(const Objects& objects, std::string root_trust_domain);
   const Settings& settings() const { return settings_; }  // with what MeshConfig says
 
+  const Tally& tally() const { return tally_; }
+
   // How much the last update looked at, whatever came out: what it costs, without a clock.
   struct Work {
     std::size_t workloads = 0, services = 0, policies = 0, doubts = 0;
@@ -95,8 +97,8 @@ class Deriver {
   const Take take_;
   Settings configured_;
   Settings settings_;
-  Objects seen_;       // as they were when derived from last
-  Selected selected_;  // of seen_, by the selectors of now
+  Objects seen_;  // as they were when derived from last
+  Tally tally_;   // of seen_, by the selectors of now
   std::map<std::string, std::uint64_t>
       workloads_;  // by uid, the fingerprint: of what there may be a hundred thousand no copy is kept
   std::map<std::string, model::ServiceRef> services_;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -275,6 +276,37 @@ TEST(Deriver, ThousandsOfEntriesOfOneHostAreOneService) {
   world.update();
   EXPECT_LT(world.deriver.work().services, 50U);
   EXPECT_EQ(world.deriver.services().begin()->second->name, "e00001");
+}
+
+// A pod costs nothing more for the ranges that it is in: but the first of a namespace, and the last.
+TEST(Deriver, AnEntryThatCoversOthersIsLookedAtWhenThatBeginsAndEnds) {
+  World world;
+  fill(world, 1);
+  world.write(
+      "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: other}\n"
+      "spec: {hosts: [a.example.com], addresses: [10.0.0.0/24, 11.0.0.0], ports: [{number: 80, name: http}], resolution: "
+      "NONE}\n");
+  world.update();
+  const auto warned = [&](const std::string& what) {
+    return std::ranges::count_if(world.deriver.warnings(),
+                                 [&](const Warning& one) { return one.object.name_space == "other" && one.text.contains(what); });
+  };
+  EXPECT_EQ(warned("10.0.0.0/24 covers pods of other namespaces"), 1);
+  EXPECT_EQ(warned("11.0.0.0/32 covers Services of other namespaces"), 1);
+
+  world.put(pod("shop", 1, 0));
+  world.update();
+  EXPECT_EQ(world.deriver.work().doubts, 1U) << "the pod's own";
+
+  world.put(pod("bank", 2, 0));
+  world.update();
+  EXPECT_EQ(world.deriver.work().doubts, 2U) << "the first of its namespace";
+  world.erase(config::key_of(config::Object(pod("bank", 2, 0))));
+  world.erase(config::key_of(config::Object(pod("shop", 1, 0))));
+  for (int i = 0; i < kPodsOfAService; ++i) world.erase(config::key_of(config::Object(pod("shop", 0, i))));
+  world.erase({Kind::kService, "shop", "app-0"});
+  world.update();
+  EXPECT_EQ(warned("covers"), 0);
 }
 
 TEST(Deriver, TenThousandHostsInOneEntryAreAMistakeOfThatEntryAlone) {

@@ -27,9 +27,9 @@ struct Scene {
   const Objects& objects;
   const Objects& holders;  // where the object itself stands
   const Settings& settings;
-  const Selected& selected;
+  const Tally& tally;
 
-  bool selects_nothing() const { return selected.of(key).workloads == 0; }
+  bool selects_nothing() const { return tally.selected.of(key).workloads == 0; }
 };
 
 Texts about(const config::AuthorizationPolicy& policy, const Scene& scene) {
@@ -75,7 +75,7 @@ Texts about(const config::Service& service, const Scene& scene) {
   const std::string canary = canary_of(service.metadata, binding, scene.objects, scene.settings).trouble;
   if (!canary.empty()) out.push_back(canary + ": all connections go to " + binding.waypoint->text());
   if (service.selector.empty() || scene.selects_nothing()) return out;
-  const auto& ports = scene.selected.of(scene.key).ports;
+  const auto& ports = scene.tally.selected.of(scene.key).ports;
   std::set<std::string> missing;
   for (const config::ServicePort* port : tcp_ports(service)) {
     const auto having = ports.find(port->target.name);
@@ -102,6 +102,20 @@ Texts about(const config::EndpointSlice& slice, const Scene& scene) {
   return out;
 }
 
+// Whatever it writes, pods and Services keep the addresses that the cluster gave them.
+void say_covered(const config::Custom& entry, const Scene& scene, Texts& out) {
+  for (const Cidr& range : written_addresses(entry)) {
+    const auto others = scene.tally.covered.of(range, entry.metadata.name_space);
+    if (others.pods)
+      out.push_back("spec.addresses: " + range.text() +
+                    " covers pods of other namespaces: connections to their addresses go to them");
+    if (others.services)
+      out.push_back("spec.addresses: " + range.text() +
+                    " covers Services of other namespaces: connections to their addresses go to them" +
+                    (is_host(range) ? ", but for those from this namespace" : ""));
+  }
+}
+
 Texts about(const config::Custom& custom, const Scene& scene) {
   switch (custom.kind) {
     case Kind::kGateway: {
@@ -114,6 +128,7 @@ Texts about(const config::Custom& custom, const Scene& scene) {
     default: return {};
   }
   Texts out = entry_doubts(custom, scene.objects, scene.settings);
+  say_covered(custom, scene, out);
   std::ranges::move(endpoint_doubts(custom, scene.objects, scene.settings), std::back_inserter(out));
   if (!scene.holders.wide(Kind::kServiceEntry, scene.key.name_space).contains(scene.key.name) && scene.selects_nothing())
     out.push_back("spec.workloadSelector selects no pod or WorkloadEntry");
@@ -146,27 +161,28 @@ Texts about(const T&, const Scene&) {
 
 }  // namespace
 
-std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings,
-                                const Selected& selected) {
+std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings, const Tally& tally) {
   const config::Object* object = object_of(key, objects);
-  const Scene scene{key, objects, objects, settings, selected};
+  const Scene scene{key, objects, objects, settings, tally};
   return object ? std::visit([&](const auto& value) { return about(value, scene); }, *object) : Texts{};
 }
 
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings) {
-  Selected selected;
-  selected.recount(key, objects, objects, settings);
-  return doubts(key, objects, settings, selected);
+  Tally tally;
+  tally.selected.recount(key, objects, objects, settings);
+  if (const config::Object* object = object_of(key, objects)) tally.covered.look(*object, objects);
+  return doubts(key, objects, settings, tally);
 }
 
 std::vector<std::string> doubts(const config::Object& object, const Objects& objects, const Settings& settings) {
   const config::Key key = config::key_of(object);
   Objects alone;
   alone.put(key, config::ObjectPtr(config::ObjectPtr(), &object));  // not owned
-  Selected selected;
+  Tally tally;
   if (!is_in_mesh(key.name_space, objects, settings)) return outside();
-  selected.recount(key, alone, objects, settings);
-  const Scene scene{key, objects, alone, settings, selected};
+  tally.selected.recount(key, alone, objects, settings);
+  tally.covered.look(object, objects);
+  const Scene scene{key, objects, alone, settings, tally};
   return std::visit([&](const auto& value) { return about(value, scene); }, object);
 }
 

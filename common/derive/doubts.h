@@ -4,14 +4,20 @@
 #include <string>
 #include <vector>
 
+#include "common/derive/covered.h"
 #include "common/derive/objects.h"
 #include "common/derive/selected.h"
 
 namespace culvert::derive {
 
+// What whoever follows the objects counts of them, so that nobody has to look at all to say something of one.
+struct Tally {
+  Selected selected;
+  Covered covered;
+};
+
 // Of the object with this key, as things stand now; nothing for an object that is not there. `settings` with what MeshConfig says.
-std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings,
-                                const Selected& selected);
+std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings, const Tally& tally);
 // The same, counting what it selects: as long as there are workloads that it may select.
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings);
 // Of one that is not in force, or not yet: as it would be among them.

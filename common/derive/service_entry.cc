@@ -67,15 +67,6 @@ bool is_canonical(const config::Custom& entry, const std::string& host, const Ob
   return first && first->second == entry.metadata.name_space;
 }
 
-// 10.0.0.5/24 is 10.0.0.0/24.
-Cidr masked(Cidr range) {
-  std::vector<std::uint8_t> bytes(range.address.bytes().begin(), range.address.bytes().end());
-  for (std::size_t bit = range.length; bit < bytes.size() * 8; ++bit)
-    bytes[bit / 8] &= static_cast<std::uint8_t>(~(0x80U >> (bit % 8)));
-  range.address = IpAddress::from_bytes(bytes).value_or(range.address);
-  return range;
-}
-
 std::optional<std::vector<Cidr>> ranges_of(const ServiceEntry& spec) {
   std::vector<Cidr> out;
   for (const std::string& text : spec.addresses()) {
@@ -145,6 +136,22 @@ void say_hosts(const config::Custom& entry, const Objects& objects, const Settin
 
 }  // namespace
 
+bool is_host(const Cidr& range) { return range.length == range.address.bytes().size() * 8; }
+
+Cidr masked(Cidr range) {
+  std::vector<std::uint8_t> bytes(range.address.bytes().begin(), range.address.bytes().end());
+  for (std::size_t bit = range.length; bit < bytes.size() * 8; ++bit)
+    bytes[bit / 8] &= static_cast<std::uint8_t>(~(0x80U >> (bit % 8)));
+  range.address = IpAddress::from_bytes(bytes).value_or(range.address);
+  return range;
+}
+
+std::vector<Cidr> written_addresses(const config::Object& object) {
+  const auto* spec = spec_of<ServiceEntry>(&object);
+  const auto ranges = spec ? ranges_of(*spec) : std::nullopt;
+  return ranges.value_or(std::vector<Cidr>{});
+}
+
 bool is_wildcard(std::string_view host) { return host.starts_with("*."); }
 
 bool is_host(std::string_view text) {
@@ -205,7 +212,8 @@ std::vector<model::Service> entry_services(const config::Custom& entry, std::spa
 std::vector<std::string> entry_doubts(const config::Custom& entry, const Objects& objects, const Settings& settings) {
   Texts out;
   const ServiceEntry& spec = *spec_of(entry);
-  if (!ranges_of(spec)) {
+  const auto ranges = ranges_of(spec);
+  if (!ranges) {
     for (const std::string& text : spec.addresses()) {
       if (!Cidr::parse(text))
         out.push_back("spec.addresses: " + config::quote(text) + " is no IP address or range: the whole entry is left out");

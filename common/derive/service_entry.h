@@ -32,6 +32,12 @@ std::vector<std::string> entry_hosts(const config::Custom& entry, const Objects&
 std::vector<model::Service> entry_services(const config::Custom& entry, std::span<const config::StatusAddress> given,
                                            const Objects& objects, const Settings& settings);
 
+bool is_host(const Cidr& range);  // one address
+// 10.0.0.5/24 is 10.0.0.0/24.
+Cidr masked(Cidr range);
+// What a ServiceEntry writes into spec.addresses, masked; nothing of another kind, or when one of them cannot be read.
+std::vector<Cidr> written_addresses(const config::Object& object);
+
 // A name of DNS, or "*." before one.
 bool is_host(std::string_view text);
 bool is_wildcard(std::string_view host);
