@@ -52,6 +52,7 @@ class Serving {
   const Issuer& issuer() const { return issuer_; }
   const std::string& roots_pem() const { return roots_pem_; }
   const derive::Settings& mesh_settings() const { return mesh_.deriver().settings(); }
+  const derive::Tally& tally() const { return mesh_.deriver().tally(); }
   XdsService& xds() { return xds_; }
   std::uint16_t port() const { return server_->port(); }
   // Our own certificate for other servers of ours, as it is now.

@@ -57,18 +57,45 @@ std::set<std::string> named_targets(const config::Object* holder) {
   return out;
 }
 
-// Adds one to a number or takes one away. True when it was or is none.
+// Adds to a number or takes away. True when it was or is none.
 bool step(std::size_t& number, int by) {
   const bool none = number == 0;
   number += static_cast<std::size_t>(by);
   return none || number == 0;
 }
 
+bool in_tunnel(const config::Metadata& metadata) {
+  model::Workload probe;
+  set_tunnel(metadata, probe);
+  return probe.protocol == model::TunnelProtocol::kHbone;
+}
+
+// What a workload, or the endpoints of an entry, are to policies.
+struct Part {
+  int bound = 0, outside = 0;
+};
+Part part_of(const config::Object& workload) {
+  if (const auto* pod = std::get_if<config::Pod>(&workload)) {
+    if (pod->is_terminal()) return {};
+    return in_tunnel(pod->metadata) ? Part{1, 0} : Part{0, 1};
+  }
+  const auto& custom = std::get<config::Custom>(workload);
+  if (custom.kind == Kind::kWorkloadEntry) return in_tunnel(labelled(custom)) ? Part{1, 0} : Part{0, 1};
+  return {in_tunnel(custom.metadata) ? static_cast<int>(endpoints_in(custom)) : 0, 0};
+}
+
+// True when there were or are no workloads.
+bool step(Selected::Count& count, const Part& part, int by) {
+  step(count.bound, part.bound * by);
+  step(count.outside, part.outside * by);
+  return step(count.workloads, by);
+}
+
 }  // namespace
 
 void Selected::count(const Key& holder, const config::Object& workload, int by, const Objects& holders, std::set<Key>* turned) {
   Count& count = counts_[holder];
-  bool turns = step(count.workloads, by);
+  bool turns = step(count, part_of(workload), by);
   for (const std::string& name : named_targets(object_of(holder, holders)))
     if (has_port(workload, name)) turns |= step(count.ports[name], by);
   if (count.workloads == 0) counts_.erase(holder);
@@ -80,6 +107,9 @@ void Selected::move(const config::Object& workload, int by, const Objects& holde
   const Kind kind = config::kind_of(workload);
   if (std::ranges::find(kWorkloads, kind) == kWorkloads.end()) return;
   const std::string& own = config::metadata_of(workload).name_space;
+  const Part part = part_of(workload);
+  step(everywhere_, part, by);
+  if (step(namespaces_[own], part, by) && by < 0) namespaces_.erase(own);
   labels_of(workload, [&](const config::Labels& labels) {
     const auto in = [&](Kind holder, const std::string& name_space) {
       for (const std::string_view name : holders.selecting(holder, name_space, labels))
@@ -125,10 +155,19 @@ bool Selected::alike(const config::Object* before, const config::Object* now) {
   return before && now && selector_of(*before) == selector_of(*now) && named_targets(before) == named_targets(now);
 }
 
-const Selected::Count& Selected::of(const Key& holder) const {
-  static const Count kNone;
-  const auto found = counts_.find(holder);
-  return found == counts_.end() ? kNone : found->second;
+namespace {
+
+template <class Map, class Name>
+const Selected::Count& count_or_none(const Map& counts, const Name& name) {
+  static const Selected::Count kNone;
+  const auto found = counts.find(name);
+  return found == counts.end() ? kNone : found->second;
 }
+
+}  // namespace
+
+const Selected::Count& Selected::of(const Key& holder) const { return count_or_none(counts_, holder); }
+
+const Selected::Count& Selected::in(std::string_view name_space) const { return count_or_none(namespaces_, name_space); }
 
 }  // namespace culvert::derive

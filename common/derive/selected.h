@@ -1,11 +1,12 @@
 #pragma once
-// How many workloads each selector selects, kept in step one workload and one selector at a time, so that nobody has to look at all of them to know that
-// there are some. Plain data on one thread.
+// How many workloads each selector selects, and how many there are in each namespace, kept in step one workload and one selector at a time, so that nobody has
+// to look at all of them to say how many there are. Plain data on one thread.
 
 #include <cstddef>
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "common/derive/objects.h"
 
@@ -14,7 +15,10 @@ namespace culvert::derive {
 class Selected {
  public:
   struct Count {
-    std::size_t workloads = 0;
+    std::size_t workloads = 0;  // Pods, WorkloadEntries and ServiceEntries, whatever became of them
+    // What policies are for: those that are captured or come in a tunnel, endpoints of ServiceEntries as well; and Pods and WorkloadEntries that are there
+    // and are neither.
+    std::size_t bound = 0, outside = 0;
     std::map<std::string, std::size_t> ports{};  // of a Service: by targetPort's name, how many of them have such a port
   };
 
@@ -26,6 +30,8 @@ class Selected {
   void recount(const config::Key& holder, const Objects& holders, const Objects& workloads, const Settings& settings);
 
   const Count& of(const config::Key& holder) const;
+  const Count& in(std::string_view name_space) const;  // all that is there; without `ports`
+  const Count& everywhere() const { return everywhere_; }
 
   // Whether two versions of a holder select the same and count the same of it, so that there is nothing to recount. Null: none.
   static bool alike(const config::Object* before, const config::Object* now);
@@ -36,7 +42,9 @@ class Selected {
   void count(const config::Key& holder, const config::Object& workload, int by, const Objects& holders,
              std::set<config::Key>* turned);
 
-  std::map<config::Key, Count> counts_;  // without those that select nothing
+  std::map<config::Key, Count> counts_;                   // without those that select nothing
+  std::map<std::string, Count, std::less<>> namespaces_;  // without those that hold nothing
+  Count everywhere_;
 };
 
 }  // namespace culvert::derive

@@ -184,6 +184,15 @@ std::optional<model::Workload> workload_of(const config::Custom& workload_entry,
   return out;
 }
 
+std::size_t endpoints_in(const config::Custom& service_entry) {
+  const auto& spec = dynamic_cast<const ServiceEntry&>(*service_entry.spec);
+  bool by_host = false;
+  std::set<std::string> seen;
+  for (const WorkloadEntry& entry : endpoints_of(spec, {spec.hosts().begin(), spec.hosts().end()}, by_host))
+    if (by_host || where_of(entry).reachable) seen.insert(entry.address());
+  return seen.size();
+}
+
 std::vector<model::Workload> workloads_of(const config::Custom& service_entry, const Objects& objects, const Settings& settings) {
   std::vector<model::Workload> out;
   const std::vector<std::string> hosts = entry_hosts(service_entry, objects, settings);

@@ -24,6 +24,9 @@ config::Metadata labelled(const config::Custom& workload_entry);
 // The endpoints of a ServiceEntry; where it has none and is resolved by DNS, one a host that is known by the host's name.
 std::vector<model::Workload> workloads_of(const config::Custom& service_entry, const Objects& objects, const Settings& settings);
 
+// How many there are at most: without a look at who else names its hosts.
+std::size_t endpoints_in(const config::Custom& service_entry);
+
 // What a pod or WorkloadEntry serves of the ServiceEntries of its namespace that select it. `ports` by name, of the pod or entry.
 using PortsByName = std::map<std::string, std::uint16_t, std::less<>>;
 void add_entries(const config::Metadata& metadata, const PortsByName& ports, const Objects& objects, const Settings& settings,

@@ -13,18 +13,34 @@ using google::protobuf::RepeatedPtrField;
 constexpr std::array kRoutes = {Kind::kHttpRoute, Kind::kGrpcRoute, Kind::kTlsRoute, Kind::kTcpRoute};
 constexpr std::string_view kGroup = "gateway.networking.k8s.io";
 
+template <class Backend>
+void add_backend(const Backend& backend, Route& route) {
+  const std::string& where = backend.namespace_().empty() ? route.metadata.name_space : backend.namespace_();
+  route.backends.push_back({backend.kind().empty() ? "Service" : backend.kind(), where, backend.name()});
+}
+
 template <class Backends>
 void add_backends(const Backends& backends, Route& route) {
-  for (const auto& backend : backends) {
-    const std::string& where = backend.namespace_().empty() ? route.metadata.name_space : backend.namespace_();
-    route.backends.push_back({backend.kind().empty() ? "Service" : backend.kind(), where, backend.name()});
+  for (const auto& backend : backends) add_backend(backend, route);
+}
+
+// What gets a copy of the requests is a backend as well: of a rule, or of one of its backends.
+template <class Holder>
+void add_mirrors(const Holder& holder, Route& route) {
+  if constexpr (requires { holder.filters(); }) {
+    for (const auto& filter : holder.filters())
+      if (filter.has_request_mirror()) add_backend(filter.request_mirror().backend_ref(), route);
   }
 }
 
 template <class Spec>
 void fill(const Spec& spec, Route& route) {
   for (const auto& parent : spec.parent_refs()) route.parents.push_back(&parent);
-  for (const auto& rule : spec.rules()) add_backends(rule.backend_refs(), route);
+  for (const auto& rule : spec.rules()) {
+    add_backends(rule.backend_refs(), route);
+    add_mirrors(rule, route);
+    for (const auto& backend : rule.backend_refs()) add_mirrors(backend, route);
+  }
   if constexpr (requires { spec.hostnames(); }) route.hostnames.assign(spec.hostnames().begin(), spec.hostnames().end());
 }
 
@@ -154,6 +170,7 @@ std::vector<std::size_t> attached_to(const RepeatedPtrField<gateway::Listener>& 
                                      const View& view) {
   std::vector<std::size_t> out(static_cast<std::size_t>(listeners.size()));
   const auto count = [&](const Route& route) {
+    ++view.looked_at;
     for (int i = 0; i < listeners.size(); ++i) {
       const bool attached = std::ranges::any_of(route.parents, [&](const gateway::ParentReference* parent) {
         return parent->kind() != "Service" && parent->kind() != "ServiceEntry" && target_of(*parent, route) == owner &&

@@ -29,9 +29,7 @@ class Spread {
     if (config::has_status(key.kind)) out_.insert(key);
     switch (key.kind) {
       case Kind::kPod:
-        counts_of(key.name_space);
-        counts_of(settings_.root_namespace);
-        break;
+      case Kind::kWorkloadEntry: counted(key.name_space); break;
       case Kind::kPeerAuthentication:
         in(Kind::kPeerAuthentication, key.name_space);  // another one may count now
         break;
@@ -54,6 +52,7 @@ class Spread {
         all_routes();
         all(Kind::kBackendTlsPolicy);
         in(Kind::kAuthorizationPolicy, key.name_space);
+        if (key.kind == Kind::kServiceEntry) counted(key.name_space);  // its endpoints
         break;
       case Kind::kHttpRoute:
       case Kind::kGrpcRoute:
@@ -82,6 +81,10 @@ class Spread {
     all_routes();
   }
 
+  void counted(const std::string& name_space) {
+    counts_of(name_space);
+    counts_of(settings_.root_namespace);
+  }
   void counts_of(const std::string& name_space) {
     if (!counted_.insert(name_space).second) return;
     for (const Kind kind : {Kind::kAuthorizationPolicy, Kind::kPeerAuthentication}) {

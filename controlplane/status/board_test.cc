@@ -38,6 +38,14 @@ TEST(StatusBoard, APodIsCountedByThePoliciesOfItsNamespaceAndTheRoots) {
   EXPECT_TRUE(view.board.quiet());
 }
 
+TEST(StatusBoard, AWorkloadThatIsNoPodIsCountedAsWell) {
+  TestView view(denying("shop") + denying("istio-system"));
+  view.board.take(view.objects, view.settings);
+  view.put(object("networking.istio.io/v1", "WorkloadEntry", "shop", "w", "{address: 192.0.2.1}"));
+  EXPECT_THAT(texts(view.board.take(view.objects, view.settings).counts),
+              UnorderedElementsAre("AuthorizationPolicy shop/p", "AuthorizationPolicy istio-system/p"));
+}
+
 TEST(StatusBoard, AGatewayReachesRoutesAndWhatIsBoundToWaypoints) {
   TestView view(object("v1", "Service", "shop", "web", "{ports: [{port: 80}]}") +
                 object("gateway.networking.k8s.io/v1", "HTTPRoute", "bank", "r", "{rules: [{}]}") + denying("shop"));

@@ -1,10 +1,12 @@
 #include "controlplane/status/decide.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/config/kinds.h"
-#include "common/derive/doubts.h"
+#include "common/derive/service_entry.h"
 #include "common/derive/unenforced.h"
+#include "proto/istio/networking/v1alpha3/service_entry.pb.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -12,7 +14,7 @@ namespace {
 using config::Kind;
 using Is = Condition::Is;
 
-constexpr std::string_view kBound = "istio.io/WaypointBound";
+constexpr std::string_view kBound = "istio.io/WaypointBound", kMissing = "istio.io/WaypointMissing";
 
 bool is_gateway_api(Kind kind) {
   const config::CustomKind* row = config::find_kind(kind);
@@ -44,14 +46,26 @@ Wanted unreadable(const config::Key& key, const config::Object* good, const std:
   return wanted;
 }
 
+// As istiod says it of an entry with a wildcard.
+void say_missing(const config::Object& object, bool led, Wanted& wanted) {
+  const auto* spec = derive::spec_of<istio::networking::v1alpha3::ServiceEntry>(&object);
+  if (led || !spec || std::ranges::none_of(spec->hosts(), derive::is_wildcard)) wanted.retired.emplace_back(kMissing);
+  else
+    wanted.conditions.push_back(
+        {std::string(kMissing), Is::kTrue, "NoWaypointForWildcardService",
+         "a host with a wildcard takes a waypoint (label istio.io/use-waypoint), and there is none that it may use"});
+}
+
 Wanted of_istio(const config::Key& key, const config::Object& object, const View& view) {
   Wanted wanted;
   wanted.conditions.push_back({"Accepted", Is::kTrue, "Accepted", with_doubts("valid", key, view)});
   wanted.conditions.push_back(enforced(object));
   if (key.kind != Kind::kServiceEntry && key.kind != Kind::kWorkloadEntry) return wanted;
   auto bound = waypoint_bound(object, view);
+  const bool led = bound && bound->is == Is::kTrue;
   if (bound) wanted.conditions.push_back(std::move(*bound));
   else wanted.retired.emplace_back(kBound);
+  if (key.kind == Kind::kServiceEntry) say_missing(object, led, wanted);
   return wanted;
 }
 
@@ -74,7 +88,7 @@ Condition enforced(const config::Object& object) {
 }
 
 std::string with_doubts(std::string message, const config::Key& key, const View& view) {
-  for (const std::string& doubt : derive::doubts(key, view.objects, view.settings)) message += "; " + doubt;
+  for (const std::string& doubt : derive::doubts(key, view.objects, view.settings, view.tally)) message += "; " + doubt;
   return message;
 }
 

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "common/derive/doubts.h"
 #include "common/derive/objects.h"
 #include "controlplane/status/board.h"
 #include "controlplane/status/wanted.h"
@@ -14,6 +15,8 @@ struct View {
   const derive::Objects& objects;
   const derive::Settings& settings;
   const Board& board;
+  const derive::Tally& tally;  // of `objects`
+  std::size_t& looked_at;      // grows with each object that is looked at besides: what a status costs, without a clock
 };
 
 // None: nothing of ours to say, since there is no such object or it is somebody else's.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "controlplane/status/test_view.h"
 
 namespace culvert::controlplane {
@@ -45,6 +47,50 @@ TEST(StatusOfAuthorizationPolicy, OfTheRootNamespaceReachesTheWholeMesh) {
   const TestView view(policy("{rules: [{from: [{source: {namespaces: [a]}}]}]}", "istio-system") + pod("a", "a") +
                       pod("b", "b", true, "other"));
   EXPECT_THAT(view.said(Kind::kAuthorizationPolicy, "istio-system", "p"), HasSubstr("bound to 2 workloads\n"));
+}
+
+// Whoever writes statuses does it on everybody's thread.
+TEST(StatusOfPolicies, SayHowManyWithoutALookAtAnyPod) {
+  std::string pods;
+  for (int i = 0; i < 100; ++i)
+    pods += pod("p" + std::to_string(i), i % 2 == 0 ? "a" : "b", i % 4 != 0, i < 60 ? "shop" : "bank");
+  TestView view(policy("{rules: [{}]}", "istio-system") + policy("{rules: [{}]}") + peer("pa", "{}", "bank") +
+                "---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: istio-system}\n"
+                "spec: {selector: {matchLabels: {app: a}}, rules: [{}]}\n" +
+                pods);
+  const derive::Objects all = std::exchange(view.objects, {});
+  for (const auto& [name_space, name] :
+       {std::pair("istio-system", "p"), std::pair("istio-system", "a"), std::pair("shop", "p")}) {
+    const config::Key key{Kind::kAuthorizationPolicy, name_space, name};
+    view.objects.put(key, all.in(key.kind, key.name_space).find(key.name)->second);
+  }
+  const config::Key peers{Kind::kPeerAuthentication, "bank", "pa"};
+  view.objects.put(peers, all.in(peers.kind, "bank").find("pa")->second);
+
+  EXPECT_THAT(view.said(Kind::kAuthorizationPolicy, "istio-system", "p"), HasSubstr("bound to 75 workloads (25 more"));
+  EXPECT_THAT(view.said(Kind::kAuthorizationPolicy, "istio-system", "a"), HasSubstr("bound to 25 workloads (25 more"));
+  EXPECT_THAT(view.said(Kind::kAuthorizationPolicy, "shop", "p"), HasSubstr("bound to 45 workloads (15 more"));
+  EXPECT_THAT(view.said(Kind::kPeerAuthentication, "bank", "pa"), HasSubstr("bound to 30 workloads (10 more"));
+  EXPECT_EQ(view.looked_at, 0U);
+}
+
+TEST(StatusOfPolicies, CountsWorkloadEntriesAndEndpointsAsDerivationDoes) {
+  const auto entry = [](const std::string& name, const std::string& more) {
+    return "---\napiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: " + name + ", namespace: shop" + more +
+           "}\nspec: {address: 192.0.2.1, labels: {app: a}}\n";
+  };
+  const std::string tunnel = ", annotations: {ambient.istio.io/redirection: enabled}";
+  const TestView view(
+      policy("{selector: {matchLabels: {app: a}}, rules: [{}]}") + pod("p", "a") + entry("in", tunnel) + entry("out", "") +
+      "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: shop, labels: {app: a}" +
+      tunnel +
+      "}\nspec: {hosts: [a.example], ports: [{number: 80, name: http}], resolution: STATIC, endpoints: [{address: "
+      "192.0.2.2}, {address: 192.0.2.3}, {address: 192.0.2.3}]}\n" +
+      "---\napiVersion: v1\nkind: Pod\nmetadata: {name: done, namespace: shop, labels: {app: a}}\nspec: {containers: [{name: "
+      "c, image: i}]}\nstatus: {phase: Succeeded}\n");
+
+  EXPECT_THAT(view.said(Kind::kAuthorizationPolicy, "shop", "p"),
+              HasSubstr("bound to 4 workloads (1 more that it selects is not"));
 }
 
 TEST(StatusOfAuthorizationPolicy, ASelectorThatMatchesNothingIsSaid) {
@@ -203,6 +249,22 @@ TEST(WaypointBound, AnotherNamespaceHasToAllowIt) {
   EXPECT_THAT(bound(view), StartsWith("istio.io/WaypointBound=True"));
 }
 
+TEST(WaypointMissing, IsSaidOfAnEntryWithAWildcardThatIsLedThroughNone) {
+  const auto entry = [](const std::string& host, const std::string& labels) {
+    return "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: shop, labels: {" +
+           labels + "}}\nspec: {hosts: ['" + host + "'], ports: [{number: 80, name: http}], resolution: DYNAMIC_DNS}\n";
+  };
+  const auto said = [](TestView& view) { return view.said(Kind::kServiceEntry, "shop", "e"); };
+  TestView view(kNamespace + entry("*.example.com", ""));
+  EXPECT_THAT(said(view), HasSubstr("istio.io/WaypointMissing=True NoWaypointForWildcardService: "));
+  view.put(entry("*.example.com", "istio.io/use-waypoint: wp"));
+  EXPECT_THAT(said(view), HasSubstr("istio.io/WaypointMissing=True")) << "there is no such waypoint";
+  view.put(waypoint("shop") + kReady);
+  EXPECT_THAT(said(view), HasSubstr("-istio.io/WaypointMissing"));
+  view.put(entry("example.com", ""));
+  EXPECT_THAT(said(view), HasSubstr("-istio.io/WaypointMissing"));
+}
+
 // --- Gateway API -------------------------------------------------------------------------------------------------
 
 std::string gateway_class(const std::string& controller) {
@@ -248,6 +310,36 @@ TEST(StatusOfGateways, OursAreAcceptedWithTheirListenersAndNotProgrammedYet) {
             "  Conflicted=False NoConflicts\n");
 }
 
+TEST(StatusOfGateways, OfIstiodsWaypointsOnlyWhatIsDoneOfThemIsSaid) {
+  const TestView view(gateway_class("istio.io/mesh-controller") + gateway("{name: mesh, port: 15008, protocol: HBONE}"));
+  const std::string said = "culvert.dev/Enforced=False NotEnforcedYet: this version runs no waypoints and no gateways yet\n";
+  EXPECT_EQ(view.said(Kind::kGatewayClass, "", "c"), said);
+  EXPECT_EQ(view.said(Kind::kGateway, "shop", "g"), said);
+}
+
+TEST(StatusOfGateways, AConflictIsOfTheProtocolOrOfTheHostname) {
+  const std::string of_class = gateway_class("culvert.dev/gateway-controller");
+  const TestView hosts(of_class +
+                       gateway("{name: a, port: 80, protocol: HTTP, hostname: x.example}, {name: b, port: 80, protocol: HTTP, "
+                               "hostname: x.example}, {name: c, port: 80, protocol: HTTP, hostname: y.example}"));
+  EXPECT_THAT(hosts.said(Kind::kGateway, "shop", "g"),
+              AllOf(HasSubstr("Conflicted=True HostnameConflict"), HasSubstr("NoConflicts"), Not(HasSubstr("ProtocolConflict"))));
+  const TestView protocols(of_class + gateway("{name: a, port: 80, protocol: HTTP}, {name: b, port: 80, protocol: TCP}"));
+  EXPECT_THAT(protocols.said(Kind::kGateway, "shop", "g"),
+              AllOf(HasSubstr("Conflicted=True ProtocolConflict"), Not(HasSubstr("HostnameConflict"))));
+}
+
+TEST(StatusOfGateways, LooksAtEachRouteOnce) {
+  std::string routes;
+  for (int i = 0; i < 5; ++i) {
+    std::string one = route("{parentRefs: [{name: g}], rules: [{}]}");
+    routes += one.replace(one.find("name: r"), 7, "name: r" + std::to_string(i));
+  }
+  const TestView view(gateway_class("culvert.dev/gateway-controller") + gateway("{name: h, port: 80, protocol: HTTP}") + routes);
+  EXPECT_THAT(view.said(Kind::kGateway, "shop", "g"), HasSubstr("h 5 routes"));
+  EXPECT_EQ(view.looked_at, 5U);
+}
+
 TEST(StatusOfGateways, AWaypointHasOneListener) {
   const TestView good(gateway_class("culvert.dev/mesh-controller") + gateway("{name: mesh, port: 15008, protocol: HBONE}"));
   EXPECT_THAT(good.said(Kind::kGateway, "shop", "g"), StartsWith("Accepted=True Accepted: valid\n"));
@@ -291,6 +383,17 @@ TEST(StatusOfRoutes, SaysOfEachParentWhetherItIsAttached) {
   EXPECT_EQ(TestView(around + route("{parentRefs: [{name: none}], rules: [{}]}")).said(Kind::kHttpRoute, "shop", "r"), "");
 }
 
+TEST(StatusOfRoutes, WhatGetsACopyOfTheRequestsIsABackendAsWell) {
+  const std::string around =
+      kNamespace + service("") + gateway_class("culvert.dev/gateway-controller") + gateway("{name: h, port: 80, protocol: HTTP}");
+  const std::string mirror = "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: nobody, port: 80}}}]";
+  for (const std::string& rule : {"{" + mirror + "}", "{backendRefs: [{name: web, port: 80, " + mirror + "}]}"}) {
+    EXPECT_THAT(TestView(around + route("{parentRefs: [{name: g}], rules: [" + rule + "]}")).said(Kind::kHttpRoute, "shop", "r"),
+                HasSubstr("ResolvedRefs=False BackendNotFound: there is no Service shop/nobody"))
+        << rule;
+  }
+}
+
 TEST(StatusOfRoutes, AGrantAllowsABackendOfAnotherNamespace) {
   const std::string yaml =
       gateway_class("culvert.dev/gateway-controller") + gateway("{name: h, port: 80, protocol: HTTP}") +
@@ -314,6 +417,15 @@ TEST(StatusOfListenerSets, TheGatewayHasToAllowThem) {
       "allowedListeners: {namespaces: {from: Same}}, listeners: [{name: h, port: 80, protocol: HTTP}]}\n";
   EXPECT_THAT(TestView(of_class + open + set).said(Kind::kListenerSet, "shop", "s"),
               StartsWith("Accepted=True Accepted: valid\n"));
+}
+
+TEST(StatusOfBackendTlsPolicies, WhetherItsCertificatesAreThereIsNotKnown) {
+  const TestView view(
+      kNamespace + service("") +
+      "---\napiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: a, namespace: shop}\nspec: "
+      "{targetRefs: [{group: '', kind: Service, name: web}], validation: {hostname: a.example, caCertificateRefs: "
+      "[{group: '', kind: ConfigMap, name: ca}]}}\n");
+  EXPECT_THAT(view.said(Kind::kBackendTlsPolicy, "shop", "a"), HasSubstr("ResolvedRefs=Unknown NotEnforcedYet: "));
 }
 
 TEST(StatusOfBackendTlsPolicies, TheOlderOneCounts) {

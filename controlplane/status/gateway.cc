@@ -11,6 +11,7 @@ using config::Kind;
 using Is = Condition::Is;
 using google::protobuf::RepeatedPtrField;
 
+constexpr std::string_view kIstioMeshController = "istio.io/mesh-controller";
 constexpr std::string_view kNotYet = "this version runs no waypoints and no gateways yet";
 
 std::string_view controller_of_class(const gateway::GatewayClass& spec) {
@@ -28,6 +29,14 @@ Wanted of_class(const gateway::GatewayClass& spec) {
     wanted.conditions = {{"Accepted", Is::kTrue, "Accepted", "handled by Culvert"}};
   }
   wanted.conditions.push_back({std::string(kEnforced), Is::kFalse, "NotEnforcedYet", std::string(kNotYet)});
+  return wanted;
+}
+
+// Of istiod's own class we lead connections to its waypoints, and say what we do of it. All else of its status is istiod's, which may be there beside us.
+std::optional<Wanted> of_istios(const gateway::GatewayClass* spec) {
+  if (!spec || spec->controller_name() != kIstioMeshController) return std::nullopt;
+  Wanted wanted;
+  wanted.conditions = {{std::string(kEnforced), Is::kFalse, "NotEnforcedYet", std::string(kNotYet)}};
   return wanted;
 }
 
@@ -59,14 +68,15 @@ Condition references_of(const gateway::Listener& listener, bool strange, std::st
   return {"ResolvedRefs", Is::kTrue, "ResolvedRefs", "all references resolved"};
 }
 
-// Of the same port: one protocol and hostname each (the CRD's rule says so too, within one object).
-bool conflicts(const RepeatedPtrField<gateway::Listener>& listeners, int index) {
+// Of the same port: one protocol and hostname each (the CRD's rule says so too, within one object). The reason of the condition Conflicted; empty: none.
+std::string_view conflict_of(const RepeatedPtrField<gateway::Listener>& listeners, int index) {
+  std::string_view reason;
   for (int i = 0; i < listeners.size(); ++i) {
-    if (i != index && listeners[i].port() == listeners[index].port() &&
-        (listeners[i].protocol() != listeners[index].protocol() || listeners[i].hostname() == listeners[index].hostname()))
-      return true;
+    if (i == index || listeners[i].port() != listeners[index].port()) continue;
+    if (listeners[i].protocol() != listeners[index].protocol()) return "ProtocolConflict";
+    if (listeners[i].hostname() == listeners[index].hostname()) reason = "HostnameConflict";
   }
-  return false;
+  return reason;
 }
 
 // The listeners of a Gateway or a ListenerSet. Counts those that are accepted.
@@ -81,14 +91,18 @@ std::vector<ListenerState> states_of(const RepeatedPtrField<gateway::Listener>& 
                         .attached = attached[static_cast<std::size_t>(i)],
                         .kinds = kinds_of(listener, strange),
                         .conditions = {}};
-    const bool twice = conflicts(listeners, i);
+    const std::string_view conflict = conflict_of(listeners, i);
+    const bool twice = !conflict.empty();
     const auto bad = unfit(listener, controller);
     if (bad) state.conditions.push_back({"Accepted", Is::kFalse, bad->first, bad->second});
-    else if (twice) state.conditions.push_back({"Accepted", Is::kFalse, "PortUnavailable", "another listener has the port"});
+    else if (twice)
+      state.conditions.push_back({"Accepted", Is::kFalse, "PortUnavailable",
+                                  conflict == "HostnameConflict" ? "another listener has the port and the hostname"
+                                                                 : "another listener has the port, for another protocol"});
     else state.conditions.push_back({"Accepted", Is::kTrue, "Accepted", "valid"});
     state.conditions.push_back({"Programmed", Is::kFalse, bad || twice ? "Invalid" : "NotEnforcedYet", std::string(kNotYet)});
     state.conditions.push_back(references_of(listener, strange, config::name(owner.kind), owner.name_space, view));
-    state.conditions.push_back({"Conflicted", twice ? Is::kTrue : Is::kFalse, twice ? "ProtocolConflict" : "NoConflicts", ""});
+    state.conditions.push_back({"Conflicted", twice ? Is::kTrue : Is::kFalse, std::string(twice ? conflict : "NoConflicts"), ""});
     good += bad || twice ? 0 : 1;
     out.push_back(std::move(state));
   }
@@ -117,7 +131,8 @@ Wanted of_listeners(const RepeatedPtrField<gateway::Listener>& listeners, const 
 
 std::optional<Wanted> of_gateway(const config::Custom& object, const gateway::Gateway& spec, const View& view) {
   const std::string_view controller = controller_of(spec, view);
-  if (controller.empty()) return std::nullopt;
+  if (controller.empty())
+    return of_istios(spec_of<gateway::GatewayClass>(Kind::kGatewayClass, "", spec.gateway_class_name(), view));
   return of_listeners(spec.listeners(), {object.kind, object.metadata.name_space, object.metadata.name}, controller, view);
 }
 
@@ -228,6 +243,7 @@ bool overruled(const config::Custom& object, const gateway::BackendTLSPolicy::Ta
     return std::pair(a.created, a.name) < std::pair(b.created, b.name);
   };
   for (const auto& [name, other] : view.objects.in(Kind::kBackendTlsPolicy, object.metadata.name_space)) {
+    ++view.looked_at;
     const auto& custom = std::get<config::Custom>(*other);
     if (name == object.metadata.name || !before(custom.metadata, object.metadata)) continue;
     const auto* spec = dynamic_cast<const gateway::BackendTLSPolicy*>(custom.spec.get());
@@ -262,7 +278,11 @@ Wanted of_backend_tls(const config::Custom& object, const gateway::BackendTLSPol
     });
     if (strange)
       out.conditions.push_back({"ResolvedRefs", Is::kFalse, "InvalidKind", "a CA certificate is a ConfigMap or a Secret"});
-    else out.conditions.push_back({"ResolvedRefs", Is::kTrue, "ResolvedRefs", "the references are of kinds that are read"});
+    else if (spec.validation().ca_certificate_refs_size() >
+             0)  // ConfigMaps and Secrets are not watched: whether they are there nobody can say
+      out.conditions.push_back({"ResolvedRefs", Is::kUnknown, "NotEnforcedYet",
+                                "this version does not read ConfigMaps and Secrets with CA certificates yet"});
+    else out.conditions.push_back({"ResolvedRefs", Is::kTrue, "ResolvedRefs", "all references resolved"});
     out.conditions.push_back({std::string(kEnforced), Is::kFalse, "NotEnforcedYet", std::string(kNotYet)});
     wanted.attachments.push_back(std::move(out));
   }
@@ -288,7 +308,7 @@ std::optional<Wanted> of_gateway_api(const config::Custom& object, const View& v
   switch (object.kind) {
     case Kind::kGatewayClass: {
       const auto& of_kind = static_cast<const gateway::GatewayClass&>(*spec);
-      if (controller_of_class(of_kind).empty()) return std::nullopt;
+      if (controller_of_class(of_kind).empty()) return of_istios(&of_kind);
       return of_class(of_kind);
     }
     case Kind::kGateway: return of_gateway(object, static_cast<const gateway::Gateway&>(*spec), view);

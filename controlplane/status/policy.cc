@@ -17,36 +17,16 @@ using Is = Condition::Is;
 
 constexpr std::string_view kZtunnel = "ZtunnelAccepted", kWaypoint = "WaypointAccepted";
 
-struct Count {
-  std::size_t bound = 0;    // in the mesh: the policy holds for them
-  std::size_t outside = 0;  // selected as well, and not in the mesh
-
-  std::string text() const {
-    std::string out = "bound to " + std::to_string(bound) + (bound == 1 ? " workload" : " workloads");
-    if (outside > 0)
-      out += " (" + std::to_string(outside) + " more that it selects " + (outside == 1 ? "is" : "are") + " not in the mesh)";
-    return out;
-  }
-};
-
-void count_in(const std::string& name_space, const config::Labels& selector, const derive::Objects& objects, Count& count) {
-  for (const auto& [name, object] : objects.in(Kind::kPod, name_space)) {
-    const auto& pod = std::get<config::Pod>(*object);
-    if (pod.is_terminal() || !config::selects(selector, pod.metadata.labels)) continue;
-    const bool enrolled = config::value_of(pod.metadata.annotations, "ambient.istio.io/redirection") == "enabled";
-    ++(enrolled ? count.bound : count.outside);
-  }
-}
-
 // Policies of the root namespace reach the whole mesh.
-Count count_of(const config::Metadata& policy, const config::Labels& selector, const View& view) {
-  Count count;
-  if (policy.name_space != view.settings.root_namespace) {
-    count_in(policy.name_space, selector, view.objects, count);
-  } else {
-    for (const std::string& name_space : view.objects.namespaces(Kind::kPod)) count_in(name_space, selector, view.objects, count);
-  }
-  return count;
+std::string bound_text(const config::Key& key, const config::Labels& selector, const View& view) {
+  const derive::Selected& selected = view.tally.selected;
+  const bool root = key.name_space == view.settings.root_namespace;
+  const auto& count = !selector.empty() ? selected.of(key) : root ? selected.everywhere() : selected.in(key.name_space);
+  std::string out = "bound to " + std::to_string(count.bound) + (count.bound == 1 ? " workload" : " workloads");
+  if (count.outside > 0)
+    out += " (" + std::to_string(count.outside) + " more that it selects " + (count.outside == 1 ? "is" : "are") +
+           " not in the mesh)";
+  return out;
 }
 
 bool exists(const AuthorizationPolicy::TargetRef& target, const AuthorizationPolicy& policy, const View& view) {
@@ -79,8 +59,7 @@ Wanted of(const AuthorizationPolicy& policy, const config::Object& object, const
   } else {
     const bool sent = derive::convert(policy, view.settings).policy.has_value();
     const bool whole = sent && !derive::unenforced(object).any();
-    std::string message =
-        sent ? "attached to ztunnel, " + count_of(policy.metadata, policy.selector, view).text() : "not sent to ztunnel";
+    std::string message = sent ? "attached to ztunnel, " + bound_text(key, policy.selector, view) : "not sent to ztunnel";
     wanted.conditions.push_back({std::string(kZtunnel), sent ? Is::kTrue : Is::kFalse, whole ? "Accepted" : "UnsupportedValue",
                                  with_doubts(std::move(message), key, view)});
   }
@@ -102,9 +81,8 @@ Wanted of(const PeerAuthentication& policy, const config::Key& key, const View& 
         {"Accepted", Is::kFalse, overruled ? "Conflicted" : "UnsupportedValue", with_doubts("not in force", key, view)},
         {std::string(kEnforced), Is::kFalse, overruled ? "Conflicted" : "Ignored", "not in force"}};
   } else {
-    wanted.conditions = {
-        {"Accepted", Is::kTrue, "Accepted", with_doubts(count_of(policy.metadata, policy.selector, view).text(), key, view)},
-        {std::string(kEnforced), Is::kTrue, "Enforced", ""}};
+    wanted.conditions = {{"Accepted", Is::kTrue, "Accepted", with_doubts(bound_text(key, policy.selector, view), key, view)},
+                         {std::string(kEnforced), Is::kTrue, "Enforced", ""}};
   }
   return wanted;
 }

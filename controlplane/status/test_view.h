@@ -3,9 +3,11 @@
 
 #include <boost/json.hpp>
 #include <string>
+#include <vector>
 
 #include "common/base/check.h"
 #include "common/config/parse.h"
+#include "common/derive/deriver.h"
 #include "controlplane/status/decide.h"
 
 namespace culvert::controlplane {
@@ -30,11 +32,14 @@ struct TestView {
       objects.invalidate(*broken.key);
     }
     board.note(diff);
+    std::vector<config::Key> keys;
+    for (const config::Change& change : diff.changes) keys.push_back(change.key);
+    deriver.update(objects, keys);
   }
 
   // "Type=True Reason: message", a line each; attachments and listeners indented below what they are of; "" when nothing is ours.
   std::string said(config::Kind kind, const std::string& name_space, const std::string& name) const {
-    const auto wanted = wanted_of({kind, name_space, name}, {objects, settings, board});
+    const auto wanted = wanted_of({kind, name_space, name}, {objects, settings, board, deriver.tally(), looked_at});
     if (!wanted) return "";
     std::string out = text(wanted->conditions, "");
     for (const Attachment& each : wanted->attachments)
@@ -58,8 +63,10 @@ struct TestView {
 
   derive::Objects objects;
   derive::Settings settings;
+  derive::Deriver deriver{settings};
   Board board;
-  std::string status;  // of what is put next
+  mutable std::size_t looked_at = 0;  // objects, for what was said
+  std::string status;                 // of what is put next
 };
 
 }  // namespace culvert::controlplane

@@ -73,10 +73,11 @@ struct StatusWriter::State {
   };
 
   State(kube::Client& its_client, const derive::Objects& its_objects, const derive::Settings& its_settings,
-        telemetry::Registry& registry, StatusOptions its_options)
+        const derive::Tally& its_tally, telemetry::Registry& registry, StatusOptions its_options)
       : client(its_client),
         objects(its_objects),
         settings(its_settings),
+        tally(its_tally),
         options(std::move(its_options)),
         done(registry.counter("culvert_status_written_total", "Times that the status of an object was written.")),
         failed(registry.counter("culvert_status_failed_total", "Times that this failed.")),
@@ -93,11 +94,12 @@ struct StatusWriter::State {
   void put_off(const Key& key, Clock::time_point until);
   void arm(Clock::time_point at);
   void due();
-  View view() const { return {objects, settings, board}; }
+  View view() { return {objects, settings, board, tally, looked_at}; }
 
   kube::Client& client;
   const derive::Objects& objects;
   const derive::Settings& settings;
+  const derive::Tally& tally;
   const StatusOptions options;
   telemetry::Counter& done;
   telemetry::Counter& failed;
@@ -112,6 +114,7 @@ struct StatusWriter::State {
   net::Event more, work;
   net::Timer wake;
   Clock::time_point wakes_at{};
+  std::size_t looked_at = 0;  // objects, since others had their turn
   bool leading = false;
   bool closed = false;
 };
@@ -140,7 +143,7 @@ net::Task<> StatusWriter::State::gather(std::shared_ptr<State> self) {
 }
 
 net::Task<> StatusWriter::State::write_all(std::shared_ptr<State> self) {
-  std::size_t looked_at = 0;
+  constexpr std::size_t kMost = 64;
   while (!self->closed) {
     if (!self->leading || self->queue.empty()) {
       co_await self->work.wait();
@@ -150,8 +153,10 @@ net::Task<> StatusWriter::State::write_all(std::shared_ptr<State> self) {
     self->queue.pop_front();
     self->queued.erase(key);
     co_await self->write(key);
-    // Most need no write: the loop is everybody's.
-    if (++looked_at % 16 == 0) co_await self->client.loop().yield();
+    // Most need no write, and some look at many others: the loop is everybody's.
+    if (++self->looked_at < kMost) continue;
+    self->looked_at = 0;
+    co_await self->client.loop().yield();
   }
 }
 
@@ -264,8 +269,8 @@ void StatusWriter::State::due() {
 }
 
 StatusWriter::StatusWriter(kube::Client& client, const derive::Objects& objects, const derive::Settings& settings,
-                           telemetry::Registry& registry, StatusOptions options)
-    : state_(std::make_shared<State>(client, objects, settings, registry, std::move(options))) {
+                           const derive::Tally& tally, telemetry::Registry& registry, StatusOptions options)
+    : state_(std::make_shared<State>(client, objects, settings, tally, registry, std::move(options))) {
   registry.observe("culvert_status_pending", "Objects whose status is about to be looked at or written.", telemetry::Kind::kGauge,
                    [state = std::weak_ptr(state_)] {
                      const auto self = state.lock();

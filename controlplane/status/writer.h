@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "common/config/folder.h"
+#include "common/derive/doubts.h"
 #include "common/derive/objects.h"
 #include "common/kube/client.h"
 #include "common/kube/source/kube_source.h"
@@ -28,8 +29,8 @@ struct StatusOptions {
 
 class StatusWriter {
  public:
-  // What it is given by reference must outlive it; settings may change.
-  StatusWriter(kube::Client& client, const derive::Objects& objects, const derive::Settings& settings,
+  // What it is given by reference must outlive it; settings may change. `tally`: of the objects.
+  StatusWriter(kube::Client& client, const derive::Objects& objects, const derive::Settings& settings, const derive::Tally& tally,
                telemetry::Registry& registry, StatusOptions options = {});
   ~StatusWriter();
   StatusWriter(const StatusWriter&) = delete;

@@ -25,7 +25,7 @@ constexpr const char* kPolicy =
 struct World {
   explicit World(std::chrono::milliseconds least = 100ms)
       : peer(loop, [this](const http::Request& request) { return answered(request); }), client(loop, peer.access()) {
-    writer.emplace(client, objects, settings, registry,
+    writer.emplace(client, objects, settings, deriver.tally(), registry,
                    StatusOptions{.batch = 5ms, .settle = 200ms, .least = least, .most = 1h, .per_second = 1000, .at_once = 2});
   }
 
@@ -50,6 +50,7 @@ struct World {
                             {},
                             {.generation = 4, .version = std::to_string(version), .status = status}});
     objects.put(key, file.objects.at(0).object);
+    deriver.update(objects, std::span(&key, 1));
     writer->note(diff);
   }
 
@@ -61,6 +62,7 @@ struct World {
     const config::Key pod{Kind::kPod, "shop", name};
     diff.changes.push_back({config::Change::What::kPut, pod, file.objects.at(0).object, {}, {}});
     objects.put(pod, file.objects.at(0).object);
+    deriver.update(objects, std::span(&pod, 1));
     writer->note(diff);
   }
 
@@ -77,6 +79,7 @@ struct World {
   net::Loop loop;
   derive::Objects objects;
   derive::Settings settings;
+  derive::Deriver deriver{settings};
   telemetry::Registry registry;
   int code = 200;
   int version = 7;
