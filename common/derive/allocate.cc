@@ -55,8 +55,7 @@ class Allocator {
     for (const auto& [key, entry] : entries) {
       for (const std::string& text : dynamic_cast<const ServiceEntry&>(*entry->spec).addresses()) {
         const auto range = Cidr::parse(text);
-        if (range && range->length == range->address.bytes().size() * 8) used_.insert(range->address);
-        else if (range) ranges_.push_back(*range);
+        if (range && range->length == range->address.bytes().size() * 8) claimed_.insert(range->address);
       }
     }
     for (const auto& [key, entry] : entries) keep(key, *entry);
@@ -87,8 +86,7 @@ class Allocator {
     for (const StatusAddress& stored : entry.addresses) {
       const auto address = IpAddress::parse(stored.value);
       if (!address || !std::ranges::contains(hosts, stored.host) || !wants_address(entry, stored.host)) continue;
-      if (!free(*address)) continue;
-      used_.insert(*address);
+      if (!used_.insert(*address).second) continue;
       kept_[{key, stored.host}].insert(*address);
     }
   }
@@ -99,22 +97,19 @@ class Allocator {
     std::uint32_t first = 0;  // all before it are in use, and stay so: nothing is freed here
   };
 
-  bool free(const IpAddress& address) const {
-    return !used_.contains(address) && std::ranges::none_of(ranges_, [&](const Cidr& one) { return one.contains(address); });
-  }
-
   bool take(const IpAddress& address, std::set<IpAddress>& out) {
-    if (!free(address)) return false;
-    used_.insert(address);
+    if (!used_.insert(address).second) return false;
     out.insert(address);
     return true;
   }
 
-  // Near its place; where it is crowded, or all that there are is crowded, the first that is free.
+  // Near its place; where it is crowded, or all that there are is crowded, the first that is free. What authors claim is gone round where there is
+  // room: it is not theirs, but two would answer to it.
   void find(std::uint64_t from, Block& block, std::set<IpAddress>& out) {
     constexpr std::uint32_t kNear = 32, kMost = kV4Hosts;  // enough for all of the smaller one
     for (std::uint32_t i = 0; i < kNear; ++i) {
-      if (take(block.at(static_cast<std::uint32_t>((from + i) % block.size)), out)) return;
+      const IpAddress address = block.at(static_cast<std::uint32_t>((from + i) % block.size));
+      if (!claimed_.contains(address) && take(address, out)) return;
     }
     for (; block.first < std::min(block.size, kMost); ++block.first) {
       if (take(block.at(block.first), out)) return;
@@ -123,7 +118,7 @@ class Allocator {
 
   Block v4_{kV4Hosts, v4, 0}, v6_{kV6Hosts, v6, 0};
   std::unordered_set<IpAddress> used_;
-  std::vector<Cidr> ranges_;  // that authors gave to their own entries
+  std::unordered_set<IpAddress> claimed_;  // that authors wrote into their own entries
   std::map<std::pair<config::Key, std::string>, std::set<IpAddress>> kept_;
 };
 
@@ -134,6 +129,12 @@ bool same(std::vector<StatusAddress> a, std::vector<StatusAddress> b) {
 }
 
 }  // namespace
+
+bool in_automatic_block(const Cidr& range) {
+  static const Cidr kV4Block{IpAddress::v4(kV4), 16}, kV6Block{masked({v6(0), 48})};
+  const Cidr& block = range.address.is_v6() ? kV6Block : kV4Block;
+  return block.contains(range.address) || range.contains(block.address);
+}
 
 bool wants_address(const config::Custom& entry, std::string_view host) {
   const auto& spec = dynamic_cast<const ServiceEntry&>(*entry.spec);

@@ -16,9 +16,13 @@
 namespace culvert::derive {
 
 // status.addresses as they should be, of the ServiceEntries whose status says something else. Empty: to be cleared, since it may have none any more.
-// Two entries with one address: the older one keeps it; before both goes the one whose author wrote it in spec.addresses.
+// Two entries with one address: the older one keeps it. What stands in spec.addresses takes none from anybody: whoever may write a ServiceEntry may write
+// the whole block there. New addresses are others, as long as there are any near.
 using Allocations = std::map<config::Key, std::vector<config::StatusAddress>>;
 Allocations allocate(const Objects& objects);
+
+// Whether a range has addresses out of which allocate() gives.
+bool in_automatic_block(const Cidr& range);
 
 // Whether a host of this entry is to be given addresses: not with resolution NONE, with spec.addresses, or with the label
 // networking.istio.io/enable-autoallocate-ip=false; a wildcard only with resolution DYNAMIC_DNS.

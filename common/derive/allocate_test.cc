@@ -43,6 +43,15 @@ struct Entries {
     }
     return out;
   }
+  // Its host has the first `count` addresses of the IPv4 block, and one of IPv6.
+  void keep(const std::string& name, const std::string& host, std::uint32_t count) {
+    auto entry = *objects.find<config::Custom>(config::Kind::kServiceEntry, "shop", name);
+    entry.addresses = {{"", host, "2001:2::1"}};
+    for (std::uint32_t i = 1; i <= count; ++i)
+      entry.addresses.push_back({"", host, culvert::format("240.240.{}.{}", i >> 8, i & 0xff)});
+    const config::Key key{config::Kind::kServiceEntry, "shop", name};
+    objects.put(key, std::make_shared<const config::Object>(std::move(entry)));
+  }
   std::vector<StatusAddress> status(const std::string& name) const {
     return objects.find<config::Custom>(config::Kind::kServiceEntry, "shop", name)->addresses;
   }
@@ -155,10 +164,8 @@ TEST(Allocate, SaysTheSameWhateverTheOrderInWhichTheyCame) {
 
 TEST(Allocate, NeverGivesOneAddressTwiceAndStopsWhenThereIsNone) {
   Entries entries;
-  entries.put(
-      "all-but-511", "all.example.com", {},
-      "resolution: STATIC, addresses: [240.240.0.0/17, 240.240.128.0/18, 240.240.192.0/19, 240.240.224.0/20, 240.240.240.0/21, "
-      "240.240.248.0/22, 240.240.252.0/23]");
+  entries.put("all-but-511", "all.example.com");
+  entries.keep("all-but-511", "all.example.com", 0xfe00 - 1);  // to 240.240.253.255
   constexpr int kEntries = 3, kHosts = 256;
   for (int i = 0; i < kEntries; ++i) {
     std::string hosts;
@@ -179,12 +186,36 @@ TEST(Allocate, NeverGivesOneAddressTwiceAndStopsWhenThereIsNone) {
   EXPECT_EQ(values.size(), all);
 }
 
-TEST(Allocate, AnAuthorMayHaveTheWholeRange) {
+TEST(Allocate, WhatAnAuthorClaimsTakesNoAddressFromAnybody) {
   Entries entries;
-  entries.put("all", "all.example.com", {}, "resolution: STATIC, addresses: [240.240.0.0/16, \"2001:2::/48\"]");
-  for (int i = 0; i < 200; ++i) entries.put(culvert::format("e{}", i), culvert::format("h{}.example.com", i));
+  entries.put("a", "a.example.com");
+  entries.settle();
+  const auto before = entries.status("a");
 
-  EXPECT_THAT(allocate(entries.objects), IsEmpty());
+  entries.put("all", "all.example.com", {}, "resolution: STATIC, addresses: [240.240.0.0/16, \"2001:2::/48\"]");
+  entries.put("zero", "zero.example.com", {}, "resolution: STATIC, addresses: [0.0.0.0/0, \"::/0\"]");
+  entries.put("one", "one.example.com", {},
+              culvert::format("resolution: STATIC, addresses: [{}, \"{}\"]", before[0].value, before[1].value));
+
+  EXPECT_THAT(allocate(entries.objects), IsEmpty()) << "a keeps its own";
+  entries.put("b", "b.example.com");
+  EXPECT_THAT(entries.settle(), SizeIs(1));
+  EXPECT_THAT(entries.status("b"), SizeIs(2)) << "and there is room for others";
+}
+
+TEST(Allocate, ANewAddressIsNotOneThatAnAuthorWrote) {
+  Entries entries;
+  entries.put("a", "a.example.com");
+  entries.settle();
+  const auto its = entries.status("a");
+  entries.put("a", "a.example.com");
+  entries.put("b", "b.example.com", {}, culvert::format("resolution: STATIC, addresses: [{}]", its[0].value));
+
+  entries.settle();
+
+  EXPECT_THAT(entries.status("a"), SizeIs(2));
+  EXPECT_NE(entries.status("a")[0].value, its[0].value);
+  EXPECT_EQ(entries.status("a")[1].value, its[1].value);
 }
 
 }  // namespace

@@ -200,9 +200,11 @@ std::vector<model::Service> entry_services(const config::Custom& entry, std::spa
     service.visibility = model::Visibility::kNamespace;
   set_waypoint(entry.metadata, objects, settings, service);
   const std::string network(network_of_mesh(objects, settings));
+  // Of two at one address the canonical one counts: who was given it, not who writes it down.
+  const bool claims = std::ranges::any_of(*ranges, [](const Cidr& range) { return is_host(range) && in_automatic_block(range); });
   for (std::string& host : entry_hosts(entry, objects, settings)) {
     service.vips = vips_of(host, *ranges, wants_address(entry, host), given, network);
-    service.canonical = is_canonical(entry, host, objects, settings);
+    service.canonical = !claims && is_canonical(entry, host, objects, settings);
     service.hostname = std::move(host);
     out.push_back(service);
   }
@@ -223,6 +225,11 @@ std::vector<std::string> entry_doubts(const config::Custom& entry, const Objects
   if (level_of(entry.metadata.name_space, objects, settings) == Level::kNone) {
     out.push_back("meshConfig.serviceEntryVisibility is NONE for its namespace: it is left out");
     return out;
+  }
+  for (const Cidr& range : *ranges) {
+    if (in_automatic_block(range))
+      out.push_back("spec.addresses: " + range.text() +
+                    " covers addresses that hosts without any are given: it takes none from them, and new ones may be of them");
   }
   say_hosts(entry, objects, settings, out);
   say_waypoint(entry, objects, settings, out);
