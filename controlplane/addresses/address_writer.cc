@@ -20,6 +20,26 @@ using Addresses = std::vector<config::StatusAddress>;
 
 constexpr std::chrono::milliseconds kLeast{1'000}, kMost{60'000};  // between tries after a failure
 
+config::ObjectPtr entry_of(const config::Key& key, const derive::Objects& objects) {
+  const auto& names = objects.in(key.kind, key.name_space);
+  const auto found = names.find(key.name);
+  return found == names.end() ? nullptr : found->second;
+}
+
+// An entry as it was when its addresses were written, and those.
+struct Told {
+  config::ObjectPtr entry;
+  Addresses addresses;
+
+  // Whether this is what our own write made of it: then nobody else has other addresses because of it.
+  bool is_echoed_by(const config::ObjectPtr& now) const {
+    if (!entry || !now) return false;
+    config::Custom expected = std::get<config::Custom>(*entry);
+    expected.addresses = addresses;
+    return expected == std::get<config::Custom>(*now);
+  }
+};
+
 }  // namespace
 
 struct AddressWriter::State {
@@ -29,6 +49,8 @@ struct AddressWriter::State {
         served(std::move(its_served)),
         written(registry.counter("culvert_addresses_written_total", "Times that a ServiceEntry's status.addresses was written.")),
         failed(registry.counter("culvert_addresses_failed_total", "Times that this failed.")),
+        sought(registry.counter("culvert_addresses_sought_total",
+                                "Times that all ServiceEntries were looked through for what they lack.")),
         more(its_client.loop()),
         again(its_client.loop()) {}
 
@@ -37,14 +59,29 @@ struct AddressWriter::State {
     if (!leading) return std::nullopt;
     if (std::exchange(dirty, false)) {
       wanted = derive::allocate(objects);
+      sought.add();
+      for (const std::string& name_space : objects.namespaces(config::Kind::kServiceEntry))
+        for (const auto& [name, object] : objects.in(config::Kind::kServiceEntry, name_space))
+          seen.insert_or_assign({config::Kind::kServiceEntry, name_space, name}, object);
       std::erase_if(wanted, [this](const auto& one) {
         const auto done = told.find(one.first);
-        return done != told.end() && done->second == one.second;
+        return done != told.end() && done->second.addresses == one.second;
       });
     }
     const auto found = std::ranges::find_if(wanted, [this](const auto& one) { return !ended.contains(one.first); });
     if (found == wanted.end()) return std::nullopt;
     return *found;
+  }
+
+  // Whether an entry is another than it was, but for what we wrote: thousands of statuses, ours and those with conditions, come back as events.
+  bool is_news(const config::Key& key) {
+    const config::ObjectPtr now = entry_of(key, objects);
+    const config::ObjectPtr before = std::exchange(seen[key], now);
+    if (!now) seen.erase(key);
+    const auto done = told.extract(key);
+    if (done.empty() ? before && now && *before == *now : done.mapped().is_echoed_by(now)) return false;
+    ended.erase(key);
+    return true;
   }
 
   static net::Task<> run(std::shared_ptr<State> self) {
@@ -60,7 +97,7 @@ struct AddressWriter::State {
         continue;
       }
       const auto& [key, addresses] = *one;
-      self->told[key] = addresses;  // before the answer: what is heard meanwhile is newer
+      self->told[key] = {entry_of(key, self->objects), addresses};  // before the answer: what is heard meanwhile is newer
       const auto answer = co_await self->client.call(address_patch(self->served(key.kind), key, addresses));
       if (self->closed) co_return;
       self->wanted.erase(key);
@@ -87,9 +124,11 @@ struct AddressWriter::State {
   const kube::ServedAs served;
   telemetry::Counter& written;
   telemetry::Counter& failed;
-  derive::Allocations wanted;             // and not written yet
-  std::map<config::Key, Addresses> told;  // written since the object was last heard of
-  std::set<config::Key> ended;            // those that failed in this round
+  telemetry::Counter& sought;
+  derive::Allocations wanted;                     // and not written yet
+  std::map<config::Key, Told> told;               // written since the object was last heard of
+  std::set<config::Key> ended;                    // those that failed in this round
+  std::map<config::Key, config::ObjectPtr> seen;  // every entry as it was last heard of
   net::Event more;
   net::Timer again;
   bool dirty = true;  // the objects are others than `wanted` was made from
@@ -122,9 +161,7 @@ void AddressWriter::changed(const std::vector<config::Key>& keys) {
     // Namespaces come into the mesh and leave it by their labels, and by MeshConfig.
     if (key.kind == config::Kind::kNamespace || key.kind == config::Kind::kConfigMap) any = true;
     if (key.kind != config::Kind::kServiceEntry) continue;
-    state_->told.erase(key);
-    state_->ended.erase(key);
-    any = true;
+    any |= state_->is_news(key);
   }
   if (!any) return;
   state_->dirty = true;

@@ -9,6 +9,7 @@
 
 #include "common/base/format.h"
 #include "common/config/parse.h"
+#include "common/derive/allocate.h"
 #include "common/kube/test_peer.h"
 
 namespace culvert::controlplane {
@@ -39,17 +40,30 @@ struct AddressWriterTest : testing::Test {
   telemetry::Registry registry;
   AddressWriter writer{client, objects, registry};
 
-  Key put(const std::string& name, const std::string& status = "") {
+  Key put(const std::string& name, const std::string& status = "", const std::string& labels = "") {
     const std::string yaml = culvert::format(
-        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {0}, namespace: shop}}\n"
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {0}, namespace: shop, labels: {{{2}}}}}\n"
         "spec: {{hosts: [{0}.example.com], ports: [{{number: 80, name: http}}], resolution: DNS}}\nstatus: {{addresses: "
         "[{1}]}}\n",
-        name, status);
+        name, status, labels);
     const auto file = config::parse_yaml("f", yaml);
     const Key key = config::key_of(*file.objects.at(0).object);
     objects.put(key, file.objects.at(0).object);
     writer.changed({key});
     return key;
+  }
+  // As the watch tells of what we wrote, with other labels or not.
+  void echo(const std::string& name, const std::string& labels = "") {
+    std::string status;
+    const derive::Allocations all = derive::allocate(objects);
+    for (const config::StatusAddress& one : all.at({config::Kind::kServiceEntry, "shop", name}))
+      status += culvert::format("{}{{host: \"{}\", value: \"{}\"}}", status.empty() ? "" : ", ", one.host, one.value);
+    put(name, status, labels);
+  }
+  double sought() {
+    const std::string text = registry.text();
+    const std::string name = "\nculvert_addresses_sought_total ";
+    return std::stod(text.substr(text.find(name) + name.size()));
   }
   void until(std::size_t count, std::chrono::milliseconds most) {
     loop.run([](AddressWriterTest* test, std::size_t wanted, net::Clock::time_point end) -> net::Task<> {
@@ -92,6 +106,42 @@ TEST_F(AddressWriterTest, WhatSomebodyTakesAwayIsWrittenAgain) {
   put("a");
   until(2, 5s);
   EXPECT_THAT(written, ElementsAre("a/status", "a/status"));
+}
+
+// A first install is one look at all of them, not one for each that was written.
+TEST_F(AddressWriterTest, WhatItWroteItselfIsNoReasonToLookAgain) {
+  constexpr std::size_t kEntries = 200;
+  for (std::size_t i = 0; i < kEntries; ++i) put(culvert::format("e{}", i));
+  writer.lead(true);
+  until(kEntries, 30s);
+  ASSERT_EQ(written.size(), kEntries);
+  loop.run([](net::Loop& on) -> net::Task<> { co_await net::sleep_for(on, 20ms); }(loop));
+  const double before = sought();
+
+  for (std::size_t i = 0; i < kEntries; ++i) {
+    echo(culvert::format("e{}", i));
+    loop.run([](net::Loop& on) -> net::Task<> { co_await net::sleep_for(on, 1ms); }(loop));
+    writer.changed({{config::Kind::kServiceEntry, "shop", culvert::format("e{}", i)}});  // its conditions were written
+    loop.run([](net::Loop& on) -> net::Task<> { co_await net::sleep_for(on, 1ms); }(loop));
+  }
+
+  EXPECT_EQ(before, 1);
+  EXPECT_EQ(sought(), before);
+  EXPECT_EQ(written.size(), kEntries);
+  put("e0");
+  until(kEntries + 1, 5s);
+  EXPECT_EQ(written.size(), kEntries + 1) << "what somebody took away is seen";
+}
+
+TEST_F(AddressWriterTest, AnEchoWithAnotherChangeIsLookedAt) {
+  put("a");
+  writer.lead(true);
+  until(1, 5s);
+
+  echo("a", "networking.istio.io/enable-autoallocate-ip: \"false\"");
+  until(2, 5s);
+
+  EXPECT_THAT(written, ElementsAre("a/status", "a/status")) << "it may have none any more";
 }
 
 TEST_F(AddressWriterTest, OneThatRefusesHoldsUpNobodyAndIsTriedAgain) {
