@@ -159,6 +159,7 @@ void check_condition(Fields& fields, const AuthorizationPolicy::Condition& condi
     for (const std::string& value : *values) {
       const bool ip = key == "source.ip" || key == "destination.ip" || key == "remote.ip";
       if (ip && !Cidr::parse(value)) fields.wrong(name, quote(value) + " is not an address or a prefix");
+      if (key == "source.serviceAccount") check_service_accounts(fields, name, {value});
       if (key == "destination.port" && port_of(value) == 0) fields.wrong(name, quote(value) + " is not a port");
     }
   }

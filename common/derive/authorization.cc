@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <iterator>
 #include <ranges>
+#include <set>
 #include <utility>
+
+#include "common/model/workload.h"
 
 namespace culvert::derive {
 namespace {
@@ -18,16 +21,51 @@ std::vector<model::StringMatch> matches(const Texts& texts) {
   return out;
 }
 
+// The trust domain that a principal names; empty when it names none, or a pattern.
+std::string_view trust_domain_of(std::string_view principal) {
+  const std::string_view domain = principal.substr(0, principal.find('/'));
+  return domain.size() == principal.size() || domain.contains('*') ? std::string_view() : domain;
+}
+
+// Whether it is another name of the mesh's own: an alias, or cluster.local, by which istiod's policies mean whatever the mesh is called.
+bool is_alias(std::string_view domain, const Settings& settings) {
+  return domain == model::kDefaultTrustDomain || std::ranges::contains(settings.trust_domain_aliases, domain);
+}
+
 // Who is of an alias of the trust domain is of it, and shows that: a policy that names the alias means him as well.
 std::vector<model::StringMatch> principals(const Texts& texts, const Settings& settings) {
   std::vector<model::StringMatch> out = matches(texts);
   for (const std::string& text : texts) {
-    const std::size_t slash = text.find('/');
-    if (slash == text.npos || !std::ranges::contains(settings.trust_domain_aliases, std::string_view(text).substr(0, slash)))
-      continue;
-    out.push_back(model::StringMatch::parse(settings.trust_domain + text.substr(slash)));
+    const std::string_view domain = trust_domain_of(text);
+    if (domain.empty() || domain == settings.trust_domain || !is_alias(domain, settings)) continue;
+    out.push_back(model::StringMatch::parse(settings.trust_domain + text.substr(domain.size())));
   }
   return out;
+}
+
+// A rule may name many of one: each trust domain once.
+void say_strangers(const AuthorizationPolicy::Rule& rule, const std::string& where, const Settings& settings, Texts& out) {
+  std::set<std::string_view> strangers;
+  const auto look = [&](const Texts& texts) {
+    for (const std::string& text : texts) {
+      const std::string_view domain = trust_domain_of(text);
+      if (!domain.empty() && domain != settings.trust_domain && !is_alias(domain, settings)) strangers.insert(domain);
+    }
+  };
+  for (const auto& source : rule.from) {
+    look(source.principals);
+    look(source.not_principals);
+  }
+  for (const auto& condition : rule.when) {
+    if (condition.key != "source.principal") continue;
+    look(condition.values);
+    look(condition.not_values);
+  }
+  for (const std::string_view domain : strangers) {
+    out.push_back(domain == "spiffe:" ? where + ": principals are written without spiffe://: those with it match nobody"
+                                      : where + ": principals of trust domain " + std::string(domain) +
+                                            " match nobody: it is neither " + settings.trust_domain + " nor an alias of it");
+  }
 }
 
 // "ns/sa", or "sa" in the policy's own namespace.
@@ -89,7 +127,7 @@ Entry entry_of(const AuthorizationPolicy::Operation& operation) {
   return {std::move(match), whole};
 }
 
-Entry entry_of(const AuthorizationPolicy::Condition& condition, const Settings& settings) {
+Entry entry_of(const AuthorizationPolicy::Condition& condition, const std::string& name_space, const Settings& settings) {
   model::Match match;
   if (condition.key == "source.ip") {
     match.source_ips = cidrs(condition.values);
@@ -100,6 +138,9 @@ Entry entry_of(const AuthorizationPolicy::Condition& condition, const Settings& 
   } else if (condition.key == "source.principal") {
     match.principals = principals(condition.values, settings);
     match.not_principals = principals(condition.not_values, settings);
+  } else if (condition.key == "source.serviceAccount") {
+    match.service_accounts = accounts(condition.values, name_space);
+    match.not_service_accounts = accounts(condition.not_values, name_space);
   } else if (condition.key == "destination.ip") {
     match.destination_ips = cidrs(condition.values);
     match.not_destination_ips = cidrs(condition.not_values);
@@ -143,7 +184,7 @@ ConvertedRule convert(const AuthorizationPolicy::Rule& rule, const std::string& 
   for (const auto& source : rule.from) from.push_back(entry_of(source, name_space, settings));
   close(std::move(to));
   close(std::move(from));
-  for (const auto& condition : rule.when) close({entry_of(condition, settings)});
+  for (const auto& condition : rule.when) close({entry_of(condition, name_space, settings)});
   return out;
 }
 
@@ -196,6 +237,7 @@ Converted convert(const AuthorizationPolicy& policy, const Settings& settings) {
       continue;
     }
     if (std::string lost = lost_in_denial(rule); !lost.empty()) out.warnings.push_back(where + ": " + lost);
+    say_strangers(policy.rules[i], where, settings, out.warnings);
     converted.rules.push_back(std::move(rule.rule));
   }
   if (!allow && policy.rules.empty()) out.warnings.push_back("spec.rules is empty: the policy denies nothing");

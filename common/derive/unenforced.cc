@@ -37,8 +37,8 @@ void add_operation(const AuthorizationPolicy::Operation& operation, const std::s
 
 // What authorization.cc reads of `when`.
 bool is_read(std::string_view key) {
-  return key == "source.ip" || key == "source.namespace" || key == "source.principal" || key == "destination.ip" ||
-         key == "destination.port";
+  return key == "source.ip" || key == "source.namespace" || key == "source.principal" || key == "source.serviceAccount" ||
+         key == "destination.ip" || key == "destination.port";
 }
 
 Unenforced of(const AuthorizationPolicy& policy) {
