@@ -47,7 +47,7 @@ std::string uid_of(const NetworkWay& way) {
 
 template <class Visit>
 void each_gateway(std::string_view network, const Objects& objects, Visit visit) {
-  for (const auto& [name_space, name] : objects.gateways_of(network)) {
+  for (const auto& [created, name_space, name] : objects.gateways_of(network)) {
     if (const auto* gateway = objects.find<config::Custom>(Kind::kGateway, name_space, name)) visit(*gateway);
   }
 }
@@ -62,7 +62,7 @@ std::vector<NetworkWay> ways_of(const config::Custom& gateway) {
   if (network.empty() || !listener || spec->gateway_class_name() != kRemote) return out;
   for (std::string& address : addresses_of(gateway, *spec))
     out.push_back({std::string(network), gateway.metadata.name_space, account_of(gateway), std::move(address),
-                   static_cast<std::uint16_t>(listener->port())});
+                   static_cast<std::uint16_t>(listener->port()), gateway.metadata.created});
   return out;
 }
 

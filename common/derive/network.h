@@ -13,7 +13,8 @@
 
 namespace culvert::derive {
 
-// How a network is entered: by its first gateway, by namespace and name. Nothing when it has none.
+// How a network is entered: by its oldest gateway, of equally old ones by the first by namespace and name. Whoever may create a Gateway anywhere may say
+// that it leads into a network, and takes nobody's way thereby. Nothing when it has none.
 std::optional<model::GatewayAddress> gateway_into(std::string_view network, const Objects& objects);
 
 // What the addresses of gateways lead to: one for each address of each gateway of every network.
@@ -23,6 +24,7 @@ std::vector<model::Workload> gateway_workloads(const Objects& objects, const Set
 struct NetworkWay {
   std::string network, name_space, service_account, address;  // an IP address or a hostname
   std::uint16_t port = 0;
+  std::int64_t created = 0;
 
   friend bool operator==(const NetworkWay&, const NetworkWay&) = default;
 };

@@ -72,7 +72,7 @@ void Objects::index(const Key& key, const config::Object& object) {
   if (auto selector = selector_of(object)) selectors_[key.kind][key.name_space].put(key.name, std::move(*selector));
   if (const auto* slice = std::get_if<config::EndpointSlice>(&object)) slices_[key.name_space][slice->service].insert(key.name);
   if (const auto network = network_called(key, object); !network.empty())
-    gateways_[std::string(network)].emplace(key.name_space, key.name);
+    gateways_[std::string(network)].emplace(config::metadata_of(object).created, key.name_space, key.name);
   if (const auto* entry = spec_of<ServiceEntry>(&object)) {
     const Claim claim{config::metadata_of(object).created, key.name};
     for (const std::string& host : entry->hosts()) claims_[host][key.name_space].insert(claim);
@@ -95,7 +95,7 @@ void Objects::unindex(const Key& key, const config::Object& object) {
     forget(slices_, services);
   }
   if (const auto gateways = gateways_.find(network_called(key, object)); gateways != gateways_.end()) {
-    gateways->second.erase({key.name_space, key.name});
+    gateways->second.erase({config::metadata_of(object).created, key.name_space, key.name});
     forget(gateways_, gateways);
   }
   const auto* entry = spec_of<ServiceEntry>(&object);

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -90,8 +91,8 @@ class Objects {
   };
   using Claims = std::map<std::string, std::set<Claim>, std::less<>>;
   const Claims& claims(std::string_view host) const;
-  // The Gateways whose label topology.istio.io/network says this, by namespace and name, whatever their class.
-  using Placed = std::set<std::pair<std::string, std::string>>;
+  // The Gateways whose label topology.istio.io/network says this, by age, namespace and name, whatever their class.
+  using Placed = std::set<std::tuple<std::int64_t, std::string, std::string>>;
   const Placed& gateways_of(std::string_view network) const;
   std::vector<std::string> gateway_networks() const;  // for which there are such
 
