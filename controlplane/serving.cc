@@ -143,12 +143,37 @@ Status Serving::open(std::unique_ptr<Callers> callers) {
                                        {.address = settings_.address,
                                         .certificate_file = files.server_certificate,
                                         .key_file = files.server_key,
+                                        .connections = {.connections = settings_.max_connections,
+                                                        .of_address = settings_.max_connections_per_address,
+                                                        .proof = settings_.proof_timeout,
+                                                        .unproved = settings_.max_unproved_connections,
+                                                        .unproved_of_address = settings_.max_unproved_per_address},
                                         .max_connection_age = settings_.max_connection_age},
                                        [this](rpc::CallRef call) { begin(std::move(call)); });
   if (!server) return std::unexpected(std::move(server).error());
   server_ = std::move(*server);
+  observe_connections();
   log::info("app", "serving", {log::field("version", version_text()), log::field("port", port())});
   return {};
+}
+
+void Serving::observe_connections() {
+  const auto figures = [this] { return server_ ? server_->figures() : rpc::Door::Figures{}; };
+  const auto now = [&](const char* proved, std::size_t rpc::Door::Figures::* which) {
+    registry_.observe(
+        "culvert_connections", "Connections to the port of discovery and certificates, by whether their caller is proved.",
+        telemetry::Kind::kGauge, [figures, which] { return static_cast<double>(figures().*which); }, {{"proved", proved}});
+  };
+  now("true", &rpc::Door::Figures::proved);
+  now("false", &rpc::Door::Figures::unproved);
+  for (std::size_t i = 0; i < rpc::Gate::kReasons; ++i)
+    registry_.observe("culvert_connections_turned_away_total",
+                      "Connections to that port refused or ended by us, by the bound that they met.", telemetry::Kind::kCounter,
+                      [figures, i] { return static_cast<double>(figures().turned_away[i]); },
+                      {{"reason", std::string(rpc::Gate::text(static_cast<rpc::Gate::Reason>(i)))}});
+  registry_.observe("culvert_calls_turned_away_total",
+                    "Calls refused because their connection or address has too many open, or unproved ones.",
+                    telemetry::Kind::kCounter, [figures] { return static_cast<double>(figures().refused_calls); });
 }
 
 void Serving::apply(config::Diff diff) {
@@ -170,7 +195,10 @@ Status Serving::serve_pages() {
 // Whoever calls proves who it is first.
 void Serving::begin(rpc::CallRef call) {
   callers_->prove(call->metadata("authorization"), call->peer(), [this, call](const Result<Caller>& caller) {
-    if (caller) return admit(call, *caller);
+    if (caller) {
+      call->proved(caller->text());
+      return admit(call, *caller);
+    }
     note_unproved(call->peer(), call->path(), caller.error().text);
     call->finish({.code = kUnauthenticated, .text = "authentication failure"});
   });

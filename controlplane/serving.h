@@ -66,6 +66,7 @@ class Serving {
  private:
   void begin(rpc::CallRef call);
   void admit(rpc::CallRef call, const Caller& caller);
+  void observe_connections();
   void note_unproved(const std::string& peer, std::string_view path, const std::string& why);
   Status begin_certificate();
   void follow_trust_domain();

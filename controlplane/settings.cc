@@ -107,6 +107,18 @@ settings::Table Settings::table() {
             {.env = "CULVERT_SIGNER_ROOTS",
              .doc = "PEM file with what the certificates of K8S_SIGNER or CA_ADDR chain to; published with culvertd's own "
                     "root"});
+  table.add(max_connections, {.env = "CULVERT_MAX_CONNECTIONS",
+                              .doc = "connections to the port of discovery and certificates, in all; a ztunnel has two"});
+  table.add(max_connections_per_address,
+            {.env = "CULVERT_MAX_CONNECTIONS_PER_ADDRESS", .doc = "of these, from one address: many nodes may be behind one"});
+  table.add(
+      max_unproved_connections,
+      {.env = "CULVERT_MAX_UNPROVED_CONNECTIONS",
+       .doc = "connections whose caller has not proved who it is; when there are more, the oldest of the address that has most "
+              "of them ends"});
+  table.add(max_unproved_per_address, {.env = "CULVERT_MAX_UNPROVED_PER_ADDRESS", .doc = "of these, from one address"});
+  table.add(proof_timeout,
+            {.env = "CULVERT_PROOF_TIMEOUT", .doc = "time in which a caller has to prove who it is; then its connection ends"});
   table.add(max_connection_age, {.env = "CULVERT_MAX_CONNECTION_AGE", .doc = "after this a client has to connect again"});
   table.add(log_level, {.env = "LOG_LEVEL",
                         .flag = "--log-level",
@@ -148,6 +160,8 @@ Status Settings::check() const {
   if (!ca_addr.empty() && ca_root_ca.empty()) return failure("CA_ADDR needs CA_ROOT_CA: what its certificate must chain to");
   if (signs_elsewhere() && signer_roots.empty())
     return failure("K8S_SIGNER and CA_ADDR need CULVERT_SIGNER_ROOTS: what their certificates chain to, for proxies to trust");
+  if (max_connections < 1 || max_connections_per_address < 1 || max_unproved_connections < 1 || max_unproved_per_address < 1)
+    return failure("CULVERT_MAX_CONNECTIONS and its like must be at least 1, or nobody could connect");
   if (root_check.count() < 1) return failure("CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL must be at least 1s");
   if (root_grace_percent > 90)
     return failure("CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE must be at most 90: of a root's life, the last part");

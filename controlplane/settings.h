@@ -55,6 +55,11 @@ struct Settings {
   std::string ca_token = "./var/run/secrets/tokens/istio-token";
   std::filesystem::path signer_roots;  // what certificates of either chain to
   std::chrono::milliseconds max_connection_age = std::chrono::minutes(30);
+  std::uint32_t max_connections = 10'000;
+  std::uint32_t max_connections_per_address = 4'000;
+  std::uint32_t max_unproved_connections = 1'000;
+  std::uint32_t max_unproved_per_address = 250;
+  std::chrono::milliseconds proof_timeout = std::chrono::seconds(30);
   std::string log_level = "info";
   std::string log_format = "plain";
   Uninstall uninstall = Uninstall::kNone;

@@ -19,9 +19,29 @@
 #include "common/rpc/bytes.h"
 
 namespace culvert::rpc {
+
+Result<Endpoint> endpoint_of(std::string_view peer) {
+  std::string text(peer.substr(std::min(peer.size(), peer.find(':') + 1)));
+  for (const auto& [coded, plain] : {std::pair("%5B", "["), std::pair("%5D", "]"), std::pair("%25", "%")})
+    if (const auto at = text.find(coded); at != text.npos) text.replace(at, 3, plain);
+  return Endpoint::parse(text);
+}
+
 namespace {
 
 grpc::Status status_of(const Ended& ended) { return {static_cast<grpc::StatusCode>(ended.code), ended.text}; }
+
+// gRPC gives the leaf, and what the caller sent with it.
+std::string certificate_of(const grpc::ServerContextBase& context) {
+  const auto shown = context.auth_context();
+  const auto first = [&](const char* name) {
+    const auto values = shown ? shown->FindPropertyValues(name) : std::vector<grpc::string_ref>();
+    return values.empty() ? std::string() : std::string(values.front().data(), values.front().size());
+  };
+  std::string leaf = first(GRPC_X509_PEM_CERT_PROPERTY_NAME);
+  std::string chain = first(GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
+  return chain.starts_with(leaf) ? chain : leaf + chain;
+}
 
 class Call;
 
@@ -31,13 +51,19 @@ struct Registry {
   std::set<Call*> live CULVERT_GUARDED_BY(mutex);
   bool closing CULVERT_GUARDED_BY(mutex) = false;
   std::size_t max_calls = 0;
+  std::unique_ptr<Door> door;
 };
 
 // gRPC's callbacks come on its threads and do nothing but post; everything else happens on the loop. `self_` keeps the object until OnDone.
 class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, public std::enable_shared_from_this<Call> {
  public:
-  Call(net::Loop& loop, Registry& registry, const grpc::GenericCallbackServerContext& context)
-      : loop_(loop), registry_(registry), path_(context.method()), peer_(context.peer()) {
+  Call(net::Loop& loop, Registry& registry, const Gate::Ticket& ticket, const grpc::GenericCallbackServerContext& context)
+      : loop_(loop),
+        registry_(registry),
+        ticket_(ticket),
+        path_(context.method()),
+        peer_(context.peer()),
+        certificate_(certificate_of(context)) {
     for (const auto& [name, value] : context.client_metadata()) {
       metadata_.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
     }
@@ -45,10 +71,13 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
 
   const std::string& path() const override { return path_; }
   const std::string& peer() const override { return peer_; }
+  const std::string& certificate() const override { return certificate_; }
   std::string_view metadata(std::string_view name) const override {
     const auto found = metadata_.find(name);
     return found == metadata_.end() ? std::string_view{} : std::string_view(found->second);
   }
+
+  void proved(const std::string& caller) override { registry_.door->prove(ticket_, caller); }
 
   void accept(Events events) override {
     if (finished_) return;
@@ -95,6 +124,7 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
   }
   void OnDone() override {
     const std::shared_ptr<Call> last = std::move(self_);
+    registry_.door->end_call(ticket_);
     const Lock lock(registry_.mutex);
     registry_.live.erase(this);
   }
@@ -104,6 +134,7 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
     if (finished_) return;
     if (!ok) return end();                       // the peer has finished sending: there is no use in a call that only listens
     const auto on_message = events_.on_message;  // a copy: the handler may finish the call, which drops the events
+    registry_.door->moved(ticket_);
     std::string message = text_of(incoming_);
     incoming_.Clear();  // not until the next one: this one may be large
     if (on_message) on_message(std::move(message));
@@ -135,8 +166,10 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
 
   net::Loop& loop_;
   Registry& registry_;
+  Gate::Ticket ticket_;
   const std::string path_;
   const std::string peer_;
+  const std::string certificate_;
   std::map<std::string, std::string, std::less<>> metadata_;
   std::shared_ptr<Call> self_;
   Events events_;
@@ -149,21 +182,34 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
   bool finished_ = false;  // we have said how it ends
 };
 
+// A call that is one too many: nobody hears of it.
+class Refusal final : public grpc::ServerGenericBidiReactor {
+ public:
+  explicit Refusal(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
 class Service final : public grpc::CallbackGenericService {
  public:
-  Service(net::Loop& loop, CallServer::Handler handler, std::size_t max_calls)
+  Service(net::Loop& loop, CallServer::Handler handler, std::size_t max_calls, std::unique_ptr<Door> door)
       : loop_(loop), handler_(std::make_shared<CallServer::Handler>(std::move(handler))) {
     registry_.max_calls = max_calls;
+    registry_.door = std::move(door);
   }
 
   // On gRPC's threads.
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
-    auto call = std::make_shared<Call>(loop_, registry_, *context);
-    call->keep(call);
+    const auto peer = endpoint_of(context->peer());
+    const auto ticket = peer ? registry_.door->begin_call(*peer) : std::nullopt;
+    if (!ticket) return refuse({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls at one time"});
+    auto call = std::make_shared<Call>(loop_, registry_, *ticket, *context);
     bool full = false;
     {
       const Lock lock(registry_.mutex);
-      if (!registry_.closing && registry_.live.size() < registry_.max_calls) {
+      // Who is not proved has half of it at most: a connection of one who is finds room.
+      const std::size_t most = ticket->unproved ? std::max<std::size_t>(1, registry_.max_calls / 2) : registry_.max_calls;
+      if (!registry_.closing && registry_.live.size() < most) {
+        call->keep(call);
         registry_.live.insert(call.get());
         // Posted under the lock, so that close() finds either the call in the registry or the door shut.
         loop_.post([call, handler = handler_] { (*handler)(call); });
@@ -171,13 +217,12 @@ class Service final : public grpc::CallbackGenericService {
       }
       full = !registry_.closing;
     }
-    if (full) {
-      call->finish({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls"});
-    } else {
-      call->finish({grpc::StatusCode::UNAVAILABLE, "shutting down"});
-    }
-    return call.get();
+    registry_.door->end_call(*ticket);
+    if (full) return refuse({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls"});
+    return refuse({grpc::StatusCode::UNAVAILABLE, "shutting down"});
   }
+
+  static grpc::ServerGenericBidiReactor* refuse(const grpc::Status& status) { return new Refusal(status); }
 
   // On the loop: no call begins any more, those that live end.
   void close() {
@@ -195,6 +240,7 @@ class Service final : public grpc::CallbackGenericService {
     const Lock lock(registry_.mutex);
     return registry_.live.size();
   }
+  Door& door() { return *registry_.door; }
 
  private:
   net::Loop& loop_;
@@ -210,7 +256,7 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   constexpr auto kGrace = std::chrono::milliseconds(10'000);  // for calls under way when a connection is too old
   constexpr int kIdle = 60'000;  // a connection without a call: whoever has no token to show goes soon
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, options.max_streams_per_connection);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options.connections.calls));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
   builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, static_cast<int>(options.handshake_timeout.count()));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kPingInterval);
@@ -224,7 +270,6 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   // What a client may send ahead of being read stays 64 KiB. Else it grows with what a connection can carry: megabytes of each of a thousand clients that
   // have all to say what they hold, and a ping for every burst to find out.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server on the port is a mistake to be told
   grpc::ResourceQuota quota("rpc");
   quota.Resize(options.max_memory);
   builder.SetResourceQuota(quota);
@@ -232,47 +277,89 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
 
 }  // namespace
 
+using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
+
 struct CallServer::State {
-  State(net::Loop& loop, Handler handler, std::size_t max_calls) : service(loop, std::move(handler), max_calls) {}
+  State(net::Loop& loop, Handler handler, std::size_t max_calls, std::unique_ptr<Door> door)
+      : service(loop, std::move(handler), max_calls, std::move(door)) {}
 
   Service service;
+  std::vector<std::unique_ptr<Acceptor>> acceptors;
   std::unique_ptr<grpc::Server> server;
-  int port = 0;
+  std::uint16_t port = 0;
+  std::uint16_t plaintext_port = 0;
+
+  // One more way in, before the server is built.
+  Result<std::uint16_t> listen(grpc::ServerBuilder& builder, const std::string& address,
+                               const std::shared_ptr<grpc::ServerCredentials>& credentials) {
+    const auto at = Endpoint::parse(address);
+    if (!at) return std::unexpected(Error(at.error()).during("reading the address to listen on"));
+    acceptors.push_back(builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials));
+    return service.door().listen(*at, [acceptor = acceptors.back().get()](Fd connection) {
+      Acceptor::NewConnectionParameters parameters;
+      parameters.fd = connection.release();
+      acceptor->HandleNewConnection(&parameters);
+    });
+  }
 };
 
 CallServer::CallServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 CallServer::~CallServer() {
+  state_->service.door().close();
   state_->service.close();
   state_->server->Shutdown(std::chrono::system_clock::now());
   state_->server->Wait();
 }
+
+namespace {
+
+std::shared_ptr<grpc::ServerCredentials> tls_credentials(const ServerOptions& options) {
+  constexpr unsigned kReadAgain = 1;  // seconds: what it was signed with may be trusted no more soon
+  auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.key_file, options.certificate_file,
+                                                                                       kReadAgain);
+  grpc::experimental::TlsServerCredentialsOptions credentials(provider);
+  credentials.watch_identity_key_cert_pairs();
+  // Who shows one is judged with each of his calls, by the roots of that moment, and told: a handshake that fails tells nothing.
+  credentials.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
+  return grpc::experimental::TlsServerCredentials(credentials);
+}
+
+}  // namespace
 
 Result<std::unique_ptr<CallServer>> CallServer::start(net::Loop& loop, const ServerOptions& options, Handler handler) {
   for (const std::string& file : {options.certificate_file, options.key_file}) {
     std::error_code error;
     if (!std::filesystem::is_regular_file(file, error)) return failure("starting the gRPC server: " + file + " is not there");
   }
+  auto door = Door::open(options.connections);
+  if (!door) return std::unexpected(std::move(door).error());
   prepare_grpc();
-  constexpr unsigned kReadAgain = 1;  // seconds: what it was signed with may be trusted no more soon
-  auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.key_file, options.certificate_file,
-                                                                                       kReadAgain);
-  grpc::experimental::TlsServerCredentialsOptions credentials(provider);
-  credentials.watch_identity_key_cert_pairs();
-  credentials.set_cert_request_type(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-
-  auto state = std::make_unique<State>(loop, std::move(handler), options.max_calls);
+  auto state = std::make_unique<State>(loop, std::move(handler), options.max_calls, std::move(*door));
   grpc::ServerBuilder builder;
   set_limits(builder, options);
   builder.RegisterCallbackGenericService(&state->service);
-  builder.AddListeningPort(options.address, grpc::experimental::TlsServerCredentials(credentials), &state->port);
+  const auto port = state->listen(builder, options.address, tls_credentials(options));
+  if (!port) return std::unexpected(port.error());
+  state->port = *port;
+  if (!options.plaintext_address.empty()) {
+    const auto plaintext = state->listen(builder, options.plaintext_address, grpc::InsecureServerCredentials());
+    if (!plaintext) return std::unexpected(plaintext.error());
+    state->plaintext_port = *plaintext;
+  }
   state->server = builder.BuildAndStart();
-  if (!state->server || state->port == 0) return failure("listening on " + options.address + " (is another program there?)");
+  if (!state->server) return failure("starting the gRPC server");
+  state->service.door().begin();
   return std::unique_ptr<CallServer>(new CallServer(std::move(state)));
 }
 
-std::uint16_t CallServer::port() const { return static_cast<std::uint16_t>(state_->port); }
+std::uint16_t CallServer::port() const { return state_->port; }
+
+std::uint16_t CallServer::plaintext_port() const { return state_->plaintext_port; }
 
 std::size_t CallServer::calls() const { return state_->service.size(); }
+
+Door::Figures CallServer::figures() const { return state_->service.door().figures(); }
 
 }  // namespace culvert::rpc

@@ -6,8 +6,9 @@
 //     call->accept({.on_message = [...](std::string message) { ... }, .on_sent = {}, .on_end = [...] { ... }});
 //   });
 //
-// There is no plaintext port. What a caller can cost is bounded: message and metadata size, streams a connection, calls in all, memory, the time
-// to a finished handshake, pings. Destroy the CallServer on its loop's thread, before the loop: live calls end with UNAVAILABLE.
+// A plaintext port there is only if asked for. What a caller can cost is bounded: connections and what they may do before somebody has said that they are proved (gate.h),
+// message and metadata size, streams a connection, calls in all, memory, the time to a finished handshake, pings. Nothing of a call that is one too many
+// reaches the loop. Destroy the CallServer on its loop's thread, before the loop: live calls end with UNAVAILABLE.
 
 #include <chrono>
 #include <cstddef>
@@ -21,14 +22,16 @@
 #include "common/base/result.h"
 #include "common/net/loop.h"
 #include "common/rpc/client.h"
+#include "common/rpc/door.h"
 
 namespace culvert::rpc {
 
 struct ServerOptions {
-  std::string address;           // "[::]:15012", "127.0.0.1:0"
-  std::string certificate_file;  // PEM chain; this and the key are read again within seconds of their change
+  std::string address;              // "[::]:15012", "127.0.0.1:0": an IP address and a port
+  std::string plaintext_address{};  // the same without TLS; empty: none
+  std::string certificate_file;     // PEM chain; this and the key are read again within seconds of their change
   std::string key_file;
-  int max_streams_per_connection = 100;
+  Gate::Limits connections{};      // of which `calls` is also what a connection may have open as streams
   std::size_t max_calls = 20'000;  // at one time, of all connections; further ones are refused with RESOURCE_EXHAUSTED
   std::size_t max_message_bytes = 16 << 20;
   std::size_t max_memory = 512 << 20;  // of gRPC's buffers
@@ -50,9 +53,14 @@ class ServerCall {
   };
 
   virtual ~ServerCall() = default;
-  virtual const std::string& path() const = 0;                         // "/package.Service/Method"
-  virtual const std::string& peer() const = 0;                         // "ipv4:10.0.0.1:40000"
+  virtual const std::string& path() const = 0;  // "/package.Service/Method"
+  virtual const std::string& peer() const = 0;  // "ipv4:10.0.0.1:40000"
+  // PEM of the chain that the caller has shown, leaf first; empty: none. He has the key of the leaf: nothing else of it has been looked at.
+  virtual const std::string& certificate() const = 0;
   virtual std::string_view metadata(std::string_view name) const = 0;  // "" when not sent; name in lower case
+
+  // Its caller has proved who it is: its connection may stay, and have more calls.
+  virtual void proved(const std::string& caller) = 0;
 
   virtual void accept(Events events) = 0;        // begins to read
   virtual void send(std::string message) = 0;    // queued, in order
@@ -61,6 +69,9 @@ class ServerCall {
   virtual void finish(Ended status) = 0;         // the end; messages still queued are dropped
 };
 using CallRef = std::shared_ptr<ServerCall>;
+
+// ServerCall::peer() as an endpoint. IPv6 comes as "ipv6:%5Bfd00::1%5D:40000".
+Result<Endpoint> endpoint_of(std::string_view peer);
 
 class CallServer {
  public:
@@ -73,7 +84,9 @@ class CallServer {
   CallServer& operator=(const CallServer&) = delete;
 
   std::uint16_t port() const;
-  std::size_t calls() const;  // that live now
+  std::uint16_t plaintext_port() const;  // 0: none
+  std::size_t calls() const;             // that live now
+  Door::Figures figures() const;
 
  private:
   struct State;

@@ -72,7 +72,7 @@ struct World : testing::Test {
       CallServer::start(
           loop,
           {.address = "127.0.0.1:0", .certificate_file = certificates().certificate("ca"), .key_file = certificates().key("ca")},
-          [this](CallRef call) { calls.push_back(call), on_call(call); })
+          [this](CallRef call) { calls.push_back(call), call->proved("a test"), on_call(call); })
           .value();
 
   Server trusted(const std::string& host = "localhost") {

@@ -69,6 +69,7 @@ struct World : testing::Test {
                   .certificate_file = folder + "/ca.pem",
                   .key_file = folder + "/key.pem"},
                  [this](rpc::CallRef call) {
+                   call->proved("a test");
                    EXPECT_EQ(call->path(), kAdsPath);
                    tokens.emplace_back(call->metadata("authorization"));
                    stream = call;

@@ -30,9 +30,11 @@ class Call final : public rpc::ServerCall {
       : peer_(std::move(peer)), authorization_(std::move(authorization)) {}
   const std::string& path() const override { return path_; }
   const std::string& peer() const override { return peer_; }
+  const std::string& certificate() const override { return certificate_; }
   std::string_view metadata(std::string_view name) const override {
     return name == "authorization" ? std::string_view(authorization_) : "";
   }
+  void proved(const std::string&) override {}
   void accept(Events) override {}
   void send(std::string) override {}
   void send(rpc::Pieces) override {}
@@ -42,6 +44,7 @@ class Call final : public rpc::ServerCall {
  private:
   std::string path_;
   std::string peer_;
+  std::string certificate_;
   std::string authorization_;
 };
 

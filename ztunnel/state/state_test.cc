@@ -59,6 +59,7 @@ struct ControlPlane : testing::Test {
     server = rpc::CallServer::start(
                  loop, {.address = "127.0.0.1:0", .certificate_file = folder + "/server.pem", .key_file = folder + "/server.key"},
                  [this](rpc::CallRef call) {
+                   call->proved("a test");
                    stream = call;
                    call->accept({[this](std::string message) { asked.push_back(xds::decode_request(message).value()); }, {}, {}});
                  })

@@ -50,6 +50,7 @@ struct Bounds : testing::Test {
     options.key_file = folder + "/key.pem";
     server = *CallServer::start(loop, options, [this](const CallRef& call) {
       calls.push_back(call);
+      if (proves) call->proved("a test");
       call->accept({});
     });
   }
@@ -99,6 +100,7 @@ struct Bounds : testing::Test {
   const tls::Authority authority = *tls::Authority::make_root("cluster.local");
   std::string folder;
   ServerOptions options;
+  bool proves = true;
   net::Loop loop;
   std::vector<CallRef> calls;
   std::unique_ptr<CallServer> server;
@@ -124,6 +126,66 @@ TEST_F(Bounds, AHandshakeHasAnEnd) {
   EXPECT_GE(std::chrono::steady_clock::now() - before, 250ms);
 }
 
+TEST_F(Bounds, WhoProvesNothingIsLetGoHoweverMuchHeCalls) {
+  options.connections.proof = 300ms;
+  proves = false;
+  start();
+  const Channel one = channel();
+  Heard heard;
+  const auto stream = begun(one, heard);
+
+  EXPECT_TRUE(until([&] { return heard.ended.has_value(); }));
+
+  EXPECT_EQ(server->figures().turned_away[static_cast<std::size_t>(Gate::Reason::kSilent)], 1U);
+}
+
+TEST_F(Bounds, WhoIsProvedMayStay) {
+  options.connections.proof = 300ms;
+  start();
+  const Channel one = channel();
+  Heard heard, other;
+  const auto stream = begun(one, heard);
+  proves = false;
+  EXPECT_TRUE(say_raw("")) << "and a stranger may not";
+
+  EXPECT_FALSE(heard.ended);
+  EXPECT_TRUE(begun(one, other)) << "on the same connection";
+  EXPECT_EQ(server->figures().proved, 1U);
+}
+
+TEST_F(Bounds, AConnectionThatHasEndedIsNotCounted) {
+  start();
+  {
+    const Channel one = channel();
+    Heard heard;
+    const auto stream = begun(one, heard);
+    EXPECT_EQ(server->figures().proved, 1U);
+  }
+  say_raw("not TLS");
+
+  EXPECT_TRUE(until([&] { return server->figures().proved + server->figures().unproved == 0; }));
+  EXPECT_TRUE(until([&] { return server->calls() == 0; }));
+}
+
+TEST_F(Bounds, UnprovedCallsAreBoundedBeforeAnybodyHearsOfThem) {
+  options.connections.unproved_calls = 2;
+  proves = false;
+  start();
+  const Channel one = channel();
+  Heard a, b, c;
+  const auto first = begun(one, a);
+  const auto second = begun(one, b);
+
+  const Stream third(loop, one, "/a.B/C", {}, c.events());
+  ASSERT_TRUE(until([&] { return c.ended.has_value(); }));
+
+  EXPECT_EQ(c.ended->code, kResourceExhausted);
+  EXPECT_THAT(calls, SizeIs(2));
+  calls.front()->proved("a test");
+  Heard d;
+  EXPECT_TRUE(begun(one, d));
+}
+
 TEST_F(Bounds, CallsAreBoundedInAll) {
   options.max_calls = 2;
   start();
@@ -144,7 +206,7 @@ TEST_F(Bounds, CallsAreBoundedInAll) {
 }
 
 TEST_F(Bounds, StreamsOfAConnectionAreBounded) {
-  options.max_streams_per_connection = 2;
+  options.connections.calls = 2;
   start();
   const Channel one = channel();
   Heard a, b, c;

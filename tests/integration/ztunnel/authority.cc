@@ -63,6 +63,7 @@ int main(int argc, char** argv) {
   net::Loop loop;
   const auto refuse = folder / "refuse";
   const auto handler = [&](rpc::CallRef call) {
+    call->proved("ztunnel");
     if (call->path() != "/istio.v1.auth.IstioCertificateService/CreateCertificate") return call->finish({12, "unknown method"});
     call->accept({.on_message = [&, call](std::string message) { sign(*authority, lifetime, refuse, call, message); },
                   .on_sent = {},
