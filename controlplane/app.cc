@@ -90,7 +90,7 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
   if (!followed) return std::unexpected(followed.error());
   FileCallers* known = nullptr;
   auto callers = FileCallers::open(loop, settings.tokens.string(), [&serving, &known] {
-    serving.xds().check([&](const rpc::ServerCall& call, const std::string& node) { return known->node_of(call) == node; });
+    serving.check_streams([&](const rpc::ServerCall& call, const std::string& node) { return known->node_of(call) == node; });
   });
   if (!callers) return std::unexpected(std::move(callers).error());
   known = callers->get();

@@ -158,7 +158,7 @@ void Kubernetes::check_callers() {
   const auto now = net::Clock::now();
   if (std::exchange(doubtful_, false) || now >= check_again_) {
     check_again_ = now + kAtLeast;
-    serving_->xds().check(
+    serving_->check_streams(
         [this](const rpc::ServerCall& call, const std::string&) { return callers_->still(call.metadata("authorization")); });
   }
   doubt_.arm(kPause, [this] { check_callers(); });

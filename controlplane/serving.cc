@@ -8,6 +8,7 @@
 #include "common/base/version.h"
 #include "common/rpc/credentials.h"
 #include "common/xds/wire.h"
+#include "controlplane/ca/certificate_caller.h"
 #include "controlplane/ca/upstream_signer.h"
 #include "controlplane/pages.h"
 
@@ -67,7 +68,7 @@ Serving::Serving(net::Loop& loop, const Settings& settings, const settings::Tabl
       xds_(loop, mesh_.snapshot(), registry_, [this](Epoch epoch) { mesh_.forget_removals(epoch); }),
       trust_domain_(settings.trust_domain),
       certificates_(loop, issuer_, mesh_.store().objects(), issue_policy(settings), registry_),
-      unproved_(registry_.counter("culvert_unproved_calls_total", "Calls without a valid token.")),
+      unproved_(registry_.counter("culvert_unproved_calls_total", "Calls without a valid proof of who calls.")),
       renewal_(loop),
       instance_(random_name()),
       debug_(debug_pages({.mesh = mesh_,
@@ -192,15 +193,40 @@ Status Serving::serve_pages() {
   return admin::listen_localhost(admin_, admin::Port::kAdmin, settings_.debug_port);
 }
 
-// Whoever calls proves who it is first.
+// Whoever calls proves who it is first. A certificate that is shown has to be good in any case; a token says more.
 void Serving::begin(rpc::CallRef call) {
-  callers_->prove(call->metadata("authorization"), call->peer(), [this, call](const Result<Caller>& caller) {
-    if (caller) {
-      call->proved(caller->text());
-      return admit(call, *caller);
-    }
-    note_unproved(call->peer(), call->path(), caller.error().text);
-    call->finish({.code = kUnauthenticated, .text = "authentication failure"});
+  if (!call->certificate().empty()) {
+    const auto caller = by_certificate(*call);
+    if (!caller || call->metadata("authorization").empty()) return proved(call, caller);
+  }
+  callers_->prove(call->metadata("authorization"), call->peer(),
+                  [this, call](const Result<Caller>& caller) { proved(call, caller); });
+}
+
+void Serving::proved(const rpc::CallRef& call, const Result<Caller>& caller) {
+  if (caller) {
+    call->proved(caller->text());
+    return admit(call, *caller);
+  }
+  note_unproved(call->peer(), call->path(), caller.error().text);
+  call->finish({.code = kUnauthenticated, .text = "authentication failure"});
+}
+
+// Looked at each time: roots change, and certificates end.
+Result<Caller> Serving::by_certificate(const rpc::ServerCall& call) const {
+  const auto peer = rpc::endpoint_of(call.peer());
+  return caller_by_certificate(call.certificate(), peer ? peer->address : IpAddress(),
+                               {.roots_pem = roots_pem_,
+                                .trust_domain = trust_domain_,
+                                .node_accounts = settings_.trusted_node_accounts,
+                                .objects = mesh_.store().objects()},
+                               std::chrono::system_clock::now());
+}
+
+void Serving::check_streams(const std::function<bool(const rpc::ServerCall& call, const std::string& node)>& still) {
+  xds_.check([&](const rpc::ServerCall& call, const std::string& node) {
+    if (!call.certificate().empty() && !by_certificate(call)) return false;
+    return call.metadata("authorization").empty() || still(call, node);
   });
 }
 
@@ -209,7 +235,8 @@ void Serving::admit(rpc::CallRef call, const Caller& caller) {
   if (call->path() == kDebugPath && caller.operates) return debug_service_.serve(call);
   if (call->path() != xds::kAdsPath && call->path() != kDebugPath)
     return call->finish({.code = kUnimplemented, .text = "unknown method " + call->path()});
-  if (!caller.node.empty() && call->path() == xds::kAdsPath) return xds_.serve(std::move(call), caller.node);
+  if (const std::string& as = caller.subscriber(); !as.empty() && call->path() == xds::kAdsPath)
+    return xds_.serve(std::move(call), as);
   if (const auto left_out = quiet_.say(caller.text(), net::Clock::now()))
     log::warn("xds", "refused the mesh's configuration to one that is no node proxy",
               {log::field("caller", caller.text()), log::field("not_logged_before", *left_out)});
@@ -220,7 +247,7 @@ void Serving::admit(rpc::CallRef call, const Caller& caller) {
 void Serving::note_unproved(const std::string& peer, std::string_view path, const std::string& why) {
   unproved_.add();
   if (const auto left_out = quiet_.say("", net::Clock::now()))
-    log::warn("rpc", "refused a call without a valid token: " + why,
+    log::warn("rpc", "refused a call that proves nobody: " + why,
               {log::field("peer", peer), log::field("path", std::string(path.substr(0, 100))),
                log::field("not_logged_before", *left_out)});
 }

@@ -54,6 +54,8 @@ class Serving {
   const derive::Settings& mesh_settings() const { return mesh_.deriver().settings(); }
   const derive::Tally& tally() const { return mesh_.deriver().tally(); }
   XdsService& xds() { return xds_; }
+  // Ends the streams whose caller could not prove itself now. Of those by token `still` says so.
+  void check_streams(const std::function<bool(const rpc::ServerCall& call, const std::string& node)>& still);
   std::uint16_t port() const { return server_->port(); }
   // Our own certificate for other servers of ours, as it is now.
   Result<tls::Context> server_context() const;
@@ -65,6 +67,8 @@ class Serving {
 
  private:
   void begin(rpc::CallRef call);
+  void proved(const rpc::CallRef& call, const Result<Caller>& caller);
+  Result<Caller> by_certificate(const rpc::ServerCall& call) const;
   void admit(rpc::CallRef call, const Caller& caller);
   void observe_connections();
   void note_unproved(const std::string& peer, std::string_view path, const std::string& why);

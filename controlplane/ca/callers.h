@@ -18,7 +18,12 @@ struct Caller {
   std::optional<Identity> own;  // what it is itself, when it is a pod
   bool any = false;             // an authority in front of us: it decides who may have what
   bool operates = false;        // it may see the debug pages: the mesh's own accounts
+  bool certified = false;       // proved by a certificate of the mesh, not by a token
+  std::string proxy = {};       // a node proxy of which no more than the identity is proved: its name among the streams
   std::string name = {};        // for the log, when it is none of these
+
+  // As what it gets the mesh's configuration; empty: it gets none.
+  const std::string& subscriber() const { return node.empty() ? proxy : node; }
 
   std::string text() const {
     const std::string who = own ? own->uri() : any ? "by token" : name.empty() ? "nobody" : name;

@@ -4,9 +4,25 @@
 
 namespace culvert::controlplane {
 
+namespace {
+
+// A pod with the service account; of a namespace with machines outside the cluster, whatever it has: which accounts they have is their own affair.
+bool is_used(const Identity& identity, const derive::Objects& objects) {
+  for (const auto& [name, object] : objects.in(config::Kind::kPod, identity.name_space)) {
+    const auto& pod = std::get<config::Pod>(*object);
+    if (pod.spec.service_account == identity.service_account && pod.phase != config::PodPhase::kFailed) return true;
+  }
+  return !objects.in(config::Kind::kWorkloadEntry, identity.name_space).empty() ||
+         !objects.in(config::Kind::kWorkloadGroup, identity.name_space).empty();
+}
+
+}  // namespace
+
 Result<Identity> may_have(const Caller& caller, std::string_view requested, const derive::Objects& objects,
                           const IssuePolicy& policy) {
   if (requested.empty()) {
+    if (caller.certified && !is_used(*caller.own, objects))
+      return failure(caller.text() + " has no pod any more: its certificate gets it no other");
     if (caller.own) return Identity{policy.trust_domain, caller.own->name_space, caller.own->service_account};
     return failure("the request names no identity, and a node has none of its own (ImpersonatedIdentity is missing)");
   }

@@ -17,7 +17,8 @@ struct IssuePolicy {
   std::chrono::seconds max_lifetime = std::chrono::hours(24);
 };
 
-// Who names no identity asks for its own, in the mesh's trust domain. A node proxy asks on behalf of the pods of its node only: `requested` must be the identity of a service
+// Who names no identity asks for its own, in the mesh's trust domain: with a certificate only while there is something of that identity, else a key that was
+// stolen once would be good for ever. A node proxy asks on behalf of the pods of its node only: `requested` must be the identity of a service
 // account that has a pod there which has not failed. The error is for our log; the caller is told less.
 Result<Identity> may_have(const Caller& caller, std::string_view requested, const derive::Objects& objects,
                           const IssuePolicy& policy);

@@ -33,6 +33,17 @@ TEST(Issue, ANodeMayAskForThePodsItHas) {
   EXPECT_EQ(identity->service_account, "web");
 }
 
+TEST(Issue, ACertificateIsRenewedWhileItsAccountIsUsed) {
+  Caller caller{.node = "", .own = Identity::parse("spiffe://cluster.local/ns/shop/sa/web").value()};
+  caller.certified = true;
+
+  EXPECT_TRUE(may_have(caller, "", objects_of(pod("n1", "web")), {}));
+  EXPECT_FALSE(may_have(caller, "", objects_of(pod("n1", "db")), {}));
+  EXPECT_FALSE(may_have(caller, "", objects_of(pod("n1", "web", "Failed")), {}));
+  EXPECT_FALSE(may_have(caller, "spiffe://cluster.local/ns/shop/sa/web", objects_of(pod("n1", "web")), {}))
+      << "for nobody by name";
+}
+
 TEST(Issue, NothingElse) {
   const auto objects = objects_of(pod("n1", "web"));
   const auto why = [&](const std::string& node, std::string_view requested) {

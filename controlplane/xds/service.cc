@@ -221,9 +221,9 @@ void XdsService::ended(Session& session) {
 void XdsService::check(const std::function<bool(const rpc::ServerCall& call, const std::string& node)>& still_proved) {
   std::erase_if(sessions_, [&](const auto& session) {
     if (still_proved(*session->call, session->node)) return false;
-    log::warn(kScope, "the caller's token is no longer valid: ended", {log::field("node", session->node)});
+    log::warn(kScope, "the caller's proof is no longer valid: ended", {log::field("node", session->node)});
     note_left(session->node);
-    session->call->finish({.code = kUnauthenticated, .text = "the token is no longer valid"});
+    session->call->finish({.code = kUnauthenticated, .text = "the proof is no longer valid"});
     return true;
   });
   connected_.set(static_cast<std::int64_t>(sessions_.size()));

@@ -256,7 +256,7 @@ def a_pod_that_is_gone(world, api):
     began = time.monotonic()
     eventually("its stream has ended", lambda: not streams(), 10)
     print(f"  ended {time.monotonic() - began:.1f} s after its pod was deleted")
-    eventually("said", lambda: "the caller's token is no longer valid" in world.plane.log())  # lines are written a moment later
+    eventually("said", lambda: "the caller's proof is no longer valid" in world.plane.log())  # lines are written a moment later
     base.add_pod(world, api, "ztunnel-n2", "istio-system", "n2", "ztunnel")
     pathlib.Path(node.extra["AUTH_TOKEN"]).write_text(api.token("ztunnel", "istio-system", audience="istio-ca", pod="ztunnel-n2"))
     eventually("n2 is back", streams, 20)
