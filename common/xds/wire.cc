@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include "common/base/format.h"
 #include "common/xds/fields.h"
 #include "common/xds/serialise.h"
 #include "proto/discovery.pb.h"
@@ -62,7 +63,10 @@ Result<Request> decode_request(std::string bytes) {
   std::string rest;
   auto versions = Versions::take(std::move(bytes), discovery::DeltaDiscoveryRequest::kInitialResourceVersionsFieldNumber, rest);
   discovery::DeltaDiscoveryRequest in;
-  if (!versions || !in.ParseFromString(rest)) return failure("not a DeltaDiscoveryRequest");
+  if (!versions) return failure("not a DeltaDiscoveryRequest");
+  if (rest.size() > kMostAsked) return failure(culvert::format("{} bytes beside the versions that are held", rest.size()));
+  if (!in.ParseFromString(rest)) return failure("not a DeltaDiscoveryRequest");
+  if (in.node().ByteSizeLong() > kMostNode) return failure(culvert::format("{} bytes of node", in.node().ByteSizeLong()));
   Request out;
   out.initial_versions = std::move(*versions);
   if (in.has_node()) out.node = read(in.node());

@@ -61,6 +61,10 @@ struct Response {
 };
 
 std::string encode(const Request& request);
+// Fails also when it asks for or says more than a client has reason to: a message may be megabytes of versions, not of anything else, since a name of three
+// bytes costs us thirty times as much.
+inline constexpr std::size_t kMostAsked = 1 << 20;  // bytes beside the versions
+inline constexpr std::size_t kMostNode = 64 << 10;  // of these, of the node
 Result<Request> decode_request(std::string bytes);
 std::string encode(const Response& response);
 Result<Response> decode_response(std::string_view bytes);

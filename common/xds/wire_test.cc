@@ -32,6 +32,18 @@ TEST(Wire, ANodeIsLeftOutWithoutId) {
   EXPECT_FALSE(raw.has_error_detail());
 }
 
+TEST(Wire, ARequestMayHoldMuchAndAskForLittle) {
+  Request holds;
+  for (int i = 0; i < 100'000; ++i) holds.initial_versions.emplace(std::to_string(1'000'000 + i), "0123456789abcdef");
+  Request asks;
+  for (int i = 0; i < 300'000; ++i) asks.subscribe.push_back("ab");
+  Request says{.node = {.id = "n", .metadata = {{"NAME", std::string(kMostNode, 'x')}}}};
+
+  EXPECT_TRUE(decode_request(encode(holds)));
+  EXPECT_FALSE(decode_request(encode(asks)));
+  EXPECT_FALSE(decode_request(encode(says)));
+}
+
 TEST(Wire, MetadataThatIsNotJsonTravelsAsText) {
   const auto read = decode_request(encode(Request{.node = {.id = "n", .json_metadata = {{"X", "{not json"}}}}));
 

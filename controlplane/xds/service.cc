@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/xds/wire.h"
 
@@ -27,6 +28,14 @@ Pace::Duration clock_of(clockid_t clock) {
   timespec now{};
   ::clock_gettime(clock, &now);
   return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);
+}
+
+// Of a text that somebody else wrote, not more than fits into a line; no character is cut in two.
+std::string shown(std::string_view text) {
+  if (text.size() <= XdsService::kMostLogged) return std::string(text);
+  std::size_t end = XdsService::kMostLogged;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return culvert::format("{}... ({} bytes)", text.substr(0, end), text.size());
 }
 
 constexpr Type kAll[] = {Type::kAddress, Type::kAuthorization, Type::kWorkload};
@@ -87,7 +96,9 @@ XdsService::~XdsService() {
 void XdsService::serve(rpc::CallRef call, std::string node) {
   const auto streams = std::ranges::count_if(sessions_, [&](const auto& session) { return session->node == node; });
   if (static_cast<std::size_t>(streams) >= kMostStreams) {
-    log::warn(kScope, "refused one more stream of a node", {log::field("node", node), log::field("streams", streams)});
+    if (const auto left_out = quiet_.say("streams " + node, net::Clock::now()))
+      log::warn(kScope, "refused one more stream of a node",
+                {log::field("node", node), log::field("streams", streams), log::field("not_logged_before", *left_out)});
     return call->finish({.code = kResourceExhausted, .text = "too many streams of this node"});
   }
   sessions_.push_back(std::make_unique<Session>(Session{std::move(call), std::move(node), "ID-" + std::to_string(++count_)}));
@@ -125,24 +136,31 @@ void XdsService::received(Session& session, std::string message) {
   auto request = xds::decode_request(std::move(message));
   if (!request) {
     unreadable_.add();
-    log::warn(kScope, "a request cannot be read: " + request.error().text, {log::field("node", session.node)});
+    if (const auto left_out = quiet_.say("unreadable " + session.node, net::Clock::now()))
+      log::warn(kScope, "a request cannot be read: " + request.error().text,
+                {log::field("node", session.node), log::field("not_logged_before", *left_out)});
     session.call->finish({.code = kInvalidArgument, .text = "the request cannot be read"});
     return ended(session);
   }
   if (session.self.id.empty() && !request->node.id.empty()) {
     session.self = request->node;
-    log::info(kScope, "connected",
-              {log::field("node", session.node), log::field("id", session.self.id), log::field("peer", session.call->peer())});
+    log::info(
+        kScope, "connected",
+        {log::field("node", session.node), log::field("id", shown(session.self.id)), log::field("peer", session.call->peer())});
   }
   const std::string asked = request->type_url;
   const Stream::Heard heard = session.stream.receive(std::move(*request), snapshot_);
   if (heard.what == Stream::Heard::What::kUnknownType) {
-    log::warn(kScope, "asks for a type that is not served", {log::field("node", session.node), log::field("type", asked)});
+    if (const auto left_out = quiet_.say("type " + session.node, net::Clock::now()))
+      log::warn(kScope, "asks for a type that is not served",
+                {log::field("node", session.node), log::field("type", shown(asked)), log::field("not_logged_before", *left_out)});
     return;  // as istiod: not answered
   }
+  if (keeps_too_much(session)) return ended(session);
   said(session, heard);
   if (round_waits_ && heard.what != Stream::Heard::What::kSubscription) return note_current(session);  // that brings the rest
   pump(session);
+  if (keeps_too_much(session)) ended(session);
 }
 
 void XdsService::said(Session& session, const Stream::Heard& heard) {
@@ -156,8 +174,24 @@ void XdsService::said(Session& session, const Stream::Heard& heard) {
   refused.nacked = heard.error.substr(0, Refusals::kMostText);
   refused.nacked_at = std::chrono::system_clock::now();
   registry_.counter("pilot_total_xds_rejects", "Responses that a proxy refused.", {{"type", metric_type(*heard.type)}}).add();
-  log::error(kScope, "a proxy refused resources, and keeps their last good version: " + heard.error,
-             {log::field("node", session.node), log::field("type", std::string(short_name(*heard.type)))});
+  if (const auto left_out = quiet_.say("refusal " + session.node, net::Clock::now()))
+    log::error(kScope, "a proxy refused resources, and keeps their last good version: " + shown(heard.error),
+               {log::field("node", session.node), log::field("type", std::string(short_name(*heard.type))),
+                log::field("not_logged_before", *left_out)});
+}
+
+// Before anything is made of what it asks for: then the caller has to end it.
+bool XdsService::keeps_too_much(Session& session) {
+  if (session.stream.kept() < kMostKept / kMostStreams) return false;  // then all of them together have no more
+  std::size_t all = 0;
+  for (const auto& other : sessions_)
+    if (other->node == session.node) all += other->stream.kept();
+  if (all <= kMostKept) return false;
+  if (const auto left_out = quiet_.say("names " + session.node, net::Clock::now()))
+    log::warn(kScope, "a node asks for too many names: its stream ends",
+              {log::field("node", session.node), log::field("bytes", all), log::field("not_logged_before", *left_out)});
+  session.call->finish({.code = kResourceExhausted, .text = "too many names are asked for"});
+  return true;
 }
 
 void XdsService::pump(Session& session) {
@@ -212,7 +246,7 @@ void XdsService::forget_removals() {
 
 void XdsService::ended(Session& session) {
   note_left(session.node);
-  log::info(kScope, "disconnected", {log::field("node", session.node), log::field("id", session.self.id)});
+  log::info(kScope, "disconnected", {log::field("node", session.node), log::field("id", shown(session.self.id))});
   std::erase_if(sessions_, [&](const auto& one) { return one.get() == &session; });
   connected_.set(static_cast<std::int64_t>(sessions_.size()));
   let_in();

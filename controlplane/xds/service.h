@@ -16,6 +16,7 @@
 #include "common/rpc/server.h"
 #include "common/telemetry/registry.h"
 #include "common/xds/wire.h"
+#include "controlplane/ca/limits.h"
 #include "controlplane/snapshot/snapshot.h"
 #include "controlplane/xds/pace.h"
 #include "controlplane/xds/spread.h"
@@ -34,6 +35,11 @@ class XdsService {
            // nodes may come at once. The others wait for their turn
   static constexpr std::chrono::seconds kTurn{2};  // for which one may keep others waiting
   static constexpr std::size_t kMostStreams = 32;  // of one node: more are refused, so that one token cannot take them all
+
+  // What all streams of one node may make us remember: names that it asks for one by one, of which a node that does so has as many as there are workloads
+  // at most, in two streams while it connects again.
+  static constexpr std::size_t kMostKept = 96 << 20;
+  static constexpr std::size_t kMostLogged = 300;  // bytes of a text that a node makes us log
 
   // A delta discovery call of a caller that has proved to be `node`.
   void serve(rpc::CallRef call, std::string node);
@@ -74,6 +80,7 @@ class XdsService {
   void said(Session& session, const Stream::Heard& heard);
   void round();
   void pump(Session& session);
+  bool keeps_too_much(Session& session);
   void note_current(Session& session);
   void ended(Session& session);
   void note_left(const std::string& node);
@@ -99,6 +106,7 @@ class XdsService {
   net::Timer next_round_;
   bool round_waits_ = false;  // there is something to push, and its time is not yet
   net::Timer turn_;
+  Quiet quiet_;
   Sessions sessions_;
   std::uint64_t count_ = 0;                             // of sessions, ever
   std::map<std::string, net::Clock::time_point> left_;  // nodes, when a stream of theirs ended last

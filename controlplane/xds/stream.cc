@@ -6,6 +6,7 @@
 namespace culvert::controlplane {
 namespace {
 
+constexpr std::size_t kEntry = 80;                                                // of a set of names, beside the characters
 constexpr Type kAll[] = {Type::kAuthorization, Type::kAddress, Type::kWorkload};  // policies first
 
 std::optional<Type> type_of(std::string_view url) {
@@ -65,13 +66,17 @@ void Stream::subscribe(Channel& channel, xds::Request& request) {
   }
   for (const std::string& name : request.subscribe) {
     if (name == "*") continue;
-    channel.names.insert(name);
+    ask(channel, name);
     channel.fresh.insert(name);
   }
   for (const std::string& name : request.unsubscribe) {
-    channel.names.erase(name);
+    if (channel.names.erase(name) != 0) channel.name_bytes -= name.size();
     channel.fresh.erase(name);
   }
+}
+
+void Stream::ask(Channel& channel, std::string_view name) {
+  if (channel.names.emplace(name).second) channel.name_bytes += name.size();
 }
 
 bool Stream::has_puts(Type type, const Snapshot& snapshot) const {
@@ -100,6 +105,7 @@ void Stream::collect_first(Channel& channel, const Table& table, Push& push) con
   auto& gone = push.type == Type::kAuthorization ? channel.gone : push.removed;
   if (channel.wildcard) collect_difference(channel.held, table, push.resources, gone);
   else recall_names(channel, table, gone);
+  for (const std::string& name : channel.gone) channel.gone_bytes += sizeof name + name.size();
   channel.held = {};
   channel.answered = true;
 }
@@ -121,7 +127,7 @@ void Stream::collect_difference(const xds::Versions& versions, const Table& tabl
 // Whoever wants only what it names, wants what it holds: what differs is as if it had just asked for it.
 void Stream::recall_names(Channel& channel, const Table& table, std::vector<std::string>& gone) {
   for (const auto& [name, version] : channel.held.all()) {
-    channel.names.emplace(name);
+    ask(channel, name);
     const Resource* resource = table.find(name);
     if (!resource) gone.emplace_back(name);
     else if (resource->is_of(version)) channel.fresh.erase(std::string(name));
@@ -141,6 +147,7 @@ void Stream::collect_changes(Channel& channel, const Table& table, bool puts, bo
     if (!resource && removals) push.removed.emplace_back(name);
   });
   if (!removals) return;
+  channel.gone_bytes = 0;
   for (std::string& name : std::exchange(channel.gone, {})) {
     if (!table.find(name)) push.removed.push_back(std::move(name));
   }
@@ -221,6 +228,16 @@ Epoch Stream::sent(const Snapshot& snapshot) const {
     if (has_removals(type, snapshot)) least = std::min(least, at(type).removals_sent);
   }
   return least;
+}
+
+std::size_t Stream::kept() const {
+  std::size_t out = 0;
+  for (const Channel& channel : channels_) {
+    // Each name may stand in both sets; what is held becomes names when it is asked for by name.
+    const std::size_t names = channel.names.size() + (channel.wildcard ? 0 : channel.held.size());
+    out += 2 * (kEntry * names + channel.name_bytes) + (channel.held.empty() ? 0 : channel.held.memory()) + channel.gone_bytes;
+  }
+  return out;
 }
 
 bool Stream::current(const Snapshot& snapshot) const {

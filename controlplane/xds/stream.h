@@ -64,6 +64,9 @@ class Stream {
   const Progress& progress(Type type) const { return channels_[static_cast<std::size_t>(type)].progress; }
   // Everything up to this epoch has been sent, removals included: the snapshot's own epoch when nothing is pending.
   Epoch sent(const Snapshot& snapshot) const;
+  // What it remembers for the client, in bytes, more or less: the names that were asked for, and what has to be told to be gone. Nearly nothing of one
+  // that wants all.
+  std::size_t kept() const;
   // Nothing is under way and nothing is pending.
   bool current(const Snapshot& snapshot) const;
 
@@ -74,10 +77,12 @@ class Stream {
     bool answered = false;                     // the first response is sent, however empty
     xds::Versions held;                        // what the client brought along; until the first response
     std::set<std::string, std::less<>> names;  // on demand: what it asked for
+    std::size_t name_bytes = 0;                // of these
     std::set<std::string, std::less<>> fresh;  // of these, not answered yet
     Epoch removals_sent = 0;
     std::vector<std::string> gone;  // policies that the client brought along and that are no more: told after the workloads
-    std::string nonce;              // of the response under way
+    std::size_t gone_bytes = 0;
+    std::string nonce;  // of the response under way
     Epoch nonce_epoch = 0;
     bool nonce_whole = false;  // it left nothing out
   };
@@ -85,6 +90,7 @@ class Stream {
   Channel& at(Type type) { return channels_[static_cast<std::size_t>(type)]; }
   const Channel& at(Type type) const { return channels_[static_cast<std::size_t>(type)]; }
   static void subscribe(Channel& channel, xds::Request& request);  // takes what it holds
+  static void ask(Channel& channel, std::string_view name);
   bool has_puts(Type type, const Snapshot& snapshot) const;
   bool has_removals(Type type, const Snapshot& snapshot) const;
   bool addresses_sent(const Snapshot& snapshot) const;

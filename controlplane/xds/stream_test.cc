@@ -28,6 +28,42 @@ TEST_F(StreamTest, SendsAllAndThenOnlyWhatChanges) {
   EXPECT_THAT(poll(), ElementsAre("WDS +b -a"));
 }
 
+TEST_F(StreamTest, WhatItRemembersIsCounted) {
+  change({workload("a")});
+  stream.receive(ask(Type::kAuthorization), snapshot);
+  EXPECT_EQ(stream.kept(), 0U) << "who wants all names nothing";
+  xds::Request names = ask(Type::kAddress);
+  names.unsubscribe = {"*"};
+  for (int i = 0; i < 1000; ++i) names.subscribe.push_back("name-" + std::to_string(i));
+
+  stream.receive(names, snapshot);
+  const std::size_t kept = stream.kept();
+  EXPECT_GT(kept, 100'000U);
+  stream.receive(names, snapshot);
+  EXPECT_EQ(stream.kept(), kept) << "the same once more";
+  poll();
+  std::swap(names.subscribe, names.unsubscribe);
+  stream.receive(names, snapshot);
+
+  EXPECT_EQ(stream.kept(), 0U);
+}
+
+TEST_F(StreamTest, WhatItHeldOfNamesAndOfPoliciesIsCounted) {
+  change({workload("a")});
+  xds::Request held = ask(Type::kAddress);
+  held.subscribe = held.unsubscribe = {"*"};
+  for (int i = 0; i < 1000; ++i) held.initial_versions.emplace("name-" + std::to_string(1000 + i), "1");
+  xds::Request policies = ask(Type::kAuthorization);
+  policies.initial_versions = held.initial_versions;
+
+  stream.receive(policies, snapshot);
+  stream.receive(held, snapshot);
+  EXPECT_GT(stream.kept(), 150'000U);
+  poll();
+
+  EXPECT_GT(stream.kept(), 100'000U) << "names, and policies that are gone";
+}
+
 TEST_F(StreamTest, WhoBeginsWithNothingGetsWhatOthersGetAndThenTheDifference) {
   change({workload("a"), workload("b")});
   stream.receive(ask(Type::kAddress), snapshot);

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "common/base/format.h"
 #include "common/xds/codec.h"
 #include "tests/integration/culvertd/fixture.h"
 
@@ -224,6 +225,52 @@ TEST_F(Discovery, ARefusalIsCountedAndTheStreamGoesOn) {
   write("b.yaml", pod("b", "n1", "10.0.0.2"));
   until([&] { return addresses(*client).contains(uid("b")); }, "the next change");
   EXPECT_FALSE(client->ended);
+}
+
+TEST_F(Discovery, WhatANodeSaysIsCutAndLoggedNowAndThen) {
+  write("a.yaml", pod("a", "n1", "10.0.0.1"));
+  ASSERT_TRUE(start());
+  auto client = connect();
+  client->acknowledges = false;
+  for (int i = 0; i < 50; ++i) client->subscribe("type.of.nobody/" + std::string(10'000, 'x'));
+  client->subscribe(kAddressType);
+  until([&] { return !client->responses[std::string(kAddressType)].empty(); }, "the first answer");
+
+  client->acknowledge(kAddressType, client->responses[std::string(kAddressType)][0].nonce,
+                      uid("a") + ": " + std::string(10'000, 'n'));
+  EXPECT_TRUE(says("a proxy refused resources"));
+
+  const std::string text = log();
+  const auto first = text.find("asks for a type that is not served");
+  ASSERT_NE(first, text.npos);
+  EXPECT_EQ(text.find("asks for a type that is not served", first + 1), text.npos) << "once, not fifty times";
+  EXPECT_FALSE(text.contains(std::string(400, 'x')));
+  EXPECT_FALSE(text.contains(std::string(400, 'n')));
+  EXPECT_THAT(text, HasSubstr("xxx... (10015 bytes)"));
+}
+
+TEST_F(Discovery, ANodeThatAsksForTooManyNamesLosesItsStream) {
+  write("a.yaml", pod("a", "n1", "10.0.0.1"));
+  ASSERT_TRUE(start());
+  auto other = subscribed(kToken1);
+  std::optional<rpc::Ended> ended;
+  const rpc::Channel channel(server());
+  rpc::Stream stream(loop, channel, std::string(xds::kAdsPath), {{"authorization", std::string("Bearer ") + kToken2}},
+                     {.on_message = [](const std::string&) {}, .on_end = [&](rpc::Ended how) { ended = std::move(how); }});
+
+  for (int message = 0; message < 10; ++message) {
+    xds::Request request;
+    request.type_url = kAddressType;
+    for (int i = 0; i < 70'000; ++i) request.subscribe.push_back(culvert::format("/{}.{:07}", message, i));
+    request.unsubscribe = {"*"};
+    stream.send(xds::encode(request));
+  }
+  until([&] { return ended.has_value(); }, "the end of its stream");
+
+  EXPECT_EQ(ended->code, 8) << ended->describe();
+  EXPECT_TRUE(says("a node asks for too many names"));
+  write("b.yaml", pod("b", "n1", "10.0.0.2"));
+  until([&] { return addresses(*other).contains(uid("b")); }, "the next change, at another");
 }
 
 TEST_F(Discovery, ASlowClientDelaysNobodyAndGetsTheRestInOne) {
