@@ -62,6 +62,8 @@ struct XdsService::Session {
   enum class Phase : std::uint8_t { kWaits, kBegins, kGoesOn };
   Phase phase = Phase::kWaits;
   net::Clock::time_point begun = {};
+  bool sending = false;  // what it was sent is not on its way yet: it does not read
+  bool again = false;    // there was something to send meanwhile
 };
 
 XdsService::XdsService(net::Loop& loop, const Snapshot& snapshot, telemetry::Registry& registry,
@@ -127,7 +129,7 @@ void XdsService::let_in() {
   for (Session* each : next) {
     Session& session = *each;
     session.call->accept({.on_message = [this, &session](std::string message) { received(session, std::move(message)); },
-                          .on_sent = {},
+                          .on_sent = [this, &session] { sent(session); },
                           .on_end = [this, &session] { ended(session); }});
   }
 }
@@ -194,7 +196,17 @@ bool XdsService::keeps_too_much(Session& session) {
   return true;
 }
 
+// One response of each type waits here for a node that does not read, even if it answers what it has not seen.
+void XdsService::sent(Session& session) {
+  session.sending = false;
+  if (std::exchange(session.again, false) && !round_waits_) pump(session);  // else that brings it
+}
+
 void XdsService::pump(Session& session) {
+  if (session.sending) {
+    session.again = true;
+    return note_current(session);
+  }
   const auto began = net::Clock::now();
   const std::vector<Push> pushes = session.stream.poll(snapshot_);
   for (const Push& push : pushes) {
@@ -210,6 +222,7 @@ void XdsService::pump(Session& session) {
     sizes_.add(static_cast<double>(size));
     session.call->send(std::move(message));
   }
+  session.sending = !pushes.empty();
   if (!pushes.empty()) pushed_.add(seconds_since(began));
   note_current(session);
 }

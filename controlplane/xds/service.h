@@ -80,6 +80,7 @@ class XdsService {
   void said(Session& session, const Stream::Heard& heard);
   void round();
   void pump(Session& session);
+  void sent(Session& session);
   bool keeps_too_much(Session& session);
   void note_current(Session& session);
   void ended(Session& session);

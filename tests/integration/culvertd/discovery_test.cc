@@ -9,6 +9,7 @@
 #include "common/base/format.h"
 #include "common/xds/codec.h"
 #include "tests/integration/culvertd/fixture.h"
+#include "tests/integration/culvertd/raw_client.h"
 
 namespace culvert::test {
 namespace {
@@ -291,6 +292,43 @@ TEST_F(Discovery, ASlowClientDelaysNobodyAndGetsTheRestInOne) {
   until([&] { return addresses(*slow).size() == 10; }, "the rest");
 
   EXPECT_THAT(slow->responses[std::string(kAddressType)], SizeIs(2));
+}
+
+// One that reads no more, and answers all the same: what it will be sent can be guessed.
+TEST_F(Discovery, WhoReadsNoMoreDelaysNobodyAndIsSentNoMore) {
+  constexpr int kPods = 500, kChanges = 20;  // a response is more than what HTTP/2 lets the server send ahead
+  const auto pods = [](int change) {
+    std::string out;
+    for (int i = 0; i < kPods; ++i)
+      out +=
+          pod("p" + std::to_string(i), "n1", culvert::format("10.1.{}.{}", i / 250, i % 250 + 1), "a" + std::to_string(change));
+    return out;
+  };
+  write("pods.yaml", pods(0));
+  ASSERT_TRUE(start());
+  auto fast = subscribed();
+  const auto pushes = [&] {
+    const std::string page = metrics();
+    const auto at = page.find("pilot_xds_pushes{type=\"wds\"} ");
+    return at == page.npos ? 0 : std::stoi(page.substr(at + sizeof "pilot_xds_pushes{type=\"wds\"} " - 1));
+  };
+  RawClient slow(port, server().roots_pem);
+  xds::Request request;
+  request.type_url = kAddressType;
+  ASSERT_TRUE(slow.call(std::string(xds::kAdsPath), kToken2, xds::encode(request), /*all=*/false));
+
+  for (int change = 1; change <= kChanges; ++change) {
+    request.nonce = culvert::format("{0}.{0}", change);
+    slow.frame(RawClient::kData, 0, 1, RawClient::message(xds::encode(request)));
+    slow.push();
+    write("pods.yaml", pods(change));
+    until([&] { return fast->responses[std::string(kAddressType)].size() == static_cast<std::size_t>(change) + 1; },
+          "the change");
+  }
+
+  EXPECT_THAT(addresses(*fast), SizeIs(kPods));
+  EXPECT_LE(pushes(), kChanges + 1 + 2) << "the fast one's, and two of the slow one's";
+  EXPECT_FALSE(fast->ended);
 }
 
 TEST_F(Discovery, WhoComesBackGetsOnlyTheDifference) {
