@@ -142,6 +142,7 @@ Status Serving::open(std::unique_ptr<Callers> callers) {
   const DataFiles files(settings_.data_dir.string());
   auto server = rpc::CallServer::start(loop_,
                                        {.address = settings_.address,
+                                        .plaintext_address = settings_.plaintext_address,
                                         .certificate_file = files.server_certificate,
                                         .key_file = files.server_key,
                                         .connections = {.connections = settings_.max_connections,
@@ -154,6 +155,11 @@ Status Serving::open(std::unique_ptr<Callers> callers) {
   if (!server) return std::unexpected(std::move(server).error());
   server_ = std::move(*server);
   observe_connections();
+  if (!settings_.plaintext_address.empty())
+    log::warn("app",
+              "serves discovery and certificates WITHOUT TLS as well: whoever sees that traffic has the tokens in it (unset "
+              "CULVERT_PLAINTEXT_ADDRESS)",
+              {log::field("address", settings_.plaintext_address), log::field("port", server_->plaintext_port())});
   log::info("app", "serving", {log::field("version", version_text()), log::field("port", port())});
   return {};
 }

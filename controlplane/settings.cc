@@ -48,6 +48,12 @@ settings::Table Settings::table() {
                     .doc = "host names and addresses that the server's certificate carries"});
   table.add(address,
             {.env = "CULVERT_XDS_ADDRESS", .flag = "--address", .doc = "address of discovery and certificate signing, TLS only"});
+  table.add(
+      plaintext_address,
+      {.env = "CULVERT_PLAINTEXT_ADDRESS",
+       .flag = "--plaintext-address",
+       .doc = "address of the same without TLS, as istiod's port 15010, for callers that something else protects; empty: none. "
+              "Tokens and configuration are in the clear there"});
   table.add(metrics_port, {.env = "MONITORING_PORT", .flag = "--monitoring-port", .doc = "port of /metrics"});
   table.add(debug_port,
             {.env = "CULVERT_DEBUG_PORT", .flag = "--debug-port", .doc = "port of /ready and /debug, on localhost only"});

@@ -31,6 +31,7 @@ struct Settings {
   std::filesystem::path tokens;
   std::vector<std::string> names = {"culvertd.istio-system.svc", "istiod.istio-system.svc", "localhost", "127.0.0.1", "::1"};
   std::string address = "[::]:15012";
+  std::string plaintext_address;       // empty: none
   std::uint16_t metrics_port = 15014;  // all addresses
   std::uint16_t debug_port = 8080;     // localhost
   bool debug_on_localhost = true;

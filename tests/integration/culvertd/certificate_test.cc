@@ -1,4 +1,4 @@
-// Callers that show a certificate of the mesh.
+// Callers that show a certificate of the mesh, and a port without TLS.
 #include <gmock/gmock.h>
 
 #include <filesystem>
@@ -116,6 +116,22 @@ TEST_F(Certified, WithoutOneThereIsTheToken) {
   EXPECT_EQ(status(showing(std::nullopt).call(kSign, "", request())), kUnauthenticated);
   EXPECT_EQ(status(showing(std::nullopt).call(kSign, kToken1, request(kWeb))), kOk);
   EXPECT_EQ(status(showing(authority(), kWeb).call(kSign, kToken1, request(kWeb))), kOk) << "the token says more";
+}
+
+TEST_F(Certified, APortWithoutTlsIsThereOnlyWhenAskedFor) {
+  const int plaintext = debug_port + 1;
+  write("a.yaml", pod("a", "n1", "10.0.0.1"));
+  ASSERT_TRUE(start());
+  EXPECT_FALSE(dial(plaintext, "127.0.0.1"));
+  stop();
+
+  environment["CULVERT_PLAINTEXT_ADDRESS"] = "127.0.0.1:" + std::to_string(plaintext);
+  ASSERT_TRUE(start());
+  EXPECT_TRUE(says("WITHOUT TLS"));
+  RawClient client(plaintext, "");
+  const auto answer = client.call(kSign, kToken1, request(kWeb));
+  EXPECT_EQ(status(answer), kOk);
+  EXPECT_EQ(status(client.call(kSign, "", request())), kUnauthenticated) << "who calls has to be proved here as well";
 }
 
 }  // namespace
