@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <iostream>
 #include <ranges>
 
 #include "common/base/format.h"
@@ -17,35 +20,59 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using Clock = std::chrono::steady_clock;
 
-// Dials again and again, a short connection each time, and counts what came of it: "ok", "refused", "reset", "timeout", "other", once ended. Says
-// "enough" when they are so many that it means something.
+// Dials so many times a second, a short connection each time, up to 128 at once, and counts what came of it: "ok", "refused", "reset", "timeout",
+// "other", once ended. Says "enough" when they are so many that it means something. Says last how many it has dialled, how many that was to be
+// (nothing is owed for the time that something waited for a processor), and for how long.
 constexpr const char* kDialer = R"(
-import collections, select, socket, sys, time
+import asyncio, collections, math, socket, sys, time
 host, port, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 family = socket.AF_INET6 if ':' in host else socket.AF_INET
-seen = collections.Counter()
-print('dialling', flush=True)
-next_time = time.monotonic()
-while not select.select([sys.stdin], [], [], max(0, next_time - time.monotonic()))[0]:
-    next_time += 1 / rate
-    word, waiting = 'ok', 'to connect'
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as s:
-            s.settimeout(5)
-            s.connect((host, port))
-            waiting = f'for an answer to {s.getsockname()[1]}'
-            s.sendall(b'Ehello')
-            s.shutdown(socket.SHUT_WR)
-            got = b''
-            while part := s.recv(100): got += part
+seen, live = collections.Counter(), set()
+
+def waited():
+    try: return int(open('/proc/pressure/cpu').readline().split('total=')[1]) / 1e6
+    except OSError: return 0
+
+async def once(loop):
+    word = 'ok'
+    with socket.socket(family, socket.SOCK_STREAM) as s:
+        s.setblocking(False)
+        waiting = 'to connect'
+        try:
+            async with asyncio.timeout(5):
+                await loop.sock_connect(s, (host, port))
+                waiting = f'for an answer to {s.getsockname()[1]}'
+                await loop.sock_sendall(s, b'Ehello')
+                s.shutdown(socket.SHUT_WR)
+                got = b''
+                while part := await loop.sock_recv(s, 100): got += part
             if got != b'hello': word = 'cut'
-    except ConnectionRefusedError: word = 'refused'
-    except ConnectionResetError: word = 'reset'
-    except TimeoutError: word = f'timeout ({waiting})'
-    except OSError as error: word = type(error).__name__
+        except ConnectionRefusedError: word = 'refused'
+        except ConnectionResetError: word = 'reset'
+        except TimeoutError: word = f'timeout ({waiting})'
+        except OSError as error: word = type(error).__name__
     seen[word] += 1
     if seen.total() == 100: print('enough', flush=True)
-print(*(f'{word}={count}' for word, count in sorted(seen.items())), flush=True)
+
+async def main():
+    loop, ended, dialled = asyncio.get_running_loop(), asyncio.Event(), 0
+    loop.add_reader(sys.stdin, ended.set)
+    print('dialling', flush=True)
+    began, idle = time.monotonic(), waited()
+    while not ended.is_set():
+        while dialled < (time.monotonic() - began) * rate and len(live) < 128:
+            task = loop.create_task(once(loop))
+            live.add(task)
+            task.add_done_callback(live.discard)
+            dialled += 1
+        await asyncio.sleep(1 / rate)
+    seconds = time.monotonic() - began
+    owed = max(0, seconds - (waited() - idle)) * rate
+    await asyncio.gather(*live)
+    print(*(f'{word}={count}' for word, count in sorted(seen.items())))
+    print(f'dialled {dialled} owed {math.floor(owed)} in {seconds:.1f} s', flush=True)
+
+asyncio.run(main())
 )";
 
 class Restart : public ::testing::TestWithParam<bool> {
@@ -70,9 +97,16 @@ class Restart : public ::testing::TestWithParam<bool> {
     EXPECT_TRUE(dialer.says("dialling"));
     return dialer;
   }
+  // What it has seen. As many connections as its rate and its time say, but for the few that a loop's grain may cost.
   static std::string end(Process& dialer) {
     dialer.finish();
-    return dialer.wait(20s).out;
+    const std::string out = dialer.wait(20s).out;
+    long dialled = -1, owed = 0;
+    const auto at = out.find("dialled ");
+    EXPECT_TRUE(at != out.npos && std::sscanf(out.c_str() + at, "dialled %ld owed %ld", &dialled, &owed) == 2) << out;
+    EXPECT_GE(dialled, owed * 9 / 10) << out;
+    std::cout << "  " << out.substr(std::min(at, out.size()));
+    return out.substr(0, at);
   }
   // Is there a packet of that pod to the server's port?
   static bool seen(const std::string& packets, const Pod& from) {
@@ -89,6 +123,27 @@ class Restart : public ::testing::TestWithParam<bool> {
         << who << "\n"
         << world->node("node1").ztunnel_errors() << "\n"
         << world->node("node2").ztunnel_errors();
+  }
+  // When the node's ztunnel was made, and when the first connection that one has carried had ended, in its log past `from`; seconds of the day,
+  // the latter 0 as long as there is none.
+  static double made(Node& node) {
+    const auto told = node.shell(culvert::format(
+        "cut -d' ' -f22 /proc/{}/stat; cut -d' ' -f1 /proc/uptime; date -u +%s.%N; getconf CLK_TCK", node.pid_of("ztunnel")));
+    double ticks = 0, uptime = 0, now = 0, each = 0;
+    EXPECT_EQ(std::sscanf(told.out.c_str(), "%lf %lf %lf %lf", &ticks, &uptime, &now, &each), 4) << told.out;
+    return std::fmod(now - uptime + ticks / each, 86400);
+  }
+  static double first_carried(Node& node, std::size_t from) {
+    const auto logs = node.ztunnel_logs();
+    for (const auto& part : std::views::split(std::string_view(logs).substr(from), '\n')) {
+      const auto line = std::string(std::string_view(part));
+      int hour = 0, minute = 0;
+      double second = 0;
+      if (line.contains("\taccess\t") && !line.contains("error=") &&
+          std::sscanf(line.c_str() + std::min<std::size_t>(line.size(), 11), "%d:%d:%lf", &hour, &minute, &second) == 3)
+        return hour * 3600 + minute * 60 + second;
+    }
+    return 0;
   }
   static bool works() { return client->peer("echo", address(), 1000).ok; }
 
@@ -119,18 +174,28 @@ TEST_P(Restart, WithoutZtunnelConnectionsAreRefusedAndNothingLeavesInTheClear) {
   EXPECT_FALSE(seen(packets, *client)) << packets;
 }
 
+// Each time, on each side. From the moment that the kernel has made the process, by the kernel's own record, to the end of the first connection
+// that it has carried, by its own; less what the machine's processors were wanted by more than there are.
 TEST_P(Restart, ANewZtunnelServesTheSamePodsWithinASecond) {
-  // Best of three: what is measured includes the test's own programs, and nobody has the machine for himself.
-  auto best = Clock::duration::max();
-  for (int tries = 0; tries < 3 && best >= 1s; ++tries) {
-    world->node("node1").kill("ztunnel");
-    ASSERT_TRUE(eventually([] { return world->node("node1").pid_of("ztunnel") == 0; }));
-    world->node("node1").start_program("ztunnel");
-    const auto started = Clock::now();
-    ASSERT_TRUE(eventually(works));
-    best = std::min(best, Clock::now() - started);
+  for (auto* node : {&world->node("node1"), &world->node("node2")}) {
+    for (int times = 0; times < 3; ++times) {
+      node->kill("ztunnel");
+      ASSERT_TRUE(eventually([&] { return node->pid_of("ztunnel") == 0; }));
+      const auto before = node->ztunnel_logs().size();
+      auto dialer = dial(*client, address(), 50);
+      const auto waited = waited_for_processors();
+
+      node->start_program("ztunnel");
+
+      ASSERT_TRUE(eventually([&] { return first_carried(*node, before) > 0; }));
+      const auto stolen = waited_for_processors() - waited;
+      const auto took = Seconds(first_carried(*node, before) - made(*node));
+      std::cout << "  served after " << took << ", of which processors were short for up to " << stolen << "\n";
+      EXPECT_GT(took, 0s);
+      EXPECT_LT(took - stolen, 1s);
+      EXPECT_THAT(end(dialer), HasSubstr("ok="));
+    }
   }
-  EXPECT_LT(best, 1s);
 }
 
 TEST_P(Restart, AnInboundZtunnelThatIsGoneRefusesAsWell) {
@@ -146,14 +211,15 @@ TEST_P(Restart, AnInboundZtunnelThatIsGoneRefusesAsWell) {
 
 TEST_P(Restart, ZtunnelComesBackUnderLoad) {
   for (auto* node : {&world->node("node1"), &world->node("node2")}) {
-    auto dialer = dial(*client, address());
+    auto meanwhile = dial(*client, address());
 
     node->kill("ztunnel");
     node->start_program("ztunnel");
     EXPECT_TRUE(eventually(works));
-    ASSERT_FALSE(dialer.says("=", 1s)) << "for a second more";
+    auto afterwards = dial(*client, address());
 
-    const auto seen = end(dialer);
+    expect_only_successes(afterwards, "once it is back");
+    const auto seen = end(meanwhile);
     EXPECT_THAT(seen, HasSubstr("ok="));
     EXPECT_THAT(seen, Not(HasSubstr("timeout"))) << "nothing hangs";
     EXPECT_THAT(seen, Not(HasSubstr("cut"))) << "what is torn is no end";
@@ -161,16 +227,22 @@ TEST_P(Restart, ZtunnelComesBackUnderLoad) {
 }
 
 TEST_P(Restart, TheNodeAgentIsNotMissedByTraffic) {
-  auto dialer = dial(*client, address());
+  for (const std::string name : {"node1", "node2"}) {
+    auto& node = world->node(name);
+    auto within = dial(*client, address()), in = dial(*visitor, address());
 
-  world->node("node1").kill("culvert-node");
-  EXPECT_TRUE(works());
-  world->node("node1").start_program("culvert-node");
-  EXPECT_TRUE(eventually([] { return world->node("node1").pid_of("culvert-node") != 0; }));
-  EXPECT_TRUE(world->settle());
+    const auto old = node.pid_of("culvert-node");
+    node.kill("culvert-node");
+    EXPECT_TRUE(works());
+    EXPECT_TRUE(visitor->peer("echo", address(), 1000).ok);
+    node.start_program("culvert-node");
+    EXPECT_TRUE(eventually([&] { return node.pid_of("culvert-node") != 0 && node.pid_of("culvert-node") != old; }));
+    EXPECT_TRUE(world->settle());
 
-  ASSERT_FALSE(dialer.says("=", 1s)) << "for a second more";
-  expect_only_successes(dialer, "while the agent restarts");
+    ASSERT_FALSE(within.says("=", 1s)) << "for a second more";
+    expect_only_successes(within, "within the mesh, while the agent restarts");
+    expect_only_successes(in, "from outside, while the agent restarts");
+  }
 }
 
 TEST_P(Restart, TheControlPlaneIsNotMissedByTraffic) {

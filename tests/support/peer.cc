@@ -10,6 +10,7 @@
 //   R rst       the server sends N bytes and, when we say that they are here, resets
 //   T tear      we send N bytes and, when the server says that they are there, reset; the next "last" tells how it ended there
 //   S slow      N bytes up to a server that reads 64 KiB every 10 ms
+//   D sip       N bytes down to a client that does
 //   Z stall     the server sends and never stops, we never read; held until standard input ends
 //   Q last      what the server saw of its last H or T connection
 //   open        connect and hold until the server closes; prints when and how it ended
@@ -123,13 +124,14 @@ const char* swallow(int fd, Checksum& sum, std::chrono::milliseconds pause = {})
   }
 }
 
-// The next `bytes`; null when they have come, else how it ended before that.
-const char* swallow(int fd, std::uint64_t bytes, Checksum& sum) {
-  std::vector<char> buffer(kChunk);
+// The next `bytes`; null when they have come, else how it ended before that. `pause` after each 64 KiB.
+const char* swallow(int fd, std::uint64_t bytes, Checksum& sum, std::chrono::milliseconds pause = {}) {
+  std::vector<char> buffer(pause.count() > 0 ? 65536 : kChunk);
   while (sum.total() < bytes) {
     const auto got = recv(fd, buffer.data(), std::min<std::uint64_t>(buffer.size(), bytes - sum.total()), 0);
     if (got <= 0) return end_of(got);
     sum.add(buffer.data(), static_cast<std::size_t>(got));
+    if (pause.count() > 0) std::this_thread::sleep_for(pause);
   }
   return nullptr;
 }
@@ -286,10 +288,10 @@ Outcome upload(int fd, std::uint64_t bytes) {
   return {good, told[0], answered ? "eof" : "reset"};
 }
 
-Outcome download(int fd, std::uint64_t bytes) {
+Outcome download(int fd, std::uint64_t bytes, std::chrono::milliseconds pause) {
   send_number(fd, bytes);
   Checksum sum;
-  if (const char* early = swallow(fd, bytes, sum)) return {false, sum.total(), early};
+  if (const char* early = swallow(fd, bytes, sum, pause)) return {false, sum.total(), early};
   std::uint64_t told = 0;
   const bool good = receive_all(fd, &told, sizeof told) && told == sum.value();
   return {good, sum.total(), end_of(recv(fd, &told, 1, 0))};
@@ -345,15 +347,16 @@ int talk(const std::string& what, const char* host, const char* port, std::uint6
   const auto began = Clock::now();
   const int fd = dial(host, port);
   Outcome outcome{.ok = false, .bytes = 0, .end = fd < 0 ? end_of(-1) : "error"};
-  static const std::array<std::pair<const char*, char>, 9> kWords = {{{"echo", 'E'},
-                                                                      {"upload", 'U'},
-                                                                      {"download", 'D'},
-                                                                      {"hear", 'H'},
-                                                                      {"rst", 'R'},
-                                                                      {"tear", 'T'},
-                                                                      {"slow", 'S'},
-                                                                      {"stall", 'Z'},
-                                                                      {"last", 'Q'}}};
+  static const std::array<std::pair<const char*, char>, 10> kWords = {{{"echo", 'E'},
+                                                                       {"upload", 'U'},
+                                                                       {"download", 'D'},
+                                                                       {"hear", 'H'},
+                                                                       {"rst", 'R'},
+                                                                       {"tear", 'T'},
+                                                                       {"slow", 'S'},
+                                                                       {"sip", 'D'},
+                                                                       {"stall", 'Z'},
+                                                                       {"last", 'Q'}}};
   char letter = 'E';
   for (const auto& [word, own] : kWords) {
     if (what == word) letter = own;
@@ -363,7 +366,7 @@ int talk(const std::string& what, const char* host, const char* port, std::uint6
       case 'E': outcome = echo(fd, number); break;
       case 'U':
       case 'S': outcome = upload(fd, number); break;
-      case 'D': outcome = download(fd, number); break;
+      case 'D': outcome = download(fd, number, std::chrono::milliseconds(what == "sip" ? 10 : 0)); break;
       case 'H': outcome = hear(fd, number); break;
       case 'R': outcome = be_reset(fd, number); break;
       case 'T': outcome = tear(fd, number); break;
@@ -385,6 +388,6 @@ int main(int argc, char** argv) {
   if (argc == 3 && std::strcmp(argv[1], "serve") == 0) return serve(argv[2]);
   if (argc >= 4) return talk(argv[1], argv[2], argv[3], argc > 4 ? std::strtoull(argv[4], nullptr, 10) : 0);
   std::fprintf(stderr,
-               "usage: peer serve PORT | peer echo|upload|download|hear|rst|tear|slow|stall|last|open HOST PORT [BYTES]\n");
+               "usage: peer serve PORT | peer echo|upload|download|hear|rst|tear|slow|sip|stall|last|open HOST PORT [BYTES]\n");
   return 2;
 }
