@@ -11,6 +11,7 @@
 #include "common/base/file.h"
 #include "common/config/folder.h"
 #include "common/derive/deriver.h"
+#include "common/derive/discovery.h"
 #include "common/dump/dump.h"
 
 namespace culvert::cli {
@@ -30,14 +31,22 @@ Result<std::set<std::string>> names_in(const std::string& folder) {
   return names;
 }
 
+// As culvertd that reads the same folder.
+derive::Settings settings_of(const MeshOptions& options) {
+  return {.trust_domain = options.trust_domain,
+          .cluster_domain = options.cluster_domain,
+          .root_namespace = options.root_namespace,
+          .dry_run_policies = true,
+          .allocate_addresses = true};
+}
+
 // The chain of culvertd, once: files, objects, the model.
 Result<KnownMesh> from_folder(const MeshOptions& options) {
   const auto names = names_in(options.config_dir);
   if (!names) return std::unexpected(names.error());
   KnownMesh out{.mesh = nullptr, .from = "folder " + options.config_dir};
   config::Folder folder;
-  derive::Objects objects;
-  std::vector<config::Key> keys;
+  std::vector<config::Change> changes;
   const auto now = config::Folder::Time::clock::now();
   const auto status = std::filesystem::path(options.config_dir) / "status" / "pods";
   std::vector<std::string> all(names->begin(), names->end());
@@ -50,18 +59,14 @@ Result<KnownMesh> from_folder(const MeshOptions& options) {
     config::Diff diff = folder.written(name, *text, now);
     for (const config::Problem& problem : diff.problems) out.problems.push_back(problem.text());
     for (config::Change& change : diff.changes) {
-      if (change.what == config::Change::What::kPut) objects.put(change.key, std::move(change.object));
-      else if (change.what == config::Change::What::kDelete) objects.erase(change.key);
-      else objects.invalidate(change.key);
       if (config::is_policy(change.key.kind)) out.places[change.key.name_space + "/" + change.key.name] = change.place.text();
-      keys.push_back(std::move(change.key));
+      changes.push_back(std::move(change));
     }
   }
-  derive::Deriver deriver({.trust_domain = options.trust_domain,
-                           .cluster_domain = options.cluster_domain,
-                           .root_namespace = options.root_namespace,
-                           .dry_run_policies = true});
-  const derive::Delta derived = deriver.update(objects, keys);
+  derive::Discovery discovery(settings_of(options));
+  derive::Deriver deriver(settings_of(options));
+  const std::vector<config::Key> keys = discovery.apply(changes);
+  const derive::Delta derived = deriver.update(discovery.objects(), keys);
   model::MeshBuilder builder;
   for (const auto& [key, policy] : deriver.policies()) builder.upsert(policy);
   for (const auto& [key, service] : deriver.services()) builder.upsert(service);

@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "common/derive/discovery.h"
 #include "common/derive/doubts.h"
 #include "common/derive/unenforced.h"
 
@@ -86,22 +87,23 @@ std::vector<Finding> doubts(const config::Parsed& parsed, const derive::Objects&
 }
 
 std::vector<Finding> analyze(const std::vector<config::ParsedFile>& files, const derive::Settings& settings) {
-  derive::Objects objects;
+  derive::Discovery discovery(settings);
   std::map<config::Key, config::Place> first;
   std::vector<Finding> out;
   for (const config::ParsedFile& file : files) {
     for (const config::Parsed& parsed : file.objects) {
       const config::Key key = config::key_of(*parsed.object);
       const auto [at, fresh] = first.try_emplace(key, parsed.place);
-      if (fresh) objects.put(key, parsed.object);
+      if (fresh) discovery.put(key, parsed.object);
       else out.push_back({Level::kError, parsed.place, key.text(), "is there twice: " + at->second.text() + " has it as well"});
     }
   }
+  discovery.settle();
   for (const config::ParsedFile& file : files) {
     std::vector<Finding> found = mistakes(file);
     out.insert(out.end(), found.begin(), found.end());
     for (const config::Parsed& parsed : file.objects) {
-      found = doubts(parsed, objects, settings);
+      found = doubts(parsed, discovery.objects(), discovery.settings());
       out.insert(out.end(), found.begin(), found.end());
     }
   }

@@ -33,7 +33,8 @@ std::vector<Finding> cautions(const config::Parsed& parsed, const derive::Settin
 // And as it would be among `objects`: references to nothing, policies that others overrule.
 std::vector<Finding> doubts(const config::Parsed& parsed, const derive::Objects& objects, const derive::Settings& settings);
 
-// Everything about some files: mistakes, and doubts of what can be read, each among all of them. In the order of the files.
+// Everything about some files: mistakes, and doubts of what can be read, each among all of them, as culvertd with a folder of them has it: `settings` are
+// those without the files' MeshConfig. In the order of the files.
 std::vector<Finding> analyze(const std::vector<config::ParsedFile>& files, const derive::Settings& settings);
 
 }  // namespace culvert::analyze

@@ -54,6 +54,19 @@ TEST(Analyze, AnObjectAmongAllFilesIsThereOnce) {
               ElementsAre("Error b:1 AuthorizationPolicy shop/p: is there twice: a:1 has it as well"));
 }
 
+TEST(Analyze, TheFilesMeshConfigIsInForce) {
+  const std::string config =
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: \"{trustDomain: td, "
+      "rootNamespace: root, discoverySelectors: [{matchLabels: {in: mesh}}]}\"}\n---\n"
+      "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {in: mesh}}\n---\n";
+  const std::string from = "{action: DENY, rules: [{from: [{source: {principals: [td/ns/a/sa/b]}}]}]}";
+  EXPECT_THAT(said(config + policy("shop", from)), IsEmpty());
+  EXPECT_THAT(said(policy("shop", from)), ElementsAre(HasSubstr("principals of trust domain td match nobody")));
+  EXPECT_THAT(said(config + policy("root", "{}")), ElementsAre(HasSubstr("WHOLE MESH")));
+  EXPECT_THAT(said(config + policy("other", "{action: DENY, rules: [{}]}")),
+              ElementsAre(HasSubstr("discoverySelectors do not select its namespace")));
+}
+
 TEST(Analyze, WhatNobodyReadsIsInformation) {
   EXPECT_THAT(said("apiVersion: batch/v1\nkind: Job\nmetadata: {name: j, namespace: shop}\n"),
               ElementsAre("Info f:1 Job shop/j: of batch/v1 is not read by this version"));

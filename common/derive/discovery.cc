@@ -80,6 +80,19 @@ std::vector<Key> Discovery::settle() {
   return moved;
 }
 
+std::vector<Key> Discovery::apply(std::span<const config::Change> changes) {
+  using What = config::Change::What;
+  std::vector<Key> keys;
+  for (const config::Change& change : changes) {
+    if (change.what == What::kPut) put(change.key, change.object);
+    else if (change.what == What::kDelete) erase(change.key);
+    else invalidate(change.key);
+    keys.push_back(change.key);
+  }
+  for (Key& moved : settle()) keys.push_back(std::move(moved));
+  return keys;
+}
+
 void Discovery::move(const std::string& name_space, Objects& from, Objects& to, std::vector<Key>& moved) {
   for (const Key& key : from.keys(name_space)) {
     const bool invalid = from.invalid().contains(key);

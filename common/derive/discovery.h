@@ -7,10 +7,12 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/config/folder.h"
 #include "common/derive/objects.h"
 
 namespace culvert::derive {
@@ -30,7 +32,11 @@ class Discovery {
   // After a number of those: namespaces come and go as they want now. Returns the objects that did with them.
   std::vector<config::Key> settle();
 
-  const Objects& objects() const { return objects_; }  // of the mesh
+  // One step of a source, all of it. Returns the objects that changed, and those that came or went with their namespace.
+  std::vector<config::Key> apply(std::span<const config::Change> changes);
+
+  const Objects& objects() const { return objects_; }     // of the mesh
+  const Settings& settings() const { return settings_; }  // with what MeshConfig says
   const Objects& others() const { return others_; }
   // Where the objects of this namespace are.
   const Objects& holding(std::string_view name_space) const { return belongs(name_space) ? objects_ : others_; }

@@ -45,16 +45,7 @@ class State {
   explicit State(const derive::Settings& settings) : discovery_(settings), deriver_(settings) {}
 
   void apply(const std::vector<Change>& changes) {
-    std::vector<config::Key> keys;
-    for (const Change& change : changes) {
-      keys.push_back(change.key);
-      switch (change.what) {
-        case Change::What::kPut: discovery_.put(change.key, change.object); break;
-        case Change::What::kDelete: discovery_.erase(change.key); break;
-        case Change::What::kInvalid: discovery_.invalidate(change.key); break;
-      }
-    }
-    for (config::Key& moved : discovery_.settle()) keys.push_back(std::move(moved));
+    const std::vector<config::Key> keys = discovery_.apply(changes);
     take(deriver_.update(discovery_.objects(), keys));
   }
 

@@ -226,6 +226,48 @@ TEST_F(Epochs, ExplainSaysTheSameByTheFolderAndByTheCulvertdThatServesIt) {
   EXPECT_EQ(culvert("explain --from shop/a --to 10.0.0.2:81 --config-dir /nowhere").code, 1);
 }
 
+// The folder's MeshConfig says which namespaces are in the mesh, and hosts without addresses are given theirs: whoever reads the folder has the same mesh.
+TEST_F(Epochs, ExplainAndAnalyzeReadAFolderAsTheCulvertdThatServesIt) {
+  const auto enrolled = [](std::string yaml) {
+    return yaml.insert(yaml.find("labels:"), "annotations: {ambient.istio.io/redirection: enabled}, ");
+  };
+  write("pods.yaml", enrolled(pod("a", "n1", "10.0.0.1", "a")) + enrolled(pod("b", "n2", "10.0.0.2", "b")));
+  write("mesh.yaml",
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop, labels: {in: \"yes\"}}\n---\n"
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: hidden}\n---\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata:\n  mesh: |\n"
+        "    discoverySelectors: [{matchLabels: {in: \"yes\"}}]\n    trustDomainAliases: [old]\n");
+  const std::string entry =
+      "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e, namespace: @}\nspec: {hosts: [@.example.com], "
+      "ports: [{number: 80, name: http}], resolution: STATIC, endpoints: [{address: 10.0.0.2}]}\n---\n";
+  std::string entries;
+  for (const std::string name_space : {"shop", "hidden"}) {
+    std::string one = entry;
+    for (auto at = one.find('@'); at != one.npos; at = one.find('@')) one.replace(at, 1, name_space);
+    entries += one;
+  }
+  write("entries.yaml", entries);
+  write("policies.yaml",
+        policy("strange", "{action: DENY, rules: [{from: [{source: {principals: [old/ns/a/sa/b, new/ns/a/sa/b]}}]}]}"));
+  ASSERT_TRUE(start());
+  const std::string by_folder = "--config-dir " + folder + "/config",
+                    by_url = "--url http://127.0.0.1:" + std::to_string(metrics_port);
+
+  for (const std::string& from : {by_folder, by_url}) {
+    const Ran known = culvert("explain --from shop/a --to shop.example.com:80 " + from);
+    EXPECT_EQ(known.code, 0) << known.out;
+    EXPECT_THAT(known.out, AllOf(HasSubstr("to: 240.240."), HasSubstr("10.0.0.2"))) << from;
+    EXPECT_EQ(culvert("explain --from shop/a --to hidden.example.com:80 " + from).code, 1) << from << " knows who is left out";
+  }
+  const Ran analyzed = culvert("analyze " + folder + "/config");
+  for (const char* text : {"AuthorizationPolicy shop/strange", "principals of trust domain new match nobody"}) {
+    EXPECT_TRUE(says(text)) << text;
+    EXPECT_THAT(analyzed.out, HasSubstr(text));
+  }
+  EXPECT_THAT(analyzed.out, AllOf(HasSubstr("ServiceEntry hidden/e"), HasSubstr("discoverySelectors do not select its namespace"),
+                                  Not(HasSubstr("trust domain old"))));
+}
+
 // As istioctl proxy-status asks: the state-of-the-world call, one request, one answer.
 TEST_F(Epochs, SyncStatusIsServedOverDiscovery) {
   namespace discovery = envoy::service::discovery::v3;
