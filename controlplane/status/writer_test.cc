@@ -115,7 +115,7 @@ TEST(StatusWriter, WritesInTheVersionThatTheServerHas) {
     of.version = "v1beta1";
     return of;
   };
-  world.writer.emplace(world.client, world.objects, world.settings, world.registry, options);
+  world.writer.emplace(world.client, world.objects, world.settings, world.deriver.tally(), world.registry, options);
   world.tell();
 
   world.writer->lead(true);
