@@ -69,6 +69,7 @@ struct Lease::State {
   LeaseRecord seen;
   net::Clock::time_point seen_since;
   bool leading = false;
+  net::Clock::time_point until;  // of `leading`: `expiry` is late where the process has stood still
   std::string complaint;
   std::minstd_rand random{std::random_device{}()};
   net::Task<> life;
@@ -139,7 +140,8 @@ net::Task<Status> Lease::State::write(Request request) {
     seen = std::move(*record);
     seen_since = net::Clock::now();
   }
-  const auto left = asked + options.duration * 2 / 3 - net::Clock::now();
+  until = asked + options.duration * 2 / 3;
+  const auto left = until - net::Clock::now();
   if (left <= net::Clock::duration::zero()) co_return failure("writing it took too long");
   expiry.arm(left, [this] { lead(false); });
   lead(true);
@@ -154,7 +156,7 @@ Lease::Lease(Client& client, LeaseOptions options, Changed changed)
 
 Lease::~Lease() = default;
 
-bool Lease::leading() const { return state_->leading; }
+bool Lease::leading() const { return state_->leading && net::Clock::now() < state_->until; }
 const std::string& Lease::holder() const { return state_->seen.holder; }
 
 net::Task<> Lease::release() {

@@ -49,7 +49,7 @@ class Lease {
   ~Lease();
   Lease(const Lease&) = delete;
 
-  bool leading() const;
+  bool leading() const;               // also right after the process has stood still, before anything has been told
   const std::string& holder() const;  // as last seen
 
   // Ends it for good. If we led, the others hear of it and need not wait. Tells `changed` first.

@@ -7,6 +7,7 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <string>
+#include <thread>
 
 #include "common/kube/test_peer.h"
 
@@ -101,6 +102,15 @@ TEST_F(LeaseTest, ALeaderThatCannotRenewSaysSoBeforeOthersMayLead) {
   store.broken = false;
   run_for(100ms);
   EXPECT_EQ(said, "+a-a+a");
+}
+
+TEST_F(LeaseTest, ALeaderThatHasStoodStillDoesNotThinkThatItLeads) {
+  const auto a = candidate("a");
+  for (int i = 0; i < 500 && !a->leading(); ++i) run_for(10ms);
+  ASSERT_TRUE(a->leading());
+  std::this_thread::sleep_for(300ms);  // stopped by a signal, or by a machine that is out of breath
+  EXPECT_FALSE(a->leading());
+  EXPECT_EQ(said, "+a") << "nobody has been told yet";
 }
 
 TEST_F(LeaseTest, ALeaseThatSomebodyElseTookIsLost) {

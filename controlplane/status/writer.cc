@@ -193,7 +193,7 @@ net::Task<> StatusWriter::State::send(Key key, Patch patch, config::Standing bef
                   body_of(patch, before.version));
   request.query = {{"fieldManager", "culvertd"}};
   std::optional<Result<http::Response>> answer;
-  if (!closed && leading) answer = co_await client.exchange(request);
+  if (!closed && leading && options.leads()) answer = co_await client.exchange(request);
   writing.erase(key);
   if (closed || !answer) co_return;
   Written& last = written[key];

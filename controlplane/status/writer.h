@@ -7,6 +7,7 @@
 // prunes it, another controller that puts its own in its place) is not repeated at once, but after a pause that grows. Of two that write at once one gets a
 // 409, and looks again. Writes are few at a time and so many a second; a message that only counts anew waits longest.
 
+#include <functional>
 #include <memory>
 
 #include "common/config/folder.h"
@@ -25,6 +26,7 @@ struct StatusOptions {
   unsigned per_second = 50;
   unsigned at_once = 2;
   kube::ServedAs served = kube::collection_of;
+  std::function<bool()> leads = [] { return true; };  // asked before each write: lead() may come late
 };
 
 class StatusWriter {

@@ -107,6 +107,24 @@ TEST(StatusWriter, WritesOnlyWhileItLeads) {
               testing::AllOf(HasSubstr("attached to ztunnel, bound to 0 workloads"), HasSubstr(R"("observedGeneration":4)")));
 }
 
+TEST(StatusWriter, ALeaderWhoseTimeIsOverWritesNothingMore) {
+  World world;
+  bool leads = false;
+  StatusOptions options{.batch = 5ms, .least = 10ms, .most = 10ms};
+  options.leads = [&] { return leads; };
+  world.writer.emplace(world.client, world.objects, world.settings, world.registry, options);
+  world.tell();
+  world.writer->lead(true);
+  world.run_for(100ms);
+  EXPECT_THAT(world.peer.asked, SizeIs(0));
+
+  world.writer->lead(false);
+  leads = true;
+  world.writer->lead(true);
+
+  EXPECT_TRUE(world.until([&] { return world.peer.asked.size() == 1; }));
+}
+
 TEST(StatusWriter, WritesInTheVersionThatTheServerHas) {
   World world;
   StatusOptions options{.batch = 5ms};
