@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """culvertd on a real Kubernetes API server, with real ztunnels as its data plane: what is applied is enforced, callers prove themselves by service
-account tokens, mistakes change nothing, and an API server or a control plane that is away is not missed by traffic."""
+account tokens, mistakes change nothing, and a control plane that is away is not missed by traffic."""
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -253,13 +254,16 @@ def callers(world, api):
     """A pod's own token does not open the mesh's configuration, nor does one for another audience or of a pod that is gone."""
     node = world.nodes["n1"]
     add_pod(world, api, "gone", "istio-system", "n1", "ztunnel")
-    tokens = {"a pod's": api.token("sa-a", "shop", audience="istio-ca", pod="a"),
-              "another audience's": api.token("ztunnel", "istio-system", pod="ztunnel-n1"),
-              "a node's without a pod": api.token("ztunnel", "istio-system", audience="istio-ca"),
-              "of a pod that is gone": api.token("ztunnel", "istio-system", audience="istio-ca", pod="gone"), "rubbish": "a.b.c"}
+    no_proxy = lambda who: f'no node proxy.*caller="?{who}'
+    tokens = {"a pod's": (api.token("sa-a", "shop", audience="istio-ca", pod="a"), no_proxy("spiffe://cluster.local/ns/shop/sa/sa-a")),
+              "another audience's": (api.token("ztunnel", "istio-system", pod="ztunnel-n1"), "meant for somebody else"),
+              "a node's without a pod": (api.token("ztunnel", "istio-system", audience="istio-ca"), no_proxy("account istio-system/ztunnel")),
+              "of a pod that is gone": (api.token("ztunnel", "istio-system", audience="istio-ca", pod="gone"), "the token is not good|of the token is not there"),
+              "rubbish": ("a.b.c", "the token is none of a service account")}
     api.delete("pod", "gone", "-n", "istio-system")
     good = node.extra["AUTH_TOKEN"]
-    for what, token in tokens.items():
+    for what, (token, reason) in tokens.items():
+        before = len(world.plane.log())
         path = world.folder / "bad.token"
         path.touch(mode=0o600)
         path.write_text(token)
@@ -267,8 +271,7 @@ def callers(world, api):
         node.start_ztunnel(AUTH_TOKEN=str(path))
         eventually(f"{what} refused", lambda: "only node proxies" in node.log() or "authentication failure" in node.log())
         assert not node.ready(), what
-    for reason in ("is no node proxy", "meant for somebody else", "not bound to a pod"):
-        assert reason in world.plane.log() or "not_logged_before" in world.plane.log(), reason
+        eventually(f"{what} refused, and why", lambda: re.search(reason, world.plane.log()[before:]), 40)  # of many refusals one in ten seconds is said
     node.kill_ztunnel()
     node.extra["AUTH_TOKEN"] = good
     node.start_ztunnel()
@@ -283,23 +286,6 @@ def changes_of_pods(world, api):
     eventually("late is known", lambda: "late" in names())
     api.delete("pod", "late", "-n", "shop")
     eventually("late is gone", lambda: "late" not in names())
-
-
-def an_api_server_away(world, api):
-    """Nobody misses it: traffic, new ztunnels, policies in force. What happened meanwhile arrives when it is back."""
-    api.apply(filled(POLICY, name="kept", action="DENY"))
-    eventually("refused", lambda: not works(world))
-    api.stop()
-    time.sleep(2)
-    assert not works(world) and works(world, "c")
-    world.nodes["n2"].kill_ztunnel()
-    world.nodes["n2"].start_ztunnel()
-    eventually("a ztunnel is served from memory", lambda: works(world, "c"), 10)
-    assert not works(world)
-    api.start()
-    eventually("the watches are back", lambda: 'culvert_kube_synced{collection="pods"} 1' in world.plane.metrics(), 40)
-    api.delete("authorizationpolicy", "kept", "-n", "shop")
-    eventually("open", lambda: works(world), 40)
 
 
 def culvertd_restarts(world, api):
@@ -404,7 +390,7 @@ def missing_rights(world, api):
 def story(world):
     with ApiServer() as api:
         build(world, api)
-        for step in (identities, policies, mistakes, callers, changes_of_pods, an_api_server_away, culvertd_restarts, epochs, debug_pages, roots_and_leaders, webhook, missing_rights):
+        for step in (identities, policies, mistakes, callers, changes_of_pods, culvertd_restarts, epochs, debug_pages, roots_and_leaders, webhook, missing_rights):
             began = time.monotonic()
             step(world, api)
             print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)
