@@ -25,8 +25,7 @@ namespace {
 // What tunnels may hold in the whole process (hbone::Backlog); each worker has its part, and enough.
 constexpr std::size_t kBacklog = std::size_t{512} << 20;
 constexpr std::size_t kLeastBacklog = std::size_t{64} << 20;
-constexpr std::size_t kBacklogOfTunnel =
-    64 * 1024;  // so much of it for each that may come in; one without streams holds 40 KiB
+constexpr std::size_t kBacklogOfTunnel = 64 * 1024;  // so much of it for each that may come in; one without streams holds 40 KiB
 
 std::size_t backlog_of(unsigned workers) { return std::max(kBacklog / std::max(workers, 1U), kLeastBacklog); }
 
