@@ -1,4 +1,5 @@
-# culvert_library(FOLDER [DEPS library...] [LINK target...] [APART source...])  common/net -> library culvert_net, test program net_test
+# culvert_library(FOLDER [THREADS] [DEPS library...] [LINK target...] [APART source...])  common/net -> library culvert_net, test program net_test
+#   THREADS: its tests run once more under TSan (target `threads`); for what neither is nor uses gRPC, which is not instrumented
 # culvert_program(NAME FOLDER [DEPS library...] [LINK target...]) a program whose parts are the folder's sources
 # Sources are all *.cc of the folder, unit tests all *_test.cc beside them. Folder = namespace = library = one job.
 
@@ -34,6 +35,11 @@ function(culvert_tests name library)
   set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 120)
 endfunction()
 
+function(culvert_tests_of_threads name)
+  set_property(GLOBAL APPEND PROPERTY CULVERT_THREAD_TESTS ${name}_test)
+  set_tests_properties(unit.${name} PROPERTIES LABELS "unit;threads")
+endfunction()
+
 # Compiles each header of the folder as a file of its own (target `headers`, part of ./dev lint).
 function(culvert_header_checks name folder)
   file(GLOB headers CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/${folder}/*.h)
@@ -52,7 +58,7 @@ function(culvert_header_checks name folder)
 endfunction()
 
 function(culvert_library folder)
-  cmake_parse_arguments(arg "" "" "DEPS;LINK;APART" ${ARGN})
+  cmake_parse_arguments(arg "THREADS" "" "DEPS;LINK;APART" ${ARGN})
   culvert_target_name(name ${folder})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.cc)
   set(tests ${sources})
@@ -75,6 +81,9 @@ function(culvert_library folder)
   target_link_libraries(culvert_${name} ${scope} ${arg_DEPS} ${arg_LINK})
   culvert_header_checks(${name} ${folder})
   culvert_tests(${name} culvert_${name} ${tests})
+  if(arg_THREADS)
+    culvert_tests_of_threads(${name})
+  endif()
 endfunction()
 
 function(culvert_program name folder)

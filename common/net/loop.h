@@ -31,7 +31,7 @@ class Loop {
   // Any thread. run() returns after the handler that is running now.
   void stop();
 
-  // Any thread. Functions of one caller run in order. What is still queued when the loop is destroyed never runs.
+  // Any thread that ends, or stops posting, before the loop is destroyed. Functions of one caller run in order. What is still queued when the loop is destroyed never runs.
   void post(std::move_only_function<void()> function);
 
   // Starts `task` now, on this thread, and keeps it until it ends. Only on the loop's thread, or before run().

@@ -195,8 +195,8 @@ TEST(Drain, ForcesTheUnwilling) {
 }
 
 TEST(Published, TheOwnerFreesWhatWasReplaced) {
+  Loop control;  // outlives the thread that posts to it
   LoopThread worker("worker");
-  Loop control;
   std::atomic<std::thread::id> freed_by;
   {
     Published<int> number(control, std::shared_ptr<const int>(new int(1), [&](const int* gone) {
