@@ -1,6 +1,7 @@
 #include "common/base/log_writer.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <vector>
@@ -41,12 +42,15 @@ TEST(LogWriter, WritesEveryLineOfEveryThreadWhole) {
   EXPECT_EQ(read, expected);
 }
 
-// Lines of 64 KiB until nothing fits any more, and one that must not be lost; then somebody reads.
+// Lines of 64 KiB until nothing fits any more, and one that must not be lost; then somebody reads. The first fills the pipe: whoever writes is stuck from then on.
 TEST(LogWriter, DropsCountsAndSaysSoWhenNobodyReads) {
   int ends[2];
   ASSERT_EQ(::pipe(ends), 0);
   Writer writer(ends[1], confess);
   const std::string line(64 * 1024, 'x');
+  writer.add(line);
+  pollfd begun{ends[0], POLLIN, 0};
+  ASSERT_EQ(::poll(&begun, 1, -1), 1);
   for (int i = 0; i < 200; ++i) writer.add(line);
   const auto dropped = writer.dropped();
   EXPECT_GT(dropped, 0u);
