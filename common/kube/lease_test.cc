@@ -6,6 +6,7 @@
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <functional>
 #include <string>
 #include <thread>
 
@@ -50,76 +51,76 @@ struct LeaseTest : testing::Test {
   Client client{loop, peer.access()};
   std::string said;
 
-  std::unique_ptr<Lease> candidate(const std::string& name) {
+  std::unique_ptr<Lease> candidate(const std::string& name, std::chrono::milliseconds duration = 3s) {
     return std::make_unique<Lease>(
-        client, LeaseOptions{.ns = "istio-system", .name = "culvert", .identity = name, .duration = 300ms, .retry = 20ms},
+        client, LeaseOptions{.ns = "istio-system", .name = "culvert", .identity = name, .duration = duration, .retry = 20ms},
         [this, name](bool leading) { said += (leading ? "+" : "-") + name; });
+  }
+  std::unique_ptr<Lease> leader(const std::string& name, std::chrono::milliseconds duration = 3s) {
+    auto one = candidate(name, duration);
+    EXPECT_TRUE(until([&] { return one->leading(); }));
+    return one;
   }
   void run_for(std::chrono::milliseconds time) {
     loop.run([](net::Loop* on, std::chrono::milliseconds how_long) -> net::Task<> { co_await net::sleep_for(*on, how_long); }(
                                                                        &loop, time));
   }
+  bool until(const std::function<bool()>& holds) {
+    for (int i = 0; i < 2000 && !holds(); ++i) run_for(5ms);
+    return holds();
+  }
 };
 
 TEST_F(LeaseTest, OneOfTwoLeadsAndHandsOverWhenItStops) {
-  auto a = candidate("a");
-  run_for(100ms);
-  auto b = candidate("b");
-  run_for(400ms);
+  const auto a = leader("a");
+  const auto b = candidate("b");
+  EXPECT_TRUE(until([&] { return b->holder() == "a"; }));
+  run_for(200ms);
   EXPECT_EQ(said, "+a");
   EXPECT_TRUE(a->leading());
-  EXPECT_EQ(b->holder(), "a");
   EXPECT_EQ(peer.asked[0].target, "/apis/coordination.k8s.io/v1/namespaces/istio-system/leases/culvert");
   EXPECT_EQ(peer.asked[1].target, "/apis/coordination.k8s.io/v1/namespaces/istio-system/leases");
 
   loop.run(a->release());
-  run_for(100ms);
 
-  EXPECT_EQ(said, "+a-a+b");
+  EXPECT_TRUE(until([&] { return said == "+a-a+b"; })) << said;
   EXPECT_EQ(store.spec().at("leaseTransitions"), 1);
 }
 
 TEST_F(LeaseTest, OneThatVanishesIsFollowedAfterTheDuration) {
-  auto a = candidate("a");
-  run_for(50ms);
+  auto a = leader("a");
   store.spec()["leaseDurationSeconds"] = 1;
   a.reset();
-  auto b = candidate("b");
-  run_for(500ms);
-  EXPECT_EQ(said, "+a");
-  run_for(1000ms);
-  EXPECT_EQ(said, "+a+b");
+  const auto gone = net::Clock::now();
+  const auto b = candidate("b");
+  EXPECT_TRUE(until([&] { return said == "+a+b"; })) << said;
+  EXPECT_GE(net::Clock::now() - gone, 1s);
 }
 
 TEST_F(LeaseTest, ALeaderThatCannotRenewSaysSoBeforeOthersMayLead) {
-  auto a = candidate("a");
-  run_for(50ms);
+  const auto a = leader("a");
   store.broken = true;
-  run_for(150ms);
+  const auto renewed = net::Clock::now();
+  run_for(1s);
   EXPECT_EQ(said, "+a");
-  run_for(100ms);
-  EXPECT_EQ(said, "+a-a");
+  EXPECT_TRUE(until([&] { return said == "+a-a"; })) << said;
+  EXPECT_LT(net::Clock::now() - renewed, 3s);
   store.broken = false;
-  run_for(100ms);
-  EXPECT_EQ(said, "+a-a+a");
+  EXPECT_TRUE(until([&] { return said == "+a-a+a"; })) << said;
 }
 
 TEST_F(LeaseTest, ALeaderThatHasStoodStillDoesNotThinkThatItLeads) {
-  const auto a = candidate("a");
-  for (int i = 0; i < 500 && !a->leading(); ++i) run_for(10ms);
-  ASSERT_TRUE(a->leading());
+  const auto a = leader("a", 300ms);
   std::this_thread::sleep_for(300ms);  // stopped by a signal, or by a machine that is out of breath
   EXPECT_FALSE(a->leading());
   EXPECT_EQ(said, "+a") << "nobody has been told yet";
 }
 
 TEST_F(LeaseTest, ALeaseThatSomebodyElseTookIsLost) {
-  auto a = candidate("a");
-  run_for(50ms);
+  const auto a = leader("a");
   store.spec()["holderIdentity"] = "x";
   store.lease["metadata"].as_object()["resourceVersion"] = std::to_string(++store.version);
-  run_for(60ms);
-  EXPECT_EQ(said, "+a-a");
+  EXPECT_TRUE(until([&] { return said == "+a-a"; })) << said;
   EXPECT_EQ(a->holder(), "x");
 }
 
@@ -128,14 +129,12 @@ TEST_F(LeaseTest, WaitsForNoOtherCalls) {
     loop.spawn([](Client* on) -> net::Task<> { std::ignore = co_await on->call(get_path("/slow")); }(&client));
   }
   run_for(50ms);
-  const auto a = candidate("a");
-  run_for(600ms);
+  const auto a = leader("a");
   EXPECT_EQ(said, "+a");
 }
 
 TEST_F(LeaseTest, IsReleasedAlsoWhenARenewalOfOursCameBetween) {
-  const auto a = candidate("a");
-  run_for(50ms);
+  const auto a = leader("a");
   store.lease["metadata"].as_object()["resourceVersion"] = std::to_string(++store.version);
 
   loop.run(a->release());
@@ -144,8 +143,7 @@ TEST_F(LeaseTest, IsReleasedAlsoWhenARenewalOfOursCameBetween) {
 }
 
 TEST_F(LeaseTest, OfSomebodyElseIsNotReleased) {
-  const auto a = candidate("a");
-  run_for(50ms);
+  const auto a = leader("a");
   store.spec()["holderIdentity"] = "x";
   store.lease["metadata"].as_object()["resourceVersion"] = std::to_string(++store.version);
 
