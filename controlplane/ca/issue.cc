@@ -2,9 +2,13 @@
 
 #include <algorithm>
 
+#include "common/base/format.h"
+
 namespace culvert::controlplane {
 
 namespace {
+
+constexpr std::chrono::seconds kMostAskedFor = std::chrono::hours(24 * 90);  // istiod's MAX_WORKLOAD_CERT_TTL
 
 // A pod with the service account; of a namespace with machines outside the cluster, whatever it has: which accounts they have is their own affair.
 bool is_used(const Identity& identity, const derive::Objects& objects) {
@@ -44,8 +48,10 @@ Result<Identity> may_have(const Caller& caller, std::string_view requested, cons
   return failure("no pod with the identity " + identity->uri() + " is on node " + caller.node);
 }
 
-std::chrono::seconds lifetime_of(std::int64_t requested_seconds, const IssuePolicy& policy) {
+Result<std::chrono::seconds> lifetime_of(std::int64_t requested_seconds, const IssuePolicy& policy) {
   const auto wanted = requested_seconds > 0 ? std::chrono::seconds(requested_seconds) : policy.default_lifetime;
+  if (wanted > std::max(policy.max_lifetime, kMostAskedFor))
+    return failure(culvert::format("a lifetime of {} s is longer than anybody may ask for", requested_seconds));
   return std::min(wanted, policy.max_lifetime);
 }
 

@@ -23,7 +23,8 @@ struct IssuePolicy {
 Result<Identity> may_have(const Caller& caller, std::string_view requested, const derive::Objects& objects,
                           const IssuePolicy& policy);
 
-// Not positive: the default. At most the maximum: nothing revokes a certificate before its end, and who renews goes by the one that he got.
-std::chrono::seconds lifetime_of(std::int64_t requested_seconds, const IssuePolicy& policy);
+// Not positive: the default. At most the maximum: nothing revokes a certificate before its end, and who renews goes by the one that he got. Fails past
+// the 90 days that istiod bears.
+Result<std::chrono::seconds> lifetime_of(std::int64_t requested_seconds, const IssuePolicy& policy);
 
 }  // namespace culvert::controlplane

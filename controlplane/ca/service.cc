@@ -122,10 +122,10 @@ std::expected<LeafRequest, CaService::Refusal> CaService::judge(const std::strin
   if (!identity) return no(refused_, kUnauthenticated, std::string(kOpaque), identity.error().text);
   auto csr = tls::CsrRequest::parse(asked_for->csr_pem);
   if (!csr) return no(unreadable_, kInvalidArgument, "CSR parsing error", csr.error().text);
-  return LeafRequest{.csr_pem = std::move(asked_for->csr_pem),
-                     .csr = std::move(*csr),
-                     .identity = std::move(*identity),
-                     .lifetime = lifetime_of(asked_for->lifetime_seconds, policy_)};
+  const auto lifetime = lifetime_of(asked_for->lifetime_seconds, policy_);
+  if (!lifetime) return no(refused_, kInvalidArgument, lifetime.error().text, lifetime.error().text);
+  return LeafRequest{
+      .csr_pem = std::move(asked_for->csr_pem), .csr = std::move(*csr), .identity = std::move(*identity), .lifetime = *lifetime};
 }
 
 // When the service goes, so does the loop: what is under way then is never resumed.
