@@ -86,7 +86,7 @@ def an_expired_token(world, api):
     node.start_ztunnel(AUTH_TOKEN=str(token))
     eventually("served", lambda: node.ready() and streams() == 2, 30)
     eventually("the stream ends with the token", lambda: streams() == 1, 90)
-    eventually("and it is said why", lambda: "refused a call without a valid token: the token has expired" in plane.log(), 40)
+    eventually("and it is said why", lambda: "refused a call that proves nobody: the token has expired" in plane.log(), 40)
     assert streams() == 1 and works(world), "what is in force stays"
     token.write_text(api.token("ztunnel", "istio-system", audience="istio-ca", pod="ztunnel-n2"))
     eventually("the next token is good", lambda: streams() == 2, 60)
