@@ -15,7 +15,7 @@ namespace json = boost::json;
 
 constexpr std::string_view kMode = "istio.io/dataplane-mode";
 constexpr std::string_view kRedirection = "ambient.istio.io/redirection";
-constexpr std::string_view kVersion = "app.kubernetes.io/version";
+constexpr std::string_view kVersionLabel = "app.kubernetes.io/version";
 // Namespaces that get no root.
 const std::set<std::string> kRootless = {"kube-system", "kube-public", "kube-node-lease"};
 
@@ -66,7 +66,7 @@ void add_versions(Findings& out, const Seen& seen) {
   std::map<std::string, std::string> found;  // version -> whose
   for (const auto* all : {&seen.deployments, &seen.daemon_sets}) {
     for (const json::value& each : *all) {
-      std::string& names = found[label_of(each, kVersion)];
+      std::string& names = found[label_of(each, kVersionLabel)];
       names += (names.empty() ? "" : ", ") + text_at(each, "/metadata/name");
     }
   }

@@ -99,7 +99,7 @@ def an_expired_token(world, api):
 def older_versions(world, api):
     """CRDs that somebody else has installed, which serve v1beta1 alone: a policy is enforced and has a status. When they serve v1, too, it is gone over to."""
     older = POLICY.replace("/v1\n", "/v1beta1\n")
-    crd = filled(CRD, plural="authorizationpolicies", kind="AuthorizationPolicy")
+    crd = filled(CRD, group="security.istio.io", plural="authorizationpolicies", kind="AuthorizationPolicy")
     served = lambda name: f"{{name: {name}, served: true, storage: {str(name == 'v1beta1').lower()}, subresources: {{status: {{}}}}, " \
         "schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}"
     foreign = lambda *names: crd[:crd.index("versions:")] + f"versions: [{', '.join(map(served, names))}]\n"
