@@ -112,7 +112,7 @@ TEST(StatusWriter, ALeaderWhoseTimeIsOverWritesNothingMore) {
   bool leads = false;
   StatusOptions options{.batch = 5ms, .least = 10ms, .most = 10ms};
   options.leads = [&] { return leads; };
-  world.writer.emplace(world.client, world.objects, world.settings, world.registry, options);
+  world.writer.emplace(world.client, world.objects, world.settings, world.deriver.tally(), world.registry, options);
   world.tell();
   world.writer->lead(true);
   world.run_for(100ms);
