@@ -12,6 +12,7 @@
 #include "common/kube/client.h"
 #include "common/kube/lease.h"
 #include "common/kube/object.h"
+#include "common/kube/request.h"
 #include "common/kube/traces.h"
 #include "common/net/timer.h"
 #include "controlplane/remains.h"
@@ -23,7 +24,6 @@ namespace json = boost::json;
 using namespace std::chrono_literals;
 
 constexpr std::string_view kScope = "uninstall";
-constexpr int kNotFound = 404;
 constexpr int kTurns = 60;  // a second each: as long as one that was told to end may take
 
 const kube::Collection kDaemonSets{.group = "apps", .plural = "daemonsets"};
@@ -46,7 +46,7 @@ net::Task<Result<std::string>> read(kube::Client& client, kube::Place at) {
   const auto request = kube::get(std::move(at));
   auto answer = co_await client.exchange(request);
   if (!answer) co_return std::unexpected(std::move(answer).error());
-  if (answer->status == kNotFound) co_return std::string();
+  if (answer->status == kube::kNotFound) co_return std::string();
   if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
   co_return std::move(answer->body);
 }
@@ -56,9 +56,9 @@ net::Task<Status> erase(kube::Client& client, kube::Place at, kube::Query query 
   request.query = std::move(query);
   const auto answer = co_await client.exchange(request);
   if (!answer) co_return std::unexpected(answer.error());
-  if (answer->status != kNotFound && !kube::is_success(answer->status))
+  if (answer->status != kube::kNotFound && !kube::is_success(answer->status))
     co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
-  if (answer->status != kNotFound) log::info(kScope, request.text());
+  if (answer->status != kube::kNotFound) log::info(kScope, request.text());
   co_return Status();
 }
 

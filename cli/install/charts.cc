@@ -45,7 +45,7 @@ std::optional<Chart> in_folder(const fs::path& folder) {
   return *std::ranges::max_element(archives, {}, &Chart::version);
 }
 
-std::optional<Chart> at(const fs::path& place) {
+std::optional<Chart> chart_at(const fs::path& place) {
   auto chart = as_chart(place);
   return chart ? std::move(chart) : in_folder(place);
 }
@@ -60,7 +60,7 @@ std::vector<fs::path> usual_places(const fs::path& program) {
 
 Result<Chart> find_chart(const fs::path& named, const std::vector<fs::path>& usual) {
   if (!named.empty()) {
-    if (auto chart = at(named)) return *std::move(chart);
+    if (auto chart = chart_at(named)) return *std::move(chart);
     return failure(culvert::format(
         "--charts {}: there is no chart `culvert` (give its folder, its archive culvert-VERSION.tgz, or the folder "
         "that they are in)",
@@ -68,7 +68,7 @@ Result<Chart> find_chart(const fs::path& named, const std::vector<fs::path>& usu
   }
   std::string looked;
   for (const fs::path& place : usual) {
-    if (auto chart = at(place)) return *std::move(chart);
+    if (auto chart = chart_at(place)) return *std::move(chart);
     if (!looked.contains(place.string() + ",")) looked += (looked.empty() ? "" : " ") + place.string() + ",";
   }
   looked.pop_back();

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/kube/request.h"
 #include "common/kube/review.h"
 
 namespace culvert::cli {
@@ -9,7 +10,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr int kNotFound = 404;
 constexpr const char* kPage = "500";
 
 Result<json::value> parsed(const kube::Request& request, std::string_view body) {
@@ -31,7 +31,7 @@ net::Task<Result<json::value>> find_object(kube::Client& client, kube::Place at)
   const kube::Request request = kube::get(std::move(at));
   const auto answer = co_await client.exchange(request);
   if (!answer) co_return std::unexpected(answer.error());
-  if (answer->status == kNotFound) co_return json::value(nullptr);
+  if (answer->status == kube::kNotFound) co_return json::value(nullptr);
   if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
   co_return parsed(request, answer->body);
 }
@@ -47,7 +47,7 @@ net::Task<Result<json::array>> find_all(kube::Client& client, kube::Place at, ku
     request.metadata = metadata;
     const auto answer = co_await client.exchange(request);
     if (!answer) co_return std::unexpected(answer.error());
-    if (answer->status == kNotFound) co_return json::array();
+    if (answer->status == kube::kNotFound) co_return json::array();
     if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
     auto value = parsed(request, answer->body);
     if (!value) co_return std::unexpected(value.error());
@@ -61,7 +61,7 @@ net::Task<Result<bool>> erase(kube::Client& client, kube::Place at) {
   const kube::Request request = kube::remove(std::move(at));
   const auto answer = co_await client.exchange(request);
   if (!answer) co_return std::unexpected(answer.error());
-  if (answer->status == kNotFound) co_return false;
+  if (answer->status == kube::kNotFound) co_return false;
   if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
   co_return true;
 }

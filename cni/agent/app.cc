@@ -21,6 +21,7 @@
 #include "cni/agent/kubernetes.h"
 #include "cni/agent/node.h"
 #include "cni/agent/pages.h"
+#include "cni/agent/scope.h"
 #include "cni/agent/taint.h"
 #include "cni/agent/unload.h"
 #include "common/base/fd.h"
@@ -37,8 +38,6 @@
 
 namespace culvert::agent {
 namespace {
-
-constexpr std::string_view kScope = "app";
 
 int cannot(const Error& error) {
   log::stop();
@@ -61,7 +60,7 @@ void raise_descriptor_limit() {
 
 net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals, std::function<net::Task<>()> before) {
   const int number = co_await signals.next();
-  log::info(kScope, "ending; what is captured stays captured", {log::field("signal", number)});
+  log::info(scope::kApp, "ending; what is captured stays captured", {log::field("signal", number)});
   if (before) co_await before();
   loop.stop();
 }
@@ -92,7 +91,7 @@ Status answer_plugin(net::Loop& loop, const Settings& settings, Node& node, std:
   if (!pages) end(cannot(pages.error()));
   net::Signals signals(loop, {SIGTERM, SIGINT});
   loop.spawn(end_on_signal(loop, signals, std::move(before_end)));
-  log::info(kScope, "running", {log::field("version", version_text()), log::field("node", settings.node_name)});
+  log::info(scope::kApp, "running", {log::field("version", version_text()), log::field("node", settings.node_name)});
   loop.run();
   end(0);
 }
@@ -146,7 +145,7 @@ net::Task<> end_of_kubernetes(kube::Client& client, const Settings& settings, No
 void see_all_cgroups() {
   const Fd space(::open("/proc/1/ns/cgroup", O_RDONLY | O_CLOEXEC));
   if (space && ::setns(space.get(), CLONE_NEWCGROUP) == 0) return;
-  log::warn(kScope, "entering the node's cgroup namespace", {log::field("error", errno_text(errno))});
+  log::warn(scope::kApp, "entering the node's cgroup namespace", {log::field("error", errno_text(errno))});
 }
 
 // Runtimes mount it read-only into containers that are not privileged. What is written there is only what pods need in their own namespaces.
@@ -155,7 +154,7 @@ void make_sysctls_writable() {
   if (::statvfs("/proc/sys", &status) != 0 || (status.f_flag & ST_RDONLY) == 0) return;
   constexpr unsigned long kFlags = MS_BIND | MS_REMOUNT | MS_NOSUID | MS_NODEV | MS_NOEXEC;
   if (::mount(nullptr, "/proc/sys", nullptr, kFlags, nullptr) != 0)
-    log::warn(kScope, "making /proc/sys writable", {log::field("error", errno_text(errno))});
+    log::warn(scope::kApp, "making /proc/sys writable", {log::field("error", errno_text(errno))});
 }
 
 [[noreturn]] void serve_kubernetes(const Settings& settings, const settings::Table& table) {

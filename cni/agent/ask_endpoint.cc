@@ -4,6 +4,7 @@
 #include <span>
 #include <utility>
 
+#include "cni/agent/scope.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/net/timer.h"
@@ -13,7 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view kScope = "cni";
 constexpr auto kSilence = 5s;             // before its question, a plugin is taken for dead
 constexpr std::size_t kMostAtOnce = 512;  // a node has some hundred pods; they may all start at once
 constexpr auto kAfterFailure = 100ms;
@@ -38,10 +38,10 @@ net::Task<> AskEndpoint::accept_all() {
   while (true) {
     auto socket = co_await socket_.accept();
     if (!socket) {
-      log::error(kScope, "accepting a plugin: " + socket.error().text);
+      log::error(scope::kCni, "accepting a plugin: " + socket.error().text);
       co_await net::sleep_for(loop_, kAfterFailure);
     } else if (serving_ == kMostAtOnce) {
-      log::warn(kScope, "too many pods ask at once: one is sent away, and comes again", {log::field("most", kMostAtOnce)});
+      log::warn(scope::kCni, "too many pods ask at once: one is sent away, and comes again", {log::field("most", kMostAtOnce)});
     } else {
       loop_.spawn(serve(*std::move(socket)));
     }
@@ -56,9 +56,9 @@ net::Task<> AskEndpoint::serve(net::SeqPacket socket) {
   silence.cancel();
   if (io.ok()) {
     const auto bytes = ask::encode(co_await answer(std::move(packet)));
-    if (auto sent = co_await socket.send(std::as_bytes(std::span(bytes))); !sent) log::warn(kScope, sent.error().text);
+    if (auto sent = co_await socket.send(std::as_bytes(std::span(bytes))); !sent) log::warn(scope::kCni, sent.error().text);
   } else {
-    log::warn(kScope, "a plugin that asks nothing: " + io.text());
+    log::warn(scope::kCni, "a plugin that asks nothing: " + io.text());
   }
   --serving_;
 }
@@ -68,7 +68,7 @@ net::Task<ask::Answer> AskEndpoint::answer(net::Packet packet) {
   auto question = ask::decode_question(bytes);
   if (question && packet.fds.size() > 1) question = failure("a question with more than one descriptor");
   if (!question) {
-    log::warn(kScope, question.error().text);
+    log::warn(scope::kCni, question.error().text);
     co_return ask::Answer{.verdict = ask::Verdict::kRefused, .why = question.error().text};
   }
   co_return co_await handler_(*std::move(question), packet.fds.empty() ? Fd() : std::move(packet.fds.front()));

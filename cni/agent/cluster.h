@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <variant>
 
 #include "common/base/result.h"
 #include "common/config/object.h"
@@ -24,6 +25,12 @@ struct News {
   std::string_view reason;  // "Enrolled"
   std::string text;
 };
+
+// The object as what it is. Null when there is none.
+template <class T>
+std::shared_ptr<const T> as(const config::ObjectPtr& object) {
+  return object ? std::shared_ptr<const T>(object, std::get_if<T>(object.get())) : nullptr;
+}
 
 // What there is now, past what has been told. A pod without its namespace cannot be.
 struct Fresh {

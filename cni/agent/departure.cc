@@ -2,17 +2,16 @@
 
 #include <filesystem>
 
+#include "cni/agent/scope.h"
 #include "cni/agent/unload.h"
 #include "cni/json/text.h"
 #include "common/base/log.h"
+#include "common/kube/request.h"
 
 namespace culvert::agent {
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::string_view kScope = "app";
-constexpr int kNotFound = 404;
 
 // Where the plugin finds us.
 std::filesystem::path plugin_socket(const Settings& settings) {
@@ -24,7 +23,7 @@ void remove_sockets(const Settings& settings) {
   for (const std::filesystem::path& each : {plugin_socket(settings), settings.ztunnel_socket}) {
     std::error_code error;
     std::filesystem::remove(each, error);
-    if (error) log::warn(kScope, "removing " + each.string(), {log::field("error", error.message())});
+    if (error) log::warn(scope::kApp, "removing " + each.string(), {log::field("error", error.message())});
   }
 }
 
@@ -35,13 +34,13 @@ net::Task<bool> is_uninstalled(kube::Client& client, std::string name_space, std
   request.timeout = 5s;
   const auto answer = co_await client.exchange(request);
   if (!answer) {
-    log::warn(kScope, "whether the mesh is being uninstalled cannot be known, so it stays: " + answer.error().text);
+    log::warn(scope::kApp, "whether the mesh is being uninstalled cannot be known, so it stays: " + answer.error().text);
     co_return false;
   }
-  if (answer->status == kNotFound) co_return true;
+  if (answer->status == kube::kNotFound) co_return true;
   if (!kube::is_success(answer->status)) {
-    log::warn(kScope, "whether the mesh is being uninstalled cannot be known, so it stays: " +
-                          kube::refusal(request, answer->status, answer->body).text);
+    log::warn(scope::kApp, "whether the mesh is being uninstalled cannot be known, so it stays: " +
+                               kube::refusal(request, answer->status, answer->body).text);
     co_return false;
   }
   co_return json::check(answer->body) && !json::find(json::find(answer->body, "metadata"), "deletionTimestamp").empty();
@@ -74,14 +73,14 @@ Status remove_plugin(const Settings& settings) {
 }
 
 net::Task<> depart(Node& node, const Settings& settings, std::unique_ptr<install::Installer>& installer) {
-  log::info(kScope, "the mesh is being uninstalled: pods of this node leave it");
+  log::info(scope::kApp, "the mesh is being uninstalled: pods of this node leave it");
   installer.reset();
-  if (auto removed = remove_plugin(settings); !removed) log::error(kScope, removed.error().text);
+  if (auto removed = remove_plugin(settings); !removed) log::error(scope::kApp, removed.error().text);
   if (!co_await node.leave(settings.leave_patience))
-    log::error(kScope, "some pods are still captured: what they have open through ztunnel ends now");
-  if (auto unloaded = unload(settings); !unloaded) log::error(kScope, unloaded.error().text);
+    log::error(scope::kApp, "some pods are still captured: what they have open through ztunnel ends now");
+  if (auto unloaded = unload(settings); !unloaded) log::error(scope::kApp, unloaded.error().text);
   remove_sockets(settings);
-  log::info(kScope, "the mesh has left this node");
+  log::info(scope::kApp, "the mesh has left this node");
 }
 
 }  // namespace culvert::agent

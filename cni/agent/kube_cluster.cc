@@ -3,26 +3,21 @@
 #include <utility>
 
 #include "cni/agent/enrol.h"
+#include "cni/agent/scope.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/config/parse.h"
+#include "common/kube/request.h"
 #include "common/net/timer.h"
 
 namespace culvert::agent {
 namespace {
 
-constexpr std::string_view kScope = "kube";
 constexpr std::size_t kMostSaid = 4096;  // several times a node's pods; to forget costs a patch that changes nothing
-constexpr int kNotFound = 404, kConflict = 409;
 
 const kube::Collection& pods() {
   static const kube::Collection collection{.plural = "pods"};
   return collection;
-}
-
-template <class T>
-std::shared_ptr<const T> as(const config::ObjectPtr& object) {
-  return object ? std::shared_ptr<const T>(object, std::get_if<T>(object.get())) : nullptr;
 }
 
 }  // namespace
@@ -62,7 +57,7 @@ net::Task<> KubeCluster::say_later(std::shared_ptr<const config::Pod> pod, std::
   if (!waits()) co_return;
   waiting_.erase(pod->metadata.uid);
   sending_.insert(pod->metadata.uid);
-  if (auto said = co_await patch(pod, Redirection::kPending); !said) log::warn(kScope, said.error().text);
+  if (auto said = co_await patch(pod, Redirection::kPending); !said) log::warn(scope::kKube, said.error().text);
   sending_.erase(pod->metadata.uid);
   sent_.notify_all();
 }
@@ -78,7 +73,8 @@ net::Task<Status> KubeCluster::patch(std::shared_ptr<const config::Pod> pod, Red
   if (!answer) co_return std::unexpected(answer.error());
   if (said_.size() >= kMostSaid) said_.clear();
   said_[meta.uid] = redirection;
-  if (kube::is_success(answer->status) || answer->status == kNotFound || answer->status == kConflict) co_return Status{};
+  if (kube::is_success(answer->status) || answer->status == kube::kNotFound || answer->status == kube::kConflict)
+    co_return Status{};
   co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
 }
 
@@ -95,7 +91,7 @@ net::Task<Result<config::ObjectPtr>> KubeCluster::get(kube::Place at) {
   request.timeout = options_.patience;
   const auto answer = co_await client_.exchange(request);
   if (!answer) co_return std::unexpected(answer.error());
-  if (answer->status == kNotFound) co_return config::ObjectPtr();
+  if (answer->status == kube::kNotFound) co_return config::ObjectPtr();
   if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
   auto parsed = config::parse_json("kubernetes", answer->body);
   if (parsed.objects.size() != 1) co_return failure(request.text() + ": the answer cannot be read");

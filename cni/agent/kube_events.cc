@@ -4,6 +4,7 @@
 #include <functional>
 #include <utility>
 
+#include "cni/agent/scope.h"
 #include "cni/json/text.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
@@ -11,7 +12,6 @@
 namespace culvert::agent {
 namespace {
 
-constexpr std::string_view kScope = "events";
 constexpr std::size_t kMostWaiting = 256;
 constexpr std::size_t kMostTold = 4096;
 constexpr std::size_t kMostText = 1024;  // the API's limit of a message
@@ -88,7 +88,7 @@ net::Task<> KubeEvents::write(Item item) {
                                                          text.json, {.field_manager = "culvert-node"}));
   if (written) co_return;
   ++dropped_;
-  log::warn(kScope, "an event is not told: " + written.error().text, {log::field("event", item.news.text)});
+  log::warn(scope::kEvents, "an event is not told: " + written.error().text, {log::field("event", item.news.text)});
 }
 
 }  // namespace culvert::agent

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cni/agent/probes.h"
+#include "cni/agent/scope.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
 
@@ -13,7 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view kScope = "pods";
 constexpr net::Clock::duration kFirstRetry = 500ms;
 constexpr net::Clock::duration kLastRetry = 15s;
 
@@ -127,7 +127,7 @@ net::Task<> Member::live(std::shared_ptr<Member> self) {
 
 void Member::fail(const Error& error) {
   error_ = culvert::format("{}: {}", name(step_), error.text);
-  log::error(kScope, "a step failed, it will be tried again", {log::field("pod", name_), log::field("error", error_)});
+  log::error(scope::kPods, "a step failed, it will be tried again", {log::field("pod", name_), log::field("error", error_)});
   around_.health.failing("pod " + name_, name(step_), error_);
   if (std::exchange(told_, error_) != error_)
     around_.cluster.tell(*pod_, {.warning = true, .reason = "MeshFailed", .text = error_ + " (it will be tried again)"});
@@ -181,12 +181,12 @@ net::Task<Status> Member::walk(std::uint64_t version) {
     if (version_ != version) co_return Status{};
   }
   if (in && state_ != State::kEnrolled) {
-    log::info(kScope, "enrolled", {log::field("pod", name_), log::field("netns_cookie", cookie_)});
+    log::info(scope::kPods, "enrolled", {log::field("pod", name_), log::field("netns_cookie", cookie_)});
     if (!around_again) tell_enrolled();
   }
   if (in) state_ = State::kEnrolled;
   if (!in && !(pod_exists_ && decision_.enrolled())) {
-    log::info(kScope, "left the mesh", {log::field("pod", name_)});
+    log::info(scope::kPods, "left the mesh", {log::field("pod", name_)});
     if (pod_exists_)
       around_.cluster.tell(*pod_,
                            {.reason = "MeshLeft", .text = culvert::format("out of the mesh: {}", text(decision_.verdict))});

@@ -7,6 +7,7 @@
 #include "cni/agent/member.h"
 #include "cni/agent/original.h"
 #include "cni/agent/probes.h"
+#include "cni/agent/scope.h"
 #include "cni/redirect/address_watch.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
@@ -19,7 +20,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view kScope = "pods";
 constexpr net::Clock::duration kSocketPoll = 50ms;
 // Other nodes hear a moment later that the pod left, and a tunnel that has come meanwhile is no socket with our mark until it has dialled.
 constexpr net::Clock::duration kQuiet = 250ms;
@@ -108,7 +108,7 @@ Status Member::let_probes_in() {
 }
 
 void Member::abandon_netns() {
-  log::warn(kScope, "its network namespace was replaced", {log::field("pod", name_)});
+  log::warn(scope::kPods, "its network namespace was replaced", {log::field("pod", name_)});
   release_netns();
   around_.abandon(std::exchange(cookie_, 0));
   inode_ = 0;
@@ -146,7 +146,7 @@ Status Member::set_addresses() {
   if (!addresses) return std::unexpected(addresses.error());
   const bool too_many = addresses->size() > kMostAddresses;
   if (too_many && !std::exchange(too_many_addresses_, too_many))
-    log::warn(kScope, "more addresses than the kernel is told of: what the pod dials from the others is dropped",
+    log::warn(scope::kPods, "more addresses than the kernel is told of: what the pod dials from the others is dropped",
               {log::field("pod", name_), log::field("addresses", addresses->size()), log::field("most", kMostAddresses)});
   if (too_many) {  // the pod's own stay
     std::ranges::stable_partition(*addresses, [&](const auto& one) { return std::ranges::contains(pod_->addresses, one); });
@@ -233,7 +233,7 @@ net::Task<Status> Member::await_sockets(net::Clock::duration patience, net::Cloc
   while (version_ == version) {
     const auto left = redirect::marked_sockets(netns_->get());
     if (!left && !std::exchange(told, true))
-      log::warn(kScope, "its captured sockets are not counted",
+      log::warn(scope::kPods, "its captured sockets are not counted",
                 {log::field("pod", name_), log::field("error", left.error().text)});
     const auto now = net::Clock::now();
     if (!left || *left != 0) last = now;

@@ -5,6 +5,7 @@
 #include <ranges>
 #include <utility>
 
+#include "cni/agent/scope.h"
 #include "cni/redirect/netns.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
@@ -14,14 +15,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view kScope = "node";
 constexpr auto kTick = 1s;
 constexpr auto kLeavePoll = 50ms;
-
-template <class T>
-std::shared_ptr<const T> as(const config::ObjectPtr& object) {
-  return {object, std::get_if<T>(object.get())};
-}
 
 std::string_view name(Member::State state) {
   switch (state) {
@@ -104,7 +99,7 @@ Status Node::listen() {
 void Node::apply(const config::Diff& diff) {
   for (const auto& change : diff.changes) health_.recovered("configuration " + change.place.file);
   for (const auto& problem : diff.problems) {
-    log::error(kScope, "configuration", {log::field("problem", problem.text())});
+    log::error(scope::kNode, "configuration", {log::field("problem", problem.text())});
     health_.failing("configuration " + problem.place.file, "config", problem.text());
   }
   std::set<std::string> touched;  // namespaces first, so that a pod that comes with its namespace is decided once
@@ -167,9 +162,9 @@ void Node::note(Known& known, const Decision& decision) {
   if (known.decision && *known.decision == decision) return;
   const auto& meta = known.pod->metadata;
   const auto pod = log::field("pod", meta.name_space + "/" + meta.name);
-  log::info(kScope, text(decision.verdict), {pod});
+  log::info(scope::kNode, text(decision.verdict), {pod});
   for (const auto& problem : decision.notes) {
-    log::warn(kScope, problem, {pod});
+    log::warn(scope::kNode, problem, {pod});
     cluster_.tell(*known.pod, {.warning = true, .reason = "MeshIgnored", .text = problem});
   }
   const bool wants = config::value_of(meta.labels, kModeLabel) == "ambient";
@@ -186,7 +181,7 @@ void Node::unsay(const config::Pod& pod) {
   if (config::value_of(pod.metadata.annotations, kRedirection).empty()) return;
   loop_.spawn([](Cluster& cluster, std::shared_ptr<const config::Pod> of) -> net::Task<> {
     if (auto said = co_await cluster.say(of, Redirection::kNone); !said)
-      log::warn(kScope, said.error().text, {log::field("pod", of->metadata.name)});
+      log::warn(scope::kNode, said.error().text, {log::field("pod", of->metadata.name)});
   }(cluster_, std::make_shared<const config::Pod>(pod)));
 }
 
@@ -245,7 +240,7 @@ void Node::begin() {
   if (auto pruned = cluster_.prune(enrolled); !pruned) health_.failing("status folder", "unpublish", pruned.error().text);
   forget_strangers();
   for (const auto& [cookie, inode] : strangers_)
-    log::warn(kScope, "a captured network namespace is no pod's: it stays captured, and refused, until it ends",
+    log::warn(scope::kNode, "a captured network namespace is no pod's: it stays captured, and refused, until it ends",
               {log::field("netns_cookie", cookie), log::field("inode", inode)});
   activate();
   tick();
@@ -262,7 +257,7 @@ void Node::forget_strangers() {
       }
     }
     health_.recovered(culvert::format("captured namespace {}", cookie));
-    log::info(kScope, "a captured network namespace has ended", {log::field("netns_cookie", cookie)});
+    log::info(scope::kNode, "a captured network namespace has ended", {log::field("netns_cookie", cookie)});
     return true;
   });
 }
@@ -278,13 +273,13 @@ void Node::activate() {
   if (!begun_ || active_) return;
   const bool complete = !datapath_.fresh() || whole();
   if (!complete && net::Clock::now() < patience_) return;
-  if (!complete) log::warn(kScope, "a captured pod is not ready: it is refused until it is");
+  if (!complete) log::warn(scope::kNode, "a captured pod is not ready: it is refused until it is");
   if (auto done = datapath_.activate(); !done) {
-    log::error(kScope, "putting the kernel programs in force", {log::field("error", done.error().text)});
+    log::error(scope::kNode, "putting the kernel programs in force", {log::field("error", done.error().text)});
     health_.unready("kernel programs", done.error().text);
     return;
   }
-  log::info(kScope, "the kernel programs are in force");
+  log::info(scope::kNode, "the kernel programs are in force");
   active_ = true;
   health_.unready("kernel programs", "");
   for (const auto& [uid, found] : members_) found->wake();

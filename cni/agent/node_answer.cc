@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cni/agent/node.h"
+#include "cni/agent/scope.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
 
@@ -17,7 +18,6 @@ using ask::Answer;
 using ask::Verb;
 using Said = ask::Verdict;
 
-constexpr std::string_view kScope = "cni";
 constexpr net::Clock::duration kLook = 250ms;  // the least often that a waiting pod is looked at
 
 std::uint64_t inode_of(const Fd& netns) {
@@ -50,7 +50,7 @@ net::Task<Answer> Node::answer(ask::Question question, Fd netns) {
   if (question.verb == Verb::kStatus) co_return answer;
   const auto level = answer.verdict == Said::kRefused ? log::Level::kWarn : log::Level::kInfo;
   const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(net::Clock::now() - start);
-  log::write(level, kScope, culvert::format("{}: {}", name(question.verb), name(answer.verdict)),
+  log::write(level, scope::kCni, culvert::format("{}: {}", name(question.verb), name(answer.verdict)),
              {log::field("pod", question.name_space + "/" + question.pod), log::field("why", answer.why),
               log::field("ms", took.count())});
   co_return answer;

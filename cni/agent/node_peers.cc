@@ -9,6 +9,7 @@
 #include "cni/agent/kubelet.h"
 #include "cni/agent/node.h"
 #include "cni/agent/processes.h"
+#include "cni/agent/scope.h"
 #include "common/base/log.h"
 
 namespace culvert::agent {
@@ -16,7 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view kScope = "node";
 constexpr auto kKubeletPause = 5s;  // between two looks for it among all processes
 
 }  // namespace
@@ -54,7 +54,7 @@ void Node::note_foreign_kubelet(const std::string& trouble) {
   if (trouble == kubelet_trouble_) return;
   kubelet_trouble_ = trouble;
   if (trouble.empty()) return health_.recovered("network namespace");
-  log::warn(kScope, trouble);
+  log::warn(scope::kNode, trouble);
   health_.failing("network namespace", "kubelet", trouble);
 }
 
@@ -93,7 +93,7 @@ Status Node::ztunnel_arrived(pid_t pid) {
 
 // It listens in every pod: what comes from now on is its own, also where one before it still holds a socket.
 void Node::ztunnel_synchronised(pid_t pid) {
-  log::info(kScope, "ztunnel has all pods", {log::field("pid", pid)});
+  log::info(scope::kNode, "ztunnel has all pods", {log::field("pid", pid)});
   give_slots_to(pid);
 }
 

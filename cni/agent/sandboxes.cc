@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cni/agent/enrol.h"
+#include "cni/agent/scope.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
 #include "common/base/format.h"
@@ -14,7 +15,6 @@
 namespace culvert::agent {
 namespace {
 
-constexpr std::string_view kScope = "pods";
 constexpr std::string_view kStaticUid = "kubernetes.io/config.hash";  // of a pod that mirrors a static one
 constexpr std::string_view kMirror = "kubernetes.io/config.mirror";
 
@@ -153,7 +153,7 @@ void Sandboxes::take(const config::Pod& pod, const std::vector<PodProcess>& seen
       sandboxes_[uid] = *std::move(found);
       return;
     } else {
-      log::info(kScope, found.error().text, {log::field("pod", pod.metadata.name_space + "/" + pod.metadata.name)});
+      log::info(scope::kPods, found.error().text, {log::field("pod", pod.metadata.name_space + "/" + pod.metadata.name)});
     }
   }
   seen_.erase(uid);  // `seen` with it

@@ -3,9 +3,11 @@
 #include <chrono>
 #include <utility>
 
+#include "cni/agent/scope.h"
 #include "cni/json/text.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
+#include "common/kube/request.h"
 #include "common/net/timer.h"
 
 namespace culvert::agent {
@@ -13,8 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view kScope = "app";
-constexpr int kConflict = 409;
 constexpr auto kAgain = 3s;
 constexpr auto kPatience = 10s;  // of a call
 
@@ -32,9 +32,9 @@ net::Task<Result<bool>> try_once(kube::Client& client, const std::string& node, 
   request.timeout = kPatience;
   const auto answer = co_await client.exchange(request);
   if (!answer) co_return std::unexpected(answer.error());
-  if (answer->status == kConflict) co_return false;
+  if (answer->status == kube::kConflict) co_return false;
   if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
-  log::info(kScope, "pods may come: the node's startup taint is taken away", {log::field("taint", key)});
+  log::info(scope::kApp, "pods may come: the node's startup taint is taken away", {log::field("taint", key)});
   co_return true;
 }
 
@@ -63,7 +63,7 @@ net::Task<> take_taint_away(kube::Client& client, std::string node, std::string 
     const auto done = co_await try_once(client, node, key);
     if (done && *done) co_return;
     const std::string why = done ? "" : done.error().text;
-    if (!why.empty() && why != last) log::warn(kScope, "taking the node's startup taint away: " + why);
+    if (!why.empty() && why != last) log::warn(scope::kApp, "taking the node's startup taint away: " + why);
     last = why;
     co_await net::sleep_for(client.loop(), done ? net::Clock::duration(100ms) : net::Clock::duration(kAgain));
   }

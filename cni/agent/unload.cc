@@ -7,6 +7,7 @@
 
 #include "bpf/loader/datapath.h"
 #include "cni/agent/departure.h"
+#include "cni/agent/scope.h"
 #include "cni/redirect/netns.h"
 #include "cni/redirect/redirect.h"
 #include "common/base/log.h"
@@ -16,7 +17,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::string_view kScope = "unload";
 constexpr auto kPoll = 50ms;
 
 struct Namespace {
@@ -26,7 +26,7 @@ struct Namespace {
 using Namespaces = std::map<std::uint64_t, Namespace>;  // by inode
 
 void complain(std::uint64_t inode, const Status& done) {
-  if (!done) log::error(kScope, done.error().text, {log::field("netns", inode)});
+  if (!done) log::error(scope::kUnload, done.error().text, {log::field("netns", inode)});
 }
 
 Result<Namespaces> find(const std::vector<bpf::Captured>& pods, const std::filesystem::path& pin_dir) {
@@ -39,7 +39,8 @@ Result<Namespaces> find(const std::vector<bpf::Captured>& pods, const std::files
   for (const auto& pod : pods) {
     const auto netns = found.find(pod.netns_inode);
     if (pod.netns_inode != 0 && netns == found.end())
-      log::warn(kScope, "a captured network namespace is not found: its rules stay", {log::field("netns", pod.netns_inode)});
+      log::warn(scope::kUnload, "a captured network namespace is not found: its rules stay",
+                {log::field("netns", pod.netns_inode)});
     if (netns == found.end()) continue;
     const auto before = bpf::Datapath::pinned_sysctls(pin_dir, pod.netns_cookie);
     if (!before) return std::unexpected(before.error());
@@ -74,7 +75,7 @@ Status unload(const Settings& settings) {
   for (restore_idle(*namespaces); !namespaces->empty() && std::chrono::steady_clock::now() < end; restore_idle(*namespaces))
     std::this_thread::sleep_for(kPoll);
   for (const auto& [inode, it] : *namespaces)
-    log::warn(kScope, "connections through ztunnel go on: the pod's routes stay", {log::field("netns", inode)});
+    log::warn(scope::kUnload, "connections through ztunnel go on: the pod's routes stay", {log::field("netns", inode)});
   return removed;
 }
 

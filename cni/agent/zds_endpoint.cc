@@ -4,6 +4,7 @@
 #include <span>
 #include <utility>
 
+#include "cni/agent/scope.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
 
@@ -13,7 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 using zds::Server;
 
-constexpr std::string_view kScope = "zds";
 constexpr auto kBetweenAccepts = 200ms;  // five a second
 
 }  // namespace
@@ -53,7 +53,7 @@ net::Task<> ZdsEndpoint::accept_all() {
     if (socket) {
       welcome(*std::move(socket));
     } else {
-      log::error(kScope, culvert::format("accepting a ztunnel: {}", socket.error().text));
+      log::error(scope::kZds, culvert::format("accepting a ztunnel: {}", socket.error().text));
     }
     co_await net::sleep_for(loop_, kBetweenAccepts);
   }
@@ -61,8 +61,8 @@ net::Task<> ZdsEndpoint::accept_all() {
 
 void ZdsEndpoint::welcome(net::SeqPacket socket) {
   const auto credentials = socket.peer_credentials();
-  if (!credentials) return log::error(kScope, culvert::format("a ztunnel's credentials: {}", credentials.error().text));
-  log::info(kScope, "ztunnel connected", {log::field("pid", credentials->pid)});
+  if (!credentials) return log::error(scope::kZds, culvert::format("a ztunnel's credentials: {}", credentials.error().text));
+  log::info(scope::kZds, "ztunnel connected", {log::field("pid", credentials->pid)});
   const auto id = server_.connected(net::Clock::now());
   const auto peer = std::make_shared<Peer>(std::move(socket), credentials->pid);
   peers_.emplace(id, peer);
@@ -131,7 +131,7 @@ void ZdsEndpoint::close(Server::Id id, std::string_view why) {
   const auto peer = found->second;
   peers_.erase(found);
   peer->socket.close();
-  log::warn(kScope, "ztunnel is gone", {log::field("pid", peer->pid), log::field("why", std::string(why))});
+  log::warn(scope::kZds, "ztunnel is gone", {log::field("pid", peer->pid), log::field("why", std::string(why))});
   if (peer->greeted) listener_.left(peer->pid);
 }
 

@@ -15,7 +15,7 @@ using culvert::gateway::Listener;
 
 constexpr std::string_view kRemote = "istio-remote", kEastWest = "istio-east-west";
 
-const Gateway* spec_of(const config::Custom& gateway) { return dynamic_cast<const Gateway*>(gateway.spec.get()); }
+const Gateway* gateway_spec(const config::Custom& gateway) { return dynamic_cast<const Gateway*>(gateway.spec.get()); }
 
 const Listener* tunnels(const Gateway& spec) {
   const auto found = std::ranges::find(spec.listeners(), "HBONE", &Listener::protocol);
@@ -56,7 +56,7 @@ void each_gateway(std::string_view network, const Objects& objects, Visit visit)
 
 std::vector<NetworkWay> ways_of(const config::Custom& gateway) {
   std::vector<NetworkWay> out;
-  const Gateway* spec = spec_of(gateway);
+  const Gateway* spec = gateway_spec(gateway);
   const auto network = config::value_of(gateway.metadata.labels, kNetworkLabel);
   const Listener* listener = spec ? tunnels(*spec) : nullptr;
   if (network.empty() || !listener || spec->gateway_class_name() != kRemote) return out;
@@ -99,7 +99,7 @@ std::vector<model::Workload> gateway_workloads(const Objects& objects, const Set
 }
 
 std::vector<std::string> network_doubts(const config::Custom& gateway) {
-  const Gateway* spec = spec_of(gateway);
+  const Gateway* spec = gateway_spec(gateway);
   if (!spec) return {};
   if (spec->gateway_class_name() == kEastWest)
     return {"class istio-east-west: this version runs no gateways: other networks find nobody of this one"};

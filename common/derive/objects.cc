@@ -15,17 +15,6 @@ using istio::networking::v1alpha3::ServiceEntry;
 
 namespace {
 
-// Nothing for kinds that select nothing.
-std::optional<config::Labels> selector_of(const config::Object& object) {
-  if (const auto* service = std::get_if<config::Service>(&object)) return service->selector;
-  if (const auto* policy = std::get_if<config::AuthorizationPolicy>(&object)) return policy->selector;
-  if (const auto* policy = std::get_if<config::PeerAuthentication>(&object)) return policy->selector;
-  const auto* entry = spec_of<ServiceEntry>(&object);
-  if (!entry) return std::nullopt;
-  const auto& labels = entry->workload_selector().labels();
-  return config::Labels(labels.begin(), labels.end());
-}
-
 // Empty for all but Gateways that say it.
 std::string_view network_called(const Key& key, const config::Object& object) {
   return key.kind == Kind::kGateway ? config::value_of(config::metadata_of(object).labels, kNetworkLabel) : std::string_view{};
@@ -44,6 +33,16 @@ void forget(Outer& outer, typename Outer::iterator place) {
 }
 
 }  // namespace
+
+std::optional<config::Labels> selector_of(const config::Object& object) {
+  if (const auto* service = std::get_if<config::Service>(&object)) return service->selector;
+  if (const auto* policy = std::get_if<config::AuthorizationPolicy>(&object)) return policy->selector;
+  if (const auto* policy = std::get_if<config::PeerAuthentication>(&object)) return policy->selector;
+  const auto* entry = spec_of<ServiceEntry>(&object);
+  if (!entry) return std::nullopt;
+  const auto& labels = entry->workload_selector().labels();
+  return config::Labels(labels.begin(), labels.end());
+}
 
 void Objects::put(const Key& key, config::ObjectPtr object) {
   config::ObjectPtr& place = kinds_[key.kind][key.name_space][key.name];

@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -120,6 +121,9 @@ const Spec* spec_of(const config::Object* object) {
   const auto* custom = object ? std::get_if<config::Custom>(object) : nullptr;
   return custom ? dynamic_cast<const Spec*>(custom->spec.get()) : nullptr;
 }
+
+// By which labels it selects workloads; nothing for kinds that select nothing.
+std::optional<config::Labels> selector_of(const config::Object& object);
 
 // Whether something is derived from objects of this kind as such. Of Gateways only what others need to know of them is.
 bool derives_from(config::Kind kind);

@@ -38,15 +38,6 @@ bool has_port(const config::Object& workload, const std::string& name) {
   return entry && entry->ports().contains(name);
 }
 
-std::optional<config::Labels> selector_of(const config::Object& holder) {
-  if (const auto* service = std::get_if<config::Service>(&holder)) return service->selector;
-  if (const auto* policy = std::get_if<config::AuthorizationPolicy>(&holder)) return policy->selector;
-  if (const auto* policy = std::get_if<config::PeerAuthentication>(&holder)) return policy->selector;
-  const auto* entry = spec_of<istio::networking::v1alpha3::ServiceEntry>(&holder);
-  if (!entry) return std::nullopt;
-  return config::Labels(entry->workload_selector().labels().begin(), entry->workload_selector().labels().end());
-}
-
 // The ports that a Service knows by name alone.
 std::set<std::string> named_targets(const config::Object* holder) {
   std::set<std::string> out;

@@ -11,8 +11,8 @@ namespace culvert::derive {
 namespace {
 
 using model::AppProtocol;
-using Scope = model::LoadBalancing::Scope;
-using Mode = model::LoadBalancing::Mode;
+using model::LoadBalancing;
+using Scope = LoadBalancing::Scope;
 
 // appProtocol, else the first word of the port's name: "http-web" is http.
 AppProtocol app_protocol(const config::ServicePort& port) {
@@ -36,7 +36,7 @@ model::IpFamilies families(const config::Service& service) {
 std::optional<model::LoadBalancing> balancing(const config::Service& service, const Objects& objects) {
   model::LoadBalancing out;
   if (service.internal_traffic_local) {
-    out.mode = Mode::kStrict;
+    out.mode = LoadBalancing::Mode::kStrict;
     out.routing_preference = {Scope::kNode};
   } else {
     out = preference(service.metadata, service.traffic_distribution, objects);
@@ -81,10 +81,10 @@ model::LoadBalancing preference(const config::Metadata& metadata, std::string_vi
   const std::string called = lower(wish);
   model::LoadBalancing out;
   if (called == "preferclose" || called == "prefersamezone") {
-    out.mode = Mode::kFailover;
+    out.mode = LoadBalancing::Mode::kFailover;
     out.routing_preference = {Scope::kNetwork, Scope::kRegion, Scope::kZone};
   } else if (called == "prefersamenode") {
-    out.mode = Mode::kFailover;
+    out.mode = LoadBalancing::Mode::kFailover;
     out.routing_preference = {Scope::kNetwork, Scope::kRegion, Scope::kZone, Scope::kSubzone, Scope::kNode};
   }
   return out;

@@ -20,7 +20,7 @@ using istio::networking::v1alpha3::ServiceEntry;
 using Level = EntryVisibility::Level;
 using Texts = std::vector<std::string>;
 
-const ServiceEntry* spec_of(const config::Custom& entry) { return dynamic_cast<const ServiceEntry*>(entry.spec.get()); }
+const ServiceEntry* entry_spec(const config::Custom& entry) { return dynamic_cast<const ServiceEntry*>(entry.spec.get()); }
 
 Level level_of(std::string_view name_space, const Objects& objects, const Settings& settings) {
   static const config::Labels kNone;
@@ -108,7 +108,7 @@ std::optional<model::LoadBalancing> balancing_of(const config::Custom& entry, co
 // An entry for one namespace would be seen in another, were it served by a waypoint there.
 void say_waypoint(const config::Custom& entry, const Objects& objects, const Settings& settings, Texts& out) {
   Binding binding = waypoint_of(entry.metadata, Traffic::kService, objects, settings);
-  const auto& spec = *spec_of(entry);
+  const auto& spec = *entry_spec(entry);
   if (!binding.waypoint && spec.resolution() == ServiceEntry::DYNAMIC_DNS)
     out.push_back("resolution DYNAMIC_DNS needs a waypoint (label istio.io/use-waypoint): connections to it are refused");
   if (!binding.waypoint) return;
@@ -121,7 +121,7 @@ void say_waypoint(const config::Custom& entry, const Objects& objects, const Set
 }
 
 void say_hosts(const config::Custom& entry, const Objects& objects, const Settings& settings, Texts& out) {
-  const ServiceEntry& spec = *spec_of(entry);
+  const ServiceEntry& spec = *entry_spec(entry);
   for (const std::string& host : std::set<std::string>(spec.hosts().begin(), spec.hosts().end())) {
     if (!is_host(host)) {
       out.push_back("spec.hosts: " + config::quote(host) + " is no hostname: it is left out");
@@ -164,7 +164,7 @@ bool is_host(std::string_view text) {
 
 std::vector<EntryPort> entry_ports(const config::Custom& entry) {
   std::vector<EntryPort> out;
-  for (const auto& port : spec_of(entry)->ports()) {
+  for (const auto& port : entry_spec(entry)->ports()) {
     if (port.protocol() == "UDP" || port.protocol() == "udp") continue;
     const std::uint32_t target = port.target_port() != 0 ? port.target_port() : port.number();
     out.push_back({port.name(), static_cast<std::uint16_t>(port.number()), static_cast<std::uint16_t>(target), port.protocol()});
@@ -174,7 +174,7 @@ std::vector<EntryPort> entry_ports(const config::Custom& entry) {
 
 std::vector<std::string> entry_hosts(const config::Custom& entry, const Objects& objects, const Settings& settings) {
   std::vector<std::string> out;
-  const ServiceEntry& spec = *spec_of(entry);
+  const ServiceEntry& spec = *entry_spec(entry);
   if (!ranges_of(spec) || level_of(entry.metadata.name_space, objects, settings) == Level::kNone) return out;
   std::set<std::string_view> seen;
   for (const std::string& host : spec.hosts()) {
@@ -186,7 +186,7 @@ std::vector<std::string> entry_hosts(const config::Custom& entry, const Objects&
 std::vector<model::Service> entry_services(const config::Custom& entry, std::span<const config::StatusAddress> given,
                                            const Objects& objects, const Settings& settings) {
   std::vector<model::Service> out;
-  const ServiceEntry& spec = *spec_of(entry);
+  const ServiceEntry& spec = *entry_spec(entry);
   const auto ranges = ranges_of(spec);
   if (!ranges) return out;
   model::Service service;
@@ -213,7 +213,7 @@ std::vector<model::Service> entry_services(const config::Custom& entry, std::spa
 
 std::vector<std::string> entry_doubts(const config::Custom& entry, const Objects& objects, const Settings& settings) {
   Texts out;
-  const ServiceEntry& spec = *spec_of(entry);
+  const ServiceEntry& spec = *entry_spec(entry);
   const auto ranges = ranges_of(spec);
   if (!ranges) {
     for (const std::string& text : spec.addresses()) {

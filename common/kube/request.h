@@ -69,6 +69,7 @@ Request apply(Place at, std::string object, const ApplyOptions& options = {});
 Request replace(Place at, std::string object);
 Request remove(Place at);
 
+inline constexpr int kNotFound = 404, kConflict = 409;  // what an answer may mean besides success
 bool is_success(int status);
 // Why the server did not do it: "list services: 403 Forbidden: services is forbidden: ... (RBAC: grant list on services to ...)".
 Error refusal(const Request& request, int status, std::string_view body);

@@ -51,9 +51,9 @@ void fill(grpc::ClientContext& context, const Metadata& metadata) {
 Ended ended(const grpc::Status& status) { return {static_cast<int>(status.error_code()), status.error_message()}; }
 
 // A door to a loop that its owner can shut. gRPC's threads post through it, the loop's thread shuts it: hence the lock.
-class Door {
+class Doorstep {
  public:
-  explicit Door(net::Loop& loop) : loop_(&loop) {}
+  explicit Doorstep(net::Loop& loop) : loop_(&loop) {}
   void post(std::move_only_function<void()> function) {
     const Lock lock(mutex_);
     if (loop_) loop_->post(std::move(function));
@@ -175,7 +175,7 @@ struct Stream::Call final : grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::Byte
     if (!over) StartRead(&incoming);
   }
 
-  Door door;
+  Doorstep door;
   std::shared_ptr<Channel::State> channel;
   grpc::GenericStub stub;
   grpc::ClientContext context;
@@ -226,7 +226,7 @@ struct Unary::Call : std::enable_shared_from_this<Unary::Call> {
     });
   }
 
-  Door door;
+  Doorstep door;
   std::shared_ptr<Channel::State> channel;
   grpc::GenericStub stub;
   grpc::ClientContext context;

@@ -11,13 +11,10 @@
 #include "common/net/event.h"
 #include "common/net/timer.h"
 #include "controlplane/ca/kube_root.h"
+#include "controlplane/ca/pause.h"
 
 namespace culvert::controlplane {
-namespace {
-
-constexpr std::chrono::milliseconds kLeast{1'000}, kMost{60'000};  // between tries after a failure
-
-}  // namespace
+namespace {}  // namespace
 
 struct CaSecrets::State {
   State(kube::Client& its_client, Options its_options, std::function<void(Ca)> its_changed)
@@ -53,7 +50,7 @@ struct CaSecrets::State {
   // The one that is used may be gone, and the other is none to go over to by itself: then nothing is told.
   static net::Task<> follow(std::shared_ptr<State> self) {
     std::string said;
-    for (auto pause = kLeast; !self->closed;) {
+    for (auto pause = kLeastPause; !self->closed;) {
       if (!std::exchange(self->again, false)) {
         co_await self->more.wait();
         continue;
@@ -62,7 +59,7 @@ struct CaSecrets::State {
       if (self->closed) co_return;
       if (ca) {
         said.clear();
-        pause = kLeast;
+        pause = kLeastPause;
         if (!*ca) continue;
         self->ours = (*ca)->from.ends_with(kOurSecret);
         self->led.notify_all();
@@ -72,7 +69,7 @@ struct CaSecrets::State {
       if (std::exchange(said, ca.error().text) != ca.error().text) log::error("ca", "the CA of before stays in force: " + said);
       self->again = true;
       std::ignore = co_await self->more.wait_for(pause);
-      pause = std::min(pause * 2, kMost);
+      pause = std::min(pause * 2, kMostPause);
     }
   }
 

@@ -18,7 +18,7 @@
 namespace culvert::controlplane {
 namespace {
 
-constexpr std::size_t kMostBytes = 4 << 20;
+constexpr std::size_t kMostOfFile = 4 << 20;
 
 Status write_all(int fd, std::string_view text, const std::string& path) {
   while (!text.empty()) {
@@ -85,7 +85,7 @@ Result<std::string> read_secret(const std::string& path) {
   if (about.st_uid != ::geteuid())
     return failure("reading " + path + ": belongs to somebody else (chown it to the user that culvertd runs as)");
   std::string text;
-  text.reserve(static_cast<std::size_t>(std::clamp<off_t>(about.st_size, 0, kMostBytes)) + 1);  // or pieces of it stay behind
+  text.reserve(static_cast<std::size_t>(std::clamp<off_t>(about.st_size, 0, kMostOfFile)) + 1);  // or pieces of it stay behind
   char buffer[4096];
   for (;;) {
     const ssize_t count = ::read(fd.get(), buffer, sizeof buffer);
@@ -94,7 +94,7 @@ Result<std::string> read_secret(const std::string& path) {
     if (count == 0) return text;
     text.append(buffer, static_cast<std::size_t>(count));
     wipe(std::as_writable_bytes(std::span(buffer)));
-    if (text.size() > kMostBytes) return failure("reading " + path + ": too large");
+    if (text.size() > kMostOfFile) return failure("reading " + path + ": too large");
   }
 }
 

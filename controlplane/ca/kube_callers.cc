@@ -10,6 +10,7 @@
 #include "common/base/address.h"
 #include "common/base/base64.h"
 #include "common/base/log.h"
+#include "common/kube/json.h"
 #include "common/kube/review.h"
 #include "controlplane/ca/review_cache.h"
 
@@ -28,11 +29,6 @@ TokenHash hash_of(std::string_view token) {
   return hash;
 }
 
-std::string text_at(const json::object& in, std::string_view name) {
-  const auto* value = in.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
-}
-
 // "ipv4:10.0.0.1", "ipv6:%5Bfd00::1%5D" as gRPC has it, "ipv6:[fd00::1]" as we write it.
 Result<IpAddress> address_of(std::string_view from) {
   for (const auto& [begin, end] : {std::pair{"ipv6:%5B", "%5D"}, {"ipv6:[", "]"}, {"ipv4:", ""}}) {
@@ -47,14 +43,14 @@ Result<IpAddress> address_of(std::string_view from) {
 void read_binding(const json::object& token, TokenClaims& claims) {
   const auto* bound = token.if_contains("kubernetes.io");
   if (bound == nullptr || !bound->is_object()) return;
-  claims.ns = text_at(bound->as_object(), "namespace");
+  claims.ns = kube::text_at(bound->as_object(), "namespace");
   if (const auto* pod = bound->as_object().if_contains("pod"); pod != nullptr && pod->is_object()) {
-    claims.pod = text_at(pod->as_object(), "name");
-    claims.pod_uid = text_at(pod->as_object(), "uid");
+    claims.pod = kube::text_at(pod->as_object(), "name");
+    claims.pod_uid = kube::text_at(pod->as_object(), "uid");
   }
   if (const auto* account = bound->as_object().if_contains("serviceaccount"); account != nullptr && account->is_object()) {
-    claims.account = text_at(account->as_object(), "name");
-    claims.account_uid = text_at(account->as_object(), "uid");
+    claims.account = kube::text_at(account->as_object(), "name");
+    claims.account_uid = kube::text_at(account->as_object(), "uid");
   }
 }
 

@@ -11,15 +11,13 @@
 #include "common/base/log.h"
 #include "common/base/secrets.h"
 #include "common/kube/object.h"
+#include "common/kube/request.h"
 #include "controlplane/ca/root.h"
 
 namespace culvert::controlplane {
 namespace {
 
 namespace json = boost::json;
-
-constexpr int kNotFound = 404;
-constexpr int kConflict = 409;
 
 // Memory of what nobody may find in it afterwards.
 class WipedMemory final : public boost::container::pmr::memory_resource {
@@ -107,7 +105,7 @@ net::Task<Result<std::optional<std::string>>> read_secret_object(kube::Client& c
   const kube::Request request = secretly(kube::get(at));
   auto answer = co_await client.exchange(request);
   if (!answer) co_return std::unexpected(std::move(answer).error());
-  if (answer->status == kNotFound) co_return std::nullopt;
+  if (answer->status == kube::kNotFound) co_return std::nullopt;
   if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
   co_return std::move(answer->body);
 }
@@ -199,10 +197,10 @@ net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std:
     wipe(request.body);
     if (!answer) co_return std::unexpected(answer.error());
     // Read back like everybody else's: another replica may have been faster.
-    if (answer->status != kConflict && !kube::is_success(answer->status))
+    if (answer->status != kube::kConflict && !kube::is_success(answer->status))
       co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
     wipe(answer->body);
-    if (answer->status == kConflict) continue;
+    if (answer->status == kube::kConflict) continue;
     log::info("ca", "made a new root certificate",
               {log::field("serial", made->certificate().serial()), log::field("expires", made->certificate().expires_at())});
   }
@@ -229,7 +227,7 @@ net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::s
   auto answer = co_await client.exchange(request);
   wipe(request.body);
   if (!answer) co_return std::unexpected(std::move(answer).error());
-  if (answer->status == kConflict) co_return false;  // somebody else changed it: it is looked at again
+  if (answer->status == kube::kConflict) co_return false;  // somebody else changed it: it is looked at again
   if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
   wipe(answer->body);
   log::info("ca", "replaces the root certificate: " + std::string(name(step)));

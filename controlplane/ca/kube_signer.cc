@@ -9,6 +9,7 @@
 #include "common/base/base64.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
+#include "common/kube/json.h"
 #include "common/net/timer.h"
 #include "common/rpc/credentials.h"
 
@@ -24,11 +25,6 @@ kube::Place at(std::string name, std::string subresource = "") {
   return {.of = {.group = "certificates.k8s.io", .plural = "certificatesigningrequests"},
           .name = std::move(name),
           .subresource = std::move(subresource)};
-}
-
-std::string text_at(const json::object& in, std::string_view name) {
-  const auto* value = in.if_contains(name);
-  return value != nullptr && value->is_string() ? std::string(value->as_string()) : std::string();
 }
 
 std::string new_name() {
@@ -58,7 +54,7 @@ Result<SigningState> read_signing_state(std::string_view object) {
   const auto* status = value.as_object().if_contains("status");
   if (status == nullptr || !status->is_object()) return SigningState{};
   SigningState state;
-  const std::string encoded = text_at(status->as_object(), "certificate");
+  const std::string encoded = kube::text_at(status->as_object(), "certificate");
   const auto plain = from_base64(encoded);
   if (!plain) return failure("status.certificate is not base64");
   state.certificate = *plain;
@@ -66,10 +62,10 @@ Result<SigningState> read_signing_state(std::string_view object) {
   if (conditions == nullptr || !conditions->is_array()) return state;
   for (const json::value& one : conditions->as_array()) {
     if (!one.is_object()) continue;
-    const std::string type = text_at(one.as_object(), "type");
+    const std::string type = kube::text_at(one.as_object(), "type");
     if (type == "Denied" || type == "Failed")
-      state.refused =
-          culvert::format("{}: {} ({})", type, text_at(one.as_object(), "message"), text_at(one.as_object(), "reason"));
+      state.refused = culvert::format("{}: {} ({})", type, kube::text_at(one.as_object(), "message"),
+                                      kube::text_at(one.as_object(), "reason"));
   }
   return state;
 }
@@ -83,7 +79,7 @@ net::Task<Status> KubeSigner::approve(std::string object) {
                                                              {"status", "True"},
                                                              {"reason", "ProvedByCulvertd"},
                                                              {"message", "the caller has proved who it is"}}}}};
-  const std::string name = text_at(value.as_object()["metadata"].as_object(), "name");
+  const std::string name = kube::text_at(value.as_object()["metadata"].as_object(), "name");
   const auto answer = co_await client_.call(kube::replace(at(name, "approval"), json::serialize(value)));
   if (!answer) co_return std::unexpected(answer.error());
   co_return Status();

@@ -8,9 +8,11 @@
 
 #include "common/base/base64.h"
 #include "common/base/log.h"
+#include "common/kube/request.h"
 #include "common/net/event.h"
 #include "common/tls/certificate.h"
 #include "controlplane/ca/files.h"
+#include "controlplane/ca/pause.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -19,9 +21,7 @@ namespace json = boost::json;
 using std::chrono::milliseconds;
 
 constexpr std::string_view kSecret = "culvert-ca-roots";
-constexpr std::string_view kKey = "roots.json";
-constexpr int kNotFound = 404;
-constexpr milliseconds kLeast{1'000}, kMostPause{60'000};  // between tries after a failure
+constexpr std::string_view kRootsJson = "roots.json";
 
 std::string file_in(const std::string& folder) { return folder + "/ca-roots.json"; }
 
@@ -138,7 +138,7 @@ net::Task<Result<PastRoots>> find_past_roots(kube::Client& client, std::string n
   const kube::Request request = kube::get(secret_in(ns));
   const auto answer = co_await client.exchange(request);
   if (!answer) co_return std::unexpected(answer.error());
-  if (answer->status == kNotFound) co_return PastRoots();
+  if (answer->status == kube::kNotFound) co_return PastRoots();
   const std::string where = "Secret " + ns + "/" + std::string(kSecret);
   if (!kube::is_success(answer->status)) {
     log::error("ca", "what signed before is not known: " + kube::refusal(request, answer->status, answer->body).text);
@@ -157,7 +157,7 @@ struct PastRootsWriter::State {
                               {"kind", "Secret"},
                               {"type", "Opaque"},
                               {"metadata", {{"name", kSecret}}},
-                              {"data", {{kKey, to_base64(now)}}}};
+                              {"data", {{kRootsJson, to_base64(now)}}}};
     const auto answer = co_await client.call(kube::apply(secret_in(ns), json::serialize(secret), {.field_manager = "culvertd"}));
     if (!answer) co_return std::unexpected(answer.error());
     co_return Status{};
@@ -165,7 +165,7 @@ struct PastRootsWriter::State {
 
   static net::Task<> run(std::shared_ptr<State> self) {
     std::string there, said;
-    for (auto pause = kLeast; !self->closed;) {
+    for (auto pause = kLeastPause; !self->closed;) {
       if (!self->leading || self->text == there) {
         if (!self->leading) there.clear();  // somebody else may write meanwhile
         co_await self->changed.wait();
@@ -177,7 +177,7 @@ struct PastRootsWriter::State {
       if (done) {
         there = now;
         said.clear();
-        pause = kLeast;
+        pause = kLeastPause;
         continue;
       }
       if (std::exchange(said, done.error().text) != done.error().text)

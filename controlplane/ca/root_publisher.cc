@@ -14,6 +14,7 @@
 #include "common/net/event.h"
 #include "common/net/timer.h"
 #include "controlplane/ca/contest.h"
+#include "controlplane/ca/pause.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -21,10 +22,9 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::string_view kName = "istio-ca-root-cert";
-constexpr std::string_view kKey = "root-cert.pem";
+constexpr std::string_view kRootPem = "root-cert.pem";
 // Kubernetes' own, where nobody of the mesh runs: as istiod.
 constexpr std::array<std::string_view, 3> kLeftAlone = {"kube-system", "kube-public", "kube-node-lease"};
-constexpr std::chrono::milliseconds kLeast{1'000}, kMost{60'000};  // between tries after a failure
 
 const kube::Collection kConfigMaps{.plural = "configmaps"};
 
@@ -126,7 +126,7 @@ struct RootPublisher::State {
     const json::object object{{"apiVersion", "v1"},
                               {"kind", "ConfigMap"},
                               {"metadata", {{"name", kName}, {"labels", {{"istio.io/config", "true"}}}}},
-                              {"data", {{kKey, roots}}}};
+                              {"data", {{kRootPem, roots}}}};
     const auto answer = co_await client.call(kube::apply({.of = kConfigMaps, .ns = ns, .name = std::string(kName)},
                                                          json::serialize(object), {.field_manager = std::string(kManager)}));
     if (!answer) co_return std::unexpected(answer.error());
@@ -134,15 +134,15 @@ struct RootPublisher::State {
   }
 
   static net::Task<> run(std::shared_ptr<State> self) {
-    auto pause = kLeast;
+    auto pause = kLeastPause;
     while (!self->closed) {
       const std::string ns = self->next();
       if (ns.empty()) {
         // The others, also those that are made meanwhile, are not held up by one that refuses: it is tried again after a pause.
         const bool contested = self->contest.count(net::Clock::now()) > 0;
-        if (self->ended.empty() && !contested) pause = kLeast;
+        if (self->ended.empty() && !contested) pause = kLeastPause;
         else if (!self->again.armed())
-          self->again.arm(std::exchange(pause, std::min(pause * 2, kMost)), [state = self.get()] { state->try_again(); });
+          self->again.arm(std::exchange(pause, std::min(pause * 2, kMostPause)), [state = self.get()] { state->try_again(); });
         co_await self->more.wait();
         continue;
       }

@@ -11,7 +11,7 @@ namespace culvert::controlplane {
 namespace {
 
 constexpr const char* kCertificate = "ca-cert.pem";
-constexpr const char* kKey = "ca-key.pem";
+constexpr const char* kCaKey = "ca-key.pem";
 constexpr const char* kRoots = "root-cert.pem";
 constexpr const char* kNext = "next-cert.pem";
 constexpr const char* kNextKey = "next-key.pem";
@@ -43,7 +43,7 @@ std::vector<CaEdit> edits_of(std::same_as<CaEdit> auto... edit) {
 }
 
 std::vector<CaEdit> switching(const std::string& certificate, const std::string& key) {
-  return edits_of(CaEdit(kCertificate, certificate), CaEdit(kKey, key), CaEdit(kNextKey, {}), CaEdit(kNext, {}));
+  return edits_of(CaEdit(kCertificate, certificate), CaEdit(kCaKey, key), CaEdit(kNextKey, {}), CaEdit(kNext, {}));
 }
 
 }  // namespace

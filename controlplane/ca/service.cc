@@ -17,13 +17,13 @@ constexpr int kResourceExhausted = 8;
 constexpr int kInternal = 13;
 constexpr int kUnauthenticated = 16;
 constexpr std::string_view kOpaque = "request authenticate failure";  // what istiod says, whatever the reason
-constexpr std::size_t kMostBytes = 64 << 10;
+constexpr std::size_t kMostOfRequest = 64 << 10;
 
 }  // namespace
 
 Result<CertificateRequest> decode_certificate_request(std::string_view bytes) {
   istio::v1::auth::IstioCertificateRequest message;
-  if (bytes.size() > kMostBytes) return failure("the request is too large");
+  if (bytes.size() > kMostOfRequest) return failure("the request is too large");
   if (!message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return failure("the request is not a protobuf message");
   CertificateRequest request{message.csr(), message.validity_duration(), ""};

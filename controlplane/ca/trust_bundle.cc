@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/kube/request.h"
 #include "common/kube/traces.h"
 #include "common/net/event.h"
 #include "common/tls/certificate.h"
+#include "controlplane/ca/pause.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -18,10 +20,8 @@ namespace json = boost::json;
 using std::chrono::milliseconds;
 
 constexpr std::string_view kSigner = "istio.io/istiod-ca";
-constexpr int kNotFound = 404;
-constexpr milliseconds kLeast{1'000}, kMost{60'000};  // between tries after a failure
-constexpr milliseconds kAgain{60'000};                // until it is applied again
-constexpr milliseconds kMissing{600'000};             // until it is looked whether such objects are served now
+constexpr milliseconds kAgain{60'000};     // until it is applied again
+constexpr milliseconds kMissing{600'000};  // until it is looked whether such objects are served now
 
 }  // namespace
 
@@ -55,14 +55,14 @@ struct TrustBundle::State {
       const auto answer = co_await client.exchange(request);
       if (!answer) co_return std::unexpected(answer.error());
       if (kube::is_success(answer->status)) co_return true;
-      if (answer->status != kNotFound) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
+      if (answer->status != kube::kNotFound) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
     }
     co_return false;
   }
 
   static net::Task<> run(std::shared_ptr<State> self) {
     std::string said;
-    auto pause = kLeast;
+    auto pause = kLeastPause;
     while (!self->closed) {
       if (!self->leading) {
         self->published.set(0);
@@ -73,15 +73,15 @@ struct TrustBundle::State {
       const auto done = co_await self->write();
       if (self->closed) co_return;
       self->published.set(done && *done ? 1 : 0);
-      pause = !done ? std::min(pause * 2, kMost) : *done ? kAgain : kMissing;
+      pause = !done ? std::min(pause * 2, kMostPause) : *done ? kAgain : kMissing;
       const std::string now = !done ? "publishing the root certificates as a ClusterTrustBundle: " + done.error().text
                               : *done
                                   ? "published the root certificates as ClusterTrustBundle " + kube::root_bundle("v1").name
                                   : "the API server serves no ClusterTrustBundles: the root certificates are in ConfigMaps alone";
       if (std::exchange(said, now) != now) done ? log::info("ca", now) : log::warn("ca", now);
-      if (done) pause = std::max(pause, kLeast);
+      if (done) pause = std::max(pause, kLeastPause);
       if (self->roots == sent) std::ignore = co_await self->changed.wait_for(pause);
-      if (done) pause = kLeast;
+      if (done) pause = kLeastPause;
     }
   }
 

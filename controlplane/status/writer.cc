@@ -11,6 +11,7 @@
 #include "common/base/format.h"
 #include "common/base/log.h"
 #include "common/kube/object.h"
+#include "common/kube/request.h"
 #include "common/net/event.h"
 #include "common/net/timer.h"
 #include "controlplane/status/decide.h"
@@ -25,7 +26,6 @@ using net::Clock;
 using std::chrono::milliseconds;
 
 constexpr std::string_view kScope = "status";
-constexpr int kConflict = 409, kNotFound = 404;
 
 std::string body_of(const Patch& patch, const std::string& version) {
   return json::serialize(json::object{{"metadata", {{"resourceVersion", version}}}, {"status", patch.status}});
@@ -213,7 +213,7 @@ net::Task<> StatusWriter::State::send(Key key, Patch patch, config::Standing bef
   if (!answer->has_value()) {
     failed.add();
     block(key.kind, answer->error().text);
-  } else if ((*answer)->status != kConflict) {
+  } else if ((*answer)->status != kube::kConflict) {
     refused(key, request, (*answer)->status, (*answer)->body);
   }
   put_off(key, now + options.least);  // after a conflict the newer version is about to be told
@@ -221,11 +221,11 @@ net::Task<> StatusWriter::State::send(Key key, Patch patch, config::Standing bef
 
 void StatusWriter::State::refused(const Key& key, const kube::Request& request, int status, const std::string& body) {
   // A 404 that names the object: it is gone, and the watch will say so.
-  if (status == kNotFound && kube::explanation_of(body).message.contains("\"" + key.name + "\"")) return;
+  if (status == kube::kNotFound && kube::explanation_of(body).message.contains("\"" + key.name + "\"")) return;
   failed.add();
   std::string why = kube::refusal(request, status, body).text;
-  if (status == kNotFound) why += " (its CRD has no status subresource: install ours, or leave it)";
-  if (status == 403 || status == kNotFound || status >= 500 || status == 429) return block(key.kind, std::move(why));
+  if (status == kube::kNotFound) why += " (its CRD has no status subresource: install ours, or leave it)";
+  if (status == 403 || status == kube::kNotFound || status >= 500 || status == 429) return block(key.kind, std::move(why));
   Written& last = written[key];  // this object alone
   last.pause = std::clamp(last.pause * 2, options.least, options.most);
   last.not_before = Clock::now() + last.pause;

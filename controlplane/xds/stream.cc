@@ -6,11 +6,11 @@
 namespace culvert::controlplane {
 namespace {
 
-constexpr std::size_t kEntry = 80;                                                // of a set of names, beside the characters
-constexpr Type kAll[] = {Type::kAuthorization, Type::kAddress, Type::kWorkload};  // policies first
+constexpr std::size_t kEntry = 80;                                                    // of a set of names, beside the characters
+constexpr Type kInOrder[] = {Type::kAuthorization, Type::kAddress, Type::kWorkload};  // policies first
 
 std::optional<Type> type_of(std::string_view url) {
-  for (const Type type : kAll) {
+  for (const Type type : kInOrder) {
     if (type_url(type) == url) return type;
   }
   return std::nullopt;
@@ -223,7 +223,7 @@ std::vector<Push> Stream::poll(const Snapshot& snapshot) {
 
 Epoch Stream::sent(const Snapshot& snapshot) const {
   Epoch least = snapshot.epoch();
-  for (const Type type : kAll) {
+  for (const Type type : kInOrder) {
     if (has_puts(type, snapshot)) least = std::min(least, at(type).progress.sent);
     if (has_removals(type, snapshot)) least = std::min(least, at(type).removals_sent);
   }
@@ -242,7 +242,7 @@ std::size_t Stream::kept() const {
 
 bool Stream::current(const Snapshot& snapshot) const {
   return std::ranges::none_of(
-      kAll, [&](Type type) { return at(type).progress.waiting || has_puts(type, snapshot) || has_removals(type, snapshot); });
+      kInOrder, [&](Type type) { return at(type).progress.waiting || has_puts(type, snapshot) || has_removals(type, snapshot); });
 }
 
 }  // namespace culvert::controlplane
