@@ -14,8 +14,7 @@ function(culvert_target_name out folder)
 endfunction()
 
 # Most of what a file costs to compile is the headers that it shares with its neighbours: they are compiled a few files at a time, which is
-# a third of the work. So no two of a folder may have one name for two things; those that must are named APART. clang-tidy sees each file
-# alone: what it includes is its own affair.
+# a third of the work. So no two of a folder may have one name for two things; those that must are named APART.
 function(culvert_together target)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
   # What g++ says about local types in a header: here each file is one.
