@@ -14,7 +14,7 @@ import everyday
 import operator_commands
 import shop
 from charts import BEFORE, images_of, previous
-from cluster import NODES, ROOT, culvert, eventually, get, kubectl, load, make_images, missing, pods, refusal, rolled_out, run, tried
+from cluster import NODES, ROOT, apply, culvert, eventually, events, get, is_ready, kubectl, load, make_images, missing, pods, redirection, refusal, rolled_out, run, tried
 
 NS = "istio-system"
 POLICY = """
@@ -22,6 +22,18 @@ apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: p, namespace: default}
 spec: {action: @ACTION@, rules: [{to: [{operation: {ports: ["80"]}}]}]}
+"""
+EARLY = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: early, labels: {istio.io/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: early, namespace: early}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: all, image: "culvert.test/busybox:1", imagePullPolicy: Never, command: [sleep, infinity]}]
 """
 TAINT = "culvert.dev/agent-not-ready"
 # What each may do beside what everybody may, by the number of the capability (linux/capability.h).
@@ -36,7 +48,7 @@ def helm(charts, command, release, chart, *words):
 def failure(*words):
     """What a command says that is to fail."""
     code, out, err = tried(*words)
-    assert code, f"{' '.join(words)}: {out}"
+    assert code, f"{' '.join(map(str, words))}: {out}"
     return err
 
 
@@ -95,19 +107,30 @@ def serves(_):
     assert len(boards) == 4 and all(json.loads(text)["panels"] for board in boards for text in board["data"].values())
 
 
+def early():
+    """A pod of a namespace of the mesh that comes before any agent: its node's taint keeps it waiting, and so it has never been outside."""
+    return get("pod", "-n", "early", "early")
+
+
 def mesh(charts):
     """Agents and ztunnels are there, and take the startup taint off their nodes; a label on a namespace, and its running pods are in the mesh. No request
     fails."""
     kubectl("taint", "node", "--all", f"{TAINT}=:NoSchedule")
+    apply(EARLY)
+    eventually("it waits", lambda: "untolerated taint" in json.dumps(early()["status"]))
     helm(previous(charts), "upgrade", "culvert", "culvert", "--set", "cni.startupTaint.enabled=true", "--wait", "--timeout=120s")
     eventually("pods may come", lambda: not [taint for node in get("nodes") for taint in node["spec"].get("taints", [])])
+    eventually("who has waited is in", lambda: redirection(early()) == "enabled" and is_ready(early()))
+    seen = events("early", "early")
+    assert "MeshEnrolled" in seen and "MeshMissed" not in seen, seen
+    kubectl("delete", "namespace", "early", "--wait=false")
     agent = ("--as", f"system:serviceaccount:{NS}:culvert-node")
     said = failure("kubectl", "taint", "node", "node1", "more=:NoSchedule", *agent)
     assert "an agent may change its own node alone" in said, said
     shop.start(HERE)
     uids = [each["metadata"]["uid"] for each in pods("shop", "web")]
     kubectl("label", "namespace", "shop", "istio.io/dataplane-mode=ambient")
-    eventually("three pods are in", lambda: shop.enrolled() == ["enabled"] * 3)
+    eventually("all pods are in", lambda: shop.enrolled() == shop.IN)
     assert [each["metadata"]["uid"] for each in pods("shop", "web")] == uids, "nothing restarts"
     line = 'src.identity="spiffe://cluster.local/ns/shop/sa/default"'
     eventually("mutual TLS", lambda: line in kubectl("logs", "-n", NS, "-l", "app=ztunnel", "--tail=-1"))
@@ -137,15 +160,16 @@ def everywhere(tag):
     for node in get("nodes"):
         pins = ("on", node["metadata"]["name"], "ls", "/sys/fs/bpf/culvert")
         eventually("one version", lambda: sum(name.startswith("v") for name in run(*pins).split()) == 1)
-    assert shop.enrolled() == ["enabled"] * 3
+    assert shop.enrolled() == shop.IN
     shop.goes_on()
     print(f"{shop.asked()} requests so far, none failed", flush=True)
 
 
 def upgrade(charts):
     """From the version before, under load: control plane to two replicas with a budget, agents of another ABI, ztunnels. No request fails."""
-    operator_commands.upgrade(charts)
-    everywhere("test")
+    with shop.held():
+        operator_commands.upgrade(charts)
+        everywhere("test")
     eventually("two replicas", lambda: get("deployment", "-n", NS, "culvertd")["status"].get("readyReplicas") == 2, 60)
     assert get("pdb", "-n", NS, "culvertd")["spec"]["minAvailable"] == 1
     assert get("lease", "-n", NS, "culvertd")["spec"]["holderIdentity"].startswith("culvertd-")
@@ -153,8 +177,9 @@ def upgrade(charts):
 
 def roll_back(_):
     """To what it was before the upgrade, under load. No request fails."""
-    run("helm", "rollback", "culvert", "2", "-n", NS, "--wait", "--timeout=180s", timeout=200)
-    everywhere(BEFORE)
+    with shop.held():
+        run("helm", "rollback", "culvert", "2", "-n", NS, "--wait", "--timeout=180s", timeout=200)
+        everywhere(BEFORE)
 
 
 def revision(charts):
@@ -183,8 +208,10 @@ def uninstall(charts):
     """Agents go first, alone; then all the rest, and what culvertd has written. No request fails, and nothing is left. What others have written stays."""
     kubectl("create", "configmap", "istio-ca-root-cert", "-n", "kube-system", "--from-literal=root-cert.pem=foreign")
     watch = watched_deletions()
-    run("helm", "uninstall", "culvert", "-n", NS, "--wait", "--timeout=180s", timeout=240)
+    with shop.held():
+        said = run("helm", "uninstall", "culvert", "-n", NS, "--wait", "--timeout=180s", timeout=240)
     watch.terminate()
+    assert "no agent is left" in said, f"what the Jobs have said: {said}"
     ended = [line.split()[0] for line in watch.communicate()[0].splitlines() if len(line.split()) == 2]
     assert ended and ended[0] == "culvert-node", ended
     for kind in ("all", "configmaps", "secrets", "serviceaccounts", "roles", "rolebindings", "leases", "pdb", "networkpolicies"):
@@ -196,7 +223,7 @@ def uninstall(charts):
     kubectl("delete", "configmap", "istio-ca-root-cert", "-n", "kube-system")
     assert "istio.io:" not in kubectl("get", "clustertrustbundles", "-o", "name")
     assert kubectl("get", "crds", "-o", "name").count(".istio.io") > 10, "CRDs stay"
-    assert shop.enrolled() == [None] * 3
+    assert shop.enrolled() == shop.OUT
     for node in (each["metadata"]["name"] for each in get("nodes")):
         for path in ("/etc/cni/net.d/00-culvert.conflist", "/opt/cni/bin/culvert-cni", "/sys/fs/bpf/culvert"):
             run("on", node, "test", "!", "-e", path)
@@ -210,6 +237,7 @@ def images(build, agent):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         load(*(folder / f"{name}.tar" for name in make_images(folder)))
+        bookinfo.images()
         other = folder / "build"  # this build tree, but for the agent
         (other / "bin").mkdir(parents=True)
         for path in build.iterdir():
@@ -237,9 +265,10 @@ def main():
     for step in STEPS:
         if sys.argv[3:] and step.__name__ not in sys.argv[3:]:
             continue
-        began = time.monotonic()
+        began, moment = time.monotonic(), shop.moment()
         step(build / "charts")
-        print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)
+        gap = f", longest without an answer {shop.longest_gap(moment):.1f} s" if shop.heard else ""
+        print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s{gap}", flush=True)
 
 
 def tell():
