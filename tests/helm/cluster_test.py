@@ -11,7 +11,9 @@ import time
 
 import bookinfo
 import everyday
+import monitored
 import operator_commands
+import rules
 import shop
 from charts import BEFORE, images_of, previous
 from cluster import NODES, ROOT, apply, culvert, eventually, events, get, is_ready, kubectl, load, make_images, missing, pods, redirection, refusal, rolled_out, run, tried
@@ -177,9 +179,12 @@ def upgrade(charts):
 
 def roll_back(_):
     """To what it was before the upgrade, under load. No request fails."""
+    before = ca()
     with shop.held():
         run("helm", "rollback", "culvert", "2", "-n", NS, "--wait", "--timeout=180s", timeout=200)
+        run("helm", "uninstall", "canary", "-n", NS, "--wait", "--timeout=90s", timeout=120)
         everywhere(BEFORE)
+    assert ca() == before and leads() == {"default"}, "what the first one needs was left to it"
 
 
 def revision(charts):
@@ -192,6 +197,38 @@ def revision(charts):
     assert "culvert_build_info" in metrics("culvertd-next")
     run("helm", "uninstall", "canary", "-n", NS, "--wait", timeout=60)
     assert not missing("lease", "-n", NS, "culvertd") and not missing("secret", "-n", NS, "istio-ca-secret"), "the first still needs them"
+
+
+def ca():
+    """What must not change while anybody trusts it: the Secret, and the root that is published."""
+    return get("secret", "-n", NS, "istio-ca-secret")["metadata"]["uid"], get("configmap", "-n", "shop", "istio-ca-root-cert")["data"]["root-cert.pem"]
+
+
+def leads():
+    """The revisions that the Services without a revision's name lead to."""
+    return {get("service", "-n", NS, name)["spec"]["selector"]["istio.io/rev"] for name in ("culvertd", "istiod")}
+
+
+def promoted(charts):
+    """Another revision takes over, and the first one goes: the CA stays, policies are reviewed, every ztunnel is connected, and no request fails."""
+    before = ca()
+    settings = "revision=canary,autoscaleEnabled=false,monitoring.dashboards.enabled=false,monitoring.rules.enabled=false"
+    helm(charts, "install", "canary", "controlplane", "--set", settings, "--wait", "--timeout=90s")
+    said = failure("helm", "upgrade", "canary", charts / "controlplane", "-n", NS, "--reuse-values", "--set", "revisionTags={default}")
+    assert "invalid ownership metadata" in said, said
+    said = failure("helm", "upgrade", "culvert", charts / "culvert", "-n", NS, "--reuse-values", "--set", "controlplane.enabled=false")
+    assert "Promote the other one first" in said, said
+    with shop.held():
+        helm(charts, "upgrade", "canary", "controlplane", "--reuse-values", "--set", "revisionTags={default}", "--take-ownership", "--wait", "--timeout=90s")
+        assert leads() == {"canary"}
+        helm(charts, "upgrade", "culvert", "culvert", "--reuse-values", "--set", "controlplane.enabled=false", "--wait", "--timeout=120s")
+        eventually("the first one is gone", lambda: {pod["metadata"]["labels"]["istio.io/rev"] for pod in get("pods", "-n", NS, "-l", "app=culvertd")} == {"canary"}, 60)
+        eventually("both ztunnels are connected", lambda: "\npilot_xds 2\n" in metrics(), 40)
+        shop.goes_on()
+    assert ca() == before and leads() == {"canary"}
+    eventually("policies are reviewed", lambda: refusal(POLICY.replace("@ACTION@", "DENY")) == "", 60)
+    kubectl("delete", "authorizationpolicy", "p", "-n", "default")
+    found("verify-install")
 
 
 def watched_deletions():
@@ -252,8 +289,8 @@ def images(build, agent):
             run("on", node, "ctr", "--namespace", "k8s.io", "images", "tag", f"culvert.test/{name}:test", f"culvert.test/{name}:{BEFORE}")
 
 
-STEPS = (precheck, operator_commands.install, installed, serves, revision, mesh, upgrade, verified, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, everyday.stateful, everyday.doors,
-         everyday.rolling_update, everyday.unlabelled, everyday.drained_node, confined, everyday.deleted_one_by_one, everyday.removed, roll_back,
+STEPS = (precheck, operator_commands.install, installed, serves, revision, mesh, upgrade, verified, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, rules.rules, monitored.monitored, everyday.stateful, everyday.doors,
+         everyday.rolling_update, everyday.unlabelled, everyday.drained_node, confined, everyday.deleted_one_by_one, everyday.removed, promoted, roll_back,
          uninstall, operator_commands.interrupted, operator_commands.purge)
 
 
