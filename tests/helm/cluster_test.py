@@ -169,7 +169,7 @@ def everywhere(tag):
 
 def upgrade(charts):
     """From the version before, under load: control plane to two replicas with a budget, agents of another ABI, ztunnels. No request fails."""
-    with shop.held():
+    with shop.taken_over(), shop.held():
         operator_commands.upgrade(charts)
         everywhere("test")
     eventually("two replicas", lambda: get("deployment", "-n", NS, "culvertd")["status"].get("readyReplicas") == 2, 60)
@@ -180,7 +180,7 @@ def upgrade(charts):
 def roll_back(_):
     """To what it was before the upgrade, under load. No request fails."""
     before = ca()
-    with shop.held():
+    with shop.taken_over(), shop.held():
         run("helm", "rollback", "culvert", "2", "-n", NS, "--wait", "--timeout=180s", timeout=200)
         run("helm", "uninstall", "canary", "-n", NS, "--wait", "--timeout=90s", timeout=120)
         everywhere(BEFORE)
