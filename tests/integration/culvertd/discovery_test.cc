@@ -259,10 +259,12 @@ TEST_F(Discovery, ANodeThatAsksForTooManyNamesLosesItsStream) {
   rpc::Stream stream(loop, channel, std::string(xds::kAdsPath), {{"authorization", std::string("Bearer ") + kToken2}},
                      {.on_message = [](const std::string&) {}, .on_end = [&](rpc::Ended how) { ended = std::move(how); }});
 
-  for (int message = 0; message < 10; ++message) {
+  // Kept are the names themselves, whether or not it reads what it is answered meanwhile: 120 MB of the 96 MiB that it may have.
+  constexpr int kMessages = 120, kNames = 1000, kLength = 1000;
+  for (int message = 0; message < kMessages; ++message) {
     xds::Request request;
     request.type_url = kAddressType;
-    for (int i = 0; i < 70'000; ++i) request.subscribe.push_back(culvert::format("/{}.{:07}", message, i));
+    for (int i = 0; i < kNames; ++i) request.subscribe.push_back(culvert::format("/{}.{:0{}}", message, i, kLength));
     request.unsubscribe = {"*"};
     stream.send(xds::encode(request));
   }
