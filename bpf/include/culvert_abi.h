@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 #ifndef CULVERT_ABI_VERSION /* tests build everything a second time as another version */
-#define CULVERT_ABI_VERSION 4
+#define CULVERT_ABI_VERSION 5
 #endif
 
 /* The layout and meaning of the maps that agents of all versions share (marked "shared" below). It changes rarely: an agent whose shared
@@ -78,7 +78,8 @@ CULVERT_LAYOUT(struct culvert_own_key, 32);
 
 /* listeners: which of ztunnel's sockets takes a pod's connection (SOCKHASH, value: socket cookie when user space reads). Written by
  * sockops at listen() and by the iterator, read by sk_lookup and the connect hooks, emptied by the kernel when the socket closes.
- * A dual-stack socket stands under both families. */
+ * A dual-stack socket stands under both families. Shared, and so is exempt_cgroups: a ztunnel that comes or goes while one version waits to
+ * take over is told to the waiting agent alone, and the programs in force are still the other's. */
 struct culvert_listener_key {
   __u64 netns_cookie;
   __be16 port;
@@ -86,14 +87,14 @@ struct culvert_listener_key {
   __u8 protocol; /* IPPROTO_TCP or IPPROTO_UDP */
   __u32 pad;
 };
-CULVERT_LAYOUT(struct culvert_listener_key, 16);
+CULVERT_SHARED_LAYOUT(struct culvert_listener_key, 16);
 
 /* exempt_cgroups: ztunnel's, one for each that runs; their processes are never captured and their listeners are the slots (HASH).
- * Children of such a cgroup count as it. kubelet_cgroups: the kubelet's own leaf; exact (HASH). */
+ * Children of such a cgroup count as it. Shared. kubelet_cgroups: the kubelet's own leaf; exact (HASH). */
 struct culvert_cgroup_key {
   __u64 id; /* inode number of the cgroup2 folder */
 };
-CULVERT_LAYOUT(struct culvert_cgroup_key, 8);
+CULVERT_SHARED_LAYOUT(struct culvert_cgroup_key, 8);
 
 /* probes: live connections of the kubelet, registered before their SYN leaves the host, dropped when they close (LRU_HASH). Shared, and so
  * is kubelet_sockets, from which they come: while one version takes over from another, a connection may be noted by the one's connect

@@ -38,7 +38,7 @@ Result<std::uint64_t> own_netns_cookie() {
 constexpr std::string_view kHooks[] = {"sockops", "connect4", "connect6"};
 
 // Of all versions, in a folder of their own.
-constexpr std::string_view kSharedMaps[] = {"probes", "kubelet_sockets", "pod_sysctls"};
+constexpr std::string_view kSharedMaps[] = {"probes", "kubelet_sockets", "pod_sysctls", "listeners", "exempt_cgroups"};
 
 bool is_ours(const bpf_map* map) { return !bpf_map__is_internal(map); }
 

@@ -5,8 +5,9 @@
 // Everything in force is pinned below `pin_dir`, so that an agent can end and start again, in this version or in another, without
 // interrupting one connection:
 //   PIN_DIR/vN/MAP       the maps of ABI version N; an agent of version N takes them over as they are
-//   PIN_DIR/shared-vM/MAP  those that agents of all versions share: which probes of the kubelet are under way, what
-//                        pods' sysctls were before. M is the version of their layout alone; one that has another makes its own
+//   PIN_DIR/shared-vM/MAP  those that agents of all versions share: which probes of the kubelet are under way, which cgroups are
+//                        ztunnels' and where these listen, what pods' sysctls were before. M is the version of their layout alone; one
+//                        that has another makes its own
 //   PIN_DIR/links/NAME   connect4-vN, connect6-vN, sockops-vN: one set for the node; pod-COOKIE: one for each captured pod, given
 //                        a new program and not detached before the pod leaves
 // Destroying a Datapath closes descriptors and nothing else.
@@ -14,7 +15,7 @@
 // Use: load(); exempt and kubelet cgroups; activate(). Unless fresh(): then for each pod that known_pods() names first set_own_addresses(),
 // set_probe_ports(), refill_listeners(), attach_lookup() and enrol(), so that activate() puts whole pods in force. After it pods come and go, and those of
 // known_pods() whose namespace has ended are forgotten. Each step may be repeated. Until activate() has returned, the programs of a
-// predecessor stay in force with their own maps, those of each pod as well.
+// predecessor stay in force with their own maps, those of each pod as well; a ztunnel that comes meanwhile is theirs at once, too.
 //
 // One thread at a time. Every call is a few system calls and does not wait for anything, but loading verifies programs (~10 ms each).
 
@@ -91,7 +92,7 @@ class Datapath {
   // ztunnel's cgroups, all of them: what is not named here is not exempt. Processes in and below them are never captured, their
   // listeners become slots. Refuses the root cgroup, which would exempt everybody. Each must be ztunnel's alone.
   Status set_exempt_cgroups(std::span<const std::uint64_t> ids);
-  // Those that are exempt now; after load(), what an agent before us of the same version has set.
+  // Those that are exempt now; after load(), what an agent before us has set.
   Result<std::vector<std::uint64_t>> exempt_cgroups() const;
   // The kubelet's cgroups: their connections from the host namespace reach pods without ztunnel, where set_probe_ports() lets them. Exact, children do
   // not count.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """An agent whose kernel programs are of another version takes over while one pod does not get ready, one leaves and one joins: the others
-and the kubelet's probes notice nothing, and nothing goes in the clear."""
+and the kubelet's probes notice nothing, and nothing goes in the clear. And a ztunnel comes while an agent waits to take over."""
 import sys
 import time
 
@@ -51,6 +51,17 @@ def story(world):
     world.start_ztunnel()
     eventually("b", lambda: world.try_from("b", "10.9.0.4", 80) == "outbound 10.9.0.4 80", 20)
     assert world.try_from("c", "10.9.0.3", 80) == "inbound 10.9.0.3 80"
+
+    # Both are replaced, and again the agent waits for b: the programs that it finds in force give the new ztunnel its connections, and let its own pass.
+    kill(world.agent)
+    kill(world.ztunnel)
+    world.start_ztunnel("ztunnel2", refuse="uid-b")
+    world.start_agent(CULVERT_UPGRADE_PATIENCE="8s")
+    eventually("whole", lambda: world.pods()["shop/a"]["step"] == "await_active")
+    assert world.try_from("a", "10.9.0.4", 80) == "outbound 10.9.0.4 80" and world.try_from("c", "10.9.0.2", 80) == "inbound 10.9.0.2 80"
+    assert world.try_from("a", "10.9.0.4", 80, "ztunnel2") == "plain"
+    assert "in force" not in world.agent.log.read_text()
+    world.in_force(15)
 
 
 if __name__ == "__main__":
