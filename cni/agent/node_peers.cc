@@ -91,10 +91,12 @@ Status Node::ztunnel_arrived(pid_t pid) {
   return {};
 }
 
-// It listens in every pod: what comes from now on is its own, also where one before it still holds a socket.
+// It listens in every pod: what comes from now on is its own, also where one before it still holds a socket. Not so one that a younger one takes over from:
+// it comes back to a new agent at any time, and is about to end.
 void Node::ztunnel_synchronised(pid_t pid) {
   log::info(scope::kNode, "ztunnel has all pods", {log::field("pid", pid)});
-  give_slots_to(pid);
+  if (zds_->ztunnels().back() == pid) return give_slots_to(pid);
+  if (auto filled = refill_slots(); !filled) health_.failing("slots", "fill_slots", filled.error().text);
 }
 
 // The one that stays gets the slots at once, whether or not the other's sockets are closed yet.

@@ -73,6 +73,11 @@ void each_process(const fs::path& proc, Each each) {
 
 }  // namespace
 
+std::optional<std::uint64_t> Processes::started(pid_t pid) const {
+  const auto ticks = start_of(folder(pid));
+  return ticks == UINT64_MAX ? std::nullopt : std::optional(ticks);
+}
+
 std::map<std::string, std::vector<PodProcess>> Processes::of_pods() const {
   std::map<std::string, std::vector<PodProcess>> found;
   const auto host = netns_of(folder(1));

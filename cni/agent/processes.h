@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,8 @@ class Processes {
   // What is mounted where, anew.
   void refresh() { cgroups_ = CgroupTree(proc_); }
   std::filesystem::path folder(pid_t pid) const { return proc_ / std::to_string(pid); }
+  // Ticks since boot; none when there is no such process.
+  std::optional<std::uint64_t> started(pid_t pid) const;
 
   // For each pod (by the kubelet's uid) the oldest of its processes in each network namespace, the oldest of all first: that is its sandbox. Those in
   // the node's own network namespace are left out.

@@ -1,9 +1,11 @@
 #include "cni/agent/zds_endpoint.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <span>
 #include <utility>
 
+#include "cni/agent/processes.h"
 #include "cni/agent/scope.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
@@ -39,10 +41,13 @@ void ZdsEndpoint::add(zds::Pod pod, std::shared_ptr<const Fd> netns) {
 void ZdsEndpoint::remove(std::string_view uid) { carry_out(server_.remove(uid, net::Clock::now())); }
 
 std::vector<pid_t> ZdsEndpoint::ztunnels() const {
-  std::vector<pid_t> pids;
+  std::vector<PeerPtr> greeted;
   for (const auto& [id, peer] : peers_) {
-    if (peer->greeted) pids.push_back(peer->pid);
+    if (peer->greeted) greeted.push_back(peer);
   }
+  std::ranges::stable_sort(greeted, {}, &Peer::started);
+  std::vector<pid_t> pids;
+  for (const auto& peer : greeted) pids.push_back(peer->pid);
   return pids;
 }
 
@@ -63,8 +68,9 @@ void ZdsEndpoint::welcome(net::SeqPacket socket) {
   const auto credentials = socket.peer_credentials();
   if (!credentials) return log::error(scope::kZds, culvert::format("a ztunnel's credentials: {}", credentials.error().text));
   log::info(scope::kZds, "ztunnel connected", {log::field("pid", credentials->pid)});
-  const auto id = server_.connected(net::Clock::now());
-  const auto peer = std::make_shared<Peer>(std::move(socket), credentials->pid);
+  const auto started = Processes().started(credentials->pid).value_or(0);  // one that is not there has ended
+  const auto id = server_.connected(started, net::Clock::now());
+  const auto peer = std::make_shared<Peer>(std::move(socket), credentials->pid, started);
   peers_.emplace(id, peer);
   carry_out({});
   loop_.spawn(serve(id, peer));

@@ -39,13 +39,14 @@ class ZdsEndpoint {
   void add(zds::Pod pod, std::shared_ptr<const Fd> netns);  // listener.added follows
   void remove(std::string_view uid);                        // listener.removed follows, perhaps before this returns
 
-  std::vector<pid_t> ztunnels() const;  // those that have said hello, oldest first
+  std::vector<pid_t> ztunnels() const;  // those that have said hello, the youngest process last
   bool has_ztunnel() const { return server_.has_ztunnel(); }
 
  private:
   struct Peer {
     net::SeqPacket socket;
     pid_t pid = 0;
+    std::uint64_t started = 0;
     bool greeted = false;
   };
   using PeerPtr = std::shared_ptr<Peer>;

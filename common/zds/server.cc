@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <ranges>
+#include <tuple>
 #include <utility>
 
 namespace culvert::zds {
@@ -23,8 +24,10 @@ Server::Actions Server::remove(std::string_view uid, Time now) {
   return actions;
 }
 
-Server::Id Server::connected(Time now) {
-  peers_[++ids_].deadline = now + kPatience;
+Server::Id Server::connected(std::uint64_t started, Time now) {
+  auto& peer = peers_[++ids_];
+  peer.started = started;
+  peer.deadline = now + kPatience;
   return ids_;
 }
 
@@ -93,9 +96,9 @@ Server::Actions Server::expired(Time now) {
 bool Server::has_ztunnel() const { return std::ranges::any_of(peers_ | std::views::values, &Peer::synchronised); }
 
 bool Server::is_newest(Id id) const {
-  const auto by_age = peers_ | std::views::reverse;
-  const auto newest = std::ranges::find_if(by_age, [](const auto& peer) { return peer.second.greeted; });
-  return newest != by_age.end() && newest->first == id;
+  const auto age = [](const auto& peer) { return std::tuple(peer.second.greeted, peer.second.started, peer.first); };
+  const auto newest = std::ranges::max_element(peers_, {}, age);
+  return newest != peers_.end() && newest->first == id && newest->second.greeted;
 }
 
 // What this peer is to be told now, if anything: the whole protocol is in the order of these lines.

@@ -4,7 +4,8 @@
 //
 // One set of pods, any number of ztunnels (two during an upgrade). Each is brought to the set by comparing what it was told with
 // what there is, strictly one request at a time: first everything as its snapshot, then Del as pods go, and Add as pods come,
-// but only to the newest. When the newest goes, the one before is newest again and is told what it missed.
+// but only to the newest: the youngest process, whoever has come (back) to us last. When it goes, the one before is newest again and is
+// told what it missed.
 // Not thread-safe. Holds a reference to each pod's network namespace.
 
 #include <chrono>
@@ -59,8 +60,8 @@ class Server {
   Actions add(Pod pod, std::shared_ptr<const Fd> netns, Time now);
   Actions remove(std::string_view uid, Time now);
 
-  // A ztunnel has connected; nothing is sent before its hello.
-  Id connected(Time now);
+  // A ztunnel has connected; nothing is sent before its hello. `started`: when its process did, on any clock.
+  Id connected(std::uint64_t started, Time now);
   Actions received(Id who, std::string_view packet, Time now);
   Actions disconnected(Id who, Time now);
 
@@ -77,6 +78,7 @@ class Server {
     std::uint64_t version = 0;  // changes with each add()
   };
   struct Peer {
+    std::uint64_t started = 0;
     bool greeted = false;
     bool snapshot_sent = false;
     bool synchronised = false;
@@ -94,7 +96,7 @@ class Server {
 
   std::map<std::string, Entry, std::less<>> pods_;
   std::set<std::string, std::less<>> removing_;
-  std::map<Id, Peer> peers_;  // by age: the last greeted one is the newest
+  std::map<Id, Peer> peers_;
   Id ids_ = 0;
   std::uint64_t versions_ = 0;
 };

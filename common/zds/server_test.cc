@@ -50,7 +50,7 @@ class ZdsServer : public testing::Test {
   Words remove(std::string_view uid) { return write(server_.remove(uid, now_)); }
   Words ack(Server::Id who, std::string_view error = "") { return write(server_.received(who, encode_ack(error), now_)); }
   Words hello(Server::Id who) { return write(server_.received(who, encode_hello(), now_)); }
-  Words connect() { return hello(server_.connected(now_)); }
+  Words connect(std::uint64_t started = 0) { return hello(server_.connected(started, now_)); }
 
   Server server_;
   Server::Time now_{};
@@ -134,6 +134,18 @@ TEST_F(ZdsServer, GivesThePreviousZtunnelWhatItMissedWhenTheNewestGoes) {
   EXPECT_THAT(ack(1), ElementsAre("added a by 1"));
 }
 
+// One that is about to end comes back to a new agent whenever its pause is over.
+TEST_F(ZdsServer, TheYoungestIsTheNewestWhoeverComesLast) {
+  connect(200);
+  ack(1);
+  connect(100);
+  ack(2);
+  EXPECT_THAT(add("a"), ElementsAre("1<add a"));
+  ack(1);
+
+  EXPECT_THAT(write(server_.disconnected(1, now_)), ElementsAre("2<add a"));
+}
+
 TEST_F(ZdsServer, CountsAPodAsRemovedWhenItsLastZtunnelIsGone) {
   connect();
   ack(1);
@@ -145,7 +157,7 @@ TEST_F(ZdsServer, CountsAPodAsRemovedWhenItsLastZtunnelIsGone) {
 }
 
 TEST_F(ZdsServer, DropsAZtunnelThatKeepsItWaiting) {
-  server_.connected(now_);
+  server_.connected(0, now_);
   EXPECT_EQ(server_.deadline(), now_ + 5s);
   EXPECT_THAT(write(server_.expired(now_ + 4s)), IsEmpty());
   EXPECT_THAT(write(server_.expired(now_ + 5s)), ElementsAre("1 closed: no hello within 5s"));
@@ -161,7 +173,7 @@ TEST_F(ZdsServer, DropsAZtunnelThatBreaksTheProtocol) {
   ack(1);
   EXPECT_THAT(ack(1), ElementsAre("1 closed: an answer to no request"));
 
-  EXPECT_THAT(write(server_.received(server_.connected(now_), "\x08\x09", now_)),
+  EXPECT_THAT(write(server_.received(server_.connected(0, now_), "\x08\x09", now_)),
               ElementsAre("2 closed: a hello of version 9: only version 1 is spoken here"));
 
   connect();

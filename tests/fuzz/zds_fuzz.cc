@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const zds::Client::Time now{};
   (void)client.connected();
   server.add({.uid = "a", .name = "p", .name_space = "n", .service_account = "s"}, std::make_shared<const Fd>(), now);
-  const auto peer = server.connected(now);
+  const auto peer = server.connected(0, now);
   while (!input.empty()) {
     const auto what = static_cast<unsigned char>(input.front());
     input.remove_prefix(1);

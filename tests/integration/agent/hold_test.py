@@ -63,10 +63,7 @@ def path_gone_for_a_while(world):
 
 
 def slots_and_rules_emptied(world):
-    cookie = world.pods()["shop/a"]["netns_cookie"]
-    key = [*cookie.to_bytes(8, sys.byteorder), *(15001).to_bytes(2, "big"), 2, 6, 0, 0, 0, 0]
-    shared = next((world.bpffs / "culvert").glob("shared-v*"))
-    sh(f"bpftool map delete pinned {shared}/listeners key {' '.join(map(str, key))}")
+    sh(f"bpftool map delete {world.slot_of('a')}")
     assert world.try_from("a", "10.9.0.4", 80) in ("ECONNREFUSED", "outbound 10.9.0.4 80")
     eventually("slot", lambda: world.try_from("a", "10.9.0.4", 80) == "outbound 10.9.0.4 80")
 

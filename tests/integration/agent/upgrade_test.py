@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """An agent whose kernel programs are of another version takes over while one pod does not get ready, one leaves and one joins: the others
-and the kubelet's probes notice nothing, and nothing goes in the clear. And a ztunnel comes while an agent waits to take over."""
+and the kubelet's probes notice nothing, and nothing goes in the clear. A ztunnel comes while an agent waits to take over; an old one comes back to a new agent later than its successor."""
+import signal
 import sys
 import time
 
@@ -62,6 +63,19 @@ def story(world):
     assert world.try_from("a", "10.9.0.4", 80, "ztunnel2") == "plain"
     assert "in force" not in world.agent.log.read_text()
     world.in_force(15)
+
+    # The younger of two has the pods' connections, whichever comes to a new agent last.
+    older = world.ztunnel
+    world.start_ztunnel()
+    has_all = lambda ztunnel: f"ztunnel has all pods\tpid={ztunnel.pid}\n" in world.agent.log.read_text()
+    eventually("the younger", lambda: has_all(world.ztunnel))
+    slot = world.slot("a")
+    older.send_signal(signal.SIGSTOP)
+    world.restart_agent()
+    eventually("the younger", lambda: has_all(world.ztunnel))
+    older.send_signal(signal.SIGCONT)
+    eventually("the older", lambda: has_all(older))
+    assert world.slot("a") == slot
 
 
 if __name__ == "__main__":

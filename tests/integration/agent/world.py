@@ -134,6 +134,17 @@ status: {{phase: Running, podIPs: [{ips}]}}
         shown = {pod["pod"]: pod for pod in json.loads(self.fetch("http://127.0.0.1:9876/pods") or "[]")}
         return collections.defaultdict(lambda: collections.defaultdict(str), shown)
 
+    def slot_of(self, name):
+        """The slot of what the pod dials by IPv4, as bpftool wants to be told."""
+        cookie = self.pods()[f"shop/{name}"]["netns_cookie"]
+        key = [*cookie.to_bytes(8, sys.byteorder), *(15001).to_bytes(2, "big"), 2, 6, 0, 0, 0, 0]
+        shared = next((self.bpffs / "culvert").glob("shared-v*"))
+        return f"pinned {shared}/listeners key {' '.join(map(str, key))}"
+
+    def slot(self, name):
+        """The cookie of the socket that stands in it."""
+        return subprocess.check_output(f"bpftool --json map lookup {self.slot_of(name)}", shell=True, text=True)
+
     def links(self):
         return [path.name for path in (self.bpffs / "culvert/links").glob("pod-*")]
 
