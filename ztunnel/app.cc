@@ -23,6 +23,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kLastBreath = 500ms;  // for connections that were forced to end to say so
+// For what a pod's first connection needs. The node agent waits 5 s for an answer (zds::Server::kPatience).
+constexpr auto kAhead = 4s;
 
 // Each connection takes descriptors: we want all that we may have.
 void raise_descriptor_limit() {
@@ -34,7 +36,8 @@ void raise_descriptor_limit() {
 
 }  // namespace
 
-App::App(const Settings& settings, const settings::Table& table) : settings_(settings), table_(table), quit_(control_) {}
+App::App(const Settings& settings, const settings::Table& table)
+    : settings_(settings), table_(table), quit_(control_), progress_(control_) {}
 
 App::~App() = default;
 
@@ -79,6 +82,7 @@ Status App::start() {
   state_ = std::make_unique<State>(control_, settings_, [this] {
     want_certificates();
     told();
+    progress_.notify_all();
   });
   start_lanes();
   ca_ = std::make_shared<rpc::CaClient>(
@@ -89,6 +93,8 @@ Status App::start() {
       control_, [this](const Identity& identity) { return fetch_certificate(ca_, identity, settings_.secret_ttl); },
       [this](const Identity& identity, Identities::Value value) {
         on_each([identity, value](Lane& lane) { lane.worker->set_identity(identity, value); });
+        patient_ = patient_ || (value && *value);
+        progress_.notify_all();
       });
   roots_ = std::make_unique<RootsFile>(control_, settings_.ca_root_ca, [this] {
     log::info("identity", "the trusted roots have changed: all certificates are renewed",
@@ -180,11 +186,17 @@ net::Task<Status> App::start_pod(zds::Client::Start start) {
   if (!cookie) co_return std::unexpected(cookie.error());
   const Netns netns{start.netns, *cookie};
   const zds::Pod name = start.pod;
-  const std::uint64_t number = starting_[name.uid] = ++tries_;
+  const std::uint64_t number = ++tries_;
+  starting_[name.uid] = {.number = number, .pod = name};
+  const auto wanted = [&] {
+    const auto here = starting_.find(name.uid);
+    return here != starting_.end() && here->second.number == number;
+  };
+  co_await prepare(name);
+  if (!wanted()) co_return failure("the pod left before its proxy was started");
   const auto outcomes = co_await gather<Status>([name, netns](Lane& lane) { return lane.proxies->start(name, netns); });
-  const auto here = starting_.find(name.uid);
-  if (here == starting_.end() || here->second != number) co_return failure("the pod left while its proxy was started");
-  starting_.erase(here);
+  if (!wanted()) co_return failure("the pod left while its proxy was started");
+  starting_.erase(name.uid);
   const auto failed = std::ranges::find_if(outcomes, [](const Status& status) { return !status; });
   if (failed != outcomes.end()) {
     on_each([uid = name.uid](Lane& lane) { lane.proxies->stop(uid, Reason::kPodRemoved); });
@@ -196,6 +208,27 @@ net::Task<Status> App::start_pod(zds::Client::Start start) {
   pods_[name.uid] = name;
   want_certificates();
   co_return Status{};
+}
+
+net::Task<> App::prepare(const zds::Pod& pod) {
+  const auto end = net::Clock::now() + kAhead;
+  want_certificates();
+  for (bool told = false; patient_ && !prepared(pod); told = true) {
+    if (!told)
+      log::info("inpod", "waiting for the configuration and the certificate of a pod",
+                {log::field("uid", pod.uid), log::field("pod", pod.name_space + "/" + pod.name)});
+    if (co_await progress_.wait_for(end - net::Clock::now())) continue;
+    patient_ = false;
+    log::warn("inpod", "pods are served as they are, their connections wait for what has not come",
+              {log::field("waited_ms", std::chrono::milliseconds(kAhead).count())});
+  }
+}
+
+// A pod that is just being made is unknown to the control plane until it runs.
+bool App::prepared(const zds::Pod& pod) const {
+  if (!state_->ready()) return false;
+  const auto own = own_workload(*state_->mesh().get(), pod, settings_.node_name);
+  return !own || certificates_->tried(own->identity());
 }
 
 void App::stop_pod(const std::string& uid) {
@@ -212,9 +245,11 @@ void App::want_certificates() {
   if (!certificates_) return;
   std::set<Identity> wanted;
   const auto& mesh = *state_->mesh().get();
-  for (const auto& [uid, pod] : pods_) {
+  const auto want = [&](const zds::Pod& pod) {
     if (const auto own = own_workload(mesh, pod, settings_.node_name)) wanted.insert(own->identity());
-  }
+  };
+  for (const auto& [uid, pod] : pods_) want(pod);
+  for (const auto& [uid, starting] : starting_) want(starting.pod);
   certificates_->set_wanted(wanted);
 }
 

@@ -60,6 +60,9 @@ class App {
   net::Task<> live(Status* outcome);
   net::Task<> drain();
   net::Task<Status> start_pod(zds::Client::Start start);
+  // Waits for what the pod's first connection will need, a while at most: until its proxy runs, whatever served it before goes on.
+  net::Task<> prepare(const zds::Pod& pod);
+  bool prepared(const zds::Pod& pod) const;
   void stop_pod(const std::string& uid);
   void want_certificates();
   void told();  // readiness may have changed
@@ -80,12 +83,18 @@ class App {
   std::unique_ptr<RootsFile> roots_;
   std::unique_ptr<Agent> agent_;
   std::unique_ptr<class Pages> pages_;
-  std::map<std::string, zds::Pod> pods_;           // whose proxies run, by uid
-  std::map<std::string, zds::Pod> failing_;        // could not be started yet, tried again
-  std::map<std::string, std::uint64_t> starting_;  // being started, each by the number of its try
+  std::map<std::string, zds::Pod> pods_;     // whose proxies run, by uid
+  std::map<std::string, zds::Pod> failing_;  // could not be started yet, tried again
+  struct Starting {
+    std::uint64_t number = 0;  // of the try
+    zds::Pod pod;
+  };
+  std::map<std::string, Starting> starting_;
   std::uint64_t tries_ = 0, started_ = 0, stopped_ = 0;
   std::shared_ptr<Scrape> scrape_;
   Retired retired_;
+  net::Event progress_;  // configuration or a certificate has come
+  bool patient_ = true;  // what was waited for has come
   bool draining_ = false;
   bool was_ready_ = false;
 };

@@ -59,6 +59,11 @@ void Certificates::hurry(const Identity& identity) {
   changed_.notify_all();
 }
 
+bool Certificates::tried(const Identity& identity) const {
+  const auto found = entries_.find(identity);
+  return found != entries_.end() && (found->second->credentials || found->second->failures != 0);
+}
+
 void Certificates::renew_all() {
   for (const auto& [identity, entry] : entries_) {
     entry->again = entry->under_way;

@@ -34,6 +34,9 @@ class Certificates {
   // A connection waits for this one: it goes first, and at once if nothing is under way. Ignored for identities without a pod here.
   void hurry(const Identity& identity);
 
+  // There is one, or a reason why there is none yet.
+  bool tried(const Identity& identity) const;
+
   // What is trusted has changed: all are fetched again, and bring it along. What is here is used meanwhile.
   void renew_all();
 

@@ -9,7 +9,7 @@ import sys
 import time
 
 import apps
-from world import FAMILIES, eventually, main
+from world import FAMILIES, eventually, kill, main
 
 MIB = 1 << 20
 STRICT = {"name": "strict", "namespace": "shop", "scope": "Namespace", "action": "Deny", "dryRun": False,
@@ -168,6 +168,34 @@ def handover(world, n1, n2):
         assert old.wait(60) == 0
 
 
+def takeover(world, n1, n2):
+    """One that cannot have its certificates yet leaves the pods to the one that serves them. It takes them when it has."""
+    old = n2.ztunnel
+    world.authority.send_signal(signal.SIGSTOP)
+    n2.start_ztunnel(**{name: str(port + 10 + n2.number) for name, port in n2.PORTS.items()})
+    eventually("it waits", lambda: "waiting for the configuration and the certificate of a pod" in n2.log(), 20)
+    ends = [world.run("a", apps.who, world.address("b", family), 8080)[1] for family in FAMILIES for _ in range(4)]
+    assert ends == ["end"] * 8 and "its proxy runs" not in n2.log(), (ends, n2.log())
+    world.authority.send_signal(signal.SIGCONT)
+    eventually("it has them", lambda: "its proxy runs" in n2.log(), 20)
+    assert "certificate for spiffe://cluster.local/ns/shop/sa/sa-b" in n2.log().split("its proxy runs")[0]
+    kill(old)
+    ends = [world.run("a", apps.who, world.address("b", family), 8080)[1] for family in FAMILIES]
+    assert ends == ["end"] * 2, ends
+
+    # If that lasts, what connects waits for it, and is not refused.
+    old = n2.ztunnel
+    world.authority.send_signal(signal.SIGSTOP)
+    n2.start_ztunnel()
+    eventually("it waits no longer", lambda: "their connections wait for what has not come" in n2.log(), 20)
+    eventually("it has them", lambda: "its proxy runs" in n2.log(), 20)
+    kill(old)
+    waiting = world.spawn("b", apps.who, world.address("c"), 8080)
+    world.authority.send_signal(signal.SIGCONT)
+    assert world.result(waiting)[1] == "end"
+    eventually("ready", n2.ready, 10)
+
+
 def dns(world, n1, n2):
     resolver = world.address("c")
     for tcp in (False, True):
@@ -317,7 +345,7 @@ def many(world, n1, n2):
 
 def story(world):
     n1, n2 = build(world)
-    for step in (connections, access_lines, endings, bytes_arrive, handover, dns, not_yet, policies, pages, deaths, many, removal):
+    for step in (connections, access_lines, endings, bytes_arrive, handover, takeover, dns, not_yet, policies, pages, deaths, many, removal):
         begun = time.monotonic()
         step(world, n1, n2)
         print(f"{step.__name__}: ok, {time.monotonic() - begun:.1f} s", flush=True)
