@@ -114,25 +114,6 @@ def may_fail(*words, must=False):
 
 
 @contextlib.contextmanager
-def taken_over():
-    """Agents of another ABI version take the nodes over. Not as it should be yet: of some thousand requests from node2 a few may be reset, at the moment when
-    node1's agent puts its programs in force. None from node1, none for another reason, and never one in a hundred."""
-    asked()
-    begin, before = moment(), len(answers())
-    window = [begin, begin + datetime.timedelta(hours=1)]
-    excused.append(window)
-    yield
-    eventually("the last of them", lambda: _answered(moment() - datetime.timedelta(seconds=3)))
-    end, lines = moment(), answers()
-    window[1] = end
-    failed = [line for line in failures(lines) if begin <= line[0] <= end]
-    other = on_nodes("shop", "client")["node2"]["metadata"]["name"]
-    assert all(who.startswith(other + " ") and "reset by peer" in what for _, who, what in failed), failed
-    assert len(failed) * 100 < len(lines) - before, failed
-    print(f"  {len(failed)} of {len(lines) - before} requests were reset while agents of another version took over: not 0 yet", flush=True)
-
-
-@contextlib.contextmanager
 def held():
     """A connection between the nodes through all of it. It may end when its time is over, and then both ends hear of it; or go on."""
     keepers = on_nodes("shop", "keeper")
