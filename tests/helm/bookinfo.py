@@ -52,7 +52,6 @@ def works():
 
 def bookinfo(_):
     """It comes up in the mesh, with its probes, and the page works for somebody from outside: through every service and every version of reviews."""
-    images()
     kubectl("apply", "-f", SAMPLE)
     available()
     inside = get("pods", "-n", "bookinfo")

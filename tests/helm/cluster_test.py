@@ -11,10 +11,12 @@ import time
 
 import bookinfo
 import everyday
+import monitored
 import operator_commands
+import rules
 import shop
 from charts import BEFORE, images_of, previous
-from cluster import NODES, ROOT, culvert, eventually, get, kubectl, load, make_images, missing, pods, refusal, rolled_out, run, tried
+from cluster import NODES, ROOT, apply, culvert, eventually, events, get, is_ready, kubectl, load, make_images, missing, pods, redirection, refusal, rolled_out, run, tried
 
 NS = "istio-system"
 POLICY = """
@@ -22,6 +24,18 @@ apiVersion: security.istio.io/v1
 kind: AuthorizationPolicy
 metadata: {name: p, namespace: default}
 spec: {action: @ACTION@, rules: [{to: [{operation: {ports: ["80"]}}]}]}
+"""
+EARLY = """
+apiVersion: v1
+kind: Namespace
+metadata: {name: early, labels: {istio.io/dataplane-mode: ambient}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: early, namespace: early}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: all, image: "culvert.test/busybox:1", imagePullPolicy: Never, command: [sleep, infinity]}]
 """
 TAINT = "culvert.dev/agent-not-ready"
 # What each may do beside what everybody may, by the number of the capability (linux/capability.h).
@@ -36,7 +50,7 @@ def helm(charts, command, release, chart, *words):
 def failure(*words):
     """What a command says that is to fail."""
     code, out, err = tried(*words)
-    assert code, f"{' '.join(words)}: {out}"
+    assert code, f"{' '.join(map(str, words))}: {out}"
     return err
 
 
@@ -95,19 +109,30 @@ def serves(_):
     assert len(boards) == 4 and all(json.loads(text)["panels"] for board in boards for text in board["data"].values())
 
 
+def early():
+    """A pod of a namespace of the mesh that comes before any agent: its node's taint keeps it waiting, and so it has never been outside."""
+    return get("pod", "-n", "early", "early")
+
+
 def mesh(charts):
     """Agents and ztunnels are there, and take the startup taint off their nodes; a label on a namespace, and its running pods are in the mesh. No request
     fails."""
     kubectl("taint", "node", "--all", f"{TAINT}=:NoSchedule")
+    apply(EARLY)
+    eventually("it waits", lambda: "untolerated taint" in json.dumps(early()["status"]))
     helm(previous(charts), "upgrade", "culvert", "culvert", "--set", "cni.startupTaint.enabled=true", "--wait", "--timeout=120s")
     eventually("pods may come", lambda: not [taint for node in get("nodes") for taint in node["spec"].get("taints", [])])
+    eventually("who has waited is in", lambda: redirection(early()) == "enabled" and is_ready(early()))
+    seen = events("early", "early")
+    assert "MeshEnrolled" in seen and "MeshMissed" not in seen, seen
+    kubectl("delete", "namespace", "early", "--wait=false")
     agent = ("--as", f"system:serviceaccount:{NS}:culvert-node")
     said = failure("kubectl", "taint", "node", "node1", "more=:NoSchedule", *agent)
     assert "an agent may change its own node alone" in said, said
     shop.start(HERE)
     uids = [each["metadata"]["uid"] for each in pods("shop", "web")]
     kubectl("label", "namespace", "shop", "istio.io/dataplane-mode=ambient")
-    eventually("three pods are in", lambda: shop.enrolled() == ["enabled"] * 3)
+    eventually("all pods are in", lambda: shop.enrolled() == shop.IN)
     assert [each["metadata"]["uid"] for each in pods("shop", "web")] == uids, "nothing restarts"
     line = 'src.identity="spiffe://cluster.local/ns/shop/sa/default"'
     eventually("mutual TLS", lambda: line in kubectl("logs", "-n", NS, "-l", "app=ztunnel", "--tail=-1"))
@@ -137,15 +162,16 @@ def everywhere(tag):
     for node in get("nodes"):
         pins = ("on", node["metadata"]["name"], "ls", "/sys/fs/bpf/culvert")
         eventually("one version", lambda: sum(name.startswith("v") for name in run(*pins).split()) == 1)
-    assert shop.enrolled() == ["enabled"] * 3
+    assert shop.enrolled() == shop.IN
     shop.goes_on()
     print(f"{shop.asked()} requests so far, none failed", flush=True)
 
 
 def upgrade(charts):
     """From the version before, under load: control plane to two replicas with a budget, agents of another ABI, ztunnels. No request fails."""
-    operator_commands.upgrade(charts)
-    everywhere("test")
+    with shop.held():
+        operator_commands.upgrade(charts)
+        everywhere("test")
     eventually("two replicas", lambda: get("deployment", "-n", NS, "culvertd")["status"].get("readyReplicas") == 2, 60)
     assert get("pdb", "-n", NS, "culvertd")["spec"]["minAvailable"] == 1
     assert get("lease", "-n", NS, "culvertd")["spec"]["holderIdentity"].startswith("culvertd-")
@@ -153,8 +179,12 @@ def upgrade(charts):
 
 def roll_back(_):
     """To what it was before the upgrade, under load. No request fails."""
-    run("helm", "rollback", "culvert", "2", "-n", NS, "--wait", "--timeout=180s", timeout=200)
-    everywhere(BEFORE)
+    before = ca()
+    with shop.held():
+        run("helm", "rollback", "culvert", "2", "-n", NS, "--wait", "--timeout=180s", timeout=200)
+        run("helm", "uninstall", "canary", "-n", NS, "--wait", "--timeout=90s", timeout=120)
+        everywhere(BEFORE)
+    assert ca() == before and leads() == {"default"}, "what the first one needs was left to it"
 
 
 def revision(charts):
@@ -167,6 +197,38 @@ def revision(charts):
     assert "culvert_build_info" in metrics("culvertd-next")
     run("helm", "uninstall", "canary", "-n", NS, "--wait", timeout=60)
     assert not missing("lease", "-n", NS, "culvertd") and not missing("secret", "-n", NS, "istio-ca-secret"), "the first still needs them"
+
+
+def ca():
+    """What must not change while anybody trusts it: the Secret, and the root that is published."""
+    return get("secret", "-n", NS, "istio-ca-secret")["metadata"]["uid"], get("configmap", "-n", "shop", "istio-ca-root-cert")["data"]["root-cert.pem"]
+
+
+def leads():
+    """The revisions that the Services without a revision's name lead to."""
+    return {get("service", "-n", NS, name)["spec"]["selector"]["istio.io/rev"] for name in ("culvertd", "istiod")}
+
+
+def promoted(charts):
+    """Another revision takes over, and the first one goes: the CA stays, policies are reviewed, every ztunnel is connected, and no request fails."""
+    before = ca()
+    settings = "revision=canary,autoscaleEnabled=false,monitoring.dashboards.enabled=false,monitoring.rules.enabled=false"
+    helm(charts, "install", "canary", "controlplane", "--set", settings, "--wait", "--timeout=90s")
+    said = failure("helm", "upgrade", "canary", charts / "controlplane", "-n", NS, "--reuse-values", "--set", "revisionTags={default}")
+    assert "invalid ownership metadata" in said, said
+    said = failure("helm", "upgrade", "culvert", charts / "culvert", "-n", NS, "--reuse-values", "--set", "controlplane.enabled=false")
+    assert "Promote the other one first" in said, said
+    with shop.held():
+        helm(charts, "upgrade", "canary", "controlplane", "--reuse-values", "--set", "revisionTags={default}", "--take-ownership", "--wait", "--timeout=90s")
+        assert leads() == {"canary"}
+        helm(charts, "upgrade", "culvert", "culvert", "--reuse-values", "--set", "controlplane.enabled=false", "--wait", "--timeout=120s")
+        eventually("the first one is gone", lambda: {pod["metadata"]["labels"]["istio.io/rev"] for pod in get("pods", "-n", NS, "-l", "app=culvertd")} == {"canary"}, 60)
+        eventually("both ztunnels are connected", lambda: "\npilot_xds 2\n" in metrics(), 40)
+        shop.goes_on()
+    assert ca() == before and leads() == {"canary"}
+    eventually("policies are reviewed", lambda: refusal(POLICY.replace("@ACTION@", "DENY")) == "", 60)
+    kubectl("delete", "authorizationpolicy", "p", "-n", "default")
+    found("verify-install")
 
 
 def watched_deletions():
@@ -183,8 +245,10 @@ def uninstall(charts):
     """Agents go first, alone; then all the rest, and what culvertd has written. No request fails, and nothing is left. What others have written stays."""
     kubectl("create", "configmap", "istio-ca-root-cert", "-n", "kube-system", "--from-literal=root-cert.pem=foreign")
     watch = watched_deletions()
-    run("helm", "uninstall", "culvert", "-n", NS, "--wait", "--timeout=180s", timeout=240)
+    with shop.held():
+        code, said, beside = tried("helm", "uninstall", "culvert", "-n", NS, "--wait", "--timeout=180s", timeout=240)
     watch.terminate()
+    assert code == 0 and "no agent is left" in said + beside, f"what the Jobs have said: {said}{beside}"
     ended = [line.split()[0] for line in watch.communicate()[0].splitlines() if len(line.split()) == 2]
     assert ended and ended[0] == "culvert-node", ended
     for kind in ("all", "configmaps", "secrets", "serviceaccounts", "roles", "rolebindings", "leases", "pdb", "networkpolicies"):
@@ -196,7 +260,7 @@ def uninstall(charts):
     kubectl("delete", "configmap", "istio-ca-root-cert", "-n", "kube-system")
     assert "istio.io:" not in kubectl("get", "clustertrustbundles", "-o", "name")
     assert kubectl("get", "crds", "-o", "name").count(".istio.io") > 10, "CRDs stay"
-    assert shop.enrolled() == [None] * 3
+    assert shop.enrolled() == shop.OUT
     for node in (each["metadata"]["name"] for each in get("nodes")):
         for path in ("/etc/cni/net.d/00-culvert.conflist", "/opt/cni/bin/culvert-cni", "/sys/fs/bpf/culvert"):
             run("on", node, "test", "!", "-e", path)
@@ -210,6 +274,7 @@ def images(build, agent):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         load(*(folder / f"{name}.tar" for name in make_images(folder)))
+        bookinfo.images()
         other = folder / "build"  # this build tree, but for the agent
         (other / "bin").mkdir(parents=True)
         for path in build.iterdir():
@@ -224,8 +289,8 @@ def images(build, agent):
             run("on", node, "ctr", "--namespace", "k8s.io", "images", "tag", f"culvert.test/{name}:test", f"culvert.test/{name}:{BEFORE}")
 
 
-STEPS = (precheck, operator_commands.install, installed, serves, revision, mesh, upgrade, verified, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, everyday.stateful, everyday.doors,
-         everyday.rolling_update, everyday.unlabelled, everyday.drained_node, confined, everyday.deleted_one_by_one, everyday.removed, roll_back,
+STEPS = (precheck, operator_commands.install, installed, serves, revision, mesh, upgrade, verified, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, rules.rules, monitored.monitored, everyday.stateful, everyday.doors,
+         everyday.rolling_update, everyday.unlabelled, everyday.drained_node, confined, everyday.deleted_one_by_one, everyday.removed, promoted, roll_back,
          uninstall, operator_commands.interrupted, operator_commands.purge)
 
 
@@ -237,9 +302,10 @@ def main():
     for step in STEPS:
         if sys.argv[3:] and step.__name__ not in sys.argv[3:]:
             continue
-        began = time.monotonic()
+        began, moment = time.monotonic(), shop.moment()
         step(build / "charts")
-        print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)
+        gap = f", longest without an answer {shop.longest_gap(moment):.1f} s" if shop.heard else ""
+        print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s{gap}", flush=True)
 
 
 def tell():

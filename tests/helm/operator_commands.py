@@ -61,7 +61,7 @@ def interrupted(charts):
     _, said = culvert_says(*words, input="y\ny\n")
     assert "takes over what was begun" in said, said
     assert records() == ["deployed"], records()
-    eventually("three pods are in", lambda: shop.enrolled() == ["enabled"] * 3)
+    eventually("all pods are in", lambda: shop.enrolled() == shop.IN)
     culvert("verify-install")
 
 
@@ -69,14 +69,14 @@ def purge(charts):
     """Nothing is left, in the API and on the nodes; a dry run says what will go, and that there are policies among it. Nor is there when the
     first who uninstalls is killed."""
     said = culvert("uninstall", "--purge", "--dry-run")
-    assert "3 pods are in the mesh (shop 3)" in said and "CRDs, and with them" in said, said
-    assert shop.enrolled() == ["enabled"] * 3
+    assert "6 pods are in the mesh (shop 6)" in said and "CRDs, and with them" in said, said
+    assert shop.enrolled() == shop.IN
     killed("uninstalling", "uninstall")
     said = culvert("uninstall", "--purge", input="y\n")
     assert "(revision 1, uninstalling)" in said and "Culvert is gone." in said, said
     shop.goes_on()
     kubectl("delete", "namespace", NS)
     assert missing("crds")
-    left = set(before[0].left("shop", "bookinfo", "outside", "store"))
+    left = set(before[0].left("shop", "bookinfo", "outside", "store", "rules", "early"))
     left -= {f"{node}: {folder}" for node in NODES for folder in FOLDERS}
     assert not left, "\n".join(sorted(left))
