@@ -11,12 +11,13 @@ namespace culvert::cli {
 namespace {
 
 // The command that the words have led to, as it is called: "culvert local up".
-const CLI::App& chosen(const CLI::App& app, std::string& called) {
-  called += app.get_name();
-  const auto deeper = app.get_subcommands();
-  if (deeper.empty()) return app;
-  called += " ";
-  return chosen(*deeper.back(), called);
+const CLI::App* chosen(const CLI::App* app, std::string& called) {
+  called += app->get_name();
+  for (auto deeper = app->get_subcommands(); !deeper.empty(); deeper = app->get_subcommands()) {
+    app = deeper.back();
+    called += " " + app->get_name();
+  }
+  return app;
 }
 
 std::vector<std::string> flags_of(const CLI::App& command) {
@@ -47,7 +48,7 @@ std::string with_hint(std::string text, std::string_view word, const std::vector
 
 std::string usage_text(const CLI::App& app, const CLI::ParseError& error) {
   std::string called;
-  const CLI::App& command = chosen(app, called);
+  const CLI::App& command = *chosen(&app, called);
   const std::vector<std::string> strange = app.remaining(true);
   const std::vector<std::string> commands = commands_of(command);
   const auto is_flag = [](const std::string& word) { return word.size() > 1 && word.starts_with('-') && word != "--"; };

@@ -34,7 +34,7 @@ std::vector<Right> rights(const std::string& ns, bool with_operator) {
   std::vector<Right> out{{"create", all_of("", "namespaces")},
                          {"list", all_of("apiextensions.k8s.io", "customresourcedefinitions")},
                          {"list", {.of = {.plural = "secrets"}, .ns = ns}}};  // helm's records
-  const auto add = [&out](std::string where, bool optional, std::initializer_list<kube::Place> places) {
+  const auto add = [&out](const std::string& where, bool optional, std::initializer_list<kube::Place> places) {
     for (kube::Place place : places) {
       place.ns = where;
       for (const char* verb : kVerbs) out.push_back({verb, place, optional});

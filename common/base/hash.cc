@@ -17,7 +17,7 @@ constexpr std::uint64_t kPrime5 = 0x27D4EB2F165667C5ULL;
 template <class Word>
 Word take(std::string_view& bytes) {
   Word word;
-  std::memcpy(&word, bytes.data(), sizeof word);
+  bytes.copy(reinterpret_cast<char*>(&word), sizeof word);
   bytes.remove_prefix(sizeof word);
   if constexpr (std::endian::native == std::endian::big) word = std::byteswap(word);
   return word;
