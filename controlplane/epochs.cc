@@ -86,7 +86,7 @@ json::object client_json(const XdsService::Client& client, const Standing& stand
   return out;
 }
 
-json::array texts(const std::vector<std::string>& list) { return json::array(list.begin(), list.end()); }
+json::array texts(const auto& list) { return json::array(list.begin(), list.end()); }
 
 }  // namespace
 
@@ -124,6 +124,18 @@ Standing has_change(const XdsService::Client& client, Epoch epoch) {
   return standing(client, epoch, [epoch](const Refusals& refusals) { return refusals.of(epoch); });
 }
 
+Absent Absent::of(Nodes expected, const Nodes& ready, const Nodes& away, const Nodes& connected, bool just_begun) {
+  Absent out;
+  expected.insert(away.begin(), away.end());
+  for (const std::string& node : expected) {
+    if (connected.contains(node)) continue;
+    out.nodes.insert(node);
+    if (just_begun || away.contains(node)) out.awaited.insert(node);
+    if (ready.contains(node)) out.ready.insert(node);
+  }
+  return out;
+}
+
 std::string epochs_json(const EpochsKnown& known, const EpochsAsked& asked) {
   const Mesh& mesh = known.mesh;
   Epoch wanted = asked.epoch.value_or(mesh.snapshot().epoch());
@@ -139,8 +151,9 @@ std::string epochs_json(const EpochsKnown& known, const EpochsAsked& asked) {
     nodes.push_back(client_json(client, asked.object ? has_change(client, wanted) : has_all(client, wanted)));
   out["wanted"] = wanted;
   out["nodes"] = std::move(nodes);
-  out["absent"] = texts(known.absent);
-  out["awaited"] = texts(known.awaited);
+  out["absent"] = texts(known.absent.nodes);
+  out["awaited"] = texts(known.absent.awaited);
+  out["ready"] = texts(known.absent.ready);
   return json::serialize(out) + "\n";
 }
 

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,13 +26,23 @@ struct EpochsAsked {
   static Result<EpochsAsked> of(const http::Request& request);
 };
 
+// Nodes of which no data plane is connected here.
+struct Absent {
+  using Nodes = std::set<std::string>;
+  Nodes nodes = {};    // that should have one, or had one a moment ago
+  Nodes awaited = {};  // of these, those whose data plane may be on its way: it left a moment ago, or we have just begun
+  Nodes ready = {};    // of these, those whose data plane is known to serve, by what it got before
+
+  // `expected` should have one, of which `ready` serve; `away` had one a moment ago, whether a pod of it runs now or not.
+  static Absent of(Nodes expected, const Nodes& ready, const Nodes& away, const Nodes& connected, bool just_begun);
+};
+
 struct EpochsKnown {
   const Mesh& mesh;
   std::vector<XdsService::Client> clients;
-  std::vector<std::string> absent;   // nodes that should have a data plane and have none here
-  std::vector<std::string> awaited;  // of these, those that may be on their way: gone or begun a moment ago
-  std::string instance;              // of this process: epochs of another one say nothing
-  std::string unseen;                // why the object's last change may not be known here; empty: it is
+  Absent absent;
+  std::string instance;  // of this process: epochs of another one say nothing
+  std::string unseen;    // why the object's last change may not be known here; empty: it is
 };
 
 // What one data plane lacks of an epoch.

@@ -25,6 +25,8 @@
 
 namespace culvert::controlplane {
 
+struct Absent;
+
 class Serving {
  public:
   Serving(net::Loop& loop, const Settings& settings, const settings::Table& table);
@@ -81,7 +83,7 @@ class Serving {
   void tend();
   Status serve_pages();
   net::Task<http::Response> epochs(http::Request request);
-  std::pair<std::vector<std::string>, std::vector<std::string>> absent_nodes() const;
+  Absent absent() const;
   net::Task<std::optional<http::Response>> may_debug(http::Request request, Endpoint peer);
   net::Task<Result<Caller>> prove(std::string authorization, Endpoint peer);
 

@@ -1,5 +1,4 @@
 // Who may see the debug pages, and what of them has to be waited for.
-#include <algorithm>
 #include <utility>
 
 #include "common/base/log.h"
@@ -9,19 +8,13 @@
 
 namespace culvert::controlplane {
 
-// Which nodes should have a data plane and have none here; and of these, those that may be on their way.
-std::pair<std::vector<std::string>, std::vector<std::string>> Serving::absent_nodes() const {
-  std::pair<std::vector<std::string>, std::vector<std::string>> out;
-  if (!callers_) return out;
-  const auto clients = xds_.clients();
-  const auto away = xds_.away();
-  const bool young = net::Clock::now() - began_ < XdsService::kAway;
-  for (const std::string& node : callers_->nodes()) {
-    if (std::ranges::contains(clients, node, &XdsService::Client::node)) continue;
-    out.first.push_back(node);
-    if (young || away.contains(node)) out.second.push_back(node);
-  }
-  return out;
+Absent Serving::absent() const {
+  if (!callers_) return {};
+  Absent::Nodes connected, away;
+  for (const auto& client : xds_.clients()) connected.insert(client.node);
+  for (const auto& [node, since] : xds_.away()) away.insert(node);
+  const bool just_begun = net::Clock::now() - began_ < XdsService::kAway;
+  return Absent::of(callers_->nodes(), callers_->ready_nodes(), away, connected, just_begun);
 }
 
 net::Task<http::Response> Serving::epochs(http::Request request) {
@@ -32,14 +25,9 @@ net::Task<http::Response> Serving::epochs(http::Request request) {
   if (request.query("fresh") && catch_up_) {
     if (const Status done = co_await catch_up_(asked->object); !done) unseen = done.error().text;
   }
-  auto [absent, awaited] = absent_nodes();
-  co_return http::json_response(epochs_json({.mesh = mesh_,
-                                             .clients = xds_.clients(),
-                                             .absent = std::move(absent),
-                                             .awaited = std::move(awaited),
-                                             .instance = instance_,
-                                             .unseen = std::move(unseen)},
-                                            *asked));
+  co_return http::json_response(epochs_json(
+      {.mesh = mesh_, .clients = xds_.clients(), .absent = absent(), .instance = instance_, .unseen = std::move(unseen)},
+      *asked));
 }
 
 net::Task<Result<Caller>> Serving::prove(std::string authorization, Endpoint peer) {

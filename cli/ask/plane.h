@@ -15,6 +15,8 @@ struct PlaneOptions {
   std::string world = {};              // of culvert local
   std::string token_file = {};         // what proves who we are; for urls
   ClusterFlags cluster = {};
+
+  bool whole_cluster() const { return urls.empty() && world.empty(); }
 };
 
 struct Plane {

@@ -8,10 +8,15 @@
 namespace culvert::cli {
 namespace {
 
-Piece objects(kube::Collection of, std::string name_space = {}, kube::Query query = {}) {
+Piece objects(kube::Collection of, std::string name_space = {}, kube::Query query = {}, std::vector<std::string> versions = {}) {
+  if (versions.empty()) versions = {of.version};
   std::string file = culvert::format("cluster/{}{}.json", of.text(), name_space.empty() ? "" : "." + name_space);
   kube::Request request = kube::list({std::move(of), std::move(name_space)}, std::move(query));
-  return {.file = std::move(file), .what = Piece::What::kObjects, .request = std::move(request), .optional = true};
+  return {.file = std::move(file),
+          .what = Piece::What::kObjects,
+          .request = std::move(request),
+          .versions = std::move(versions),
+          .optional = true};
 }
 
 Piece page(const Pod& pod, std::uint16_t port, std::string path, std::string file) {
@@ -50,7 +55,7 @@ std::vector<Piece> cluster_pieces(const std::string& system_namespace) {
     out.push_back(objects({.plural = plural}));
   out.push_back(objects({"discovery.k8s.io", "v1", "endpointslices"}));
   for (const config::CustomKind& kind : config::custom_kinds())
-    out.push_back(objects({kind.group, kind.versions.front(), kind.plural}));
+    out.push_back(objects({kind.group, kind.versions.front(), kind.plural}, {}, {}, kind.versions));
   for (const char* plural : {"daemonsets", "deployments"}) out.push_back(objects({"apps", "v1", plural}, system_namespace));
   out.push_back(objects({.plural = "events"}, system_namespace));
   out.push_back(objects({.plural = "configmaps"}, system_namespace, {{"fieldSelector", "metadata.name=istio"}}));

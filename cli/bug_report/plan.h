@@ -19,8 +19,9 @@ struct Piece {
   };
   std::string file;
   What what = What::kText;
-  kube::Request request = {};  // kObjects, kText
-  Pod pod = {};                // kPage
+  kube::Request request = {};              // kObjects, kText
+  std::vector<std::string> versions = {};  // kObjects: of the kind, the first that the server knows counts
+  Pod pod = {};                            // kPage
   std::uint16_t port = 0;
   std::string path = {};
   bool optional =

@@ -90,7 +90,7 @@ class Gathering {
       if (!answer) co_return std::unexpected(std::move(answer).error());
       co_return std::move(answer->body);
     }
-    auto items = co_await find_all(cluster_.client(), piece.request.at, piece.request.query);
+    auto items = co_await find_all_in(cluster_.client(), piece.request.at, piece.versions, piece.request.query);
     if (!items) could_not_ += error_page(piece.file, items.error());
     if (!items) co_return std::unexpected(std::move(items).error());
     for (json::value& item : *items)

@@ -12,12 +12,21 @@ namespace {
 using config::Kind;
 using config::Problem;
 
-constexpr int kHosts = 250;                                     // of a node, from .2 on
+constexpr int kHosts = 250;  // of a node, from .2 on
+constexpr const char* kLabelHint = "use at most 63 letters a to z, digits and inner dashes";
 constexpr std::string_view kExcludedNamespace = "kube-system";  // by the node agent, as long as nobody tells it otherwise
 
 // A path that leads, or may lead, out of the folder that it is meant to stay in.
 bool leaves_its_folder(std::string_view path) {
   return std::ranges::any_of(std::views::split(path, '/'), [](const auto& part) { return std::string_view(part) == ".."; });
+}
+
+// Kubernetes' own rule.
+bool is_config_map_key(std::string_view key) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_';
+  };
+  return !key.empty() && key.size() <= 253 && std::ranges::all_of(key, fits) && key != "." && !key.starts_with("..");
 }
 
 PodName name_of(const config::Metadata& metadata) { return {metadata.name_space, metadata.name}; }
@@ -58,8 +67,9 @@ class Planner {
   void note(const config::Parsed&, const config::ServiceAccount& object) { accounts_.insert(name_of(object.metadata)); }
   void note(const config::Parsed& parsed, const config::ConfigMap& object) {
     for (const auto& [key, text] : object.data) {
-      if (key.empty() || key.contains('/') || leaves_its_folder(key))
-        complain(parsed, "data[" + key + "]", "is no name of a file", "use letters, digits, - _ and .");
+      if (!is_config_map_key(key))
+        complain(parsed, "data[" + key + "]", "is no key of a ConfigMap",
+                 "use at most 253 letters, digits, '-', '_' and '.', not \".\" alone and no \"..\" at its beginning");
     }
     layout_.config_maps[name_of(object.metadata)] = object;
   }
@@ -209,6 +219,7 @@ class Planner {
       complain(pod, "spec.serviceAccountName", "there is no ServiceAccount " + account + " in the namespace", "write one");
     }
     for (const auto& volume : pod.spec.volumes) {
+      if (!is_label(volume.name)) complain(pod, "spec.volumes[" + volume.name + "].name", "is no name", kLabelHint);
       if (volume.empty_dir || layout_.config_maps.contains({pod.metadata.name_space, volume.config_map})) continue;
       complain(
           pod, "spec.volumes[" + volume.name + "]",
@@ -217,9 +228,9 @@ class Planner {
     }
     for (const auto& volume : pod.spec.volumes) {
       for (const auto& item : volume.items) {
-        if (leaves_its_folder(item.path) || item.path.empty() || item.path.starts_with('/'))
+        if (leaves_its_folder(item.path) || item.path.empty() || item.path.starts_with('/') || item.path.starts_with(".."))
           complain(pod, "spec.volumes[" + volume.name + "].configMap.items[" + item.key + "].path",
-                   "must be a path below the volume", "without .. and without a / at its beginning");
+                   "must be a path below the volume", "without .. and without a / or .. at its beginning");
       }
     }
     if (pod.spec.containers.empty()) complain(pod, "spec.containers", "is empty", "a pod is one container at least");
@@ -228,8 +239,7 @@ class Planner {
 
   void check_container(const PodPlan& pod, const config::Container& container) {
     const std::string field = "spec.containers[" + container.name + "]";
-    if (!is_label(container.name))
-      complain(pod, field + ".name", "is no name", "use at most 63 letters a to z, digits and inner dashes");
+    if (!is_label(container.name)) complain(pod, field + ".name", "is no name", kLabelHint);
     if (container.command.empty()) complain(pod, field + ".command", "is missing", "an image's own command is not known here");
     for (const auto& mount : container.mounts) {
       const bool known = std::ranges::any_of(pod.spec.volumes, [&](const auto& volume) { return volume.name == mount.volume; });

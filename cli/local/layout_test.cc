@@ -194,10 +194,32 @@ TEST(Layout, RefusesPathsThatLeaveTheirVolume) {
 
   EXPECT_THAT(problems_of(with("a/..b", "mountPath: /x, subPath: a")), IsEmpty());
   EXPECT_THAT(problems_of(with("a/../../b", "mountPath: /x")), ElementsAre(HasSubstr("items[k].path")));
+  EXPECT_THAT(problems_of(with("..b", "mountPath: /x")), ElementsAre(HasSubstr("items[k].path")));
   EXPECT_THAT(problems_of(with("a", "mountPath: /x, subPath: ../..")), ElementsAre(HasSubstr("subPath")));
   EXPECT_THAT(problems_of(with("a", "mountPath: /../etc")), ElementsAre(HasSubstr("mountPath")));
-  EXPECT_THAT(problems_of("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {../k: v}\n"),
-              ElementsAre(HasSubstr("data[../k]")));
+  EXPECT_THAT(problems_of("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n"
+                          "spec: {volumes: [{name: ../../x, emptyDir: {}}], containers: [{name: main, command: [run]}]}\n"),
+              ElementsAre(HasSubstr("spec.volumes[../../x].name: is no name")));
+}
+
+TEST(Layout, RefusesKeysOfConfigMapsThatKubernetesRefuses) {
+  using namespace std::string_literals;
+  const auto with = [](const std::string& key) {
+    return problems_of("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {\"" + key + "\": v}\n");
+  };
+
+  for (const std::string& good : {"a"s, "A_b-c.d"s, ".hidden"s, "a..b"s, "-"s, std::string(253, 'k')})
+    EXPECT_THAT(with(good), IsEmpty()) << good;
+  for (const std::string& bad : {""s, "."s, ".."s, "../k"s, "..data"s, "a/b"s, "/k"s, "a b"s, "\xc3\xa9"s, std::string(254, 'k')})
+    EXPECT_THAT(with(bad), ElementsAre(HasSubstr("a.yaml:1: ConfigMap default/c: data[" + bad + "]: is no key of a ConfigMap")))
+        << bad;
+}
+
+TEST(Layout, RefusesNamesThatAreNone) {
+  EXPECT_THAT(
+      problems_of("apiVersion: v1\nkind: Pod\nmetadata: {name: ../../x}\nspec: {containers: [{name: main, command: [run]}]}\n"),
+      ElementsAre(HasSubstr("metadata.name")));
+  EXPECT_THAT(problems_of("apiVersion: v1\nkind: Namespace\nmetadata: {name: ../x}\n"), ElementsAre(HasSubstr("metadata.name")));
 }
 
 TEST(Expand, IsThatOfKubernetes) {

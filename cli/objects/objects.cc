@@ -1,5 +1,6 @@
 #include "cli/objects/objects.h"
 
+#include <optional>
 #include <utility>
 
 #include "common/kube/request.h"
@@ -25,6 +26,28 @@ std::string member_of(const json::value& object, std::string_view where, std::st
   return found != nullptr && found->is_string() ? std::string(found->as_string()) : "";
 }
 
+// Nothing when the server does not know the kind in that version.
+net::Task<Result<std::optional<json::array>>> list_all(kube::Client& client, kube::Place at, kube::Query query, bool metadata) {
+  json::array all;
+  std::string next;
+  do {
+    kube::Query asked = query;
+    asked.emplace_back("limit", kPage);
+    if (!next.empty()) asked.emplace_back("continue", next);
+    kube::Request request = kube::list(at, std::move(asked));
+    request.metadata = metadata;
+    const auto answer = co_await client.exchange(request);
+    if (!answer) co_return std::unexpected(answer.error());
+    if (answer->status == kube::kNotFound) co_return std::nullopt;
+    if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
+    auto value = parsed(request, answer->body);
+    if (!value) co_return std::unexpected(value.error());
+    for (const json::value& item : list_at(*value, "/items")) all.push_back(item);
+    next = text_at(*value, "/metadata/continue");
+  } while (!next.empty());
+  co_return all;
+}
+
 }  // namespace
 
 net::Task<Result<json::value>> find_object(kube::Client& client, kube::Place at) {
@@ -37,24 +60,20 @@ net::Task<Result<json::value>> find_object(kube::Client& client, kube::Place at)
 }
 
 net::Task<Result<json::array>> find_all(kube::Client& client, kube::Place at, kube::Query query, bool metadata) {
-  json::array all;
-  std::string next;
-  do {
-    kube::Query asked = query;
-    asked.emplace_back("limit", kPage);
-    if (!next.empty()) asked.emplace_back("continue", next);
-    kube::Request request = kube::list(at, std::move(asked));
-    request.metadata = metadata;
-    const auto answer = co_await client.exchange(request);
-    if (!answer) co_return std::unexpected(answer.error());
-    if (answer->status == kube::kNotFound) co_return json::array();
-    if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
-    auto value = parsed(request, answer->body);
-    if (!value) co_return std::unexpected(value.error());
-    for (const json::value& item : list_at(*value, "/items")) all.push_back(item);
-    next = text_at(*value, "/metadata/continue");
-  } while (!next.empty());
-  co_return all;
+  auto found = co_await list_all(client, std::move(at), std::move(query), metadata);
+  if (!found) co_return std::unexpected(std::move(found).error());
+  co_return std::move(*found).value_or(json::array());
+}
+
+net::Task<Result<json::array>> find_all_in(kube::Client& client, kube::Place at, std::vector<std::string> versions,
+                                           kube::Query query) {
+  for (std::string& version : versions) {
+    at.of.version = std::move(version);
+    auto found = co_await list_all(client, at, query, false);
+    if (!found) co_return std::unexpected(std::move(found).error());
+    if (*found) co_return **std::move(found);
+  }
+  co_return json::array();
 }
 
 net::Task<Result<bool>> erase(kube::Client& client, kube::Place at) {

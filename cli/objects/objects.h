@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/kube/client.h"
@@ -17,6 +18,9 @@ net::Task<Result<boost::json::value>> find_object(kube::Client& client, kube::Pl
 // All objects of a collection, page by page; empty when the server does not know the kind. `metadata`: no more of each than that.
 net::Task<Result<boost::json::array>> find_all(kube::Client& client, kube::Place at, kube::Query query = {},
                                                bool metadata = false);
+// The same in the first of these versions that the server knows: it may have a kind in an older one alone.
+net::Task<Result<boost::json::array>> find_all_in(kube::Client& client, kube::Place at, std::vector<std::string> versions,
+                                                  kube::Query query = {});
 // Deletes it; false when it was not there.
 net::Task<Result<bool>> erase(kube::Client& client, kube::Place at);
 

@@ -24,18 +24,22 @@ bool is_connected(const std::vector<Heard>& all, const std::string& node) {
 }
 
 // Nodes of which no data plane is connected anywhere.
-void judge_absent(const std::vector<Heard>& all, Judgement& out) {
-  std::set<std::string> awaited, absent;
-  for (const Heard& heard : all) {
-    for (const std::string& node : heard.awaited)
-      if (!is_connected(all, node)) awaited.insert(node);
-    for (const std::string& node : heard.absent)
-      if (!is_connected(all, node)) absent.insert(node);
+void judge_absent(const std::vector<Heard>& all, bool every, Judgement& out) {
+  const auto nodes = [&](std::vector<std::string> Heard::* which) {
+    std::set<std::string> found;
+    for (const Heard& heard : all)
+      for (const std::string& node : heard.*which)
+        if (!is_connected(all, node)) found.insert(node);
+    return found;
+  };
+  const auto awaited = nodes(&Heard::awaited), ready = nodes(&Heard::ready);
+  for (const std::string& node : nodes(&Heard::absent)) {
+    if (awaited.contains(node))
+      out.lacking.push_back(node + ": its data plane is not connected, and was a moment ago or may be in a moment");
+    else if (every && ready.contains(node))
+      out.lacking.push_back(node + ": its data plane is not connected, and serves by what it got before");
+    else out.notes.push_back(node + ": its data plane is connected to none that was asked");
   }
-  for (const std::string& node : awaited)
-    out.lacking.push_back(node + ": its data plane is not connected, and was a moment ago or may be in a moment");
-  for (const std::string& node : absent)
-    if (!awaited.contains(node)) out.notes.push_back(node + ": its data plane is connected to none that was asked");
 }
 
 // True when there is nothing to wait for, whatever the data planes say.
@@ -74,6 +78,7 @@ Result<Heard> Heard::read(std::string from, std::string_view text) {
   out.unseen = text_at(in, "unseen");
   out.absent = texts_at(in, "absent");
   out.awaited = texts_at(in, "awaited");
+  out.ready = texts_at(in, "ready");
   if (const auto* object = in.if_contains("object"); object != nullptr && object->is_object()) {
     out.state = text_at(object->as_object(), "state");
     out.why = text_at(object->as_object(), "why");
@@ -89,7 +94,7 @@ Result<Heard> Heard::read(std::string from, std::string_view text) {
   return out;
 }
 
-Judgement judge(const std::vector<Heard>& all) {
+Judgement judge(const std::vector<Heard>& all, bool every) {
   using State = Judgement::State;
   Judgement out;
   std::vector<std::string> refused;
@@ -109,7 +114,7 @@ Judgement judge(const std::vector<Heard>& all) {
       else (node.refused ? refused : out.lacking).push_back(called(node) + ": " + node.why);
     }
   }
-  judge_absent(answered, out);
+  judge_absent(answered, every, out);
   if (out.connected == 0) out.lacking.emplace_back("no data plane is connected");
   if (out.lacking.empty()) out.state = refused.empty() ? State::kApplied : State::kRefused;
   out.lacking.insert(out.lacking.begin(), refused.begin(), refused.end());

@@ -29,7 +29,7 @@ struct Heard {
   std::vector<std::string> broken = {};  // unknown: what cannot be read
   std::string unseen = {};
   std::vector<Node> nodes = {};
-  std::vector<std::string> absent = {}, awaited = {};
+  std::vector<std::string> absent = {}, awaited = {}, ready = {};  // nodes without a data plane here: see controlplane/epochs.h
 
   // Fails when this is no answer that we know.
   static Result<Heard> read(std::string from, std::string_view json);
@@ -43,6 +43,7 @@ struct Judgement {
   std::vector<std::string> lacking;  // who has not, and why
   std::vector<std::string> notes;    // what else to know
 };
-Judgement judge(const std::vector<Heard>& all);
+// `every`: all culvertd of the mesh have been asked, so that a data plane which serves and is connected to none of them lags.
+Judgement judge(const std::vector<Heard>& all, bool every = false);
 
 }  // namespace culvert::cli

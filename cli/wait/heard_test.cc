@@ -69,6 +69,20 @@ TEST(Judge, ANodeOfAnotherReplicaIsThereAndOneThatWasThereAMomentAgoIsAwaited) {
   EXPECT_THAT(judgement.notes, ElementsAre(HasSubstr("n3: its data plane is connected to none")));
 }
 
+TEST(Judge, ADataPlaneThatServesAndIsConnectedToNoCulvertdLagsWhereEachWasAsked) {
+  const std::string away = R"("absent":["n2","n3"],"awaited":[],"ready":["n2"])";
+  const std::vector<Heard> one = {heard(node("n1", true), R"({"state":"in force"})", away)};
+
+  const Judgement judgement = judge(one, true);
+
+  EXPECT_EQ(judgement.state, State::kLagging);
+  EXPECT_THAT(judgement.lacking, ElementsAre(HasSubstr("n2: its data plane is not connected, and serves")));
+  EXPECT_THAT(judgement.notes, ElementsAre(HasSubstr("n3: its data plane is connected to none")));
+  EXPECT_EQ(judge({one.front(), heard(node("n2", true))}, true).state, State::kApplied) << "it is another replica's";
+  EXPECT_EQ(judge(one, false).state, State::kApplied) << "it may be another replica's";
+  EXPECT_THAT(judge(one, false).notes, Contains(HasSubstr("n2: its data plane is connected to none")));
+}
+
 TEST(Judge, WhatNobodyKnowsWhatCannotBeReadAndWhatIsNotEnforced) {
   const Judgement unknown = judge({heard(node("n1", true), R"({"state":"unknown","broken":["a.yaml:3: no name"]})")});
   EXPECT_EQ(unknown.state, State::kUnknown);

@@ -65,7 +65,9 @@ struct Outcome {
   std::string could_not_ask;
 };
 
-net::Task<Outcome> ask_until(net::Loop& loop, std::vector<Asked> all, std::string object, std::chrono::milliseconds timeout) {
+// `every`: `all` are every culvertd that the mesh has.
+net::Task<Outcome> ask_until(net::Loop& loop, std::vector<Asked> all, bool every, std::string object,
+                             std::chrono::milliseconds timeout) {
   const auto end = net::Clock::now() + timeout;
   const auto left = [end](std::chrono::milliseconds least) {
     return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(end - net::Clock::now()), least);
@@ -81,7 +83,7 @@ net::Task<Outcome> ask_until(net::Loop& loop, std::vector<Asked> all, std::strin
       }
     }
     first = false;
-    outcome.judgement = judge(outcome.heard);
+    outcome.judgement = judge(outcome.heard, every);
     if (outcome.judgement.state != State::kLagging || net::Clock::now() >= end) co_return outcome;
     co_await net::sleep_for(loop, std::min(pause, left(1ms)));
   }
@@ -177,7 +179,7 @@ int wait(const WaitOptions& options) {
   if (!planes) return complain(planes.error().text);
   std::vector<Asked> all;
   for (Plane& plane : *planes) all.push_back({.target = std::move(plane.target), .instance = {}});
-  const Outcome outcome = loop.run(ask_until(loop, std::move(all), object, options.timeout));
+  const Outcome outcome = loop.run(ask_until(loop, std::move(all), options.planes.whole_cluster(), object, options.timeout));
   if (!outcome.could_not_ask.empty()) return complain(outcome.could_not_ask);
   options.json ? print_json(outcome, object) : print_text(outcome, object);
   return static_cast<int>(outcome.judgement.state);

@@ -4,7 +4,8 @@
 //   0 in force everywhere   1 could not ask   3 there is no such object   4 not in time   5 a data plane refused it   6 its newest version cannot be read
 //
 // Covered are the data planes that are connected to the culvertd processes that are asked: with several replicas, ask each. One that went away, or
-// a culvertd that began, within the last 20 s is waited for; data planes that are away longer are told of and not waited for.
+// a culvertd that began, within the last 20 s is waited for; where every culvertd of a cluster is asked, so is one whose pod is ready. Others that are
+// away longer are told of and not waited for.
 
 #include <chrono>
 #include <string>

@@ -136,9 +136,10 @@ void Member::fail(const Error& error) {
 
 void Member::tell_enrolled() {
   told_.clear();
-  if (std::exchange(late_, false))
-    around_.cluster.tell(*pod_, {.warning = true, .reason = "MeshMissed", .text = std::string(kMissed)});
-  else around_.cluster.tell(*pod_, {.warning = false, .reason = "MeshEnrolled", .text = std::string(kEnrolled)});
+  if (!std::exchange(late_, false))
+    return around_.cluster.tell(*pod_, {.warning = false, .reason = "MeshEnrolled", .text = std::string(kEnrolled)});
+  ++around_.missed;
+  around_.cluster.tell(*pod_, {.warning = true, .reason = "MeshMissed", .text = std::string(kMissed)});
 }
 
 void Member::succeed() {

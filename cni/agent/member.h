@@ -37,6 +37,7 @@ struct Surroundings {
   Cluster& cluster;
   Sandboxes& sandboxes;
   Health& health;
+  std::uint64_t& missed;                 // how many were brought in that had run outside
   std::function<bool()> active;          // whether the programs of this version are in force
   std::function<void()> settled;         // a member has got as far as it can without them, or is gone
   std::function<Status()> refill_slots;  // puts the listeners of every connected ztunnel into their slots

@@ -86,6 +86,7 @@ Status Node::listen() {
                    .cluster = cluster_,
                    .sandboxes = sandboxes_,
                    .health = health_,
+                   .missed = missed_,
                    .active = [this] { return active_; },
                    .settled = [this] { activate(); },
                    .refill_slots = [this] { return refill_slots(); },
@@ -155,7 +156,9 @@ void Node::reconcile(Known& known) {
     members_[known.uid] = found;
     if (stranger) strangers_.erase(stranger->netns_cookie);
   }
-  found->wish(known.pod, std::move(decision), !captured && !known.asked && !sandboxes_.was_given(*known.pod));
+  // Where pods come from a folder, no plugin has to have been called.
+  const bool late = settings_.kubernetes() && !captured && !known.asked && !sandboxes_.was_given(*known.pod);
+  found->wish(known.pod, std::move(decision), late);
 }
 
 void Node::note(Known& known, const Decision& decision) {

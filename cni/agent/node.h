@@ -62,7 +62,8 @@ class Node {
   std::size_t ztunnels() const { return zds_->ztunnels().size(); }
   const std::map<std::pair<ask::Verb, ask::Verdict>, std::uint64_t>& answers() const { return answers_; }  // to the CNI plugin
   std::size_t strangers() const { return strangers_.size(); }
-  std::size_t exempt_cgroups() const;  // as the kernel has them
+  std::uint64_t missed() const { return missed_; }  // pods that ran outside until they were found
+  std::size_t exempt_cgroups() const;               // as the kernel has them
   bool begun() const { return begun_; }
   bool active() const { return active_; }
   Health& health() { return health_; }
@@ -135,6 +136,7 @@ class Node {
   net::Clock::time_point kubelet_due_{};
   std::map<std::pair<ask::Verb, ask::Verdict>, std::uint64_t> answers_;
   net::Clock::time_point patience_;  // when our programs come into force even if a captured pod is not whole
+  std::uint64_t missed_ = 0;
   bool ztunnel_missing_ = false;
   net::Event begun_signal_;
   bool begun_ = false;

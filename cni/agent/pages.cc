@@ -101,6 +101,9 @@ Pages::State::State(net::Loop& loop, const Node& node, const settings::Table& ta
                    [&node] { return static_cast<double>(node.exempt_cgroups()); });
   registry.observe("culvert_node_strangers", "captured network namespaces that are no pod's: held until they end", Kind::kGauge,
                    [&node] { return static_cast<double>(node.strangers()); });
+  registry.observe("culvert_node_pods_missed_total",
+                   "Pods that ran outside the mesh although they belong to it, and have been brought in", Kind::kCounter,
+                   [&node] { return static_cast<double>(node.missed()); });
   registry.observe("culvert_node_active", "1 when the kernel programs of this version are in force", Kind::kGauge,
                    [&node] { return node.active() ? 1.0 : 0.0; });
   registry.observe("culvert_build_info", "The version that runs", Kind::kGauge, [] { return 1.0; },

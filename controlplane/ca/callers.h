@@ -41,6 +41,8 @@ class Callers {
   virtual void prove(std::string_view authorization, std::string_view peer, Then then) = 0;
   // The nodes that should have a proxy which may act for them.
   virtual std::set<std::string> nodes() const = 0;
+  // Of these, those whose proxy is known to be ready: it serves its node's pods, by whatever it has.
+  virtual std::set<std::string> ready_nodes() const = 0;
 };
 
 }  // namespace culvert::controlplane

@@ -309,6 +309,14 @@ std::set<std::string> KubeCallers::nodes() const {
   return out;
 }
 
+std::set<std::string> KubeCallers::ready_nodes() const {
+  std::set<std::string> out;
+  state_->each_proxy([&](const config::Pod& pod) {
+    if (pod.ready) out.insert(pod.spec.node_name);
+  });
+  return out;
+}
+
 void KubeCallers::prove(std::string_view authorization, std::string_view peer, Then then) {
   std::string_view token = authorization;
   if (!token.starts_with(kBearer)) return then(failure("no bearer token"));

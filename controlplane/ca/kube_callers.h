@@ -54,6 +54,7 @@ class KubeCallers final : public Callers {
 
   void prove(std::string_view authorization, std::string_view peer, Then then) override;
   std::set<std::string> nodes() const override;
+  std::set<std::string> ready_nodes() const override;
 
   // Of the `authorization` of a call that was proved: could it be proved now?
   bool still(std::string_view authorization) const;

@@ -153,11 +153,18 @@ TEST_F(KubeCallersTest, NodesAreThoseOfRunningPodsOfTrustedAccounts) {
   pod("istio-system", "zt", "ztunnel", "n1");
   pod("istio-system", "other", "culvertd", "n2");
   EXPECT_EQ(callers->nodes(), std::set<std::string>{}) << "it does not run";
-  const std::string yaml =
-      "apiVersion: v1\nkind: Pod\nmetadata: {name: zt, namespace: istio-system}\nspec: {nodeName: n1, serviceAccountName: "
-      "ztunnel}\nstatus: {phase: Running}\n";
-  for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
+  const auto with_status = [this](const std::string& status) {
+    const std::string yaml =
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: zt, namespace: istio-system}\nspec: {nodeName: n1, serviceAccountName: "
+        "ztunnel}\nstatus: {phase: Running" +
+        status + "}\n";
+    for (const auto& parsed : config::parse_yaml("f", yaml).objects) objects.put(config::key_of(*parsed.object), parsed.object);
+  };
+  with_status("");
   EXPECT_EQ(callers->nodes(), std::set<std::string>{"n1"});
+  EXPECT_EQ(callers->ready_nodes(), std::set<std::string>{});
+  with_status(", conditions: [{type: Ready, status: 'True'}]");
+  EXPECT_EQ(callers->ready_nodes(), std::set<std::string>{"n1"});
 }
 
 TEST_F(KubeCallersTest, AnAnswerIsRememberedUntilThePodGoes) {

@@ -8,6 +8,7 @@
 #include "ztunnel/inbound/door.h"
 #include "ztunnel/inbound/inbound.h"
 #include "ztunnel/record/record.h"
+#include "ztunnel/record/refused_lines.h"
 
 namespace culvert::ztunnel {
 namespace {
@@ -33,11 +34,27 @@ void fill_source(Facts& facts, const Worker& worker, const model::Workload& own,
   else if (admitted) facts.source_baggage = model::Baggage::parse(incoming.request().baggage);
 }
 
-net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, hbone::Incoming incoming) {
+// What is said of the connections of one tunnel that are refused: who has a certificate may ask at any rate. Held by all of them.
+struct Refused {
+  const Endpoint peer, local;
+  std::optional<Identity> who = {};
+  RefusedLines lines = {};
+
+  Refused(const Endpoint& from, const Endpoint& to) : peer(from), local(to) {}
+  Refused(const Refused&) = delete;
+  ~Refused() {
+    if (lines.left_out() == 0) return;
+    log::warn("access", "connections of this tunnel were refused without a line each",
+              {log::bare("src.addr", peer.text()), log::field("src.identity", who ? who->uri() : ""),
+               log::bare("dst.addr", local.text()), log::field("not_logged_before", lines.left_out())});
+  }
+};
+
+net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, std::shared_ptr<Refused> refused, hbone::Incoming incoming) {
   Record record(worker.counters(), Reporter::kDestination, incoming.peer(), incoming.local());
-  const auto refuse = [&incoming, &record](const Error& error) {
+  const auto refuse = [&incoming, &record, &refused](const Error& error) {
     incoming.refuse(status_of(error.reason));
-    record.failed(error);
+    record.refused(error, refused->lines);
   };
   const auto own = worker.own_workload(*pod);
   if (pod->gone || !own) co_return refuse(pod->gone ? left_the_mesh(*pod) : unknown_workload(*pod));
@@ -74,7 +91,7 @@ net::Task<> carry(Worker& worker, std::shared_ptr<Pod> pod, hbone::Incoming inco
   }
   if (incoming.gone()) {
     application->reset();
-    co_return record.failed({"the peer gave up while the application was dialled", Reason::kPeerReset});
+    co_return record.refused({"the peer gave up while the application was dialled", Reason::kPeerReset}, refused->lines);
   }
 
   auto stream = incoming.accept(worker.settings().response_baggage ? pod->baggage_of(own) : std::string());
@@ -113,10 +130,14 @@ net::Task<> serve_tunnel(Worker& worker, std::shared_ptr<Pod> pod, net::Stream s
                                        : tls.error());
   }
   Worker* here = &worker;
-  const hbone::Handler handler = [here, pod](hbone::Incoming incoming) { return carry(*here, pod, std::move(incoming)); };
+  const auto refused = std::make_shared<Refused>(peer, local);
+  const hbone::Handler handler = [here, pod, refused](hbone::Incoming incoming) {
+    return carry(*here, pod, refused, std::move(incoming));
+  };
   std::optional<Tunnels::Place> place;
   const auto established = [&](const Identity& who) {
     place = worker.tunnels().enter(*pod, who, control);
+    refused->who = who;
     handshake.done();
     return place.has_value();
   };

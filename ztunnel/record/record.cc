@@ -94,9 +94,16 @@ void Record::ended(Reason reason, std::string text) {
   text_ = std::move(text);
 }
 
+void Record::refused(const Error& error, RefusedLines& lines) {
+  failed(error);
+  const auto left_out = lines.say(RefusedLines::Clock::now());
+  has_line_ = left_out.has_value();
+  left_out_ = left_out.value_or(0);
+}
+
 void Record::log_end() const {
   const auto level = reason_ == Reason::kNone ? log::Level::kInfo : log::Level::kError;
-  if (!log::enabled(level, kScope)) return;
+  if (!has_line_ || !log::enabled(level, kScope)) return;
   const bool outbound = facts.reporter == Reporter::kSource;
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - begun_);
   log::Line line(level, kScope, "connection complete");
@@ -108,6 +115,7 @@ void Record::log_end() const {
     line.add("error", text_.empty() ? name(reason_) : std::string_view(text_));
     line.add("reason", name(reason_));
   }
+  if (left_out_ != 0) line.add("not_logged_before", left_out_);
   line.write();
 }
 
@@ -130,13 +138,14 @@ void Meter::read() {
 }
 
 void Record::log_early() const {
-  if (!log::enabled(log::Level::kWarn, kScope)) return;
+  if (!has_line_ || !log::enabled(log::Level::kWarn, kScope)) return;
   log::Line line(log::Level::kWarn, kScope, "connection failed");
   put_address(line, "src.addr", facts.source);
   put_address(line, "dst.addr", facts.destination);
   put(line, "direction", direction(facts.reporter));
   put(line, "error", text_);
   put(line, "reason", name(reason_));
+  if (left_out_ != 0) line.add("not_logged_before", left_out_);
   line.write();
 }
 

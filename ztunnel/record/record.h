@@ -9,6 +9,7 @@
 #include "common/base/result.h"
 #include "ztunnel/record/counters.h"
 #include "ztunnel/record/facts.h"
+#include "ztunnel/record/refused_lines.h"
 
 namespace culvert::ztunnel {
 
@@ -26,6 +27,8 @@ class Record {
   // How it ended. The last word counts.
   void failed(const Error& error) { ended(error.reason, error.text); }
   void ended(Reason reason, std::string text);
+  // It was refused: its line is one of these, and is left out where they are too many. It is counted all the same.
+  void refused(const Error& error, RefusedLines& lines);
 
  private:
   friend class Meter;
@@ -40,6 +43,8 @@ class Record {
   std::uint64_t counted_to_server_ = 0, counted_to_client_ = 0;  // of those, in the metrics already
   Reason reason_ = Reason::kInternal;
   std::string text_ = "ended before anything was decided";
+  bool has_line_ = true;
+  std::uint64_t left_out_ = 0;  // lines like its own, before it
 };
 
 // Watches the two numbers that a relay keeps up to date, while it lives: every scrape counts them, so that a long connection shows while

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <regex>
 
@@ -110,6 +111,39 @@ TEST(AccessLog, IsOneObjectALineInJson) {
       R"("dst.workload":"server-1","dst.namespace":"shop","dst.identity":"spiffe://cluster.local/ns/shop/sa/server",)"
       R"("dst.cluster":"Kubernetes","direction":"outbound","bytes_sent":10,"bytes_recv":20,"duration":"0ms"})"
       "\n");
+}
+
+TEST(AccessLog, RefusalsAtAnyRateAreFewLinesAndAllAreCounted) {
+  Counters counters;
+  RefusedLines lines;
+  const std::string text = logged(false, [&] {
+    for (int i = 0; i < 1000; ++i) {
+      Record record(counters, Reporter::kDestination, kSource, kDestination);
+      if (i % 2 == 0) record.opened();  // the others are refused early
+      record.refused({"denied", Reason::kPolicyDenied}, lines);
+    }
+  });
+
+  EXPECT_LT(std::ranges::count(text, '\n'), 1000);
+  EXPECT_GE(std::ranges::count(text, '\n'), 50);
+  EXPECT_EQ(counters.counts().ended[1][static_cast<std::size_t>(Reason::kPolicyDenied)], 1000U);
+  EXPECT_EQ(counters.counts().traffic.begin()->second.second.closed[flag_index(Reason::kPolicyDenied)], 500U);
+  EXPECT_EQ(counters.counts().open[1], 0);
+}
+
+TEST(AccessLog, ALineSaysHowManyLikeItWereLeftOut) {
+  RefusedLines lines;
+  const auto long_ago = RefusedLines::Clock::now() - std::chrono::hours(1);
+  for (std::uint64_t i = 0; i < RefusedLines::kAtOnce + 7; ++i) lines.say(long_ago);
+
+  EXPECT_EQ(logged(false,
+                   [&] {
+                     Counters counters;
+                     Record record(counters, Reporter::kDestination, kSource, kDestination);
+                     record.refused({"no", Reason::kBadRequest}, lines);
+                   }),
+            "NOW\twarn\taccess\tconnection failed\tsrc.addr=10.0.0.1:1000 dst.addr=10.0.0.2:80 direction=\"inbound\" "
+            "error=\"no\" reason=\"bad_request\" not_logged_before=7\n");
 }
 
 TEST(AccessLog, AnEarlyRefusalIsAWarning) {

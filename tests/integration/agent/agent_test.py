@@ -53,6 +53,7 @@ def story(world):
     header = (world.source / "bpf/include/culvert_abi.h").read_text()
     for program, event in re.findall(r'X\([A-Z_]+, "(\w+)", "(\w+)",', header):
         assert f'culvert_bpf_events_total{{program="{program}",event="{event}"}}' in metrics, metrics
+    assert "\nculvert_node_pods_missed_total 0\n" in metrics, "in a folder no plugin is called"
     assert '"shop/a"' in world.fetch("http://127.0.0.1:9876/pods")
 
     # The agent is killed and started again, then replaced by one whose kernel programs are of another version: nothing is

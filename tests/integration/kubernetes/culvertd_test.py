@@ -211,6 +211,16 @@ def epochs(world, api):
     api.delete("authorizationpolicy", "bad", "-n", "shop")
     assert wait("bad")[0] == 0 and culvert("wait", "--all")[0] == 0 and works(world)
 
+    # A ztunnel that is between two lives: no pod of it runs, and it will be back.
+    world.nodes["n2"].kill_ztunnel()
+    eventually("its stream has ended", lambda: "\npilot_xds 1\n" in world.plane.metrics())
+    code, said = culvert("wait", "--all", "--timeout", "1s")
+    assert code == 4 and "n2: its data plane is not connected, and was a moment ago" in said, said
+    world.nodes["n2"].start_ztunnel()
+    code, said = culvert("wait", "--all", "--timeout", "20s")
+    assert code == 0 and "in force on 2 of 2 connected data planes" in said, said
+    eventually("works again", lambda: works(world), 10)
+
 
 def debug_pages(world, api):
     """Who is not on culvertd's own host sees them with a token of one of the mesh's own accounts; it need not be bound to a pod, and is good for nothing else."""

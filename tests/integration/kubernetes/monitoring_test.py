@@ -135,7 +135,7 @@ def alerts(charts, folder):
     rules = eventually("every rule is evaluated", evaluated, 15)
     fire = {rule["name"] for rule in rules if rule["state"] != "inactive"}
     quiet = {"CulvertControlPlaneDown", "CulvertNoLeader", "CulvertKindNotWatched", "CulvertObjectUnreadable", "CulvertCertificatesFail", "CulvertRootEnds",
-             "CulvertNodeWithoutZtunnel", "CulvertNodeNotInForce", "CulvertPodsFail", "CulvertPodsNotServed", "CulvertIdentityErrors", "CulvertLogLinesLost"}
+             "CulvertNodeWithoutZtunnel", "CulvertNodeNotInForce", "CulvertPodsMissed", "CulvertPodsFail", "CulvertPodsNotServed", "CulvertIdentityErrors", "CulvertLogLinesLost"}
     assert quiet <= {rule["name"] for rule in rules} and not quiet & fire, fire & quiet
     runbook = (ROOT / "docs/operations.md").read_text()
     for rule in rules:

@@ -296,6 +296,33 @@ def pages(world, n1, n2):
         assert text in metrics, text
 
 
+def refusals(world, n1, n2):
+    """Who has a certificate is refused at any rate: in few lines, which say how many have none, and each is counted."""
+    def counted():
+        found = re.search(r'culvert_connections_ended_total{reporter="destination",reason="policy_denied"} (\d+)', n2.metrics())
+        return int(found[1]) if found else 0
+    start, before = len(n2.log()), counted()
+    world.policies = [{"name": "no-a", "namespace": "shop", "scope": "Namespace", "action": "Deny", "dryRun": False,
+                       "rules": [[[{"principals": [{"Exact": "cluster.local/ns/shop/sa/sa-a"}]}]]]}]
+    world.publish()
+    eventually("refused", lambda: world.run("a", apps.who, world.address("b"), 8080)[1] == "ECONNRESET" and counted() > before)
+    ends = world.run("a", apps.churn, world.address("b"), 8080, 2000, 16)
+    assert ends == {"ECONNRESET": 2000}, ends
+    n1.kill_ztunnel()  # its tunnels end, which is when the last lines are told of that were left out
+
+    def told():
+        lines = [line for line in n2.log()[start:].splitlines() if 'reason="policy_denied"' in line]
+        left_out = sum(int(number) for number in re.findall(r" not_logged_before=(\d+)", n2.log()[start:]))
+        return len(lines), left_out
+    eventually("all are told of", lambda: sum(told()) == counted() - before)
+    assert counted() - before > 2000 and told()[0] < 2000, told()
+    print(f"{told()[0]} lines about {sum(told())} refused connections")
+    world.policies = []
+    world.publish()
+    n1.start_ztunnel()
+    eventually("allowed again", lambda: n1.ready() and world.run("a", apps.who, world.address("b"), 8080)[1] == "end", 10)
+
+
 def deaths(world, n1, n2):
     """A killed ztunnel: nothing passes in the clear, what lived is reset, and a new one serves at once."""
     through = world.spawn("a", apps.hold, world.address("b"), 8080, 10)
@@ -345,7 +372,7 @@ def many(world, n1, n2):
 
 def story(world):
     n1, n2 = build(world)
-    for step in (connections, access_lines, endings, bytes_arrive, handover, takeover, dns, not_yet, policies, pages, deaths, many, removal):
+    for step in (connections, access_lines, endings, bytes_arrive, handover, takeover, dns, not_yet, policies, pages, refusals, deaths, many, removal):
         begun = time.monotonic()
         step(world, n1, n2)
         print(f"{step.__name__}: ok, {time.monotonic() - begun:.1f} s", flush=True)

@@ -259,6 +259,7 @@ def repair(web):
     agents(True)
     eventually("found", lambda: redirection(get("pod", "-n", "shop", "missed")) == "enabled")
     assert "culvert-cni was not called" in eventually("event", lambda: events("shop", "missed").get("MeshMissed"), 10)
+    assert {node: metric(node, "culvert_node_pods_missed_total") for node in NODES} == {"node1": 1, "node2": 0}
     assert on("node1", "test", "-e", conflist)[0] == 0
     say("the plugin is put back when it is taken away; a pod that slipped by is found, and its Event says so")
 
