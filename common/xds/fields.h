@@ -26,6 +26,8 @@ class Fields {
   std::optional<Field> next();
   // Everything was read.
   bool whole() const { return rest_.empty(); }
+  std::string_view rest() const { return rest_; }
+  void skip(std::size_t size) { rest_.remove_prefix(size); }  // of a field that was read from there
 
  private:
   std::string_view rest_;

@@ -7,6 +7,11 @@
 #include "common/xds/fields.h"
 
 namespace culvert::xds {
+namespace {
+
+constexpr std::size_t kUsualEntry = 64;  // bytes of one, or more
+
+}  // namespace
 
 void Versions::emplace(std::string_view name, std::string_view version) {
   Place made{static_cast<std::uint32_t>(bytes_.size()), static_cast<std::uint32_t>(name.size()), 0,
@@ -14,17 +19,40 @@ void Versions::emplace(std::string_view name, std::string_view version) {
   bytes_ += name;
   made.version = static_cast<std::uint32_t>(bytes_.size());
   bytes_ += version;
+  if (places_.empty() || pair(places_.back()).first < pair(made).first) return places_.push_back(made);
   const auto place =
       std::ranges::lower_bound(places_, pair(made).first, {}, [this](const Place& other) { return pair(other).first; });
   if (place != places_.end() && pair(*place).first == pair(made).first) *place = made;
   else places_.insert(place, made);
 }
 
+// The size of the entry that `message` begins with, if it is as nearly all are: a name, then a version, of less than 128 bytes together. Else zero. A hundred
+// thousand of a thousand nodes are read in a third of the time.
+std::size_t Versions::short_entry(std::string_view message, std::uint32_t field, Place& place) {
+  constexpr unsigned char kName = 1 << 3 | 2, kVersion = 2 << 3 | 2, kLong = 0x80;  // kLong: a number goes on in the next byte
+  const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(message[at]); };
+  if (message.size() < 6 || field > 15 || byte(0) != (field << 3 | 2) || byte(1) >= kLong || byte(2) != kName) return 0;
+  const std::size_t end = 2UL + byte(1), name_end = 4UL + byte(3);
+  if (end > message.size() || name_end + 2 > end || byte(3) >= kLong) return 0;
+  if (byte(name_end) != kVersion || name_end + 2 + byte(name_end + 1) != end) return 0;
+  place = {
+      .name = 4, .name_size = byte(3), .version = static_cast<std::uint32_t>(name_end + 2), .version_size = byte(name_end + 1)};
+  return end;
+}
+
 Result<Versions> Versions::take(std::string message, std::uint32_t field, std::string& rest) {
   Versions out;
   if (message.size() > std::numeric_limits<std::uint32_t>::max()) return failure("a message is too large");
+  out.places_.reserve(message.size() / kUsualEntry);
   Fields fields(message);
-  while (const auto each = fields.next()) {
+  for (;;) {
+    for (Place place; const std::size_t size = short_entry(fields.rest(), field, place); fields.skip(size)) {
+      const auto at = static_cast<std::uint32_t>(fields.rest().data() - message.data());
+      place.name += at, place.version += at;
+      out.places_.push_back(place);
+    }
+    const auto each = fields.next();
+    if (!each) break;
     if (each->number != field || !each->value) {
       rest += each->whole;
       continue;
@@ -45,6 +73,31 @@ Result<Versions> Versions::take(std::string message, std::uint32_t field, std::s
   if (out.places_.empty()) return out;
   out.bytes_ = std::move(message);
   out.sort();
+  return out;
+}
+
+std::optional<std::string_view> Versions::find(std::string_view name) const {
+  const auto place = std::ranges::lower_bound(places_, name, {}, [this](const Place& each) { return pair(each).first; });
+  return place != places_.end() && pair(*place).first == name ? std::optional(pair(*place).second) : std::nullopt;
+}
+
+std::vector<std::string_view> Versions::differing(const Versions& some, const Versions& others) {
+  std::vector<std::string_view> out;
+  auto a = some.places_.begin(), b = others.places_.begin();
+  while (a != some.places_.end() && b != others.places_.end()) {
+    const auto [name, version] = some.pair(*a);
+    const auto [other_name, other_version] = others.pair(*b);
+    if (name == other_name) {
+      if (version != other_version) out.push_back(name);
+      ++a, ++b;
+    } else if (name < other_name) {
+      out.push_back(name), ++a;
+    } else {
+      out.push_back(other_name), ++b;
+    }
+  }
+  for (; a != some.places_.end(); ++a) out.push_back(some.pair(*a).first);
+  for (; b != others.places_.end(); ++b) out.push_back(others.pair(*b).first);
   return out;
 }
 

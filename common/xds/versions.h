@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <map>
+#include <optional>
 #include <ranges>
 #include <string>
 #include <string_view>
@@ -43,8 +44,12 @@ class Versions {
   auto all() const {
     return places_ | std::views::transform([this](const Place& place) { return pair(place); });
   }
+  std::optional<std::string_view> find(std::string_view name) const;
+  // The names of which the two do not say the same, in order: good as long as neither is changed nor moved.
+  static std::vector<std::string_view> differing(const Versions& some, const Versions& others);
   std::size_t size() const { return places_.size(); }
   bool empty() const { return places_.empty(); }
+  void reserve(std::size_t count, std::size_t bytes) { places_.reserve(count), bytes_.reserve(bytes); }
   std::size_t memory() const { return bytes_.capacity() + places_.capacity() * sizeof(Place); }
 
   // The entries of field `field` of a message, a map of texts; what else is in it is appended to `rest`. Of two of one name the last counts. Fails when the
@@ -63,6 +68,7 @@ class Versions {
     const std::string_view bytes = bytes_;
     return {bytes.substr(place.name, place.name_size), bytes.substr(place.version, place.version_size)};
   }
+  static std::size_t short_entry(std::string_view message, std::uint32_t field, Place& place);
   void sort();
 
   std::string bytes_;

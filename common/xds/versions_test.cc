@@ -59,6 +59,44 @@ TEST(Versions, AreWrittenAsTheyAreTaken) {
   EXPECT_EQ(rest, "");
 }
 
+// Nearly all entries are short ones with a name and a version, and are read in a way of their own.
+TEST(Versions, AreReadWhateverAnEntryLooksLike) {
+  std::string message, rest;
+  const auto add = [&](std::string_view fields) { append_field(message, 5, fields); };
+  add(entry("short", "1"));
+  add(entry(std::string(200, 'l'), "2"));
+  add(entry("m", std::string(200, '3')));
+  add(entry("", ""));
+  add(entry(std::string(121, 'n'), "4"));  // of 126 bytes
+  add(entry(std::string(123, 'o'), "5"));  // of 128
+  std::string turned, alone;
+  append_field(turned, 2, "6");
+  append_field(turned, 1, "turned");
+  add(turned);
+  append_field(alone, 1, "without a version");
+  add(alone);
+  add(entry("with more", "7") + std::string("\x1a\x01x", 3));
+  add(entry("short", "8"));
+
+  const auto versions = Versions::take(message, 5, rest);
+
+  ASSERT_TRUE(versions) << versions.error().text;
+  EXPECT_THAT(list(*versions), ElementsAre(Pair("", ""), Pair(std::string(200, 'l'), "2"), Pair("m", std::string(200, '3')),
+                                           Pair(std::string(121, 'n'), "4"), Pair(std::string(123, 'o'), "5"), Pair("short", "8"),
+                                           Pair("turned", "6"), Pair("with more", "7"), Pair("without a version", "")));
+}
+
+TEST(Versions, DifferByNamesThatOneLacksAndByVersions) {
+  const Versions some{{"a", "1"}, {"b", "1"}, {"d", "1"}, {"f", "1"}}, others{{"b", "1"}, {"c", "1"}, {"d", "2"}, {"e", "1"}};
+
+  EXPECT_THAT(Versions::differing(some, others), ElementsAre("a", "c", "d", "e", "f"));
+  EXPECT_THAT(Versions::differing(others, some), ElementsAre("a", "c", "d", "e", "f"));
+  EXPECT_THAT(Versions::differing(some, some), ElementsAre());
+  EXPECT_EQ(some.find("d"), "1");
+  EXPECT_EQ(some.find("c"), std::nullopt);
+  EXPECT_EQ(Versions().find("c"), std::nullopt);
+}
+
 TEST(Versions, LeaveNoMemoryBehind) {
   std::string message, rest;
   append_field(message, 5, entry(std::string(100'000, 'n'), "1"));

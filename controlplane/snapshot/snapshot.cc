@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "common/base/check.h"
-#include "common/base/format.h"
 #include "common/base/hash.h"
 #include "common/xds/codec.h"
 #include "common/xds/wire.h"
@@ -13,7 +12,15 @@
 namespace culvert::controlplane {
 namespace {
 
-std::string version_text(std::uint64_t hash) { return culvert::format("{:016x}", hash); }
+constexpr std::string_view kDigits = "0123456789abcdef";
+
+constexpr std::size_t kVersionSize = 16;
+
+std::string version_text(std::uint64_t hash) {
+  std::string out(kVersionSize, '0');
+  for (auto digit = out.rbegin(); digit != out.rend(); ++digit, hash >>= 4) *digit = kDigits[hash & 15];
+  return out;
+}
 
 // The content of a resource, out of its field of a response.
 std::string content_of(const Resource& resource) {
@@ -39,8 +46,7 @@ std::string Resource::version() const { return version_text(hash); }
 
 // Asked of each resource for each node that comes again.
 bool Resource::is_of(std::string_view version) const {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  if (version.size() != 16) return false;
+  if (version.size() != kVersionSize) return false;
   std::uint64_t rest = hash;
   for (auto digit = version.rbegin(); digit != version.rend(); ++digit, rest >>= 4)
     if (*digit != kDigits[rest & 15]) return false;
@@ -56,6 +62,13 @@ void Table::after(Epoch epoch, const Visit& visit) const {
   auto turn = turns_.end();
   while (turn != turns_.begin() && std::prev(turn)->epoch > epoch) --turn;
   for (; turn != turns_.end(); ++turn) visit(turn->name, turn->gone ? nullptr : find(turn->name));
+}
+
+bool Table::few_after(Epoch epoch, std::size_t most) const {
+  std::size_t count = 0;
+  for (auto turn = turns_.end(); turn != turns_.begin() && std::prev(turn)->epoch > epoch; --turn)
+    if (++count > most) return false;
+  return true;
 }
 
 bool Table::put(std::string name, std::string_view type_url, std::string value, Epoch epoch) {
@@ -98,12 +111,15 @@ bool Table::remove(std::string_view name, Epoch epoch) {
   return true;
 }
 
-void Table::forget_removals(Epoch epoch) {
+Epoch Table::forget_removals(Epoch epoch) {
+  Epoch last = 0;
   std::erase_if(removed_, [&](const auto& gone) {
     if (gone.second->epoch > epoch) return false;
+    last = std::max(last, gone.second->epoch);
     turns_.erase(gone.second);
     return true;
   });
+  return last;
 }
 
 const Table& Snapshot::table(Type type) const {
@@ -165,9 +181,29 @@ std::shared_ptr<const Whole> Snapshot::whole() const {
 // Whoever gets what somebody still has is told what was removed since then.
 void Snapshot::forget_removals(Epoch epoch) {
   if (const auto held = whole_.lock()) epoch = std::min(epoch, held->epoch);
-  addresses_.forget_removals(epoch);
-  policies_.forget_removals(epoch);
-  if (workloads_) workloads_->forget_removals(epoch);
+  const auto forget = [&](Table& table, Type type) {
+    auto& listing = listings_[static_cast<std::size_t>(type)];
+    if (const Epoch last = table.forget_removals(epoch); listing && last > listing->epoch) listing.reset();
+  };
+  forget(addresses_, Type::kAddress);
+  forget(policies_, Type::kAuthorization);
+  if (workloads_) forget(*workloads_, Type::kWorkload);
+}
+
+const Listing& Snapshot::listing(Type type) const {
+  constexpr std::size_t kFew = 16, kShare = 64;  // and a part of all: to look at these costs less than to make another
+  std::optional<Listing>& held = listings_[static_cast<std::size_t>(type)];
+  const Table& all = table(type);
+  if (held && all.few_after(held->epoch, kFew + all.resources().size() / kShare)) return *held;
+  std::size_t bytes = 0;
+  for (const auto& [name, resource] : all.resources()) bytes += name.size() + kVersionSize;
+  held.emplace(Listing{epoch_, {}}).versions.reserve(all.resources().size(), bytes);
+  for (const auto& [name, resource] : all.resources()) held->versions.emplace(name, resource.version());
+  return *held;
+}
+
+void Snapshot::drop_listings() const {
+  for (auto& listing : listings_) listing.reset();
 }
 
 }  // namespace culvert::controlplane

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "common/derive/deriver.h"
+#include "common/xds/versions.h"
 
 namespace culvert::controlplane {
 
@@ -54,6 +55,13 @@ struct Whole {
   std::string encoded;  // fields of a response
 };
 
+// The version of each resource of a type, as of one epoch: in one block, which is read through in a twentieth of the time that it takes to look at each
+// resource. For comparing with what nodes say that they hold.
+struct Listing {
+  Epoch epoch = 0;
+  xds::Versions versions;
+};
+
 // All resources of one type.
 class Table {
  public:
@@ -65,6 +73,8 @@ class Table {
   // In order of epoch: what changed after `epoch`, each name once. `resource` is null for what was removed.
   using Visit = std::function<void(std::string_view name, const Resource* resource)>;
   void after(Epoch epoch, const Visit& visit) const;
+  // Not more than `most` names have.
+  bool few_after(Epoch epoch, std::size_t most) const;
   // The epoch of the newest put and of the newest removal.
   Epoch newest_put() const { return newest_put_; }
   Epoch newest_removal() const { return newest_removal_; }
@@ -72,8 +82,8 @@ class Table {
   // False when `name` has this content already.
   bool put(std::string name, std::string_view type_url, std::string value, Epoch epoch);
   bool remove(std::string_view name, Epoch epoch);
-  // Forgets removals up to `epoch`: every stream has been told.
-  void forget_removals(Epoch epoch);
+  // Forgets removals up to `epoch`: every stream has been told. Returns the epoch of the last that it had, 0: of none.
+  Epoch forget_removals(Epoch epoch);
 
  private:
   Resources resources_;
@@ -91,6 +101,10 @@ class Snapshot {
   // All addresses for whoever begins with nothing: as they are, or as they were when somebody still has that. Not as of before a policy was removed,
   // which they might name.
   std::shared_ptr<const Whole> whole() const;
+  // As they are, or as they were: what has changed since is what table() has after that epoch, and is little. Good until something changes.
+  const Listing& listing(Type type) const;
+  // Nobody is going to ask for one soon: they are megabytes.
+  void drop_listings() const;
   // All workloads, as they are served.
   void each_workload(const std::function<void(model::Workload workload)>& visit) const;
 
@@ -106,6 +120,7 @@ class Snapshot {
   Table addresses_, policies_;
   mutable std::optional<Table> workloads_;
   mutable std::weak_ptr<const Whole> whole_;
+  mutable std::optional<Listing> listings_[kTypes];
 };
 
 }  // namespace culvert::controlplane

@@ -122,6 +122,7 @@ void XdsService::let_in() {
     next.push_back(session.get());
   }
   if (wait && !turn_.armed()) turn_.arm(kTurn, [this] { let_in(); });
+  if (begin == 0 && next.empty()) snapshot_.drop_listings();
   for (Session* session : next) {
     session->phase = Phase::kBegins;
     session->begun = now;

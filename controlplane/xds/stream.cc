@@ -101,27 +101,35 @@ void Stream::collect_all(Channel& channel, const Snapshot& snapshot, Push& push)
 }
 
 // What the client held when it came is compared with what there is.
-void Stream::collect_first(Channel& channel, const Table& table, Push& push) const {
+void Stream::collect_first(Channel& channel, const Snapshot& snapshot, Push& push) {
   auto& gone = push.type == Type::kAuthorization ? channel.gone : push.removed;
-  if (channel.wildcard) collect_difference(channel.held, table, push.resources, gone);
-  else recall_names(channel, table, gone);
+  if (channel.wildcard) collect_difference(channel.held, push.type, snapshot, push.resources, gone);
+  else recall_names(channel, snapshot.table(push.type), gone);
   for (const std::string& name : channel.gone) channel.gone_bytes += sizeof name + name.size();
   channel.held = {};
   channel.answered = true;
 }
 
-// Both are in order of name.
-void Stream::collect_difference(const xds::Versions& versions, const Table& table,
+// Only names of which the last listing says something else than the client, or that have changed since, are looked at, in order.
+void Stream::collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot,
                                 std::vector<std::shared_ptr<const std::string>>& differ, std::vector<std::string>& gone) {
-  const auto held = versions.all();
-  auto one = held.begin();
-  for (const auto& [name, resource] : table.resources()) {
-    for (; one != held.end() && (*one).first < name; ++one) gone.emplace_back((*one).first);
-    const bool holds = one != held.end() && (*one).first == name;
-    if (!holds || !resource.is_of((*one).second)) differ.push_back(resource.encoded);
-    if (holds) ++one;
+  const Table& table = snapshot.table(type);
+  if (held.empty()) {
+    for (const auto& [name, resource] : table.resources()) differ.push_back(resource.encoded);
+    return;
   }
-  for (; one != held.end(); ++one) gone.emplace_back((*one).first);
+  const Listing& listing = snapshot.listing(type);
+  std::vector<std::string_view> names = xds::Versions::differing(held, listing.versions);
+  table.after(listing.epoch, [&](std::string_view name, const Resource*) { names.push_back(name); });
+  std::ranges::sort(names);
+  const auto twice = std::ranges::unique(names);
+  names.erase(twice.begin(), twice.end());
+  for (const std::string_view name : names) {
+    const Resource* resource = table.find(name);
+    const auto version = held.find(name);
+    if (resource && !(version && resource->is_of(*version))) differ.push_back(resource->encoded);
+    if (!resource && version) gone.emplace_back(name);
+  }
 }
 
 // Whoever wants only what it names, wants what it holds: what differs is as if it had just asked for it.
@@ -185,7 +193,7 @@ std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
   if (first && type == Type::kAddress && channel.wildcard && channel.held.empty() && channel.fresh.empty()) {
     collect_all(channel, snapshot, push);
   } else if (first) {
-    collect_first(channel, table, push);
+    collect_first(channel, snapshot, push);
   } else {
     collect_changes(channel, table, puts, removals, push);
   }

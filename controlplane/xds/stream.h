@@ -95,8 +95,8 @@ class Stream {
   bool has_removals(Type type, const Snapshot& snapshot) const;
   bool addresses_sent(const Snapshot& snapshot) const;
   static void collect_all(Channel& channel, const Snapshot& snapshot, Push& push);
-  void collect_first(Channel& channel, const Table& table, Push& push) const;
-  static void collect_difference(const xds::Versions& versions, const Table& table,
+  static void collect_first(Channel& channel, const Snapshot& snapshot, Push& push);
+  static void collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot,
                                  std::vector<std::shared_ptr<const std::string>>& differ, std::vector<std::string>& gone);
   static void recall_names(Channel& channel, const Table& table, std::vector<std::string>& gone);
   void collect_changes(Channel& channel, const Table& table, bool puts, bool removals, Push& push) const;

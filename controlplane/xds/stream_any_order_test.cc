@@ -184,5 +184,53 @@ TEST_F(RefusingClient, HoldsWhatIsCalledInForce) {
   EXPECT_GT(whole, 1000U) << "that it holds everything is said often enough";
 }
 
+// Clients that come with what was served some time ago, more or less, one after the other.
+struct ComingClients : AnyOrder {
+  ComingClients() : AnyOrder(21) {}
+
+  using Held = std::map<std::string, std::string>;
+  Held served() const {
+    Held out;
+    for (const auto& [name, resource] : snapshot.table(Type::kAddress).resources()) out[std::string(name)] = resource.version();
+    return out;
+  }
+  void change_something() {
+    const std::string name = "w" + std::to_string(pick(40));
+    if (pick(3) == 0) change({}, {}, {name});
+    else change({workload(name, {"v" + std::to_string(pick(3))})});
+    if (pick(2) == 0) snapshot.forget_removals(snapshot.epoch());
+    if (pick(50) == 0) snapshot.drop_listings();
+    past[pick(past.size())] = served();
+  }
+  std::string expected(const Held& held) const {
+    std::string put, removed;
+    const Held now = served();
+    for (const auto& [name, version] : now)
+      if (const auto has = held.find(name); has == held.end() || has->second != version) put += " +" + name;
+    for (const auto& [name, version] : held)
+      if (!now.contains(name)) removed += " -" + name;
+    return "WDS" + put + removed;
+  }
+  std::string come(const Held& held) {
+    xds::Request request = ask(Type::kAddress);
+    request.initial_versions = xds::Versions(held);
+    stream = Stream();
+    stream.receive(request, snapshot);
+    return poll().at(0);
+  }
+
+  std::vector<Held> past = std::vector<Held>(10);
+};
+
+TEST_F(ComingClients, GetTheDifferenceFromWhatIsServedNow) {
+  for (int step = 0; step < 10'000; ++step) {
+    change_something();
+    Held held = past[pick(past.size())];
+    if (pick(4) == 0) held["w" + std::to_string(pick(40))] = "of another mesh";
+
+    ASSERT_EQ(come(held), expected(held)) << "step " << step;
+  }
+}
+
 }  // namespace
 }  // namespace culvert::controlplane

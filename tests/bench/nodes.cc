@@ -14,8 +14,8 @@
 //   sign           each that is connected asks for a certificate, at once    {"did": "sign", "seconds", "signed", "why": of one that failed}
 //   where PORT     they come to another port from now on           {"did": "where"}
 //
-// A resource that says "change-N" was changed for us: once all that are connected have it, {"change": N, "first": ns, "last": ns} is printed, of
-// CLOCK_MONOTONIC. Whoever loses its stream comes again by itself after 10 ms to a second; when all have, {"did": "back", ...} as above is printed.
+// A resource that says "change-N" was changed for us: once all that are connected have it, {"change": N, "at": [ns, ...], "last": ns} is printed, of
+// CLOCK_MONOTONIC: when it came to nodes of which each stands for as many others, and when to the last of all. Whoever loses its stream comes again by itself after 10 ms to a second; when all have, {"did": "back", ...} as above is printed.
 #include <time.h>
 
 #include <algorithm>
@@ -148,8 +148,10 @@ class Fleet {
   };
   struct Change {
     std::size_t have = 0;
-    std::int64_t first = 0;
+    std::string at;        // when it came to some of those, a list
+    std::size_t told = 0;  // of its length
   };
+  static constexpr std::size_t kPoints = 20;  // of a change that are told
 
   static void say(const std::string& line) {
     std::puts(line.c_str());
@@ -251,11 +253,17 @@ class Fleet {
       const std::size_t number = std::strtoul(message.data() + at + kMark.size(), nullptr, 10);
       Change& change = changes_[number];
       const std::int64_t now = now_ns();
-      if (change.have == 0) change.first = now;
+      if (change.have == next_told(change.told)) change.at += culvert::format("{}{}", change.told++ == 0 ? "" : ", ", now);
       if (++change.have < connected_) continue;
-      say(culvert::format(R"({{"change": {}, "first": {}, "last": {}}})", number, change.first, now));
+      say(culvert::format(R"({{"change": {}, "at": [{}], "last": {}}})", number, change.at, now));
       changes_.erase(number);
     }
+  }
+
+  // Of those that a change comes to, one after the other, the middle ones of as many equal parts.
+  std::size_t next_told(std::size_t told) const {
+    const std::size_t points = std::min(kPoints, connected_);
+    return (2 * told + 1) * connected_ / (2 * points);
   }
 
   void done() {

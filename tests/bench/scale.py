@@ -6,6 +6,7 @@ looks at them. Changes are made through the API, as anybody's would be.
 import argparse
 import contextlib
 import datetime
+import ipaddress
 import json
 import os
 import pathlib
@@ -86,8 +87,14 @@ class Shape:
         return json.dumps({"apiVersion": api, "kind": kind, "metadata": metadata, **more})
 
     @staticmethod
-    def address(first, index):
-        return f"{first}.{index >> 16 & 255}.{index >> 8 & 255}.{index & 255}"
+    def address(index):
+        """Of a pod: below the addresses of services."""
+        return str(ipaddress.IPv4Address("10.0.1.0") + index)
+
+    @staticmethod
+    def cluster_address(index):
+        """Of a service, out of the API server's range (tests/kubernetes/lib.sh), whose first 256 it gives to those that it makes itself."""
+        return str(ipaddress.IPv4Address("10.96.1.0") + index)
 
     def namespace(self, service):
         return f"ns-{service % NAMESPACES}"
@@ -106,7 +113,7 @@ class Shape:
                      "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}, {"name": "LOG_LEVEL", "value": "info"}],
                      "readinessProbe": {"httpGet": {"path": "/healthz", "port": 8080}}, "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}}}
         condition = lambda type: {"type": type, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
-        address = self.address(10, index + 256)
+        address = self.address(index)
         return f"/registry/pods/{namespace}/{name}", self.text(
             "Pod", "v1", namespace, name,
             {"spec": {"nodeName": f"node-{index % self.nodes}", "serviceAccountName": account, "containers": [container]},
@@ -140,13 +147,17 @@ class Shape:
                           "rules": [{"from": [{"source": {"principals": [f"cluster.local/ns/{namespace}/sa/app-{service + 1}"]}}]}]}})
 
     def service(self, index, pods):
-        namespace, name = self.namespace(index), f"app-{index}"
+        namespace, name, address = self.namespace(index), f"app-{index}", self.cluster_address(index)
         yield f"/registry/serviceaccounts/{namespace}/{name}", self.text("ServiceAccount", "v1", namespace, name, {})
         yield f"/registry/services/specs/{namespace}/{name}", self.text(
             "Service", "v1", namespace, name,
-            {"spec": {"clusterIP": self.address(11, index + 256), "clusterIPs": [self.address(11, index + 256)], "selector": {"app": name}, "type": "ClusterIP",
+            {"spec": {"clusterIP": address, "clusterIPs": [address], "selector": {"app": name}, "type": "ClusterIP",
                       "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "ports": [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]}})
-        points = [{"addresses": [self.address(10, pod + 256)], "conditions": {"ready": True, "serving": True, "terminating": False}, "nodeName": f"node-{pod % self.nodes}",
+        yield f"/registry/ipaddresses/{address}", self.text(  # without it the API server would say that the address is not allocated, and do so
+            "IPAddress", "networking.k8s.io/v1", "", address,
+            {"spec": {"parentRef": {"group": "", "resource": "services", "namespace": namespace, "name": name}}},
+            {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"})
+        points = [{"addresses": [self.address(pod)], "conditions": {"ready": True, "serving": True, "terminating": False}, "nodeName": f"node-{pod % self.nodes}",
                    "targetRef": {"kind": "Pod", "namespace": namespace, "name": self.pod_of(pod)[1]}, "zone": f"z{pod % 3}"} for pod in pods]
         yield f"/registry/endpointslices/{namespace}/{name}-x7k2p", self.text(
             "EndpointSlice", "discovery.k8s.io/v1", namespace, f"{name}-x7k2p",
@@ -207,7 +218,7 @@ class Scale:
 
     def run(self):
         options = self.options
-        self.load = 0.0
+        self.load = os.getloadavg()[0]
         shape = Shape(options.workloads, options.services, options.policies, options.nodes)
         with contextlib.ExitStack() as stack:
             began = time.monotonic()
@@ -230,33 +241,45 @@ class Scale:
     def measure(self, cluster):
         cold = self.nodes.do("cold", 1)
         self.row("one node begins with nothing, s", f"{cold['seconds']:.2f}, {cold['resources']:,} resources, {cold['bytes'] / 2**20:.1f} MiB")
-        self.came(self.nodes.do("connect", self.options.nodes), "come for the first time and hold all")
+        self.come("come for the first time and hold all", "connect", self.options.nodes)
         self.row(f"resident with {self.options.nodes} nodes, MiB", f"{self.plane.memory()}", "≤ 400 for 100,000 workloads")
         self.idle(cluster)
         self.busy(cluster)
-        again = [self.nodes.do("again") for _ in range(self.options.rounds)]
-        for each in again:
-            self.came(each, "come again, at once")
-        self.row("resident after that, MiB", f"{self.plane.memory()}")
-        self.load = os.getloadavg()[1]
+        for _ in range(self.options.rounds):
+            self.come("come again, at once", "again")
+        self.row("resident after that: at once, and when what is not used has gone back, MiB", f"{self.plane.memory()}, {self.settled()}")
         if self.options.soak:
             self.soak(cluster)
 
-    def came(self, said, what):
-        self.row(f"{self.options.nodes} nodes {what}: s; resources sent again", f"{said['seconds']:.1f}; {said['resources'] + said['removed']}", "≤ 5; 0")
+    def come(self, what, *words):
+        used = measure.process_cpu([self.plane.process.pid])
+        said = self.nodes.do(*words)
+        used = measure.process_cpu([self.plane.process.pid]) - used
+        self.row(f"{self.options.nodes} nodes {what}: s; CPU-seconds of culvertd; resources sent again",
+                 f"{said['seconds']:.1f}; {used:.1f}; {said['resources'] + said['removed']}", "≤ 5; ; 0")
+
+    def settled(self):
+        """What is resident when it has looked twice at what could go back."""
+        time.sleep(12)
+        return self.plane.memory()
 
     def latencies(self, asked, seconds):
+        """Of each change until the last node had it, and of every node with every change, as far as the nodes tell; in ms."""
         self.nodes.wait("the changes", lambda: all(number in self.nodes.changes for number, _ in asked), seconds)
-        return [(self.nodes.changes[number]["last"] - began) / 1e6 for number, began in asked]
+        seen = [(self.nodes.changes[number], began) for number, began in asked]
+        return [(said["last"] - began) / 1e6 for said, began in seen], [(at - began) / 1e6 for said, began in seen for at in said["at"]]
 
     def say_latencies(self, when, took):
-        self.row(f"change asked for until the last of {self.options.nodes} nodes has it, {when}: p50, p99, most, ms",
-                 f"{percentile(took, .5):.1f}, {percentile(took, .99):.1f}, {max(took):.1f}", "≤ 20, ≤ 100")
+        """`took`: what latencies() gave, again and again."""
+        for whose, values in (("a node has it, over all nodes and changes", [each for _, pairs in took for each in pairs]),
+                              (f"the last of {self.options.nodes} nodes has it", [each for last, _ in took for each in last])):
+            self.row(f"change asked for until {whose}, {when}: p50, p99, most, ms",
+                     f"{percentile(values, .5):.1f}, {percentile(values, .99):.1f}, {max(values):.1f}", "≤ 20, ≤ 100")
 
     def idle(self, cluster):
         connection, took = cluster.admin.connect(), []
         for _ in range(self.options.changes):
-            took += self.latencies([cluster.change(connection)], 30)
+            took.append(self.latencies([cluster.change(connection)], 30))
         self.say_latencies("at idle", took)
 
     def churn(self, cluster, seconds, rate):
@@ -285,7 +308,7 @@ class Scale:
             lasted = time.monotonic() - began
             used.append((measure.process_cpu([self.plane.process.pid]) - cpu) / lasted)
             print(f"    ({len(asked) / lasted:.0f} changes/s; the machine was busy with {(measure.machine_cpu() - machine) / lasted:.2f} of {os.cpu_count()} cores)", flush=True)
-            took += self.latencies(asked, 60)
+            took.append(self.latencies(asked, 60))
         self.say_latencies(f"at {self.options.rate} changes/s", took)
         self.row(f"CPU of culvertd at {self.options.rate} changes/s to {self.options.nodes} nodes, cores", measure.Spread.of(used).text(), "≤ 1")
         self.row("resident while that goes on, MiB", f"{self.plane.memory()}")
@@ -311,7 +334,7 @@ class Scale:
         words = " ".join(f"--{name} {getattr(self.options, name)}" for name in ("workloads", "services", "policies", "nodes", "soak"))
         return f"{self.options.workloads:,} workloads, {self.options.nodes:,} nodes", f"""
 `./dev bench scale {words} --write`, measured {datetime.date.today()} at commit {commit} on {os.cpu_count()} cores with a load of
-{self.load:.1f} (what is above {os.cpu_count()} waits; the measurement itself makes about 4).
+{self.load:.1f} before it began and of {os.getloadavg()[1]:.1f} when it was done (what is above {os.cpu_count()} waits; the measurement itself makes about 4).
 
 | what | here | goal |
 |---|---|---|
