@@ -53,10 +53,16 @@ struct CaFolder::State {
   }
 
   static net::Task<> rotate(net::Loop& loop, std::shared_ptr<State> self) {
+    const Options& options = self->options;
+    co_await loop.yield();  // our owner has us by then
     while (!self->closed) {
-      if (auto done = rotate_root(self->options.folder, self->options.trust_domain, self->options.rotation); !done)
-        log::error("ca", "replacing the root certificate: " + done.error().text);
-      co_await net::sleep_for(loop, self->options.rotation.check);
+      const auto done = rotate_root(options.folder, options.trust_domain, options.rotation);
+      if (!done) log::error("ca", "replacing the root certificate: " + done.error().text);
+      // Data planes see the files as soon as we do, and come for certificates at once. What cannot be read is read again after the event.
+      if (done && *done) {
+        if (auto ca = load_ca(options.folder, options.trust_domain)) self->changed(std::move(*ca));
+      }
+      co_await net::sleep_for(loop, options.rotation.check);
     }
   }
 };
