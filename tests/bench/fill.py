@@ -57,15 +57,16 @@ def write_folder(folder, workloads):
 def started(folder, name, words, environment):
     with open(folder / f"{name}.log", "w") as log, subprocess.Popen(words, stdout=log, stderr=log, env=os.environ | environment) as process:
         try:
-            yield process.pid
+            yield process
         finally:
             process.kill()
 
 
-def culvert_waits():
+def culvert_waits(programs):
     """Until the ztunnel has everything in force, whatever it takes."""
     words = [BIN / "culvert", "wait", "--all", "--timeout", "600s", "--url", "http://127.0.0.1:15014"]
     while subprocess.run(words, capture_output=True).returncode:  # 1: nobody listens yet; 4: nobody is connected yet
+        assert all(program.poll() is None for program in programs), "a program has ended"
         time.sleep(0.05)
 
 
@@ -103,10 +104,11 @@ def run(words):
         proxy = {"NODE_NAME": "node-0", "POD_NAME": "ztunnel-0", "POD_NAMESPACE": "istio-system", "INPOD_UDS": str(folder / "nobody.sock"), "AUTH_TOKEN": str(token),
                  "XDS_ROOT_CA": roots, "CA_ROOT_CA": roots, "ZTUNNEL_WORKER_THREADS": "2"}
         with started(folder, "culvertd", plane, {"LOG_LEVEL": "warn"}) as culvertd, started(folder, "ztunnel", [BIN / "ztunnel"], proxy) as ztunnel:
-            culvert_waits()
-            cpu = {"culvertd": measure.process_cpu([culvertd]), "ztunnel": measure.process_cpu([ztunnel])}
+            programs = {"culvertd": culvertd, "ztunnel": ztunnel}
+            culvert_waits(programs.values())
+            cpu = {name: measure.process_cpu([program.pid]) for name, program in programs.items()}
             print(f"{workloads} workloads, {workloads // PODS_OF_A_NAMESPACE} services, one ztunnel with two workers")
-            for program, pid in (("culvertd", culvertd), ("ztunnel", ztunnel)):
-                print(f"  {program}: {cpu[program]:.1f} s of CPU until all of it is in force; resident {at_rest(pid) / 2**20:.0f} MiB, "
-                      f"{most_resident(pid) / 2**20:.0f} MiB at most", flush=True)
+            for name, program in programs.items():
+                print(f"  {name}: {cpu[name]:.1f} s of CPU until all of it is in force; resident {at_rest(program.pid) / 2**20:.0f} MiB, "
+                      f"{most_resident(program.pid) / 2**20:.0f} MiB at most", flush=True)
     return 0
