@@ -164,19 +164,23 @@ def parts_that_go(charts, api):
     """A part that is taken out of a running release would leave pods captured: that is refused, with what to do first."""
     def upgrade(*sets, fails=""):
         words = ("upgrade", "--install", "culvert", charts / "culvert", "-n", "istio-system", "--set", ",".join(sets or ["global.tag=v2"]))
-        code, _, err = helm(*words, KUBECONFIG=str(api.kubeconfig))
+        code, out, err = helm(*words, KUBECONFIG=str(api.kubeconfig))
         assert (code != 0) == bool(fails) and fails in err, (sets, err)
+        return out
 
-    upgrade()
+    warning = "there were no agents on the nodes"
+    assert warning not in upgrade(), "nothing is there to be rolled back to"
     for sets, words in ((("cni.enabled=false",), "cni.enabled=false would take the agents away"),
                         (("cni.enabled=false", "ztunnel.enabled=false"), "delete daemonset culvert-node --cascade=foreground"),
                         (("ztunnel.enabled=false",), "ztunnel.enabled=false would leave the pods of the mesh without connections"),
                         (("controlplane.enabled=false",), "Promote the other one first")):
         upgrade(*sets, fails=words)
-    upgrade()
+    assert warning not in upgrade()
     api.kubectl("delete", "daemonset", "-n", "istio-system", "culvert-node", "--cascade=foreground", "--timeout=30s")
     upgrade("cni.enabled=false", "ztunnel.enabled=false")
     assert not api.get("daemonsets", "-n", "istio-system")
+    assert warning in upgrade(), "of a rollback to a revision without them nobody is asked"
+    assert warning not in upgrade()
     code, _, err = helm("uninstall", "culvert", "-n", "istio-system", "--no-hooks", KUBECONFIG=str(api.kubeconfig))
     assert code == 0, err
     api.kubectl("delete", "services", "-n", "istio-system", "culvertd", "istiod")
