@@ -48,6 +48,10 @@ namespace {
 // which nobody has, so that 1.3 (whose suites are not touched) is all that two ends can agree on.
 void require_tls13() { ::setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES128-GCM-SHA256", 1); }
 
+// gRPC 1.51 would read in pieces of 64 KiB from a connection that has once sent much, and keep two of them ready for what it sends next: 130 KiB for each of
+// a thousand nodes that have said what they hold. Without that it keeps one, and the largest can be set (GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE).
+void read_in_small_pieces() { ::setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 0); }
+
 // gRPC's callbacks run on threads that the last channel or server takes with it, by joining them. Whoever lets go of the last one inside a
 // callback would wait for himself (gRPC does not notice, and frees what the thread still uses). So there is always one channel more: to
 // nowhere, with one call that has failed, because the first call is what makes a channel count.
@@ -70,6 +74,7 @@ void prepare_grpc() {
   static std::once_flag once;
   std::call_once(once, [] {
     require_tls13();
+    read_in_small_pieces();
     // Each lock of a mutex would look for cycles among all that are held: a tenth of what a push costs. It is for those who look for mistakes in gRPC.
     absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
     gpr_set_log_function(write_to_log);

@@ -25,6 +25,7 @@ constexpr int kFirstPause = 200;      // after a failed attempt to connect; gRPC
 constexpr int kLongestPause = 1'000;  // in which every call would fail although the server is back
 constexpr int kPingInterval = 30'000;
 constexpr int kPingTimeout = 10'000;
+constexpr int kReadChunk = 64 << 10;  // a buffer of this size is kept ready when much has come: else of megabytes
 
 grpc::ChannelArguments arguments(const Server& server) {
   grpc::ChannelArguments out;
@@ -40,6 +41,7 @@ grpc::ChannelArguments arguments(const Server& server) {
   out.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);                  // the environment's proxy is for web clients
   out.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);  // no policy from DNS records
   out.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  out.SetInt(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadChunk);
   if (!server.name.empty()) out.SetSslTargetNameOverride(server.name);
   return out;
 }

@@ -254,7 +254,8 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   constexpr int kLeastPingInterval = 10'000;
   constexpr int kMaxMetadata = 16 << 10;
   constexpr auto kGrace = std::chrono::milliseconds(10'000);  // for calls under way when a connection is too old
-  constexpr int kIdle = 60'000;  // a connection without a call: whoever has no token to show goes soon
+  constexpr int kIdle = 60'000;        // a connection without a call: whoever has no token to show goes soon
+  constexpr int kReadChunk = 8 << 10;  // of a connection: a buffer of this size is kept ready for each
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options.connections.calls));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
@@ -270,6 +271,8 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   // What a client may send ahead of being read stays 64 KiB. Else it grows with what a connection can carry: megabytes of each of a thousand clients that
   // have all to say what they hold, and a ping for every burst to find out.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadChunk);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);  // figures of each connection and call that nobody asks for
   grpc::ResourceQuota quota("rpc");
   quota.Resize(options.max_memory);
   builder.SetResourceQuota(quota);

@@ -1,6 +1,8 @@
 #include "common/xds/versions.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <limits>
 #include <optional>
 
@@ -10,6 +12,13 @@ namespace culvert::xds {
 namespace {
 
 constexpr std::size_t kUsualEntry = 64;  // bytes of one, or more
+
+// The next eight bytes as a number that is in order as they are; zeros after the end.
+std::uint64_t word_at(std::string_view text, std::size_t from) {
+  std::uint64_t word = 0;
+  if (from < text.size()) std::memcpy(&word, text.data() + from, std::min(sizeof word, text.size() - from));
+  return std::endian::native == std::endian::little ? std::byteswap(word) : word;
+}
 
 }  // namespace
 
@@ -101,11 +110,33 @@ std::vector<std::string_view> Versions::differing(const Versions& some, const Ve
   return out;
 }
 
-// Whoever sends them from a map sends them in order.
+// By name from the byte `from` on, of such that are the same up to there; of one name in the order of their places. Eight bytes at a time, which are
+// numbers: names of resources begin alike, and to compare whole ones takes half as long again.
+void Versions::sort_from(std::span<Keyed> part, std::size_t from) const {
+  constexpr std::size_t kFew = 8, kDeep = 256;  // the rest in the plain way
+  if (part.size() < kFew || from >= kDeep) {
+    std::ranges::sort(part, {}, [this](const Keyed& each) { return std::pair(pair(each.place).first, each.place.name); });
+    return;
+  }
+  for (Keyed& each : part) each.key = word_at(pair(each.place).first, from);
+  if (!std::ranges::all_of(part, [&](const Keyed& each) { return each.key == part.front().key; }))
+    std::ranges::sort(part, {}, &Keyed::key);
+  for (auto begin = part.begin(); begin != part.end();) {
+    const auto end = std::find_if(begin, part.end(), [&](const Keyed& each) { return each.key != begin->key; });
+    sort_from({begin, end}, from + sizeof(std::uint64_t));
+    begin = end;
+  }
+}
+
+// Whoever sends them from a map sends them in order; Istio's ztunnel does in none.
 void Versions::sort() {
   const auto name = [this](const Place& place) { return pair(place).first; };
   if (std::ranges::adjacent_find(places_, std::ranges::greater_equal(), name) == places_.end()) return;
-  std::ranges::stable_sort(places_, {}, name);
+  std::vector<Keyed> keyed;
+  keyed.reserve(places_.size());
+  for (const Place& place : places_) keyed.push_back({0, place});
+  sort_from(keyed, 0);
+  std::ranges::transform(keyed, places_.begin(), &Keyed::place);
   std::ranges::reverse(places_);  // of those of one name the last is first
   const auto again = std::ranges::unique(places_, {}, name);
   places_.erase(again.begin(), again.end());

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <ranges>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -69,7 +70,12 @@ class Versions {
     return {bytes.substr(place.name, place.name_size), bytes.substr(place.version, place.version_size)};
   }
   static std::size_t short_entry(std::string_view message, std::uint32_t field, Place& place);
+  struct Keyed {
+    std::uint64_t key = 0;
+    Place place;
+  };
   void sort();
+  void sort_from(std::span<Keyed> part, std::size_t from) const;
 
   std::string bytes_;
   std::vector<Place> places_;  // in order of name, each once

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+#include <random>
+
 #include "common/xds/fields.h"
 
 namespace culvert::xds {
@@ -84,6 +87,26 @@ TEST(Versions, AreReadWhateverAnEntryLooksLike) {
   EXPECT_THAT(list(*versions), ElementsAre(Pair("", ""), Pair(std::string(200, 'l'), "2"), Pair("m", std::string(200, '3')),
                                            Pair(std::string(121, 'n'), "4"), Pair(std::string(123, 'o'), "5"), Pair("short", "8"),
                                            Pair("turned", "6"), Pair("with more", "7"), Pair("without a version", "")));
+}
+
+TEST(Versions, OfManyNamesInAnyOrderAreAsOfAMap) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 200; ++round) {
+    std::map<std::string, std::string> expected;
+    std::string message, rest;
+    for (int i = 0; i < 300; ++i) {
+      std::string name =
+          round % 2 == 0 ? "Kubernetes//Pod/ns-" + std::to_string(random() % 20) + "/" : std::string(random() % 300, 'a');
+      for (auto more = random() % 4; more > 0; --more) name += static_cast<char>(random() % 3 == 0 ? 0xff : random() % 3);
+      expected[name] = std::to_string(i);
+      append_field(message, 5, entry(name, std::to_string(i)));
+    }
+
+    const auto versions = Versions::take(message, 5, rest);
+
+    ASSERT_TRUE(versions) << versions.error().text;
+    ASSERT_THAT(list(*versions), ::testing::ElementsAreArray(expected.begin(), expected.end())) << "round " << round;
+  }
 }
 
 TEST(Versions, DifferByNamesThatOneLacksAndByVersions) {

@@ -223,7 +223,7 @@ struct ComingClients : AnyOrder {
 };
 
 TEST_F(ComingClients, GetTheDifferenceFromWhatIsServedNow) {
-  for (int step = 0; step < 10'000; ++step) {
+  for (int step = 0; step < 3'000; ++step) {
     change_something();
     Held held = past[pick(past.size())];
     if (pick(4) == 0) held["w" + std::to_string(pick(40))] = "of another mesh";
