@@ -8,6 +8,7 @@
 #include "common/tls/stream.h"
 #include "controlplane/ca/spiffe_bundle.h"
 #include "tests/integration/culvertd/fixture.h"
+#include "tests/integration/culvertd/raw_client.h"
 
 namespace culvert::test {
 namespace {
@@ -45,6 +46,7 @@ struct BundlePort : CulvertdTest {
 
 TEST_F(BundlePort, AnswersTheBundleAlone) {
   ASSERT_TRUE(start());
+  until([&] { return static_cast<bool>(dial(bundle_port, "127.0.0.1")); }, "the port");
 
   const std::string bundle = asked("GET", controlplane::kBundlePath);
   EXPECT_THAT(bundle, StartsWith("HTTP/1.1 200 "));
