@@ -9,7 +9,7 @@
 
 namespace culvert::controlplane {
 
-// On all addresses, once the CA is there; `serving` must outlive it. `among`: the objects that the webhook knows.
+// On all addresses, once the CA is there; `serving` must outlive it. `among`: the objects that the webhook knows; none: no webhook.
 Result<std::unique_ptr<WebhookServer>> open_tls_port(net::Loop& loop, Serving& serving, std::uint16_t port,
                                                      const std::optional<Among>& among);
 

@@ -64,7 +64,8 @@ Gate::Limits affordable(Gate::Limits limits) {
 }  // namespace
 
 struct Door::State {
-  State(const Gate::Limits& limits, Fd its_epoll) : epoll(its_epoll.get()), gate(limits), epoll_owner(std::move(its_epoll)) {}
+  State(const Gate::Limits& limits, Fd its_epoll)
+      : epoll(its_epoll.get()), gate(limits), turnstile(limits), epoll_owner(std::move(its_epoll)) {}
 
   void live();
   struct Entrance {
@@ -75,8 +76,9 @@ struct Door::State {
   static net::Task<> watch(State* self, std::shared_ptr<net::Descriptor> ready);
   bool come_in(const Endpoint& peer, Fd socket, const Take& take);
   void look(Gate::Id id, std::uint32_t events);
-  void cut(Gate::Id id);
-  void look_less(Gate::Id id);
+  void cut(Gate::Id id) CULVERT_REQUIRES(mutex);
+  void let_go(Gate::Id id) CULVERT_REQUIRES(mutex);
+  void look_less(Gate::Id id) CULVERT_REQUIRES(mutex);
   void look_again();
   void turn();
   void say();
@@ -86,13 +88,14 @@ struct Door::State {
   const int epoll;      // of duplicates
   mutable Mutex mutex;  // gRPC's threads, the server's loop and ours
   Gate gate CULVERT_GUARDED_BY(mutex);
-  Fd epoll_owner;
+  Turnstile turnstile CULVERT_GUARDED_BY(mutex);
   struct Held {
     Fd fd;
     bool proved = false;
   };
-  std::unordered_map<Gate::Id, Held> held;  // from here on ours alone
-  std::vector<Gate::Id> seen;               // of the proved ones, those that have sent something since we looked
+  std::unordered_map<Gate::Id, Held> held CULVERT_GUARDED_BY(mutex);
+  Fd epoll_owner;              // from here on ours alone
+  std::vector<Gate::Id> seen;  // of the proved ones, those that have sent something since we looked
   std::vector<std::shared_ptr<Entrance>> entrances;
   std::shared_ptr<net::Descriptor> ready;
   std::optional<net::Timer> tick, pause;
@@ -128,18 +131,17 @@ bool Door::State::come_in(const Endpoint& peer, Fd socket, const Take& take) {
   {
     const Lock lock(mutex);
     arrival = gate.arrive(peer, net::Clock::now());
+    if (arrival.out) cut(*arrival.out);
+    if (!arrival.id) return false;
+    Fd ours(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
+    epoll_event event{.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data = {.u64 = *arrival.id}};
+    if (!ours || ::epoll_ctl(epoll, EPOLL_CTL_ADD, ours.get(), &event) != 0) {
+      complain(failure_errno("watching a connection").error().text);
+      gate.leave(*arrival.id);
+      return true;
+    }
+    held.emplace(*arrival.id, Held{.fd = std::move(ours)});
   }
-  if (arrival.out) cut(*arrival.out);
-  if (!arrival.id) return false;
-  Fd ours(::fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
-  epoll_event event{.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data = {.u64 = *arrival.id}};
-  if (!ours || ::epoll_ctl(epoll, EPOLL_CTL_ADD, ours.get(), &event) != 0) {
-    complain(failure_errno("watching a connection").error().text);
-    const Lock lock(mutex);
-    gate.leave(*arrival.id);
-    return true;
-  }
-  held.emplace(*arrival.id, Held{.fd = std::move(ours)});
   take(std::move(socket));
   return arrival.out.has_value();
 }
@@ -159,20 +161,14 @@ net::Task<> Door::State::watch(State* self, std::shared_ptr<net::Descriptor> rea
 }
 
 void Door::State::look(Gate::Id id, std::uint32_t events) {
+  const Lock lock(mutex);
   const auto found = held.find(id);
   if (found == held.end()) return;
   if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
-    held.erase(found);
-    const Lock lock(mutex);
+    let_go(id);
     return gate.leave(id);
   }
-  const std::size_t bytes = received(found->second.fd.get());
-  bool too_many = false;
-  {
-    const Lock lock(mutex);
-    too_many = gate.sent(id, bytes);
-  }
-  if (too_many) return cut(id);
+  if (gate.sent(id, received(found->second.fd.get()))) return cut(id);
   if (!found->second.proved) return;
   seen.push_back(id);
   if (pause && !pause->armed()) pause->arm(kPause, [this] { look_again(); });
@@ -182,7 +178,14 @@ void Door::State::cut(Gate::Id id) {
   const auto found = held.find(id);
   if (found == held.end()) return;
   ::shutdown(found->second.fd.get(), SHUT_RDWR);
-  held.erase(found);
+  // What has come already would still be read: thousands of calls.
+  ::recv(found->second.fd.get(), nullptr, 4 * kReceiveBuffer, MSG_TRUNC | MSG_DONTWAIT);
+  let_go(id);
+}
+
+void Door::State::let_go(Gate::Id id) {
+  held.erase(id);
+  turnstile.leave(id, net::Clock::now());
 }
 
 // It is proved: what it sends is looked at once, and again after a pause.
@@ -195,16 +198,16 @@ void Door::State::look_less(Gate::Id id) {
 }
 
 void Door::State::look_again() {
+  const Lock lock(mutex);
   for (const Gate::Id id : std::exchange(seen, {})) look_less(id);
 }
 
 void Door::State::turn() {
-  std::vector<Gate::Id> silent;
   {
     const Lock lock(mutex);
-    silent = gate.silent(net::Clock::now());
+    for (const Gate::Id id : gate.silent(net::Clock::now())) cut(id);
+    turnstile.sweep(net::Clock::now());
   }
-  for (const Gate::Id id : silent) cut(id);
   say();
   tick->arm(kTick, [this] { turn(); });
 }
@@ -291,28 +294,45 @@ void Door::begin() {
 
 void Door::close() { state_->close(); }
 
-std::optional<Gate::Ticket> Door::begin_call(const Endpoint& peer) {
-  std::expected<Gate::Ticket, Gate::Refused> begun;
-  {
-    const Lock lock(state_->mutex);
-    begun = state_->gate.begin_call(peer);
+bool Door::read_call(Turnstile::Number& number) {
+  const Lock lock(state_->mutex);
+  if (number == 0) number = state_->turnstile.open(net::Clock::now());
+  const auto verdict = state_->turnstile.read(number);
+  if (verdict == Turnstile::Verdict::kPass) return true;
+  state_->gate.count_refused();
+  if (const auto id = state_->turnstile.whose(number); id && verdict == Turnstile::Verdict::kEnd) {
+    state_->gate.refuse(*id);
+    state_->cut(*id);
   }
+  return false;
+}
+
+void Door::done_with(Turnstile::Number number) {
+  const Lock lock(state_->mutex);
+  state_->turnstile.done(number);
+}
+
+std::optional<Gate::Ticket> Door::begin_call(const Endpoint& peer, Turnstile::Number number) {
+  const Lock lock(state_->mutex);
+  const auto id = state_->gate.find(peer);
+  if (state_->turnstile.begun(number, id)) {
+    state_->gate.refuse(*id);
+    state_->cut(*id);
+  }
+  const auto begun = state_->gate.begin_call(peer);
   if (begun) return *begun;
-  if (const auto out = begun.error().out) state_->thread.loop().post([state = state_.get(), id = *out] { state->cut(id); });
+  if (const auto out = begun.error().out) state_->cut(*out);
   return std::nullopt;
 }
 
-void Door::prove(Gate::Ticket& ticket, const std::string& caller) {
-  std::optional<Gate::Id> out;
-  {
-    const Lock lock(state_->mutex);
-    if (!ticket.unproved) return;
-    out = state_->gate.prove(ticket, caller);
-  }
-  state_->thread.loop().post([state = state_.get(), id = ticket.id, out] {
-    state->look_less(id);
-    if (out) state->cut(*out);
-  });
+std::vector<Gate::Call> Door::prove(Gate::Ticket& ticket, const std::string& caller) {
+  const Lock lock(state_->mutex);
+  if (!ticket.unproved) return {};
+  Gate::Turn turn = state_->gate.prove(ticket, caller);
+  state_->turnstile.prove(ticket.id);
+  state_->look_less(ticket.id);
+  if (turn.out) state_->cut(*turn.out);
+  return std::move(turn.go_on);
 }
 
 void Door::moved(const Gate::Ticket& ticket) {
@@ -320,9 +340,11 @@ void Door::moved(const Gate::Ticket& ticket) {
   state_->gate.moved(ticket);
 }
 
-void Door::end_call(const Gate::Ticket& ticket) {
+std::vector<Gate::Call> Door::end_call(const Gate::Ticket& ticket) {
   const Lock lock(state_->mutex);
-  state_->gate.end_call(ticket);
+  Gate::Turn turn = state_->gate.end_call(ticket);
+  if (turn.out) state_->cut(*turn.out);
+  return std::move(turn.go_on);
 }
 
 Door::Figures Door::figures() const {

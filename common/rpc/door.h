@@ -3,7 +3,8 @@
 // descriptors to a server that does the rest (gRPC, which has no bounds of this kind, and tells nobody of its connections).
 //
 // The door keeps a duplicate of each descriptor. By it it sees the end of the connection (whoever owns the other shuts it down before he closes it), sees
-// how much has been received (TCP_INFO), and ends the connection of who has to go (shutdown(2)): for the server below that is a peer that has left.
+// how much has been received (TCP_INFO), and ends the connection of who has to go (shutdown(2)): for the server below that is a peer that has left, and of
+// what he had sent nothing more is read.
 // Until a connection is proved each of its segments wakes the door, afterwards one in a tenth of a second.
 
 #include <array>
@@ -13,11 +14,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/base/address.h"
 #include "common/base/fd.h"
 #include "common/base/result.h"
 #include "common/rpc/gate.h"
+#include "common/rpc/turnstile.h"
 
 namespace culvert::rpc {
 
@@ -36,11 +39,17 @@ class Door {
   // Nobody comes in any more.
   void close();
 
-  // Any thread. A call has begun on the connection of `peer`; nothing: it is one too many, or its connection has gone.
-  std::optional<Gate::Ticket> begin_call(const Endpoint& peer);
-  void prove(Gate::Ticket& ticket, const std::string& caller);
+  // Any thread.
+  // The server has read a call of a connection: 0 says that it is the first, and becomes its number. False: it is one too many.
+  bool read_call(Turnstile::Number& number);
+  // One that read_call() has let pass is no more.
+  void done_with(Turnstile::Number number);
+  // A call has begun on the connection of `peer`; nothing: it is one too many, or its connection has gone. 0: a server that does not tell what it reads.
+  std::optional<Gate::Ticket> begin_call(const Endpoint& peer, Turnstile::Number number);
+  // These say which calls need not wait any more.
+  std::vector<Gate::Call> prove(Gate::Ticket& ticket, const std::string& caller);
+  std::vector<Gate::Call> end_call(const Gate::Ticket& ticket);
   void moved(const Gate::Ticket& ticket);
-  void end_call(const Gate::Ticket& ticket);
 
   struct Figures {
     std::size_t proved = 0, unproved = 0;  // connections now

@@ -115,25 +115,45 @@ std::expected<Gate::Ticket, Gate::Refused> Gate::begin_call(const Endpoint& peer
   Connection& connection = connections_.at(id);
   Address& address = addresses_.at(peer.address);
   const bool unproved = connection.caller.empty();
-  const bool many = unproved ? connection.calls >= limits_.unproved_calls || address.calls >= limits_.unproved_calls_of_address
+  const bool waits = unproved && connection.calls - connection.waiting.size() >= limits_.unproved_calls;
+  const bool many = unproved ? connection.calls >= limits_.calls || (!waits && address.calls >= limits_.unproved_calls_of_address)
                              : connection.calls >= 2 * limits_.calls;
-  const bool often = (unproved || many) && ++connection.tries > limits_.tries;
-  if (often) turn_away(id, Reason::kTries);
+  const bool often = (many || (unproved && !waits)) && tried(id, connection);
   if (often || many) {
     ++refused_calls_;
     return std::unexpected(Refused{.out = often ? std::optional(id) : std::nullopt});
   }
   connection.moved = true;
   ++connection.calls;
-  if (unproved) ++address.calls;
-  return Ticket{.id = id, .address = peer.address, .unproved = unproved};
+  if (unproved && !waits) ++address.calls;
+  if (waits) connection.waiting.insert(last_call_ + 1);
+  return Ticket{.id = id, .address = peer.address, .call = ++last_call_, .unproved = unproved, .waits = waits};
 }
 
-std::optional<Gate::Id> Gate::prove(Ticket& ticket, const std::string& caller) {
-  if (std::exchange(ticket.unproved, false)) --addresses_.at(ticket.address).calls;
+// Once more. True: it goes.
+bool Gate::tried(Id id, Connection& connection) {
+  if (++connection.tries <= limits_.tries) return false;
+  turn_away(id, Reason::kTries);
+  return true;
+}
+
+void Gate::refuse(Id id) {
+  if (connections_.contains(id)) turn_away(id, Reason::kTries);
+}
+
+// It is no longer one of the unproved ones of its address that are looked at.
+void Gate::uncount(const Ticket& ticket) {
+  if (ticket.unproved && (!ticket.waits || given_.erase(ticket.call) != 0)) --addresses_.at(ticket.address).calls;
   forget(ticket.address);
+}
+
+Gate::Turn Gate::prove(Ticket& ticket, const std::string& caller) {
+  uncount(ticket);
+  ticket.unproved = false;
   const auto found = connections_.find(ticket.id);
-  if (found == connections_.end() || !found->second.caller.empty()) return std::nullopt;
+  if (found == connections_.end() || !found->second.caller.empty()) return {};
+  const std::set<Call> waited = std::exchange(found->second.waiting, {});
+  Turn turn{.out = {}, .go_on = {waited.begin(), waited.end()}};
   found->second.caller = caller;
   found->second.moved = true;
   found->second.tries = 0;
@@ -141,20 +161,37 @@ std::optional<Gate::Id> Gate::prove(Ticket& ticket, const std::string& caller) {
   addresses_.at(ticket.address).unproved.erase(ticket.id);
   std::set<Id>& its = callers_[caller];
   its.insert(ticket.id);
-  if (its.size() <= limits_.of_caller) return std::nullopt;
-  const Id oldest = *its.begin();
-  turn_away(oldest, Reason::kCaller);
-  return oldest;
+  if (its.size() <= limits_.of_caller) return turn;
+  turn.out = *its.begin();
+  turn_away(*turn.out, Reason::kCaller);
+  return turn;
 }
 
 void Gate::moved(const Ticket& ticket) {
   if (const auto found = connections_.find(ticket.id); found != connections_.end()) found->second.moved = true;
 }
 
-void Gate::end_call(const Ticket& ticket) {
-  if (ticket.unproved) --addresses_.at(ticket.address).calls;
-  forget(ticket.address);
-  if (const auto found = connections_.find(ticket.id); found != connections_.end()) --found->second.calls;
+// One that ended without a proof gives its turn to the next; one that did not wait for its turn is a try as well.
+Gate::Turn Gate::end_call(const Ticket& ticket) {
+  uncount(ticket);
+  const auto found = connections_.find(ticket.id);
+  if (found == connections_.end()) return {};
+  Connection& connection = found->second;
+  --connection.calls;
+  if (!connection.caller.empty()) return {};
+  const bool waited = connection.waiting.erase(ticket.call) != 0;
+  if (!waited && connection.waiting.empty()) return {};
+  if (tried(ticket.id, connection)) return {.out = ticket.id};
+  if (waited) return {};
+  const Call next = connection.waiting.extract(connection.waiting.begin()).value();
+  given_.insert(next);
+  ++addresses_.at(ticket.address).calls;
+  return {.out = {}, .go_on = {next}};
+}
+
+std::optional<Gate::Id> Gate::find(const Endpoint& peer) const {
+  const auto found = by_peer_.find(peer);
+  return found == by_peer_.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::optional<Endpoint> Gate::peer(Id id) const {

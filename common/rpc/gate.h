@@ -41,9 +41,12 @@ class Gate {
     // That a connection may send: a handshake and tokens are some ten thousand, and of a message gRPC reads 64 KiB ahead. As many calls as fit in may wait
     // inside gRPC before the first of them gets here.
     std::size_t unproved_bytes = 256 << 10;
-    std::size_t unproved_calls = 16;  // open at one time on a connection; a ztunnel begins with nine
-    std::size_t unproved_calls_of_address = 256;
+    // Of a connection that are looked at at one time; a ztunnel begins with nine. Others wait for the first proof: who has a hundred things to ask may ask.
+    std::size_t unproved_calls = 16;
+    std::size_t unproved_calls_of_address = 256;  // that are looked at
     std::size_t tries = 64;  // unproved calls of a connection in all; of one that is proved, calls that were too many
+    // Of all connections that gRPC may hold beyond the first of each (turnstile.h).
+    std::size_t unproved_calls_of_all = 1'000;
   };
 
   enum class Reason : std::uint8_t {
@@ -73,23 +76,37 @@ class Gate {
   // It has sent so much, in all. True: it goes.
   bool sent(Id id, std::size_t bytes);
 
+  using Call = std::uint64_t;
   // A call that has begun. Counted until end_call().
   struct Ticket {
     Id id = 0;
     IpAddress address;
+    Call call = 0;
     bool unproved = false;
+    bool waits = false;  // until it is named in a Turn
+  };
+  // What has changed for others.
+  struct Turn {
+    std::optional<Id> out;      // a connection that goes
+    std::vector<Call> go_on{};  // calls that have waited, oldest first
   };
   struct Refused {
     std::optional<Id> out;  // its connection goes
   };
   std::expected<Ticket, Refused> begin_call(const Endpoint& peer);
   // The call has proved to be `caller`'s, and its connection with it. Somebody may have to go: of this caller the oldest.
-  std::optional<Id> prove(Ticket& ticket, const std::string& caller);
+  Turn prove(Ticket& ticket, const std::string& caller);
   // A message of it has come.
   void moved(const Ticket& ticket);
-  void end_call(const Ticket& ticket);
+  Turn end_call(const Ticket& ticket);
+  // It goes, for calls that nobody has looked at.
+  void refuse(Id id);
+
+  // A call that nobody has looked at was one too many.
+  void count_refused() { ++refused_calls_; }
 
   std::optional<Endpoint> peer(Id id) const;
+  std::optional<Id> find(const Endpoint& peer) const;
   std::size_t size() const { return connections_.size(); }
   std::size_t unproved() const { return unproved_.size(); }
   std::uint64_t turned_away(Reason reason) const { return turned_away_[static_cast<std::size_t>(reason)]; }
@@ -101,6 +118,7 @@ class Gate {
     Time since;
     std::string caller{};  // empty: unproved
     std::size_t calls = 0;
+    std::set<Call> waiting{};
     std::size_t tries = 0;
     bool moved = false;       // a call or a message has come
     std::size_t counted = 0;  // bytes, up to the last that did
@@ -113,16 +131,20 @@ class Gate {
 
   std::optional<Id> whose_place(const IpAddress& address) const;
   void turn_away(Id id, Reason reason);
+  bool tried(Id id, Connection& connection);
+  void uncount(const Ticket& ticket);
   void count(Reason reason) { ++turned_away_[static_cast<std::size_t>(reason)]; }
   void forget(const IpAddress& address);
 
   const Limits limits_;
   Id last_ = 0;
+  Call last_call_ = 0;
   std::map<Id, Connection> connections_;
   std::set<Id> unproved_;  // oldest first
   std::unordered_map<Endpoint, Id> by_peer_;
   std::unordered_map<IpAddress, Address> addresses_;
   std::map<std::string, std::set<Id>> callers_;
+  std::set<Call> given_;  // unproved calls that have waited, and been given a turn
   std::array<std::uint64_t, kReasons> turned_away_{};
   std::uint64_t refused_calls_ = 0;
 };

@@ -124,7 +124,7 @@ TEST_F(Gates, WhatAProvedOneSendsHasToBecomeCallsOrMessages) {
 }
 
 TEST_F(Gates, UnprovedCallsAreBoundedOfAConnectionAndOfAnAddress) {
-  limits.unproved_calls = 2;
+  limits.calls = 2;
   limits.unproved_calls_of_address = 3;
   arrive();
   const Endpoint one = at("10.0.0.1", port);
@@ -143,6 +143,79 @@ TEST_F(Gates, UnprovedCallsAreBoundedOfAConnectionAndOfAnAddress) {
   EXPECT_TRUE(gate->begin_call(two)) << "what is proved does not count";
   gate->end_call(*second);
   EXPECT_TRUE(gate->begin_call(one));
+}
+
+TEST_F(Gates, CallsBeyondSomeWaitForTheFirstProof) {
+  limits.unproved_calls = 2;
+  const auto connection = arrive();
+  const Endpoint peer = at("10.0.0.1", port);
+  auto first = gate->begin_call(peer);
+  const auto second = gate->begin_call(peer);
+  const auto third = gate->begin_call(peer);
+  const auto fourth = gate->begin_call(peer);
+
+  const auto turn = gate->prove(*first, "node n1");
+
+  EXPECT_FALSE(first->waits || second->waits);
+  EXPECT_TRUE(third->waits && fourth->waits);
+  EXPECT_THAT(turn.go_on, ElementsAre(third->call, fourth->call));
+  EXPECT_FALSE(gate->begin_call(peer)->waits);
+  EXPECT_THAT(gate->end_call(*second).go_on, IsEmpty());
+  EXPECT_TRUE(gate->peer(*connection.id));
+}
+
+TEST_F(Gates, OneThatEndsWithoutAProofGivesItsTurnToTheNextAndEachIsATry) {
+  limits.unproved_calls = 1;
+  limits.tries = 2;
+  const auto connection = arrive();
+  const Endpoint peer = at("10.0.0.1", port);
+  const auto first = gate->begin_call(peer);
+  const auto second = gate->begin_call(peer);
+  const auto third = gate->begin_call(peer);
+
+  EXPECT_THAT(gate->end_call(*first).go_on, ElementsAre(second->call));
+  const auto turn = gate->end_call(*second);
+
+  EXPECT_EQ(turn.out, connection.id);
+  EXPECT_THAT(turn.go_on, IsEmpty());
+  EXPECT_EQ(turned(Gate::Reason::kTries), 1U);
+  EXPECT_THAT(gate->end_call(*third).go_on, IsEmpty());
+}
+
+TEST_F(Gates, OnesThatWaitTakeNothingFromOthersOfTheirAddress) {
+  limits.unproved_calls = 1;
+  limits.unproved_calls_of_address = 2;
+  arrive();
+  const Endpoint one = at("10.0.0.1", port);
+  const auto first = gate->begin_call(one);
+  const auto second = gate->begin_call(one);
+  const auto third = gate->begin_call(one);
+  arrive();
+  const Endpoint two = at("10.0.0.1", port);
+
+  const auto other = gate->begin_call(two);
+  ASSERT_TRUE(other);
+  EXPECT_FALSE(other->waits);
+  arrive();
+  const Endpoint three = at("10.0.0.1", port);
+  EXPECT_FALSE(gate->begin_call(three));
+  gate->end_call(*first);
+  EXPECT_FALSE(gate->begin_call(three)) << "one that has waited takes that place";
+  gate->end_call(*third);
+  gate->end_call(*second);
+  EXPECT_TRUE(gate->begin_call(three));
+}
+
+TEST_F(Gates, OneThatIsResetWhileItWaitsIsATry) {
+  limits.unproved_calls = 1;
+  limits.tries = 2;
+  const auto connection = arrive();
+  const Endpoint peer = at("10.0.0.1", port);
+  const auto first = gate->begin_call(peer);
+
+  EXPECT_EQ(gate->end_call(*gate->begin_call(peer)).out, std::nullopt);
+  EXPECT_EQ(gate->end_call(*gate->begin_call(peer)).out, connection.id);
+  gate->end_call(*first);
 }
 
 TEST_F(Gates, CallsThatAreResetCountUntilTheyHaveEndedHere) {
@@ -202,7 +275,7 @@ TEST_F(Gates, WhatHasEndedIsForgotten) {
   EXPECT_EQ(gate->size(), 0U);
   EXPECT_EQ(gate->unproved(), 0U);
   EXPECT_FALSE(gate->begin_call(at("10.0.0.1", port)));
-  EXPECT_EQ(gate->prove(*proving, "node n1"), std::nullopt) << "too late";
+  EXPECT_EQ(gate->prove(*proving, "node n1").out, std::nullopt) << "too late";
   gate->end_call(*proving);
   gate->end_call(*open);
   EXPECT_EQ(gate->refused_calls(), 0U);

@@ -17,6 +17,7 @@
 
 #include "common/base/mutex.h"
 #include "common/rpc/bytes.h"
+#include "common/rpc/first_look.h"
 
 namespace culvert::rpc {
 
@@ -47,12 +48,29 @@ class Call;
 
 // The calls that live. Locked, because gRPC makes and ends calls on threads of its own.
 struct Registry {
+  void go_on(const std::vector<Gate::Call>& calls);
+  bool withdraw(Gate::Call call);
+
   Mutex mutex;
   std::set<Call*> live CULVERT_GUARDED_BY(mutex);
+  std::map<Gate::Call, std::function<void()>> waiting CULVERT_GUARDED_BY(mutex);  // what lets the handler hear of them
   bool closing CULVERT_GUARDED_BY(mutex) = false;
   std::size_t max_calls = 0;
   std::unique_ptr<Door> door;
 };
+
+void Registry::go_on(const std::vector<Gate::Call>& calls) {
+  if (calls.empty()) return;
+  const Lock lock(mutex);
+  for (const Gate::Call call : calls)
+    if (const auto found = waiting.extract(call)) found.mapped()();
+}
+
+// True: nobody has heard of it, and nobody will.
+bool Registry::withdraw(Gate::Call call) {
+  const Lock lock(mutex);
+  return waiting.erase(call) != 0;
+}
 
 // gRPC's callbacks come on its threads and do nothing but post; everything else happens on the loop. `self_` keeps the object until OnDone.
 class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, public std::enable_shared_from_this<Call> {
@@ -61,6 +79,7 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
       : loop_(loop),
         registry_(registry),
         ticket_(ticket),
+        connection_(number_of(context)),
         path_(context.method()),
         peer_(context.peer()),
         certificate_(certificate_of(context)) {
@@ -77,7 +96,7 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
     return found == metadata_.end() ? std::string_view{} : std::string_view(found->second);
   }
 
-  void proved(const std::string& caller) override { registry_.door->prove(ticket_, caller); }
+  void proved(const std::string& caller) override { registry_.go_on(registry_.door->prove(ticket_, caller)); }
 
   void accept(Events events) override {
     if (finished_) return;
@@ -124,7 +143,8 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
   }
   void OnDone() override {
     const std::shared_ptr<Call> last = std::move(self_);
-    registry_.door->end_call(ticket_);
+    registry_.go_on(registry_.door->end_call(ticket_));
+    registry_.door->done_with(connection_);
     const Lock lock(registry_.mutex);
     registry_.live.erase(this);
   }
@@ -158,7 +178,9 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
 
   void end() {
     ended_ = true;
-    if (finished_ || !accepted_) return;
+    if (finished_) return;
+    if (!accepted_ && registry_.withdraw(ticket_.call)) return finish({.code = grpc::StatusCode::CANCELLED, .text = ""});
+    if (!accepted_) return;
     const auto on_end = std::move(events_.on_end);
     finish({.code = grpc::StatusCode::OK, .text = ""});
     if (on_end) on_end();
@@ -167,6 +189,7 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
   net::Loop& loop_;
   Registry& registry_;
   Gate::Ticket ticket_;
+  const Turnstile::Number connection_;
   const std::string path_;
   const std::string peer_;
   const std::string certificate_;
@@ -185,8 +208,17 @@ class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, pub
 // A call that is one too many: nobody hears of it.
 class Refusal final : public grpc::ServerGenericBidiReactor {
  public:
-  explicit Refusal(const grpc::Status& status) { Finish(status); }
-  void OnDone() override { delete this; }
+  Refusal(Door& door, Turnstile::Number connection, const grpc::Status& status) : door_(door), connection_(connection) {
+    Finish(status);
+  }
+  void OnDone() override {
+    door_.done_with(connection_);
+    delete this;
+  }
+
+ private:
+  Door& door_;
+  const Turnstile::Number connection_;
 };
 
 class Service final : public grpc::CallbackGenericService {
@@ -199,30 +231,37 @@ class Service final : public grpc::CallbackGenericService {
 
   // On gRPC's threads.
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
+    const auto refuse = [&](const char* why, grpc::StatusCode code = grpc::StatusCode::RESOURCE_EXHAUSTED) {
+      return new Refusal(*registry_.door, number_of(*context), {code, why});
+    };
     const auto peer = endpoint_of(context->peer());
-    const auto ticket = peer ? registry_.door->begin_call(*peer) : std::nullopt;
-    if (!ticket) return refuse({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls at one time"});
-    auto call = std::make_shared<Call>(loop_, registry_, *ticket, *context);
+    Gate::Ticket begun;
     bool full = false;
     {
+      // From here on, so that whoever lets it go on finds it waiting.
       const Lock lock(registry_.mutex);
+      const auto ticket = peer ? registry_.door->begin_call(*peer, number_of(*context)) : std::nullopt;
+      if (!ticket) return refuse("too many calls at one time");
+      begun = *ticket;
       // Who is not proved has half of it at most: a connection of one who is finds room.
-      const std::size_t most = ticket->unproved ? std::max<std::size_t>(1, registry_.max_calls / 2) : registry_.max_calls;
-      if (!registry_.closing && registry_.live.size() < most) {
-        call->keep(call);
-        registry_.live.insert(call.get());
-        // Posted under the lock, so that close() finds either the call in the registry or the door shut.
-        loop_.post([call, handler = handler_] { (*handler)(call); });
-        return call.get();
-      }
+      const std::size_t most = begun.unproved ? std::max<std::size_t>(1, registry_.max_calls / 2) : registry_.max_calls;
+      if (!registry_.closing && registry_.live.size() < most) return admit(begun, *context);
       full = !registry_.closing;
     }
-    registry_.door->end_call(*ticket);
-    if (full) return refuse({grpc::StatusCode::RESOURCE_EXHAUSTED, "too many calls"});
-    return refuse({grpc::StatusCode::UNAVAILABLE, "shutting down"});
+    registry_.go_on(registry_.door->end_call(begun));
+    return full ? refuse("too many calls") : refuse("shutting down", grpc::StatusCode::UNAVAILABLE);
   }
 
-  static grpc::ServerGenericBidiReactor* refuse(const grpc::Status& status) { return new Refusal(status); }
+  // The handler hears of it, in its turn. Under the lock, so that close() finds either the call in the registry or the door shut.
+  Call* admit(const Gate::Ticket& ticket, const grpc::GenericCallbackServerContext& context) CULVERT_REQUIRES(registry_.mutex) {
+    auto call = std::make_shared<Call>(loop_, registry_, ticket, context);
+    call->keep(call);
+    registry_.live.insert(call.get());
+    auto heard = [this, call, handler = handler_] { loop_.post([call, handler] { (*handler)(call); }); };
+    if (ticket.waits) registry_.waiting.emplace(ticket.call, std::move(heard));
+    else heard();
+    return call.get();
+  }
 
   // On the loop: no call begins any more, those that live end.
   void close() {
@@ -230,6 +269,7 @@ class Service final : public grpc::CallbackGenericService {
     {
       const Lock lock(registry_.mutex);
       registry_.closing = true;
+      registry_.waiting.clear();
       for (Call* call : registry_.live) live.push_back(call->shared_from_this());
     }
     for (const auto& call : live) call->finish({grpc::StatusCode::UNAVAILABLE, "shutting down"});
@@ -254,8 +294,8 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   constexpr int kLeastPingInterval = 10'000;
   constexpr int kMaxMetadata = 16 << 10;
   constexpr auto kGrace = std::chrono::milliseconds(10'000);  // for calls under way when a connection is too old
-  constexpr int kIdle = 60'000;        // a connection without a call: whoever has no token to show goes soon
-  constexpr int kReadChunk = 8 << 10;  // of a connection: a buffer of this size is kept ready for each
+  constexpr int kIdle = 60'000;  // a connection without a call: whoever has no token to show goes soon
+  constexpr int kReadAtOnce = 8 << 10;
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options.connections.calls));
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
@@ -268,10 +308,12 @@ void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
                              static_cast<int>(std::min(kGrace, options.max_connection_age).count()));
   builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdle);
+  // All calls in what is read at once are made before we are shown the first: gRPC would read more and more at once, of who sends much.
+  // And a buffer of this size is kept ready for each connection.
+  builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadAtOnce);
   // What a client may send ahead of being read stays 64 KiB. Else it grows with what a connection can carry: megabytes of each of a thousand clients that
   // have all to say what they hold, and a ping for every burst to find out.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadChunk);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);  // figures of each connection and call that nobody asks for
   grpc::ResourceQuota quota("rpc");
   quota.Resize(options.max_memory);
@@ -318,7 +360,7 @@ CallServer::~CallServer() {
 
 namespace {
 
-std::shared_ptr<grpc::ServerCredentials> tls_credentials(const ServerOptions& options) {
+std::shared_ptr<grpc::ServerCredentials> tls_credentials(const ServerOptions& options, Door& door) {
   constexpr unsigned kReadAgain = 1;  // seconds: what it was signed with may be trusted no more soon
   auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.key_file, options.certificate_file,
                                                                                        kReadAgain);
@@ -326,7 +368,9 @@ std::shared_ptr<grpc::ServerCredentials> tls_credentials(const ServerOptions& op
   credentials.watch_identity_key_cert_pairs();
   // Who shows one is judged with each of his calls, by the roots of that moment, and told: a handshake that fails tells nothing.
   credentials.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
-  return grpc::experimental::TlsServerCredentials(credentials);
+  auto made = grpc::experimental::TlsServerCredentials(credentials);
+  made->SetAuthMetadataProcessor(first_look(door));
+  return made;
 }
 
 }  // namespace
@@ -343,7 +387,7 @@ Result<std::unique_ptr<CallServer>> CallServer::start(net::Loop& loop, const Ser
   grpc::ServerBuilder builder;
   set_limits(builder, options);
   builder.RegisterCallbackGenericService(&state->service);
-  const auto port = state->listen(builder, options.address, tls_credentials(options));
+  const auto port = state->listen(builder, options.address, tls_credentials(options, state->service.door()));
   if (!port) return std::unexpected(port.error());
   state->port = *port;
   if (!options.plaintext_address.empty()) {

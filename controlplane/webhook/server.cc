@@ -177,10 +177,10 @@ net::Task<http::Response> WebhookServer::State::answer_in_turn(const http::Reque
 }
 
 http::Response WebhookServer::State::answer(const http::Request& request) {
-  if (request.path() == "/ready") return http::text_response(200, "ready\n");
   if (const auto page = pages.find(request.path()); page != pages.end())
     return request.method == "GET" ? http::json_response(page->second()) : http::text_response(405, "use GET\n");
-  if (request.path() != "/validate") return http::text_response(404, "not found\n");
+  if (among && request.path() == "/ready") return http::text_response(200, "ready\n");
+  if (!among || request.path() != "/validate") return http::text_response(404, "not found\n");
   if (request.method != "POST") return http::text_response(405, "use POST\n");
   auto verdict = review(request.body, among);
   if (!verdict) {

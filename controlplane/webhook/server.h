@@ -22,7 +22,8 @@ class WebhookServer {
   static constexpr std::size_t kMostBytes = 8 << 20;  // an object in a review twice, old and new
   static constexpr std::size_t kMostHeld = 64 << 20;  // of all requests at once
 
-  // `context` is asked for each connection: certificates are renewed. `among` is what warnings need, and must outlive it. Port 0: the kernel chooses.
+  // `context` is asked for each connection: certificates are renewed. `among` is what warnings need, and must outlive it; without it there is no webhook, only the
+  // pages. Port 0: the kernel chooses.
   static Result<std::unique_ptr<WebhookServer>> start(net::Loop& loop, std::uint16_t port, std::function<tls::Context()> context,
                                                       const std::optional<Among>& among, telemetry::Registry& registry);
   ~WebhookServer();

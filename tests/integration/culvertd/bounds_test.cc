@@ -44,8 +44,8 @@ struct Bounds : testing::Test {
   }
   ~Bounds() override { std::filesystem::remove_all(folder); }
 
-  void start() {
-    options.address = "127.0.0.1:0";
+  void start(const std::string& address = "127.0.0.1") {
+    options.address = address + ":0";
     options.certificate_file = folder + "/cert.pem";
     options.key_file = folder + "/key.pem";
     server = *CallServer::start(loop, options, [this](const CallRef& call) {
@@ -54,8 +54,8 @@ struct Bounds : testing::Test {
       call->accept({});
     });
   }
-  Channel channel() {
-    return Channel({.address = "127.0.0.1:" + std::to_string(server->port()),
+  Channel channel(const std::string& address = "127.0.0.1") {
+    return Channel({.address = address + ":" + std::to_string(server->port()),
                     .roots_pem = authority.certificate().pem(),
                     .name = "localhost"});
   }
@@ -167,8 +167,91 @@ TEST_F(Bounds, AConnectionThatHasEndedIsNotCounted) {
   EXPECT_TRUE(until([&] { return server->calls() == 0; }));
 }
 
-TEST_F(Bounds, UnprovedCallsAreBoundedBeforeAnybodyHearsOfThem) {
+// Who has many things to ask begins with all of them.
+TEST_F(Bounds, UnprovedCallsBeyondSomeWaitUntilOneIsProved) {
   options.connections.unproved_calls = 2;
+  proves = false;
+  start();
+  const Channel one = channel();
+  Heard a, b, c;
+  const auto first = begun(one, a);
+  const auto second = begun(one, b);
+  const Stream third(loop, one, "/a.B/C", {}, c.events());
+  ASSERT_TRUE(until([&] { return server->calls() == 3; }));
+  EXPECT_THAT(calls, SizeIs(2)) << "nobody has heard of it";
+
+  calls.front()->proved("a test");
+
+  EXPECT_TRUE(until([&] { return calls.size() == 3; }));
+  EXPECT_FALSE(c.ended);
+}
+
+TEST_F(Bounds, AnUnprovedCallThatEndsGivesItsTurnToTheNext) {
+  options.connections.unproved_calls = 1;
+  proves = false;
+  start();
+  const Channel one = channel();
+  Heard a, b, c;
+  const auto first = begun(one, a);
+  const Stream second(loop, one, "/a.B/second", {}, b.events());
+  auto third = std::make_unique<Stream>(loop, one, "/a.B/third", Metadata{}, c.events());
+  ASSERT_TRUE(until([&] { return server->calls() == 3; }));
+  third.reset();
+  ASSERT_TRUE(until([&] { return server->calls() == 2; })) << "one that is taken back while it waits";
+
+  calls.front()->finish({16, "who are you"});
+
+  EXPECT_TRUE(until([&] { return calls.size() == 2; }));
+  EXPECT_EQ(calls.back()->path(), "/a.B/second");
+}
+
+TEST_F(Bounds, CallsThatWaitEndWithTheServer) {
+  options.connections.unproved_calls = 1;
+  proves = false;
+  start();
+  const Channel one = channel();
+  Heard a, b;
+  const auto first = begun(one, a);
+  const Stream second(loop, one, "/a.B/C", {}, b.events());
+  ASSERT_TRUE(until([&] { return server->calls() == 2; }));
+
+  server.reset();
+
+  EXPECT_TRUE(until([&] { return a.ended && b.ended; }));
+}
+
+// [::] hears IPv4 as well; gRPC writes an address of IPv6 in another way than we do.
+struct BoundsByAddress : Bounds, testing::WithParamInterface<std::pair<const char*, const char*>> {};
+
+TEST_P(BoundsByAddress, AreThoseOfTheConnectionThatACallCameOn) {
+  const auto& [at, from] = GetParam();
+  options.connections.unproved_calls = 1;
+  options.connections.proof = 1s;
+  proves = false;
+  start(at);
+  const Channel one = channel(from), other = channel(from);
+  Heard a, b, c;
+  const auto first = begun(one, a);
+  const Stream second(loop, one, "/a.B/C", {}, b.events());
+  ASSERT_TRUE(until([&] { return server->calls() == 2; }));
+  EXPECT_THAT(calls, SizeIs(1)) << "the other waits";
+  EXPECT_EQ(server->figures().unproved, 1U);
+
+  calls.front()->proved("a test");
+  const auto third = begun(other, c);
+
+  EXPECT_TRUE(until([&] { return c.ended.has_value(); })) << "a stranger's time is over";
+  EXPECT_FALSE(a.ended || b.ended) << "and not that of one who is proved";
+  EXPECT_THAT(calls, SizeIs(3));
+  EXPECT_EQ(server->figures().turned_away[static_cast<std::size_t>(Gate::Reason::kSilent)], 1U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, BoundsByAddress,
+                         testing::Values(std::pair("[::1]", "[::1]"), std::pair("[::]", "[::1]"),
+                                         std::pair("[::]", "127.0.0.1")));
+
+TEST_F(Bounds, UnprovedCallsAreBoundedBeforeAnybodyHearsOfThem) {
+  options.connections.unproved_calls_of_address = 2;
   proves = false;
   start();
   const Channel one = channel();

@@ -33,22 +33,6 @@ std::string read(const std::string& path) {
   return text.str();
 }
 
-// One below those that the kernel gives to clients: nobody takes it between two starts.
-int free_port() {
-  static int next = 20'000 + ::getpid() % 10'000;
-  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  for (int tries = 0; tries < 1000; ++tries) {
-    if (++next >= 30'000) next = 20'000;
-    at.sin_port = htons(static_cast<std::uint16_t>(next));
-    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&at), sizeof at) == 0) return next;
-  }
-  ADD_FAILURE() << "no free port from 20000 to 30000";
-  return 0;
-}
-
 std::string http_get(int port, const std::string& path, const std::string& headers = "") {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in at{};
@@ -67,6 +51,22 @@ std::string http_get(int port, const std::string& path, const std::string& heade
 }
 
 }  // namespace
+
+int free_port() {
+  // Programs that were started one after the other begin far from each other.
+  static int next = 20'000 + static_cast<int>(static_cast<long>(::getpid()) * 1009 % 10'000);
+  const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  for (int tries = 0; tries < 1000; ++tries) {
+    if (++next >= 30'000) next = 20'000;
+    at.sin_port = htons(static_cast<std::uint16_t>(next));
+    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&at), sizeof at) == 0) return next;
+  }
+  ADD_FAILURE() << "no free port from 20000 to 30000";
+  return 0;
+}
 
 Subscriber::Subscriber(net::Loop& loop, const rpc::Server& server, const std::string& token) : channel_(server) {
   stream_ = std::make_unique<rpc::Stream>(

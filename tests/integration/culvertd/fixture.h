@@ -22,6 +22,9 @@ namespace culvert::test {
 inline constexpr const char* kToken1 = "token-of-node-one";
 inline constexpr const char* kToken2 = "token-of-node-two";
 
+// One below those that the kernel gives to clients: nobody takes it between two starts.
+int free_port();
+
 // One discovery stream: what it received, as the client holds it.
 class Subscriber {
  public:
