@@ -56,7 +56,7 @@ HEADING = "\n## The control plane at scale\n"
 INTRODUCTION = """
 `./dev bench scale … --write` measures this and writes this part, a table for each size (`--help` lists what can be set). A real culvertd watches a real API
 server, whose database is filled directly and which runs without controllers; the data planes are connections of one process, each with TLS, a token and a
-stream of its own. All share the machine with the API server, so that what nodes, API server and culvertd take is taken from each other. A change is a label
+stream of its own, all of one address. All share the machine with the API server, so that what nodes, API server and culvertd take is taken from each other. A change is a label
 of a pod, from the moment the API server is asked for it until the last node has answered.
 """
 
@@ -234,7 +234,9 @@ class Scale:
             print(f"  ({options.workloads} pods in the API server after {time.monotonic() - began:.0f} s)", flush=True)
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             cluster.tokens(folder / "tokens")
-            self.plane = planes.Plane(options.culvertd, cluster.account, None, "--webhook-port=0", f"--log-level={options.log_level}")
+            # All nodes have one address here, and may have as many connections that prove nothing yet as if each had its own.
+            bounds = os.environ | {"CULVERT_MAX_UNPROVED_PER_ADDRESS": "1000"}
+            self.plane = planes.Plane(options.culvertd, cluster.account, None, "--webhook-port=0", f"--log-level={options.log_level}", **bounds)
             began = time.monotonic()
             stack.enter_context(self.plane)
             self.plane.ready(120)
@@ -262,6 +264,8 @@ class Scale:
         used = measure.process_cpu([self.plane.process.pid])
         said = self.nodes.do(*words)
         used = measure.process_cpu([self.plane.process.pid]) - used
+        if said["ended"]:
+            print(f"    ({said['ended']} tries failed, the last one by {said['last_end']})", flush=True)
         self.row(f"{self.options.nodes} nodes {what}: s; CPU-seconds of culvertd; resources sent again",
                  f"{said['seconds']:.1f}; {used:.1f}; {said['resources'] + said['removed']}", "≤ 5; ; 0")
 
