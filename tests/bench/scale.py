@@ -25,6 +25,8 @@ for folder in ("tests/kubernetes", "tests/integration/kubernetes"):
 import apiserver  # noqa: E402
 import plane as planes  # noqa: E402
 
+# Of all objects. The API server takes back the address of an older one whose Service it has not seen yet.
+CREATED = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 PODS_OF_A_SERVICE = 20
 NAMESPACES = 200
 REVISION = "service.istio.io/canonical-revision"  # a label that becomes part of what is served
@@ -54,7 +56,7 @@ HEADING = "\n## The control plane at scale\n"
 INTRODUCTION = """
 `./dev bench scale … --write` measures this and writes this part, a table for each size (`--help` lists what can be set). A real culvertd watches a real API
 server, whose database is filled directly and which runs without controllers; the data planes are connections of one process, each with TLS, a token and a
-stream of its own. All share the machine with the API server, so that what nodes, API server and culvertd take is taken from each other. A change is a label
+stream of its own, all of one address. All share the machine with the API server, so that what nodes, API server and culvertd take is taken from each other. A change is a label
 of a pod, from the moment the API server is asked for it until the last node has answered.
 """
 
@@ -80,7 +82,7 @@ class Shape:
 
     @staticmethod
     def text(kind, api, namespace, name, more, labels=None, annotations=None):
-        metadata = {"name": name, "uid": f"{kind}-{namespace}-{name}".lower(), "creationTimestamp": "2026-01-01T00:00:00Z"}
+        metadata = {"name": name, "uid": f"{kind}-{namespace}-{name}".lower(), "creationTimestamp": CREATED}
         metadata |= {"namespace": namespace} if namespace else {}
         metadata |= {"labels": labels} if labels else {}
         metadata |= {"annotations": annotations} if annotations else {}
@@ -136,6 +138,8 @@ class Shape:
             if index >= self.nodes:
                 endpoints.setdefault(index % self.services, []).append(index)
             yield self.pod(index)
+        for index in range(self.services):  # before the Services: else the API server says of these that their address is not allocated, and does so
+            yield self.allocation(index)
         for index in range(self.services):
             yield from self.service(index, endpoints.get(index, []))
         for index in range(self.policies):
@@ -146,6 +150,13 @@ class Shape:
                 {"spec": {"selector": {"matchLabels": {"app": f"app-{service}"}}, "action": "ALLOW",
                           "rules": [{"from": [{"source": {"principals": [f"cluster.local/ns/{namespace}/sa/app-{service + 1}"]}}]}]}})
 
+    def allocation(self, index):
+        address = self.cluster_address(index)
+        parent = {"group": "", "resource": "services", "namespace": self.namespace(index), "name": f"app-{index}"}
+        return f"/registry/ipaddresses/{address}", self.text(
+            "IPAddress", "networking.k8s.io/v1", "", address, {"spec": {"parentRef": parent}},
+            {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"})
+
     def service(self, index, pods):
         namespace, name, address = self.namespace(index), f"app-{index}", self.cluster_address(index)
         yield f"/registry/serviceaccounts/{namespace}/{name}", self.text("ServiceAccount", "v1", namespace, name, {})
@@ -153,10 +164,6 @@ class Shape:
             "Service", "v1", namespace, name,
             {"spec": {"clusterIP": address, "clusterIPs": [address], "selector": {"app": name}, "type": "ClusterIP",
                       "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack", "ports": [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP"}]}})
-        yield f"/registry/ipaddresses/{address}", self.text(  # without it the API server would say that the address is not allocated, and do so
-            "IPAddress", "networking.k8s.io/v1", "", address,
-            {"spec": {"parentRef": {"group": "", "resource": "services", "namespace": namespace, "name": name}}},
-            {"ipaddress.kubernetes.io/ip-family": "IPv4", "ipaddress.kubernetes.io/managed-by": "ipallocator.k8s.io"})
         points = [{"addresses": [self.address(pod)], "conditions": {"ready": True, "serving": True, "terminating": False}, "nodeName": f"node-{pod % self.nodes}",
                    "targetRef": {"kind": "Pod", "namespace": namespace, "name": self.pod_of(pod)[1]}, "zone": f"z{pod % 3}"} for pod in pods]
         yield f"/registry/endpointslices/{namespace}/{name}-x7k2p", self.text(
@@ -227,7 +234,9 @@ class Scale:
             print(f"  ({options.workloads} pods in the API server after {time.monotonic() - began:.0f} s)", flush=True)
             folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             cluster.tokens(folder / "tokens")
-            self.plane = planes.Plane(options.culvertd, cluster.account, None, "--webhook-port=0", f"--log-level={options.log_level}")
+            # All nodes have one address here, and may have as many connections that prove nothing yet as if each had its own.
+            bounds = os.environ | {"CULVERT_MAX_UNPROVED_PER_ADDRESS": "1000"}
+            self.plane = planes.Plane(options.culvertd, cluster.account, None, "--webhook-port=0", f"--log-level={options.log_level}", **bounds)
             began = time.monotonic()
             stack.enter_context(self.plane)
             self.plane.ready(120)
@@ -255,6 +264,8 @@ class Scale:
         used = measure.process_cpu([self.plane.process.pid])
         said = self.nodes.do(*words)
         used = measure.process_cpu([self.plane.process.pid]) - used
+        if said["ended"]:
+            print(f"    ({said['ended']} tries failed, the last one by {said['last_end']})", flush=True)
         self.row(f"{self.options.nodes} nodes {what}: s; CPU-seconds of culvertd; resources sent again",
                  f"{said['seconds']:.1f}; {used:.1f}; {said['resources'] + said['removed']}", "≤ 5; ; 0")
 
