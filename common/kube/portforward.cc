@@ -122,7 +122,7 @@ net::Task<Result<std::string>> PortForward::State::take() {
     if ((*message)->kind != Kind::kData || payload.empty()) continue;
     const char channel = payload.front();
     if (channel != kData && channel != kErrors) co_return failure(doing + ": the server speaks of a port that was not asked for");
-    std::size_t& port = port_left[static_cast<std::size_t>(channel)];
+    std::size_t& port = port_left[static_cast<unsigned char>(channel)];
     const std::size_t head = std::min(port, payload.size() - 1);
     port -= head;
     payload.erase(0, 1 + head);

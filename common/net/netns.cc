@@ -12,7 +12,7 @@
 
 namespace culvert::net {
 
-Status in_netns(int fd, std::function<Status()> function) {
+Status in_netns(int fd, const std::function<Status()>& function) {
   if (fd < 0) return function();
   thread_local const Result<Fd> home = current_netns();  // no thread of ours changes its namespace otherwise
   if (!home) return std::unexpected(home.error());

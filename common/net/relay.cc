@@ -57,7 +57,8 @@ Task<Io> deliver(Stream& to, std::span<const std::byte> bytes) {
 
 // The other direction goes on: notice when `from` is reset although nothing is read from it any more.
 Task<> watch(Stream& from, Stream& to, Pair& pair) {
-  if (--pair.open == 0 || !co_await from.broken() || pair.open == 0) co_return;
+  --pair.open;
+  if (pair.open == 0 || !co_await from.broken() || pair.open == 0) co_return;
   if (const Io io = from.check(); !io.ok()) pair.cut(io, from, to);
 }
 
@@ -71,10 +72,12 @@ Task<> pump(Stream& from, Stream& to, std::uint64_t& count, Pair& pair) {
       count += written.bytes;
       if (!written.ok()) {
         // What the other side sent before it went away is still to be read: the other direction finds the end, if it runs.
-        if (--pair.open == 0 || written.state != Io::kReset) pair.cut(written, from, to);
+        --pair.open;
+        if (pair.open == 0 || written.state != Io::kReset) pair.cut(written, from, to);
         co_return;
       }
-      if ((turn += read.bytes) >= kBytesATurn) {
+      turn += read.bytes;
+      if (turn >= kBytesATurn) {
         turn = 0;
         co_await loop.yield();
       }

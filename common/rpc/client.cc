@@ -214,7 +214,7 @@ void Stream::finish() {
 }
 
 struct Unary::Call : std::enable_shared_from_this<Unary::Call> {
-  Call(net::Loop& loop, std::shared_ptr<Channel::State> to, std::string message, Answer what)
+  Call(net::Loop& loop, std::shared_ptr<Channel::State> to, const std::string& message, Answer what)
       : door(loop), channel(std::move(to)), stub(channel->channel), request(buffer_of(message)), answer(std::move(what)) {}
 
   void start(const std::string& path, const Metadata& metadata, std::chrono::milliseconds deadline) {

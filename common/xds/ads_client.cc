@@ -64,9 +64,9 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
       return again("connecting to " + options.address + ": " + error->text);
     }
     const rpc::Channel channel({*address, std::move(*roots), options.name});
-    stream.emplace(
-        loop, channel, std::string(kAdsPath), *metadata,
-        rpc::Stream::Events{[this](std::string message) { hear(std::move(message)); }, [this](rpc::Ended how) { ended(how); }});
+    stream.emplace(loop, channel, std::string(kAdsPath), *metadata,
+                   rpc::Stream::Events{[this](const std::string& message) { hear(message); },
+                                       [this](const rpc::Ended& how) { ended(how); }});
     for (Request request : {addresses.open(), policies.open()}) {
       request.node = options.node;
       stream->send(encode(request));
@@ -93,7 +93,7 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     again((answered ? "the stream to " : "connecting to ") + options.address + " ended: " + how.describe());
   }
 
-  void hear(std::string message) {
+  void hear(const std::string& message) {
     auto response = decode_response(message);
     if (!response) {
       ++counters.errors;
