@@ -4,16 +4,12 @@
 #include <cstdlib>
 #include <new>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CULVERT_RECYCLE_FRAMES 0  // so that the sanitizer sees every use after free
-#else
-#define CULVERT_RECYCLE_FRAMES 1
-#endif
+#include "common/base/sanitizer.h"
 
 namespace culvert::net::detail {
 namespace {
 
-#if CULVERT_RECYCLE_FRAMES
+#if !CULVERT_WATCHED  // else the sanitizer sees no use after free
 
 // Frames of like size, ready for reuse: a stack per class of 64 bytes, bounded so that a burst does not stay for ever.
 constexpr std::size_t kClass = 64;
@@ -51,7 +47,7 @@ void* allocate(std::size_t size) {
 }  // namespace
 
 void* allocate_frame(std::size_t size) {
-#if CULVERT_RECYCLE_FRAMES
+#if !CULVERT_WATCHED
   const std::size_t index = (size - 1) / kClass;
   if (index < kClasses) {
     if (auto* node = free_frames.first[index]) {
@@ -66,7 +62,7 @@ void* allocate_frame(std::size_t size) {
 }
 
 void free_frame(void* frame, [[maybe_unused]] std::size_t size) noexcept {
-#if CULVERT_RECYCLE_FRAMES
+#if !CULVERT_WATCHED
   const std::size_t index = (size - 1) / kClass;
   if (index < kClasses && free_frames.count[index] < kKept) {
     auto* node = static_cast<FreeFrames::Node*>(frame);
