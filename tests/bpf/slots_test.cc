@@ -34,7 +34,8 @@ TEST_F(Slots, ASlotEmptiedByASuccessorsDeathIsRefilledFromTheSiblings) {
 TEST_F(Slots, AnEmptySlotOfOneFamilyIsSeenAndRefusesThatFamily) {
   auto datapath = lab_.load();
   enrol_all(datapath);
-  const Fd listeners(bpf_obj_get((lab_.pins() / culvert::format("shared-v{}", CULVERT_SHARED_ABI_VERSION) / "listeners").c_str()));
+  const Fd listeners(
+      bpf_obj_get((lab_.pins() / culvert::format("shared-v{}", CULVERT_SHARED_ABI_VERSION) / "listeners").c_str()));
   culvert_listener_key key{};
   key.netns_cookie = lab_.pod("a").cookie;
   key.port = htons(15001);
