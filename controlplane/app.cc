@@ -76,9 +76,9 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
   Serving serving(loop, settings, table);
   if (auto done = serving.begin(); !done) return done;
   const auto source = config::FolderSource::open(loop, settings.config_dir.string(), {.status = true, .whole = true},
-                                                 [&serving](config::Diff diff) { serving.apply(std::move(diff)); });
+                                                 [&serving](const config::Diff& diff) { serving.apply(diff); });
   if (!source) return std::unexpected(source.error());
-  serving.catch_up_by([&folder = **source](std::optional<config::Key>) { return catch_up(folder); });
+  serving.catch_up_by([&folder = **source](const std::optional<config::Key>&) { return catch_up(folder); });
   const TrustDomainWanted wanted = trust_domain_wanted(serving.objects(), serving.mesh_settings());
   auto ca = load_or_make_ca(data_dir, wanted.trust_domain, settings.rotation(), wanted.of);
   if (!ca) return std::unexpected(std::move(ca).error());

@@ -43,7 +43,7 @@ std::string last_error(const Channel& channel) {
 
 json::object resource_status(const Channel& channel) {
   json::object out{{"sent", channel.nonce_sent}, {"acked", channel.nonce_acked}, {"sentTime", time_text(channel.sent_at)}};
-  if (std::string error = last_error(channel); !error.empty()) out["lastError"] = std::move(error);
+  if (const std::string error = last_error(channel); !error.empty()) out["lastError"] = error;
   if (!channel.nacked.empty()) {
     out["lastNack"] = channel.nacked;
     out["lastNackTime"] = time_text(channel.nacked_at);
@@ -53,8 +53,8 @@ json::object resource_status(const Channel& channel) {
 
 json::value text_or_null(const std::string& text) { return text.empty() ? json::value(nullptr) : json::value(text); }
 
-void put_unless_empty(json::object& out, const char* key, std::string value) {
-  if (!value.empty()) out[key] = std::move(value);
+void put_unless_empty(json::object& out, const char* key, const std::string& value) {
+  if (!value.empty()) out[key] = value;
 }
 
 }  // namespace

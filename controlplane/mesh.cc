@@ -29,9 +29,9 @@ Mesh::Mesh(derive::Settings settings, telemetry::Registry& registry)
   }
 }
 
-bool Mesh::apply(config::Diff diff) {
+bool Mesh::apply(const config::Diff& diff) {
   updates_.add(diff.changes.size());
-  const std::vector<config::Key> keys = store_.apply(std::move(diff));
+  const std::vector<config::Key> keys = store_.apply(diff);
   const bool changed = take(deriver_.update(store_.objects(), keys));
   store_.served(keys, snapshot_.epoch());
   return changed;

@@ -16,7 +16,7 @@ class Mesh {
   Mesh(derive::Settings settings, telemetry::Registry& registry);
 
   // Takes one step of a source. True when there is a new epoch to publish.
-  bool apply(config::Diff diff);
+  bool apply(const config::Diff& diff);
   // The CA's root names a trust domain, or none (empty) and any will do. True when there is a new epoch to publish.
   bool sign_for(std::string root_trust_domain);
   void forget_removals(Epoch epoch) { snapshot_.forget_removals(epoch); }

@@ -151,7 +151,7 @@ Status Serving::open(std::unique_ptr<Callers> callers) {
                                                         .unproved = settings_.max_unproved_connections,
                                                         .unproved_of_address = settings_.max_unproved_per_address},
                                         .max_connection_age = settings_.max_connection_age},
-                                       [this](rpc::CallRef call) { begin(std::move(call)); });
+                                       [this](const rpc::CallRef& call) { begin(call); });
   if (!server) return std::unexpected(std::move(server).error());
   server_ = std::move(*server);
   observe_connections();
@@ -183,8 +183,8 @@ void Serving::observe_connections() {
                     telemetry::Kind::kCounter, [figures] { return static_cast<double>(figures().refused_calls); });
 }
 
-void Serving::apply(config::Diff diff) {
-  if (mesh_.apply(std::move(diff))) xds_.publish();
+void Serving::apply(const config::Diff& diff) {
+  if (mesh_.apply(diff)) xds_.publish();
   follow_trust_domain();
 }
 
@@ -200,7 +200,7 @@ Status Serving::serve_pages() {
 }
 
 // Whoever calls proves who it is first. A certificate that is shown has to be good in any case; a token says more.
-void Serving::begin(rpc::CallRef call) {
+void Serving::begin(const rpc::CallRef& call) {
   if (!call->certificate().empty()) {
     const auto caller = by_certificate(*call);
     if (!caller || call->metadata("authorization").empty()) return proved(call, caller);
@@ -237,7 +237,7 @@ void Serving::check_streams(const std::function<bool(const rpc::ServerCall& call
 }
 
 void Serving::admit(rpc::CallRef call, const Caller& caller) {
-  if (call->path() == kCreateCertificatePath) return certificates_.serve(std::move(call), caller);
+  if (call->path() == kCreateCertificatePath) return certificates_.serve(call, caller);
   if (call->path() == kDebugPath && caller.operates) return debug_service_.serve(call);
   if (call->path() != xds::kAdsPath && call->path() != kDebugPath)
     return call->finish({.code = kUnimplemented, .text = "unknown method " + call->path()});

@@ -47,7 +47,7 @@ class Serving {
   bool opened() const { return server_ != nullptr; }
 
   // One step of the source of configuration.
-  void apply(config::Diff diff);
+  void apply(const config::Diff& diff);
 
   telemetry::Registry& registry() { return registry_; }
   const derive::Objects& objects() const { return mesh_.store().objects(); }
@@ -68,7 +68,7 @@ class Serving {
   void catch_up_by(CatchUp catch_up) { catch_up_ = std::move(catch_up); }
 
  private:
-  void begin(rpc::CallRef call);
+  void begin(const rpc::CallRef& call);
   void proved(const rpc::CallRef& call, const Result<Caller>& caller);
   Result<Caller> by_certificate(const rpc::ServerCall& call) const;
   void admit(rpc::CallRef call, const Caller& caller);

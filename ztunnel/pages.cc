@@ -33,7 +33,7 @@ Pages::Pages(App& app, const Settings& settings) : settings_(settings), server_(
   }
   server_.on_async(admin::Port::kAdmin, "GET", "/config_dump",
                    "everything in force: workloads, services, policies, certificates, connections",
-                   [shown](http::Request) { return dump(shown); });
+                   [shown](const http::Request&) { return dump(shown); });
   server_.on(admin::Port::kReadiness, "GET", "/healthz/ready", "is everything in place?",
              [shown](const http::Request&) { return readiness(*shown); });
   admin::add_logging(server_);

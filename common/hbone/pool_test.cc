@@ -4,6 +4,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <tuple>
+
 #include "common/hbone/test_mesh.h"
 
 namespace culvert::hbone {
@@ -274,7 +276,7 @@ TEST(Pool, SuspectsANetworkPolicyWhenThePortIsSilent) {
   std::vector<Fd> fill;
   for (int i = 0; i < 4; ++i) {
     fill.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    ::connect(fill.back().get(), reinterpret_cast<sockaddr*>(&at), sizeof at);
+    std::ignore = ::connect(fill.back().get(), reinterpret_cast<sockaddr*>(&at), sizeof at);
   }
   TestMesh mesh({.connect_timeout = 100ms});
   mesh.run([](TestMesh& m) -> net::Task<> {

@@ -86,8 +86,8 @@ class Peer {
  public:
   using Script = std::function<Steps(const http::Request&)>;
 
-  Peer(net::Loop& loop, Script its_script, std::optional<tls::Roots> clients = {})
-      : script(std::move(its_script)), loop_(loop), going_(loop), context_(make_context(std::move(clients))) {
+  Peer(net::Loop& loop, Script its_script, const std::optional<tls::Roots>& clients = {})
+      : script(std::move(its_script)), loop_(loop), going_(loop), context_(make_context(clients)) {
     folder.write("ca.crt", peer_authority().certificate().pem());
     folder.write("token", "secret-1\n");
     folder.write("namespace", "istio-system");
@@ -118,11 +118,11 @@ class Peer {
   int connections = 0;
 
  private:
-  static tls::Context make_context(std::optional<tls::Roots> clients) {
+  static tls::Context make_context(const std::optional<tls::Roots>& clients) {
     const std::string names[] = {"localhost", "api.test"};
     const IpAddress addresses[] = {*IpAddress::parse("127.0.0.1")};
     const auto pair = need(peer_authority().make_server(names, addresses, std::chrono::hours(1)));
-    return need(tls::Context::server(pair, {"http/1.1"}, std::move(clients)));
+    return need(tls::Context::server(pair, {"http/1.1"}, clients));
   }
 
   static net::Task<> accept(Peer* peer) {

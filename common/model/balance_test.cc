@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 #include <random>
 
@@ -54,7 +55,7 @@ struct Choice {
       if (const auto picked = pick(random())) counts[picked->workload->uid] += 1;
     }
     std::map<std::string, int> out;
-    for (const auto& [uid, n] : counts) out[uid] = static_cast<int>(n * 100 / kTries + 0.5);
+    for (const auto& [uid, n] : counts) out[uid] = static_cast<int>(std::lround(n * 100 / kTries));
     return out;
   }
 };

@@ -74,7 +74,7 @@ TEST(NodeFacts, AreThoseOfTheRootThatIsMounted) {
   for (const char* folder :
        {"sys/kernel/btf", "sys/kernel/security", "sys/fs/selinux", "etc/cni/net.d", "sys/class/net/eth0", "sys/class/net/veth1"})
     fs::create_directories(root / folder);
-  std::ofstream(root / "sys/kernel/btf/vmlinux");
+  std::ofstream(root / "sys/kernel/btf/vmlinux") << "";
   std::ofstream(root / "sys/kernel/security/lockdown") << "none [integrity] confidentiality\n";
   std::ofstream(root / "sys/fs/selinux/enforce") << "1";
   std::ofstream(root / "sys/class/net/eth0/mtu") << "1450\n";

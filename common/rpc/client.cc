@@ -237,9 +237,9 @@ struct Unary::Call : std::enable_shared_from_this<Unary::Call> {
   Answer answer;
 };
 
-Unary::Unary(net::Loop& loop, const Channel& channel, const std::string& path, const Metadata& metadata, std::string request,
-             std::chrono::milliseconds deadline, Answer answer)
-    : call_(std::make_shared<Call>(loop, channel.state(), std::move(request), std::move(answer))) {
+Unary::Unary(net::Loop& loop, const Channel& channel, const std::string& path, const Metadata& metadata,
+             const std::string& request, std::chrono::milliseconds deadline, Answer answer)
+    : call_(std::make_shared<Call>(loop, channel.state(), request, std::move(answer))) {
   call_->start(path, metadata, deadline);
 }
 

@@ -77,7 +77,7 @@ class Unary {
  public:
   using Answer = std::function<void(Ended, std::string message)>;  // once; may destroy the Unary
 
-  Unary(net::Loop& loop, const Channel& channel, const std::string& path, const Metadata& metadata, std::string request,
+  Unary(net::Loop& loop, const Channel& channel, const std::string& path, const Metadata& metadata, const std::string& request,
         std::chrono::milliseconds deadline, Answer answer);
   ~Unary();  // cancels a call that has not ended
   Unary(const Unary&) = delete;

@@ -55,10 +55,14 @@ Result<Versions> Versions::take(std::string message, std::uint32_t field, std::s
   out.places_.reserve(message.size() / kUsualEntry);
   Fields fields(message);
   for (;;) {
-    for (Place place; const std::size_t size = short_entry(fields.rest(), field, place); fields.skip(size)) {
+    for (;;) {
+      Place place;
+      const std::size_t size = short_entry(fields.rest(), field, place);
+      if (size == 0) break;
       const auto at = static_cast<std::uint32_t>(fields.rest().data() - message.data());
       place.name += at, place.version += at;
       out.places_.push_back(place);
+      fields.skip(size);
     }
     const auto each = fields.next();
     if (!each) break;

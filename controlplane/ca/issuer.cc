@@ -64,7 +64,7 @@ std::string Issuer::root_trust_domain() const {
   return "";
 }
 
-Status Issuer::offer(CaRef ca) {
+Status Issuer::offer(const CaRef& ca) {
   const auto change = overlap_.offer(ca, system_clock::now());
   refused_ = change ? nullptr : ca;
   if (!change) {

@@ -39,7 +39,7 @@ class Issuer final : public Signer {
   net::Task<Result<SignedLeaf>> sign(LeafRequest request) override;
 
  private:
-  Status offer(CaRef ca);
+  Status offer(const CaRef& ca);
   void changed(const Overlap::Change& change);
   bool note_roots(bool others);
   void tick();

@@ -38,7 +38,7 @@ Result<CaTexts> read_texts(const std::string& folder) {
   return texts;
 }
 
-Status apply(const std::string& folder, std::vector<CaEdit> edits) {
+Status apply(const std::string& folder, const std::vector<CaEdit>& edits) {
   Status done;
   for (const CaEdit& edit : edits) {
     const std::string path = folder + "/" + edit.name;
@@ -155,8 +155,8 @@ void warn_of_unused(const Ca& ca) {
 Result<Ca> load_ca(const std::string& folder, const std::string& trust_domain) {
   auto texts = read_texts(folder);
   if (!texts) return std::unexpected(std::move(texts).error());
-  if (auto rest = rest_of_switch(*texts); !rest.empty()) {
-    if (auto done = apply(folder, std::move(rest)); !done) return std::unexpected(done.error());
+  if (const auto rest = rest_of_switch(*texts); !rest.empty()) {
+    if (auto done = apply(folder, rest); !done) return std::unexpected(done.error());
     if (texts = read_texts(folder); !texts) return std::unexpected(std::move(texts).error());
   }
   auto ca = read_ca(*texts, trust_domain);
@@ -198,7 +198,7 @@ Result<bool> rotate_root(const std::string& folder, const std::string& trust_dom
   if (!edits) return std::unexpected(std::move(edits).error());
   if (edits->empty()) return false;
   log::info("ca", "replaces the root certificate: " + std::string(name(step)));
-  if (auto done = apply(folder, std::move(*edits)); !done) return std::unexpected(done.error());
+  if (auto done = apply(folder, *edits); !done) return std::unexpected(done.error());
   return true;
 }
 

@@ -72,7 +72,7 @@ CaService::CaService(net::Loop& loop, Signer& signer, const derive::Objects& obj
       failed_(registry.counter("citadel_server_csr_sign_err_count", "Requests that could not be signed.")),
       throttled_(registry.counter("culvert_csr_throttled_total", "Requests of callers that ask for too many certificates.")) {}
 
-void CaService::serve(rpc::CallRef call, const Caller& caller) {
+void CaService::serve(const rpc::CallRef& call, const Caller& caller) {
   if (const auto count = waiting_.find(caller.text()); count != waiting_.end() && count->second >= kMostWaiting)
     return call->finish({.code = kResourceExhausted, .text = "too many calls at one time"});
   // The call keeps its handlers, and they what they need, until it ends; they must not keep the call, or neither would ever go.

@@ -41,7 +41,7 @@ class CaService {
 
   CaService(net::Loop& loop, Signer& signer, const derive::Objects& objects, IssuePolicy policy, telemetry::Registry& registry);
 
-  void serve(rpc::CallRef call, const Caller& caller);
+  void serve(const rpc::CallRef& call, const Caller& caller);
   // What identities are of from now on.
   void sign_for(const std::string& trust_domain) { policy_.trust_domain = trust_domain; }
   // Somebody else signs, who outlives this.

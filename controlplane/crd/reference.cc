@@ -24,7 +24,7 @@ std::string joined(const std::vector<std::string>& words, std::string_view betwe
 }
 
 // In a cell of a table.
-std::string cell(std::string text) {
+std::string cell(const std::string& text) {
   std::string out;
   for (const char c : text) {
     if (c == '|' || c == '<' || c == '>' || c == '*' || c == '_') out += '\\';

@@ -90,7 +90,7 @@ struct StatusWriter::State {
   net::Task<> write(Key key);
   net::Task<> send(Key key, Patch patch, config::Standing before);
   void refused(const Key& key, const kube::Request& request, int status, const std::string& body);
-  void block(Kind kind, std::string why);
+  void block(Kind kind, const std::string& why);
   void put_off(const Key& key, Clock::time_point until);
   void arm(Clock::time_point at);
   void due();
@@ -225,7 +225,7 @@ void StatusWriter::State::refused(const Key& key, const kube::Request& request, 
   failed.add();
   std::string why = kube::refusal(request, status, body).text;
   if (status == kube::kNotFound) why += " (its CRD has no status subresource: install ours, or leave it)";
-  if (status == 403 || status == kube::kNotFound || status >= 500 || status == 429) return block(key.kind, std::move(why));
+  if (status == 403 || status == kube::kNotFound || status >= 500 || status == 429) return block(key.kind, why);
   Written& last = written[key];  // this object alone
   last.pause = std::clamp(last.pause * 2, options.least, options.most);
   last.not_before = Clock::now() + last.pause;
@@ -234,7 +234,7 @@ void StatusWriter::State::refused(const Key& key, const kube::Request& request, 
 }
 
 // Nothing of the kind can be written for now: said once, not once an object.
-void StatusWriter::State::block(Kind kind, std::string why) {
+void StatusWriter::State::block(Kind kind, const std::string& why) {
   Blocked& state = blocked[kind];
   state.pause = std::clamp(state.pause * 2, options.least, options.most);
   state.until = Clock::now() + state.pause;
@@ -277,7 +277,7 @@ StatusWriter::StatusWriter(kube::Client& client, const derive::Objects& objects,
                      return self ? static_cast<double>(self->queue.size() + self->later.size() + self->writing.size()) : 0.0;
                    });
   client.loop().spawn(State::gather(state_));
-  for (unsigned i = 0; i < options.at_once; ++i) client.loop().spawn(State::write_all(state_));
+  for (unsigned i = 0; i < state_->options.at_once; ++i) client.loop().spawn(State::write_all(state_));
 }
 
 StatusWriter::~StatusWriter() {

@@ -46,7 +46,7 @@ Store::Store(telemetry::Registry& registry, derive::Settings settings)
                     telemetry::Kind::kGauge, [this] { return static_cast<double>(told_.size()); });
 }
 
-std::vector<config::Key> Store::apply(config::Diff diff) {
+std::vector<config::Key> Store::apply(const config::Diff& diff) {
   std::vector<config::Key> keys;
   for (const Change& change : diff.changes) {
     if (take(change)) keys.push_back(change.key);

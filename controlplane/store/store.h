@@ -27,7 +27,7 @@ class Store {
   explicit Store(telemetry::Registry& registry, derive::Settings settings = {});
 
   // Takes one step of a source. Returns the keys whose object was put, deleted or became unreadable, or came and went with its namespace.
-  std::vector<config::Key> apply(config::Diff diff);
+  std::vector<config::Key> apply(const config::Diff& diff);
   // What apply() answered is part of what is served since this epoch.
   void served(const std::vector<config::Key>& keys, std::uint64_t epoch);
 

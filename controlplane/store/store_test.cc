@@ -56,7 +56,7 @@ TEST(Store, RemembersTheEpochOfEachObjectsLastChange) {
 
   auto broken = diff(Change::What::kInvalid, "b");
   broken.problems.push_back({{"f.yaml", 4}, key.text(), "spec.hosts", "is empty", ""});
-  store.served(store.apply(std::move(broken)), 8);
+  store.served(store.apply(broken), 8);
   EXPECT_EQ(store.last_change(key)->what, Store::Last::What::kInvalid);
   EXPECT_THAT(store.broken().at(key).why, HasSubstr("f.yaml:4: VirtualService default/v: spec.hosts: is empty"));
 
@@ -78,8 +78,8 @@ TEST(Store, ForgetsDeletionsOnlyWhenThereAreVeryMany) {
     puts.changes.push_back({Change::What::kPut, one(i), object, {}});
     deletes.changes.push_back({Change::What::kDelete, one(i), nullptr, {}});
   }
-  store.served(store.apply(std::move(puts)), 1);
-  store.served(store.apply(std::move(deletes)), 2);
+  store.served(store.apply(puts), 1);
+  store.served(store.apply(deletes), 2);
 
   EXPECT_FALSE(store.last_change(one(0)));
   EXPECT_EQ(store.last_change(one(1))->epoch, 2U);

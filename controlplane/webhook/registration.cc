@@ -92,7 +92,7 @@ struct WebhookRegistration::State {
   bool closed = false;
 };
 
-WebhookRegistration::WebhookRegistration(kube::Client& client, WebhookAddress address, std::string roots_pem)
+WebhookRegistration::WebhookRegistration(kube::Client& client, WebhookAddress address, const std::string& roots_pem)
     : state_(std::make_shared<State>(client, std::move(address), roots_pem)) {
   client.loop().spawn(State::run(state_));
 }

@@ -20,7 +20,7 @@ std::string webhook_configuration(const WebhookAddress& address, const std::stri
 
 class WebhookRegistration {
  public:
-  WebhookRegistration(kube::Client& client, WebhookAddress address, std::string roots_pem);
+  WebhookRegistration(kube::Client& client, WebhookAddress address, const std::string& roots_pem);
   ~WebhookRegistration();
   WebhookRegistration(const WebhookRegistration&) = delete;
   WebhookRegistration& operator=(const WebhookRegistration&) = delete;

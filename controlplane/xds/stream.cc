@@ -105,7 +105,7 @@ void Stream::collect_first(Channel& channel, const Snapshot& snapshot, Push& pus
   auto& gone = push.type == Type::kAuthorization ? channel.gone : push.removed;
   if (channel.wildcard) collect_difference(channel.held, push.type, snapshot, push.resources, gone);
   else recall_names(channel, snapshot.table(push.type), gone);
-  for (const std::string& name : channel.gone) channel.gone_bytes += sizeof name + name.size();
+  for (const std::string& name : channel.gone) channel.gone_bytes += sizeof(std::string) + name.size();
   channel.held = {};
   channel.answered = true;
 }
