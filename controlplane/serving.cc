@@ -205,7 +205,7 @@ void Serving::begin(const rpc::CallRef& call) {
     const auto caller = by_certificate(*call);
     if (!caller || call->metadata("authorization").empty()) return proved(call, caller);
   }
-  callers_->prove(call->metadata("authorization"), call->peer(),
+  callers_->prove(call->metadata("authorization"), call->peer().address,
                   [this, call](const Result<Caller>& caller) { proved(call, caller); });
 }
 
@@ -220,8 +220,7 @@ void Serving::proved(const rpc::CallRef& call, const Result<Caller>& caller) {
 
 // Looked at each time: roots change, and certificates end.
 Result<Caller> Serving::by_certificate(const rpc::ServerCall& call) const {
-  const auto peer = rpc::endpoint_of(call.peer());
-  return caller_by_certificate(call.certificate(), peer ? peer->address : IpAddress(),
+  return caller_by_certificate(call.certificate(), call.peer().address,
                                {.roots_pem = roots_pem_,
                                 .trust_domain = trust_domain_,
                                 .node_accounts = settings_.trusted_node_accounts,
@@ -250,11 +249,11 @@ void Serving::admit(rpc::CallRef call, const Caller& caller) {
 }
 
 // Anybody can make us say this.
-void Serving::note_unproved(const std::string& peer, std::string_view path, const std::string& why) {
+void Serving::note_unproved(const Endpoint& peer, std::string_view path, const std::string& why) {
   unproved_.add();
   if (const auto left_out = quiet_.say("", net::Clock::now()))
     log::warn("rpc", "refused a call that proves nobody: " + why,
-              {log::field("peer", peer), log::field("path", std::string(path.substr(0, 100))),
+              {log::field("peer", peer.text()), log::field("path", std::string(path.substr(0, 100))),
                log::field("not_logged_before", *left_out)});
 }
 

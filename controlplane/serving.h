@@ -73,7 +73,7 @@ class Serving {
   Result<Caller> by_certificate(const rpc::ServerCall& call) const;
   void admit(rpc::CallRef call, const Caller& caller);
   void observe_connections();
-  void note_unproved(const std::string& peer, std::string_view path, const std::string& why);
+  void note_unproved(const Endpoint& peer, std::string_view path, const std::string& why);
   Status begin_certificate();
   void follow_trust_domain();
   Status publish_roots();

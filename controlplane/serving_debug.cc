@@ -37,7 +37,7 @@ net::Task<Result<Caller>> Serving::prove(std::string authorization, Endpoint pee
     net::Event here;
   };
   const auto answer = std::make_shared<Answer>(loop_);
-  callers_->prove(authorization, (peer.address.is_v4() ? "ipv4:" : "ipv6:") + peer.text(), [answer](Result<Caller> caller) {
+  callers_->prove(authorization, peer.address, [answer](Result<Caller> caller) {
     answer->caller = std::move(caller);
     answer->here.set();
   });
@@ -52,7 +52,7 @@ net::Task<std::optional<http::Response>> Serving::may_debug(http::Request reques
   const std::string path(request.path());
   const auto caller = co_await prove(std::string(request.headers.get("authorization").value_or("")), peer);
   if (!caller) {
-    note_unproved(peer.text(), path, caller.error().text);
+    note_unproved(peer, path, caller.error().text);
     http::Response refused = http::text_response(401, "the token of an account of the mesh's own namespace is needed\n");
     refused.headers.add("WWW-Authenticate", "Bearer");
     co_return refused;

@@ -14,7 +14,7 @@ using testing::HasSubstr;
 
 constexpr const char* kSyncz = R"([
 {"cluster_id":"Kubernetes","proxy":"ztunnel~10.0.0.2~ztunnel-b.istio-system~istio-system.svc.cluster.local","proxy_type":"ztunnel",
- "istio_version":"0.1.0","node":"n2","peer":"ipv4:10.0.0.2:4000","epoch":7,"epoch_applied":5,"current":false,"resources":{
+ "istio_version":"0.1.0","node":"n2","peer":"10.0.0.2:4000","epoch":7,"epoch_applied":5,"current":false,"resources":{
  "type.googleapis.com/istio.workload.Address":{"sent":"7-2","acked":"5-1","sentTime":"2026-11-20T10:00:00.000Z"},
  "type.googleapis.com/istio.security.Authorization":{"sent":"5-1","acked":"5-1","lastNack":"shop/p: old","lastNackTime":"2026-11-20T09:00:00.000Z"}}},
 {"cluster_id":"Kubernetes","proxy":"ztunnel~1.1.1.1~.~.svc.cluster.local","node":"n1","epoch":7,"epoch_applied":6,"current":true,"resources":{

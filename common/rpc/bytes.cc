@@ -29,30 +29,16 @@ grpc::ByteBuffer buffer_of(const std::string& message) {
   return {&slice, 1};
 }
 
-grpc::ByteBuffer buffer_of(std::span<const std::shared_ptr<const std::string>> pieces) {
-  constexpr std::size_t kLarge = 16 << 10;  // below, a copy costs less than keeping does
-  using Kept = std::shared_ptr<const std::string>;
-  std::vector<grpc::Slice> slices;
-  for (const Kept& piece : pieces) {
-    if (piece->size() < kLarge) slices.emplace_back(*piece);
-    else
-      slices.emplace_back(
-          const_cast<char*>(piece->data()), piece->size(), [](void* kept) { delete static_cast<Kept*>(kept); }, new Kept(piece));
-  }
-  return {slices.data(), slices.size()};
-}
-
 namespace {
 
 // gRPC 1.51 has no setting for the version. It has one for the cipher suites of TLS 1.2: the only one that we leave needs a pre-shared key,
 // which nobody has, so that 1.3 (whose suites are not touched) is all that two ends can agree on.
 void require_tls13() { ::setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES128-GCM-SHA256", 1); }
 
-// gRPC 1.51 would read in pieces of 64 KiB from a connection that has once sent much, and keep two of them ready for what it sends next: 130 KiB for each of
-// a thousand nodes that have said what they hold. Without that it keeps one, and the largest can be set (GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE).
+// gRPC 1.51 would read in pieces of 64 KiB from a connection that has once brought much, and keep two of them ready for what comes next: 130 KiB.
 void read_in_small_pieces() { ::setenv("GRPC_EXPERIMENTS", "-tcp_read_chunks", 0); }
 
-// gRPC's callbacks run on threads that the last channel or server takes with it, by joining them. Whoever lets go of the last one inside a
+// gRPC's callbacks run on threads that the last channel takes with it, by joining them. Whoever lets go of the last one inside a
 // callback would wait for himself (gRPC does not notice, and frees what the thread still uses). So there is always one channel more: to
 // nowhere, with one call that has failed, because the first call is what makes a channel count.
 struct Anchor {

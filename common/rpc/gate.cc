@@ -15,6 +15,7 @@ std::string_view Gate::text(Reason reason) {
     case Reason::kBytes: return "bytes";
     case Reason::kTries: return "tries";
     case Reason::kCaller: return "caller";
+    case Reason::kBroken: return "broken";
   }
   CULVERT_CHECK(false);
 }
@@ -37,13 +38,6 @@ std::optional<Gate::Id> Gate::whose_place(const IpAddress& address) const {
 }
 
 Gate::Arrival Gate::arrive(const Endpoint& peer, Time now) {
-  // A port is used again before the end of its last connection has been seen; or, with two addresses of ours, twice: calls could not be told apart.
-  std::optional<Id> before;
-  if (const auto found = by_peer_.find(peer); found != by_peer_.end()) {
-    before = found->second;
-    leave(*before);
-    if (whose_place(peer.address)) return {.id = {}, .out = before};
-  }
   const auto known = addresses_.find(peer.address);
   if (known != addresses_.end() && known->second.connections >= limits_.of_address && known->second.unproved.empty())
     return count(Reason::kAddress), Arrival{};
@@ -53,11 +47,10 @@ Gate::Arrival Gate::arrive(const Endpoint& peer, Time now) {
   const Id id = ++last_;
   connections_.emplace(id, Connection{.peer = peer, .since = now});
   unproved_.insert(id);
-  by_peer_[peer] = id;
   Address& address = addresses_[peer.address];
   ++address.connections;
   address.unproved.insert(id);
-  return {.id = id, .out = before ? before : out};
+  return {.id = id, .out = out};
 }
 
 void Gate::leave(Id id) {
@@ -66,7 +59,7 @@ void Gate::leave(Id id) {
   const Connection connection = std::move(found->second);
   connections_.erase(found);
   unproved_.erase(id);
-  by_peer_.erase(connection.peer);
+  if (connection.caller.empty()) unproved_calls_ -= connection.calls;
   Address& address = addresses_.at(connection.peer.address);
   --address.connections;
   address.unproved.erase(id);
@@ -80,6 +73,10 @@ void Gate::leave(Id id) {
 void Gate::turn_away(Id id, Reason reason) {
   count(reason);
   leave(id);
+}
+
+void Gate::broke(Id id) {
+  if (connections_.contains(id)) turn_away(id, Reason::kBroken);
 }
 
 void Gate::forget(const IpAddress& address) {
@@ -108,16 +105,16 @@ bool Gate::sent(Id id, std::size_t bytes) {
   return true;
 }
 
-std::expected<Gate::Ticket, Gate::Refused> Gate::begin_call(const Endpoint& peer) {
-  const auto found = by_peer_.find(peer);
-  if (found == by_peer_.end()) return std::unexpected(Refused{});  // it had to go, and does not know yet
-  const Id id = found->second;
-  Connection& connection = connections_.at(id);
-  Address& address = addresses_.at(peer.address);
+std::expected<Gate::Ticket, Gate::Refused> Gate::begin_call(Id id) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return std::unexpected(Refused{});  // it had to go, and does not know yet
+  Connection& connection = found->second;
+  Address& address = addresses_.at(connection.peer.address);
   const bool unproved = connection.caller.empty();
   const bool waits = unproved && connection.calls - connection.waiting.size() >= limits_.unproved_calls;
-  const bool many = unproved ? connection.calls >= limits_.calls || (!waits && address.calls >= limits_.unproved_calls_of_address)
-                             : connection.calls >= 2 * limits_.calls;
+  const bool crowded = unproved && ((!waits && address.calls >= limits_.unproved_calls_of_address) ||
+                                    (connection.calls > 0 && unproved_calls_ >= limits_.unproved_calls_of_all));
+  const bool many = connection.calls >= limits_.calls || crowded;
   const bool often = (many || (unproved && !waits)) && tried(id, connection);
   if (often || many) {
     ++refused_calls_;
@@ -125,9 +122,10 @@ std::expected<Gate::Ticket, Gate::Refused> Gate::begin_call(const Endpoint& peer
   }
   connection.moved = true;
   ++connection.calls;
+  if (unproved) ++unproved_calls_;
   if (unproved && !waits) ++address.calls;
   if (waits) connection.waiting.insert(last_call_ + 1);
-  return Ticket{.id = id, .address = peer.address, .call = ++last_call_, .unproved = unproved, .waits = waits};
+  return Ticket{.id = id, .address = connection.peer.address, .call = ++last_call_, .unproved = unproved, .waits = waits};
 }
 
 // Once more. True: it goes.
@@ -135,10 +133,6 @@ bool Gate::tried(Id id, Connection& connection) {
   if (++connection.tries <= limits_.tries) return false;
   turn_away(id, Reason::kTries);
   return true;
-}
-
-void Gate::refuse(Id id) {
-  if (connections_.contains(id)) turn_away(id, Reason::kTries);
 }
 
 // It is no longer one of the unproved ones of its address that are looked at.
@@ -154,6 +148,7 @@ Gate::Turn Gate::prove(Ticket& ticket, const std::string& caller) {
   if (found == connections_.end() || !found->second.caller.empty()) return {};
   const std::set<Call> waited = std::exchange(found->second.waiting, {});
   Turn turn{.out = {}, .go_on = {waited.begin(), waited.end()}};
+  unproved_calls_ -= found->second.calls;
   found->second.caller = caller;
   found->second.moved = true;
   found->second.tries = 0;
@@ -179,6 +174,7 @@ Gate::Turn Gate::end_call(const Ticket& ticket) {
   Connection& connection = found->second;
   --connection.calls;
   if (!connection.caller.empty()) return {};
+  --unproved_calls_;
   const bool waited = connection.waiting.erase(ticket.call) != 0;
   if (!waited && connection.waiting.empty()) return {};
   if (tried(ticket.id, connection)) return {.out = ticket.id};
@@ -187,11 +183,6 @@ Gate::Turn Gate::end_call(const Ticket& ticket) {
   given_.insert(next);
   ++addresses_.at(ticket.address).calls;
   return {.out = {}, .go_on = {next}};
-}
-
-std::optional<Gate::Id> Gate::find(const Endpoint& peer) const {
-  const auto found = by_peer_.find(peer);
-  return found == by_peer_.end() ? std::nullopt : std::optional(found->second);
 }
 
 std::optional<Endpoint> Gate::peer(Id id) const {

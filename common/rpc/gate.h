@@ -31,21 +31,19 @@ class Gate {
     std::size_t connections = 10'000;
     std::size_t of_address = 4'000;  // a whole cluster may be behind one
     std::size_t of_caller = 100;     // that have proved to be one and the same; a ztunnel has two
-    // Streams of a connection at one time. Calls twice as many: its peer forgets them before we do.
-    std::size_t calls = 100;
+    std::size_t calls = 100;         // of a connection at one time
     // That may come on a connection without a call or a message of it: more than the largest message.
     std::size_t bytes = 20 << 20;
     std::chrono::milliseconds proof{30'000};  // the time in which a connection has to be proved
     std::size_t unproved = 1'000;             // connections
     std::size_t unproved_of_address = 250;
-    // That a connection may send: a handshake and tokens are some ten thousand, and of a message gRPC reads 64 KiB ahead. As many calls as fit in may wait
-    // inside gRPC before the first of them gets here.
+    // That a connection may send: a handshake and tokens are some ten thousand, and messages may come 64 KiB ahead.
     std::size_t unproved_bytes = 256 << 10;
     // Of a connection that are looked at at one time; a ztunnel begins with nine. Others wait for the first proof: who has a hundred things to ask may ask.
     std::size_t unproved_calls = 16;
     std::size_t unproved_calls_of_address = 256;  // that are looked at
     std::size_t tries = 64;  // unproved calls of a connection in all; of one that is proved, calls that were too many
-    // Of all connections that gRPC may hold beyond the first of each (turnstile.h).
+    // Of all connections, beyond the first of each, those included that wait: who can prove himself does so with one.
     std::size_t unproved_calls_of_all = 1'000;
   };
 
@@ -57,8 +55,9 @@ class Gate {
     kBytes,    // sent too much before it was proved, or what is nothing
     kTries,    // too many calls without a proof, or that had to be refused
     kCaller,   // there are too many of this caller
+    kBroken,   // what it sent is no HTTP/2, or past a bound of HTTP/2: resets, settings, pings, continuations
   };
-  static constexpr std::size_t kReasons = 7;
+  static constexpr std::size_t kReasons = 8;
   static std::string_view text(Reason reason);  // as a metric's label: "crowded"
 
   explicit Gate(const Limits& limits) : limits_(limits) {}
@@ -93,22 +92,21 @@ class Gate {
   struct Refused {
     std::optional<Id> out;  // its connection goes
   };
-  std::expected<Ticket, Refused> begin_call(const Endpoint& peer);
+  std::expected<Ticket, Refused> begin_call(Id id);
   // The call has proved to be `caller`'s, and its connection with it. Somebody may have to go: of this caller the oldest.
   Turn prove(Ticket& ticket, const std::string& caller);
   // A message of it has come.
   void moved(const Ticket& ticket);
   Turn end_call(const Ticket& ticket);
-  // It goes, for calls that nobody has looked at.
-  void refuse(Id id);
-
-  // A call that nobody has looked at was one too many.
+  // What it sent broke HTTP/2: it goes.
+  void broke(Id id);
+  // A call was one too many for somebody else.
   void count_refused() { ++refused_calls_; }
 
   std::optional<Endpoint> peer(Id id) const;
-  std::optional<Id> find(const Endpoint& peer) const;
   std::size_t size() const { return connections_.size(); }
   std::size_t unproved() const { return unproved_.size(); }
+  std::size_t unproved_calls() const { return unproved_calls_; }
   std::uint64_t turned_away(Reason reason) const { return turned_away_[static_cast<std::size_t>(reason)]; }
   std::uint64_t refused_calls() const { return refused_calls_; }
 
@@ -141,12 +139,12 @@ class Gate {
   Call last_call_ = 0;
   std::map<Id, Connection> connections_;
   std::set<Id> unproved_;  // oldest first
-  std::unordered_map<Endpoint, Id> by_peer_;
   std::unordered_map<IpAddress, Address> addresses_;
   std::map<std::string, std::set<Id>> callers_;
   std::set<Call> given_;  // unproved calls that have waited, and been given a turn
   std::array<std::uint64_t, kReasons> turned_away_{};
   std::uint64_t refused_calls_ = 0;
+  std::size_t unproved_calls_ = 0;  // of connections that live
 };
 
 }  // namespace culvert::rpc

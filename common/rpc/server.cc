@@ -1,403 +1,260 @@
 #include "common/rpc/server.h"
 
-#include <grpcpp/generic/async_generic_service.h>
-#include <grpcpp/resource_quota.h>
-#include <grpcpp/security/server_credentials.h>
-#include <grpcpp/security/tls_certificate_provider.h>
-#include <grpcpp/server.h>
-#include <grpcpp/server_builder.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <algorithm>
-#include <deque>
-#include <filesystem>
-#include <map>
-#include <set>
+#include <thread>
 #include <utility>
-#include <vector>
 
-#include "common/base/mutex.h"
-#include "common/rpc/bytes.h"
-#include "common/rpc/first_look.h"
+#include "common/base/fd.h"
+#include "common/base/file.h"
+#include "common/base/log.h"
+#include "common/base/secrets.h"
+#include "common/net/listener.h"
+#include "common/net/timer.h"
+#include "common/rpc/connection.h"
 
 namespace culvert::rpc {
-
-Result<Endpoint> endpoint_of(std::string_view peer) {
-  std::string text(peer.substr(std::min(peer.size(), peer.find(':') + 1)));
-  for (const auto& [coded, plain] : {std::pair("%5B", "["), std::pair("%5D", "]"), std::pair("%25", "%")})
-    if (const auto at = text.find(coded); at != text.npos) text.replace(at, 3, plain);
-  return Endpoint::parse(text);
-}
-
 namespace {
 
-grpc::Status status_of(const Ended& ended) { return {static_cast<grpc::StatusCode>(ended.code), ended.text}; }
+constexpr auto kTick = std::chrono::milliseconds(200);
+constexpr auto kReadAgain = std::chrono::seconds(1);  // what it was signed with may be trusted no more soon
+// While newcomers take the places of others: each costs a handshake, which is most of a millisecond for some core.
+constexpr auto kCrowded = std::chrono::milliseconds(1);
+// What the kernel holds for a connection that nobody reads from. Room for a gigabit over ten milliseconds.
+constexpr int kReceiveBuffer = 512 << 10;
+// For which a peer may leave unread what was sent: behind that even a ping waits, which else tells whether anybody is there.
+constexpr int kUnread = 20'000;  // milliseconds
 
-// gRPC gives the leaf, and what the caller sent with it.
-std::string certificate_of(const grpc::ServerContextBase& context) {
-  const auto shown = context.auth_context();
-  const auto first = [&](const char* name) {
-    const auto values = shown ? shown->FindPropertyValues(name) : std::vector<grpc::string_ref>();
-    return values.empty() ? std::string() : std::string(values.front().data(), values.front().size());
+// A machine without IPv6 has the same wildcard by another name.
+Endpoint reachable(const Endpoint& at) {
+  if (!at.address.is_v6() || !at.address.is_unspecified()) return at;
+  const Fd probe(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return probe ? at : Endpoint{.address = IpAddress::v4(0), .port = at.port};
+}
+
+// The certificate's files, as they were when they were good last.
+struct Identity {
+  std::string chain, key;
+  ~Identity() { wipe(key); }
+
+  // What they say now, if that is something else and good.
+  Result<std::optional<tls::KeyPair>> changed(const ServerOptions& options) {
+    auto its_chain = read_file(options.certificate_file);
+    if (!its_chain) return std::unexpected(std::move(its_chain).error());
+    auto its_key = read_file(options.key_file);
+    if (!its_key) return std::unexpected(std::move(its_key).error());
+    std::optional<tls::KeyPair> out;
+    if (chain != *its_chain || key != *its_key) {
+      auto pair = tls::KeyPair::parse(*its_chain, *its_key);
+      if (!pair) {
+        wipe(*its_key);
+        return std::unexpected(std::move(pair).error().during("reading " + options.certificate_file));
+      }
+      out = std::move(*pair);
+      chain = *its_chain;
+      key.swap(*its_key);
+    }
+    wipe(*its_key);
+    return out;
+  }
+};
+
+// A thread and the connections that live on it.
+struct Line {
+  explicit Line(House& its_house) : house(its_house) {}
+  // Anything that its loop owns goes with the thread, before what that needs.
+  ~Line() { thread.reset(); }
+  net::Loop& loop() { return thread->loop(); }
+  void take(net::Stream socket, Gate::Id id, bool plaintext);
+  void turn();
+  void close();
+
+  House& house;
+  std::optional<tls::Context> context;
+  std::unordered_map<Gate::Id, std::shared_ptr<Connection>> connections;
+  std::optional<net::Timer> tick;
+  std::unique_ptr<net::LoopThread> thread = std::make_unique<net::LoopThread>("rpc");
+  const Door::Cut cut = [this](Gate::Id id) {
+    loop().post([this, id] {
+      if (const auto found = connections.find(id); found != connections.end()) found->second->cut();
+    });
   };
-  std::string leaf = first(GRPC_X509_PEM_CERT_PROPERTY_NAME);
-  std::string chain = first(GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME);
-  return chain.starts_with(leaf) ? chain : leaf + chain;
+};
+
+void Line::take(net::Stream socket, Gate::Id id, bool plaintext) {
+  if (!house.door.knows(id)) return house.door.leave(id);  // it had to go on its way here
+  auto ended = [this](Gate::Id its) { connections.erase(its); };
+  const auto made = std::make_shared<Connection>(house, std::move(socket), plaintext ? std::nullopt : context, id, std::move(ended));
+  connections.emplace(id, made);
+  made->start();
 }
 
-class Call;
-
-// The calls that live. Locked, because gRPC makes and ends calls on threads of its own.
-struct Registry {
-  void go_on(const std::vector<Gate::Call>& calls);
-  bool withdraw(Gate::Call call);
-
-  Mutex mutex;
-  std::set<Call*> live CULVERT_GUARDED_BY(mutex);
-  std::map<Gate::Call, std::function<void()>> waiting CULVERT_GUARDED_BY(mutex);  // what lets the handler hear of them
-  bool closing CULVERT_GUARDED_BY(mutex) = false;
-  std::size_t max_calls = 0;
-  std::unique_ptr<Door> door;
-};
-
-void Registry::go_on(const std::vector<Gate::Call>& calls) {
-  if (calls.empty()) return;
-  const Lock lock(mutex);
-  for (const Gate::Call call : calls)
-    if (const auto found = waiting.extract(call)) found.mapped()();
+void Line::turn() {
+  const auto now = net::Clock::now();
+  std::vector<std::shared_ptr<Connection>> all;
+  all.reserve(connections.size());
+  for (const auto& [id, connection] : connections) all.push_back(connection);
+  for (const auto& connection : all) connection->look(now);
+  tick->arm(kTick, [this] { turn(); });
 }
 
-// True: nobody has heard of it, and nobody will.
-bool Registry::withdraw(Gate::Call call) {
-  const Lock lock(mutex);
-  return waiting.erase(call) != 0;
-}
-
-// gRPC's callbacks come on its threads and do nothing but post; everything else happens on the loop. `self_` keeps the object until OnDone.
-class Call final : public ServerCall, public grpc::ServerGenericBidiReactor, public std::enable_shared_from_this<Call> {
- public:
-  Call(net::Loop& loop, Registry& registry, const Gate::Ticket& ticket, const grpc::GenericCallbackServerContext& context)
-      : loop_(loop),
-        registry_(registry),
-        ticket_(ticket),
-        connection_(number_of(context)),
-        path_(context.method()),
-        peer_(context.peer()),
-        certificate_(certificate_of(context)) {
-    for (const auto& [name, value] : context.client_metadata()) {
-      metadata_.emplace(std::string(name.data(), name.size()), std::string(value.data(), value.size()));
-    }
-  }
-
-  const std::string& path() const override { return path_; }
-  const std::string& peer() const override { return peer_; }
-  const std::string& certificate() const override { return certificate_; }
-  std::string_view metadata(std::string_view name) const override {
-    const auto found = metadata_.find(name);
-    return found == metadata_.end() ? std::string_view{} : std::string_view(found->second);
-  }
-
-  void proved(const std::string& caller) override { registry_.go_on(registry_.door->prove(ticket_, caller)); }
-
-  void accept(Events events) override {
-    if (finished_) return;
-    events_ = std::move(events);
-    accepted_ = true;
-    if (ended_) return end();
-    StartRead(&incoming_);
-  }
-
-  void send(std::string message) override { send(Pieces{std::make_shared<const std::string>(std::move(message))}); }
-
-  void send(Pieces message) override {
-    if (finished_) return;
-    outgoing_.push_back(std::move(message));
-    if (!writing_) write_next();
-  }
-
-  void answer(std::string message) override {
-    if (std::exchange(finished_, true)) return;
-    events_ = {};
-    written_ = buffer_of(message);
-    StartWriteAndFinish(&written_, grpc::WriteOptions(), grpc::Status::OK);
-  }
-
-  void finish(Ended status) override {
-    if (std::exchange(finished_, true)) return;
-    events_ = {};
-    outgoing_.clear();
-    Finish(status_of(status));
-  }
-
-  // From the thread that made it: before anybody else knows of it.
-  void keep(std::shared_ptr<Call> self) { self_ = std::move(self); }
-
-  // --- gRPC's threads ---
-  void OnReadDone(bool ok) override {
-    loop_.post([self = shared_from_this(), ok] { self->read_done(ok); });
-  }
-  void OnWriteDone(bool ok) override {
-    loop_.post([self = shared_from_this(), ok] { self->write_done(ok); });
-  }
-  void OnCancel() override {
-    loop_.post([self = shared_from_this()] { self->end(); });
-  }
-  void OnDone() override {
-    const std::shared_ptr<Call> last = std::move(self_);
-    registry_.go_on(registry_.door->end_call(ticket_));
-    registry_.door->done_with(connection_);
-    const Lock lock(registry_.mutex);
-    registry_.live.erase(this);
-  }
-
- private:
-  void read_done(bool ok) {
-    if (finished_) return;
-    if (!ok) return end();                       // the peer has finished sending: there is no use in a call that only listens
-    const auto on_message = events_.on_message;  // a copy: the handler may finish the call, which drops the events
-    registry_.door->moved(ticket_);
-    std::string message = text_of(incoming_);
-    incoming_.Clear();  // not until the next one: this one may be large
-    if (on_message) on_message(std::move(message));
-    if (!finished_ && !events_.one_message) StartRead(&incoming_);
-  }
-
-  void write_next() {
-    writing_ = true;
-    written_ = buffer_of(outgoing_.front());
-    outgoing_.pop_front();
-    StartWrite(&written_);
-  }
-
-  void write_done(bool ok) {
-    writing_ = false;
-    if (finished_ || !ok) return;  // a failed write is followed by OnCancel
-    if (!outgoing_.empty()) return write_next();
-    const auto on_sent = events_.on_sent;
-    if (on_sent) on_sent();
-  }
-
-  void end() {
-    ended_ = true;
-    if (finished_) return;
-    if (!accepted_ && registry_.withdraw(ticket_.call)) return finish({.code = grpc::StatusCode::CANCELLED, .text = ""});
-    if (!accepted_) return;
-    const auto on_end = std::move(events_.on_end);
-    finish({.code = grpc::StatusCode::OK, .text = ""});
-    if (on_end) on_end();
-  }
-
-  net::Loop& loop_;
-  Registry& registry_;
-  Gate::Ticket ticket_;
-  const Turnstile::Number connection_;
-  const std::string path_;
-  const std::string peer_;
-  const std::string certificate_;
-  std::map<std::string, std::string, std::less<>> metadata_;
-  std::shared_ptr<Call> self_;
-  Events events_;
-  grpc::ByteBuffer incoming_;
-  grpc::ByteBuffer written_;
-  std::deque<Pieces> outgoing_;
-  bool accepted_ = false;
-  bool writing_ = false;
-  bool ended_ = false;     // the peer has gone
-  bool finished_ = false;  // we have said how it ends
-};
-
-// A call that is one too many: nobody hears of it.
-class Refusal final : public grpc::ServerGenericBidiReactor {
- public:
-  Refusal(Door& door, Turnstile::Number connection, const grpc::Status& status) : door_(door), connection_(connection) {
-    Finish(status);
-  }
-  void OnDone() override {
-    door_.done_with(connection_);
-    delete this;
-  }
-
- private:
-  Door& door_;
-  const Turnstile::Number connection_;
-};
-
-class Service final : public grpc::CallbackGenericService {
- public:
-  Service(net::Loop& loop, CallServer::Handler handler, std::size_t max_calls, std::unique_ptr<Door> door)
-      : loop_(loop), handler_(std::make_shared<CallServer::Handler>(std::move(handler))) {
-    registry_.max_calls = max_calls;
-    registry_.door = std::move(door);
-  }
-
-  // On gRPC's threads.
-  grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
-    const auto refuse = [&](const char* why, grpc::StatusCode code = grpc::StatusCode::RESOURCE_EXHAUSTED) {
-      return new Refusal(*registry_.door, number_of(*context), {code, why});
-    };
-    const auto peer = endpoint_of(context->peer());
-    Gate::Ticket begun;
-    bool full = false;
-    {
-      // From here on, so that whoever lets it go on finds it waiting.
-      const Lock lock(registry_.mutex);
-      const auto ticket = peer ? registry_.door->begin_call(*peer, number_of(*context)) : std::nullopt;
-      if (!ticket) return refuse("too many calls at one time");
-      begun = *ticket;
-      // Who is not proved has half of it at most: a connection of one who is finds room.
-      const std::size_t most = begun.unproved ? std::max<std::size_t>(1, registry_.max_calls / 2) : registry_.max_calls;
-      if (!registry_.closing && registry_.live.size() < most) return admit(begun, *context);
-      full = !registry_.closing;
-    }
-    registry_.go_on(registry_.door->end_call(begun));
-    return full ? refuse("too many calls") : refuse("shutting down", grpc::StatusCode::UNAVAILABLE);
-  }
-
-  // The handler hears of it, in its turn. Under the lock, so that close() finds either the call in the registry or the door shut.
-  Call* admit(const Gate::Ticket& ticket, const grpc::GenericCallbackServerContext& context) CULVERT_REQUIRES(registry_.mutex) {
-    auto call = std::make_shared<Call>(loop_, registry_, ticket, context);
-    call->keep(call);
-    registry_.live.insert(call.get());
-    auto heard = [this, call, handler = handler_] { loop_.post([call, handler] { (*handler)(call); }); };
-    if (ticket.waits) registry_.waiting.emplace(ticket.call, std::move(heard));
-    else heard();
-    return call.get();
-  }
-
-  // On the loop: no call begins any more, those that live end.
-  void close() {
-    std::vector<std::shared_ptr<Call>> live;
-    {
-      const Lock lock(registry_.mutex);
-      registry_.closing = true;
-      registry_.waiting.clear();
-      for (Call* call : registry_.live) live.push_back(call->shared_from_this());
-    }
-    for (const auto& call : live) call->finish({grpc::StatusCode::UNAVAILABLE, "shutting down"});
-    *handler_ = [](const CallRef&) {};
-  }
-
-  std::size_t size() {
-    const Lock lock(registry_.mutex);
-    return registry_.live.size();
-  }
-  Door& door() { return *registry_.door; }
-
- private:
-  net::Loop& loop_;
-  std::shared_ptr<CallServer::Handler> handler_;
-  Registry registry_;
-};
-
-void set_limits(grpc::ServerBuilder& builder, const ServerOptions& options) {
-  constexpr int kPingInterval = 30'000;
-  constexpr int kPingTimeout = 10'000;
-  constexpr int kLeastPingInterval = 10'000;
-  constexpr int kMaxMetadata = 16 << 10;
-  constexpr auto kGrace = std::chrono::milliseconds(10'000);  // for calls under way when a connection is too old
-  constexpr int kIdle = 60'000;  // a connection without a call: whoever has no token to show goes soon
-  constexpr int kReadAtOnce = 8 << 10;
-  builder.SetMaxReceiveMessageSize(static_cast<int>(options.max_message_bytes));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, static_cast<int>(options.connections.calls));
-  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadata);
-  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, static_cast<int>(options.handshake_timeout.count()));
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kPingInterval);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeout);
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kLeastPingInterval);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS, static_cast<int>(options.max_connection_age.count()));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
-                             static_cast<int>(std::min(kGrace, options.max_connection_age).count()));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_IDLE_MS, kIdle);
-  // All calls in what is read at once are made before we are shown the first: gRPC would read more and more at once, of who sends much.
-  // And a buffer of this size is kept ready for each connection.
-  builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kReadAtOnce);
-  // What a client may send ahead of being read stays 64 KiB. Else it grows with what a connection can carry: megabytes of each of a thousand clients that
-  // have all to say what they hold, and a ping for every burst to find out.
-  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);  // figures of each connection and call that nobody asks for
-  grpc::ResourceQuota quota("rpc");
-  quota.Resize(options.max_memory);
-  builder.SetResourceQuota(quota);
+void Line::close() {
+  tick.reset();
+  for (const auto& [id, connection] : connections) connection->shut();
+  connections.clear();
 }
 
 }  // namespace
 
-using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
-
 struct CallServer::State {
-  State(net::Loop& loop, Handler handler, std::size_t max_calls, std::unique_ptr<Door> door)
-      : service(loop, std::move(handler), max_calls, std::move(door)) {}
+  struct Entrance {
+    net::Listener listener;
+    bool plaintext = false;
+  };
 
-  Service service;
-  std::vector<std::unique_ptr<Acceptor>> acceptors;
-  std::unique_ptr<grpc::Server> server;
+  State(const ServerOptions& options, std::shared_ptr<Hearing> its_hearing) : house(options, std::move(its_hearing)) {}
+  ~State();
+  Status begin();
+  Result<std::uint16_t> listen(const std::string& address, bool plaintext);
+  Status use(const tls::KeyPair& pair);
+  static net::Task<> admit(State* self, std::shared_ptr<Entrance> entrance);
+  void turn();
+  void read_certificate_again();
+  Line& first() { return *lines.front(); }
+
+  House house;
+  std::vector<std::unique_ptr<Line>> lines;
+  // Of the first line's loop.
+  std::vector<std::shared_ptr<Entrance>> entrances;
+  std::optional<net::Timer> tick;
+  Identity identity;
+  std::string complained;  // of the certificate's files
+  net::Clock::time_point read_at{};
+  std::size_t next = 0;
   std::uint16_t port = 0;
   std::uint16_t plaintext_port = 0;
-
-  // One more way in, before the server is built.
-  Result<std::uint16_t> listen(grpc::ServerBuilder& builder, const std::string& address,
-                               const std::shared_ptr<grpc::ServerCredentials>& credentials) {
-    const auto at = Endpoint::parse(address);
-    if (!at) return std::unexpected(Error(at.error()).during("reading the address to listen on"));
-    acceptors.push_back(builder.experimental().AddExternalConnectionAcceptor(
-        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials));
-    return service.door().listen(*at, [acceptor = acceptors.back().get()](Fd connection) {
-      Acceptor::NewConnectionParameters parameters;
-      parameters.fd = connection.release();
-      acceptor->HandleNewConnection(&parameters);
-    });
-  }
 };
+
+Status CallServer::State::begin() {
+  auto pair = identity.changed(house.options);
+  if (!pair) return std::unexpected(std::move(pair).error().during("starting the gRPC server"));
+  const std::size_t threads = std::clamp<std::size_t>(std::thread::hardware_concurrency() / 2, 1, 8);
+  for (std::size_t i = 0; i < threads; ++i) lines.push_back(std::make_unique<Line>(house));
+  if (auto used = use(**pair); !used) return used;
+  auto at = listen(house.options.address, false);
+  if (!at) return std::unexpected(std::move(at).error());
+  port = *at;
+  if (!house.options.plaintext_address.empty()) {
+    at = listen(house.options.plaintext_address, true);
+    if (!at) return std::unexpected(std::move(at).error());
+    plaintext_port = *at;
+  }
+  for (const auto& line : lines) line->thread->call([&line] { line->tick.emplace(line->loop()), line->turn(); });
+  first().thread->call([this] {
+    tick.emplace(first().loop());
+    turn();
+    for (const auto& entrance : entrances) first().loop().spawn(admit(this, entrance));
+  });
+  return {};
+}
+
+// Each thread has a context of its own, because OpenSSL locks what is shared.
+Status CallServer::State::use(const tls::KeyPair& pair) {
+  std::vector<tls::Context> contexts;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    auto context = tls::Context::asking_server(pair, {"h2"});
+    if (!context) return std::unexpected(std::move(context).error());
+    contexts.push_back(std::move(*context));
+  }
+  for (std::size_t i = 0; i < lines.size(); ++i)
+    lines[i]->loop().post(
+        [line = lines[i].get(), context = std::move(contexts[i])]() mutable { line->context = std::move(context); });
+  return {};
+}
+
+Result<std::uint16_t> CallServer::State::listen(const std::string& address, bool plaintext) {
+  const auto at = Endpoint::parse(address);
+  if (!at) return std::unexpected(Error(at.error()).during("reading the address to listen on"));
+  Result<std::uint16_t> out = 0;
+  first().thread->call([&] {
+    auto listener = net::Listener::open(first().loop(), {.at = reachable(*at)});
+    if (!listener) return void(out = std::unexpected(std::move(listener).error()));
+    ::setsockopt(listener->fd(), SOL_SOCKET, SO_RCVBUF, &kReceiveBuffer, sizeof kReceiveBuffer);  // inherited
+    ::setsockopt(listener->fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, &kUnread, sizeof kUnread);        // as well
+    out = listener->local().port;
+    entrances.push_back(std::make_shared<Entrance>(Entrance{std::move(*listener), plaintext}));
+  });
+  return out;
+}
+
+net::Task<> CallServer::State::admit(State* self, std::shared_ptr<Entrance> entrance) {
+  while (!entrance->listener.closed()) {
+    auto socket = co_await entrance->listener.accept();
+    if (entrance->listener.closed()) co_return;
+    if (!socket) {
+      self->house.door.complain(socket.error().text);
+      continue;
+    }
+    Line& line = *self->lines[self->next++ % self->lines.size()];
+    const auto arrival = self->house.door.arrive(socket->peer(), line.cut);
+    if (arrival.id)
+      line.loop().post([&line, id = *arrival.id, plaintext = entrance->plaintext, fd = socket->release()]() mutable {
+        auto taken = net::Stream::adopt(line.loop(), std::move(fd));
+        if (taken) line.take(std::move(*taken), id, plaintext);
+        else line.house.door.leave(id);
+      });
+    if (arrival.crowded) co_await net::sleep_for(self->first().loop(), kCrowded);
+  }
+}
+
+void CallServer::State::turn() {
+  house.door.look();
+  if (const auto now = net::Clock::now(); now - read_at >= kReadAgain) {
+    read_at = now;
+    read_certificate_again();
+  }
+  tick->arm(kTick, [this] { turn(); });
+}
+
+// What is half written is good a moment later; the last good one stays until then.
+void CallServer::State::read_certificate_again() {
+  auto pair = identity.changed(house.options);
+  Status used;
+  if (!pair) used = std::unexpected(std::move(pair).error());
+  else if (*pair) used = use(**pair);
+  const std::string why = used ? "" : used.error().text;
+  if (std::exchange(complained, why) != why && !why.empty())
+    log::warn("rpc", "the server's certificate cannot be read again, and stays as it was: " + why);
+}
+
+CallServer::State::~State() {
+  if (lines.empty()) return;
+  first().thread->call([this] {
+    for (const auto& entrance : std::exchange(entrances, {})) entrance->listener.close();
+    tick.reset();
+  });
+  for (const auto& line : lines) line->thread->call([&line] { line->close(); });
+  house.door.close();
+  house.budget->close();
+  for (const auto& line : lines) line->thread.reset();  // none posts to another any more but the first
+}
 
 CallServer::CallServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 CallServer::~CallServer() {
-  state_->service.door().close();
-  state_->service.close();
-  state_->server->Shutdown(std::chrono::system_clock::now());
-  state_->server->Wait();
+  const auto hearing = state_->house.hearing;
+  hearing->closed = true;
+  for (const auto& [call, weak] : std::exchange(hearing->live, {}))
+    if (const auto live = weak.lock()) live->detach();
 }
-
-namespace {
-
-std::shared_ptr<grpc::ServerCredentials> tls_credentials(const ServerOptions& options, Door& door) {
-  constexpr unsigned kReadAgain = 1;  // seconds: what it was signed with may be trusted no more soon
-  auto provider = std::make_shared<grpc::experimental::FileWatcherCertificateProvider>(options.key_file, options.certificate_file,
-                                                                                       kReadAgain);
-  grpc::experimental::TlsServerCredentialsOptions credentials(provider);
-  credentials.watch_identity_key_cert_pairs();
-  // Who shows one is judged with each of his calls, by the roots of that moment, and told: a handshake that fails tells nothing.
-  credentials.set_cert_request_type(GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
-  auto made = grpc::experimental::TlsServerCredentials(credentials);
-  made->SetAuthMetadataProcessor(first_look(door));
-  return made;
-}
-
-}  // namespace
 
 Result<std::unique_ptr<CallServer>> CallServer::start(net::Loop& loop, const ServerOptions& options, Handler handler) {
-  for (const std::string& file : {options.certificate_file, options.key_file}) {
-    std::error_code error;
-    if (!std::filesystem::is_regular_file(file, error)) return failure("starting the gRPC server: " + file + " is not there");
-  }
-  auto door = Door::open(options.connections);
-  if (!door) return std::unexpected(std::move(door).error());
-  prepare_grpc();
-  auto state = std::make_unique<State>(loop, std::move(handler), options.max_calls, std::move(*door));
-  grpc::ServerBuilder builder;
-  set_limits(builder, options);
-  builder.RegisterCallbackGenericService(&state->service);
-  const auto port = state->listen(builder, options.address, tls_credentials(options, state->service.door()));
-  if (!port) return std::unexpected(port.error());
-  state->port = *port;
-  if (!options.plaintext_address.empty()) {
-    const auto plaintext = state->listen(builder, options.plaintext_address, grpc::InsecureServerCredentials());
-    if (!plaintext) return std::unexpected(plaintext.error());
-    state->plaintext_port = *plaintext;
-  }
-  state->server = builder.BuildAndStart();
-  if (!state->server) return failure("starting the gRPC server");
-  state->service.door().begin();
+  auto hearing = std::make_shared<Hearing>(Hearing{.loop = loop, .handler = std::move(handler)});
+  auto state = std::make_unique<State>(options, std::move(hearing));
+  if (auto begun = state->begin(); !begun) return std::unexpected(std::move(begun).error());
   return std::unique_ptr<CallServer>(new CallServer(std::move(state)));
 }
 
@@ -405,8 +262,8 @@ std::uint16_t CallServer::port() const { return state_->port; }
 
 std::uint16_t CallServer::plaintext_port() const { return state_->plaintext_port; }
 
-std::size_t CallServer::calls() const { return state_->service.size(); }
+std::size_t CallServer::calls() const { return state_->house.calls; }
 
-Door::Figures CallServer::figures() const { return state_->service.door().figures(); }
+Door::Figures CallServer::figures() const { return state_->house.door.figures(); }
 
 }  // namespace culvert::rpc

@@ -1,5 +1,5 @@
 #pragma once
-// A gRPC server over TLS 1.3. gRPC and its threads end here: messages are bytes, and every event arrives on a net::Loop.
+// A gRPC server over TLS 1.3, on nghttp2 and threads of its own (docs/adr/0024): messages are bytes, and every event arrives on a net::Loop.
 //
 //   auto server = CallServer::start(loop, {.address = "[::]:15012", .certificate_file = ..., .key_file = ...}, [](CallRef call) {
 //     if (call->path() != "/my.Service/Method") return call->finish({12, "unknown method"});
@@ -7,7 +7,7 @@
 //   });
 //
 // A plaintext port there is only if asked for. What a caller can cost is bounded: connections and what they may do before somebody has said that they are proved (gate.h),
-// message and metadata size, streams a connection, calls in all, memory, the time to a finished handshake, pings. Nothing of a call that is one too many
+// message and metadata size, streams a connection, calls in all, memory, the time to a finished handshake. Nothing of a call that is one too many
 // reaches the loop. Destroy the CallServer on its loop's thread, before the loop: live calls end with UNAVAILABLE.
 
 #include <chrono>
@@ -19,7 +19,9 @@
 #include <string_view>
 #include <vector>
 
+#include "common/base/address.h"
 #include "common/base/result.h"
+#include "common/http/http2.h"
 #include "common/net/loop.h"
 #include "common/rpc/client.h"
 #include "common/rpc/door.h"
@@ -31,16 +33,18 @@ struct ServerOptions {
   std::string plaintext_address{};  // the same without TLS; empty: none
   std::string certificate_file;     // PEM chain; this and the key are read again within seconds of their change
   std::string key_file;
-  Gate::Limits connections{};      // of which `calls` is also what a connection may have open as streams
+  Gate::Limits connections{};
   std::size_t max_calls = 20'000;  // at one time, of all connections; further ones are refused with RESOURCE_EXHAUSTED
   std::size_t max_message_bytes = 16 << 20;
-  std::size_t max_memory = 512 << 20;  // of gRPC's buffers
+  std::size_t max_memory =
+      128 << 20;  // of messages that are on their way in, beyond 64 KiB a call: who sends a larger one waits for his turn
   std::chrono::milliseconds handshake_timeout{10'000};
+  std::chrono::milliseconds message_timeout{
+      30'000};  // from the memory for a message, which others may wait for, to its last byte
   std::chrono::milliseconds max_connection_age{30 * 60 * 1000};  // then the client connects again, and is spread and proved anew
 };
 
-// A message in pieces, one after the other. What others send as well is not copied for each.
-using Pieces = std::vector<std::shared_ptr<const std::string>>;
+using Pieces = http::Http2::Pieces;
 
 // One call from the server's side. Only on the loop. Kept alive by whoever holds it; may be held after its end.
 class ServerCall {
@@ -54,7 +58,7 @@ class ServerCall {
 
   virtual ~ServerCall() = default;
   virtual const std::string& path() const = 0;  // "/package.Service/Method"
-  virtual const std::string& peer() const = 0;  // "ipv4:10.0.0.1:40000"
+  virtual const Endpoint& peer() const = 0;
   // PEM of the chain that the caller has shown, leaf first; empty: none. He has the key of the leaf: nothing else of it has been looked at.
   virtual const std::string& certificate() const = 0;
   virtual std::string_view metadata(std::string_view name) const = 0;  // "" when not sent; name in lower case
@@ -69,9 +73,6 @@ class ServerCall {
   virtual void finish(Ended status) = 0;         // the end; messages still queued are dropped
 };
 using CallRef = std::shared_ptr<ServerCall>;
-
-// ServerCall::peer() as an endpoint. IPv6 comes as "ipv6:%5Bfd00::1%5D:40000".
-Result<Endpoint> endpoint_of(std::string_view peer);
 
 class CallServer {
  public:

@@ -261,6 +261,18 @@ std::optional<Certificate> Session::peer_certificate() const {
   return wrap(std::move(certificate));
 }
 
+std::string Session::peer_chain_pem() const {
+  const auto leaf = peer_certificate();
+  if (!leaf) return {};
+  std::string out = leaf->pem();
+  const STACK_OF(X509)* rest = SSL_get_peer_cert_chain(core_->ssl.get());
+  for (int i = SSL_is_server(core_->ssl.get()) != 0 ? 0 : 1; i < sk_X509_num(rest); ++i) {
+    X509* const one = sk_X509_value(rest, i);
+    if (X509_up_ref(one) == 1) out += wrap(X509Ptr(one)).pem();
+  }
+  return out;
+}
+
 std::string_view Session::alpn() const {
   const unsigned char* name = nullptr;
   unsigned size = 0;

@@ -78,9 +78,10 @@ class Session {
   // Once established:
   const std::optional<Identity>& peer_identity() const;  // the first SPIFFE URI SAN of the verified certificate
   std::optional<Certificate> peer_certificate() const;
-  std::string_view alpn() const;    // "h2"
-  std::string_view cipher() const;  // "TLS_AES_128_GCM_SHA256"
-  std::string_view group() const;   // "X25519MLKEM768"
+  std::string peer_chain_pem() const;  // what it has shown, leaf first; empty: nothing
+  std::string_view alpn() const;       // "h2"
+  std::string_view cipher() const;     // "TLS_AES_128_GCM_SHA256"
+  std::string_view group() const;      // "X25519MLKEM768"
 
   struct Core;  // this folder's
 
@@ -97,6 +98,8 @@ class Context {
   // A server (webhooks, tests). `alpn` in order of preference; empty: none. With `clients` it demands a certificate that chains to them.
   static Result<Context> server(const KeyPair& own, const std::vector<std::string>& alpn = {},
                                 const std::optional<Roots>& clients = {});
+  // The same, of one that asks for a certificate and takes any, or none: its owner judges peer_chain_pem() by himself. Their key the peer does have.
+  static Result<Context> asking_server(const KeyPair& own, const std::vector<std::string>& alpn);
   // A client that verifies host names. `own` when the server wants a certificate.
   static Result<Context> client(const Roots& roots, std::optional<KeyPair> own = {}, const std::vector<std::string>& alpn = {});
 

@@ -37,8 +37,8 @@ class Callers {
 
   virtual ~Callers() = default;
   // Answers once, now or later, as long as this lives. The error is for our log; the caller is told nothing. `authorization` is the header,
-  // "Bearer TOKEN"; `peer` where it came from, "ipv4:10.0.0.1:40000".
-  virtual void prove(std::string_view authorization, std::string_view peer, Then then) = 0;
+  // "Bearer TOKEN"; `from` where it came from.
+  virtual void prove(std::string_view authorization, const IpAddress& from, Then then) = 0;
   // The nodes that should have a proxy which may act for them.
   virtual std::set<std::string> nodes() const = 0;
   // Of these, those whose proxy is known to be ready: it serves its node's pods, by whatever it has.

@@ -85,7 +85,7 @@ std::optional<std::string> FileCallers::node_of(const rpc::ServerCall& call) con
 
 std::set<std::string> FileCallers::nodes() const { return state_->tokens.nodes(); }
 
-void FileCallers::prove(std::string_view authorization, std::string_view /*peer*/, Then then) {
+void FileCallers::prove(std::string_view authorization, const IpAddress& /*from*/, Then then) {
   auto node = state_->tokens.node_of(authorization);
   if (node == Tokens::kAuthority) return then(Caller{.node = "", .own = {}, .any = true});
   if (node) return then(Caller{.node = std::move(*node), .own = {}, .operates = true});

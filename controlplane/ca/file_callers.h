@@ -20,7 +20,7 @@ class FileCallers final : public Callers {
   static Result<std::unique_ptr<FileCallers>> open(net::Loop& loop, const std::string& file, std::function<void()> changed);
   ~FileCallers() override;
 
-  void prove(std::string_view authorization, std::string_view peer, Then then) override;
+  void prove(std::string_view authorization, const IpAddress& from, Then then) override;
   std::set<std::string> nodes() const override;
   std::set<std::string> ready_nodes() const override { return {}; }  // no folder says
 

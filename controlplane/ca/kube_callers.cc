@@ -29,16 +29,6 @@ TokenHash hash_of(std::string_view token) {
   return hash;
 }
 
-// "ipv4:10.0.0.1", "ipv6:%5Bfd00::1%5D" as gRPC has it, "ipv6:[fd00::1]" as we write it.
-Result<IpAddress> address_of(std::string_view from) {
-  for (const auto& [begin, end] : {std::pair{"ipv6:%5B", "%5D"}, {"ipv6:[", "]"}, {"ipv4:", ""}}) {
-    const std::string_view before = begin, behind = end;
-    if (from.starts_with(before) && from.ends_with(behind) && from.size() >= before.size() + behind.size())
-      return IpAddress::parse(from.substr(before.size(), from.size() - before.size() - behind.size()));
-  }
-  return failure("no address");
-}
-
 // "kubernetes.io": {"namespace": ..., "pod": {"name": ..., "uid": ...}, "serviceaccount": {...}}
 void read_binding(const json::object& token, TokenClaims& claims) {
   const auto* bound = token.if_contains("kubernetes.io");
@@ -112,8 +102,8 @@ struct KubeCallers::State {
   static net::Task<> ask(std::shared_ptr<State> self, ReviewQueue::Turn turn);
   static void go_on(const std::shared_ptr<State>& self);
   static void tell(const std::shared_ptr<State>& self, const TokenHash& hash, const Result<Caller>& caller);
-  Status enqueue(const TokenHash& hash, std::string_view token, std::string_view peer, Then then);
-  bool is_known(std::string_view from);
+  Status enqueue(const TokenHash& hash, std::string_view token, const IpAddress& from, Then then);
+  bool is_known(const IpAddress& from);
   void each_proxy(const std::function<void(const config::Pod&)>& then) const;
   Result<Caller> judge(const kube::User& user) const;
   void remember(std::string_view token, const Result<kube::User>& user, const Result<Caller>& caller);
@@ -253,28 +243,26 @@ void KubeCallers::State::go_on(const std::shared_ptr<State>& self) {
   }
 }
 
-Status KubeCallers::State::enqueue(const TokenHash& hash, std::string_view token, std::string_view peer, Then then) {
+Status KubeCallers::State::enqueue(const TokenHash& hash, std::string_view token, const IpAddress& from, Then then) {
   if (const auto asked = under_way.find(hash); asked != under_way.end()) {
     if (asked->second.waiting.size() >= options.most_of_one) return failure("too many wait for what is said of this token");
     asked->second.waiting.push_back(std::move(then));
     return {};
   }
-  const std::string from(peer.substr(0, peer.rfind(':')));  // without the port
-  if (!queue.add(from, is_known(from), hash, net::Clock::now()))
+  if (!queue.add(from.text(), is_known(from), hash, net::Clock::now()))
     return failure("too many tokens of this address are being looked at");
   under_way[hash] = {.token = std::string(token), .waiting = {std::move(then)}};
   return {};
 }
 
 // Pods come and go seldom enough to look at them once in a second.
-bool KubeCallers::State::is_known(std::string_view from) {
+bool KubeCallers::State::is_known(const IpAddress& from) {
   if (const auto now = net::Clock::now(); now >= known_until) {
     known_until = now + std::chrono::seconds(1);
     known.clear();
     each_proxy([&](const config::Pod& pod) { known.insert(pod.addresses.begin(), pod.addresses.end()); });
   }
-  const auto address = address_of(from);
-  return address && known.contains(*address);
+  return known.contains(from);
 }
 
 KubeCallers::KubeCallers(kube::Client& client, const derive::Objects& objects, KubeCallersOptions options,
@@ -317,7 +305,7 @@ std::set<std::string> KubeCallers::ready_nodes() const {
   return out;
 }
 
-void KubeCallers::prove(std::string_view authorization, std::string_view peer, Then then) {
+void KubeCallers::prove(std::string_view authorization, const IpAddress& from, Then then) {
   std::string_view token = authorization;
   if (!token.starts_with(kBearer)) return then(failure("no bearer token"));
   token.remove_prefix(kBearer.size());
@@ -331,11 +319,11 @@ void KubeCallers::prove(std::string_view authorization, std::string_view peer, T
   if (const auto* known = state_->recall(hash)) return then(known->caller);
   if (!state_->away.empty()) {  // not everybody has to wait until that is clear again: one asks, for all
     if (auto caller = state_->stand_in(token)) {
-      if (state_->under_way.empty() && state_->enqueue(hash, token, peer, [](const Result<Caller>&) {})) State::go_on(state_);
+      if (state_->under_way.empty() && state_->enqueue(hash, token, from, [](const Result<Caller>&) {})) State::go_on(state_);
       return then(std::move(caller));
     }
   }
-  if (const Status waits = state_->enqueue(hash, token, peer, then); !waits) return then(std::unexpected(waits.error()));
+  if (const Status waits = state_->enqueue(hash, token, from, then); !waits) return then(std::unexpected(waits.error()));
   State::go_on(state_);
 }
 

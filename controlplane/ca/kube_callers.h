@@ -52,7 +52,7 @@ class KubeCallers final : public Callers {
   KubeCallers(kube::Client& client, const derive::Objects& objects, KubeCallersOptions options, telemetry::Registry& registry);
   ~KubeCallers() override;
 
-  void prove(std::string_view authorization, std::string_view peer, Then then) override;
+  void prove(std::string_view authorization, const IpAddress& from, Then then) override;
   std::set<std::string> nodes() const override;
   std::set<std::string> ready_nodes() const override;
 

@@ -26,10 +26,9 @@ std::string token_for(const std::string& audience, std::int64_t expires = 4'000'
 // A call that carries nothing but its metadata.
 class Call final : public rpc::ServerCall {
  public:
-  explicit Call(std::string authorization, std::string peer = "ipv4:10.0.0.1:40000")
-      : peer_(std::move(peer)), authorization_(std::move(authorization)) {}
+  explicit Call(std::string authorization) : authorization_(std::move(authorization)) {}
   const std::string& path() const override { return path_; }
-  const std::string& peer() const override { return peer_; }
+  const Endpoint& peer() const override { return peer_; }
   const std::string& certificate() const override { return certificate_; }
   std::string_view metadata(std::string_view name) const override {
     return name == "authorization" ? std::string_view(authorization_) : "";
@@ -43,7 +42,7 @@ class Call final : public rpc::ServerCall {
 
  private:
   std::string path_;
-  std::string peer_;
+  const Endpoint peer_ = *Endpoint::parse("10.0.0.1:40000");
   std::string certificate_;
   std::string authorization_;
 };
@@ -81,7 +80,7 @@ struct KubeCallersTest : testing::Test {
   std::string prove(const std::string& authorization) {
     std::optional<Result<Caller>> got;
     bool later = false;
-    callers->prove(authorization, "ipv4:10.0.0.1:40000", [&](Result<Caller> caller) {
+    callers->prove(authorization, IpAddress::v4(0x0a000001), [&](Result<Caller> caller) {
       got.emplace(std::move(caller));
       if (later) loop.stop();
     });
@@ -128,7 +127,7 @@ TEST_F(KubeCallersTest, TheMeshsOwnAccountsMaySeeTheDebugPagesAndWithoutAPodNoth
   std::optional<Caller> got;
   const auto ask = [&] {
     prove_token();
-    callers->prove("Bearer " + token_for("istio-ca"), "ipv4:10.0.0.1:40000",
+    callers->prove("Bearer " + token_for("istio-ca"), IpAddress::v4(0x0a000001),
                    [&](const Result<Caller>& caller) { got = *caller; });
   };
   reviewed("istio-system", "istio-reader-service-account", "");
@@ -145,7 +144,8 @@ TEST_F(KubeCallersTest, NobodyElseMaySeeThem) {
   reviewed("shop", "web", "web-0");
   prove_token();
   bool operates = true;
-  callers->prove("Bearer " + token_for("istio-ca"), "ipv4:10.0.0.1:1", [&](const Result<Caller>& c) { operates = c->operates; });
+  callers->prove("Bearer " + token_for("istio-ca"), IpAddress::v4(0x0a000001),
+                 [&](const Result<Caller>& c) { operates = c->operates; });
   EXPECT_FALSE(operates);
 }
 
@@ -214,7 +214,7 @@ TEST_F(WithoutAnApiServer, NobodyWaitsForItOnceItIsKnownToBeAway) {
   review = answer(503, "");
   EXPECT_EQ(prove(token()), "node n1");
   std::string at_once;
-  callers->prove(token(), "ipv4:10.0.0.1:1",
+  callers->prove(token(), IpAddress::v4(0x0a000001),
                  [&](const Result<Caller>& caller) { at_once = caller ? caller->text() : "refused"; });
   EXPECT_EQ(at_once, "node n1");
 }
@@ -287,7 +287,7 @@ struct AmongNoise : KubeCallersTest {
       for (int i = 0; i < 100; ++i) {
         const auto later = std::make_shared<bool>(false);
         callers->prove("Bearer " + token_for("istio-ca", 4'000'000'000 + 1000 * address + i),
-                       culvert::format("ipv4:10.0.0.{}:{}", address, 40000 + i),
+                       *IpAddress::parse(culvert::format("10.0.0.{}", address)),
                        [this, later](const Result<Caller>&) { ++(*later ? answered : refused_at_once); });
         *later = true;
       }
@@ -295,7 +295,7 @@ struct AmongNoise : KubeCallersTest {
   }
   std::string prove_good(const std::string& from) {
     std::string said;
-    callers->prove("Bearer " + token_for("istio-ca", kGood), from, [&](const Result<Caller>& caller) {
+    callers->prove("Bearer " + token_for("istio-ca", kGood), *IpAddress::parse(from), [&](const Result<Caller>& caller) {
       said = caller ? caller->text() : caller.error().text;
       loop.stop();
     });
@@ -310,7 +310,7 @@ TEST_F(AmongNoise, AnEighthAddressHasItsTurn) {
   of_rubbish.insert(of_rubbish.begin(), kube::pause(2ms));
   noise();
   EXPECT_GT(refused_at_once, 400U);
-  EXPECT_EQ(prove_good("ipv4:10.0.0.8:40000"), "node n1");
+  EXPECT_EQ(prove_good("10.0.0.8"), "node n1");
   EXPECT_LT(answered, 60U) << "nearly all of the noise still waits";
 }
 
@@ -318,7 +318,7 @@ TEST_F(AmongNoise, WhereAZtunnelIsKnownToBeThereIsRoomEvenIfNoOtherReviewEnds) {
   pod("istio-system", "zt", "ztunnel", "n1", "10.0.0.8");
   of_rubbish = {kube::hold()};
   noise();
-  EXPECT_EQ(prove_good("ipv4:10.0.0.8:40000"), "node n1");
+  EXPECT_EQ(prove_good("10.0.0.8"), "node n1");
   EXPECT_EQ(answered, 0U);
 }
 
@@ -326,7 +326,7 @@ TEST_F(AmongNoise, SoThereIsForOneOfIpv6) {
   pod("istio-system", "zt", "ztunnel", "n1", "fd00::8");
   of_rubbish = {kube::hold()};
   noise();
-  EXPECT_EQ(prove_good("ipv6:%5Bfd00::8%5D:40000"), "node n1");
+  EXPECT_EQ(prove_good("fd00::8"), "node n1");
 }
 
 TEST_F(KubeCallersTest, WhoeverShowsATokenThatIsBeingLookedAtWaitsForTheSameAnswer) {
@@ -334,7 +334,7 @@ TEST_F(KubeCallersTest, WhoeverShowsATokenThatIsBeingLookedAtWaitsForTheSameAnsw
   reviewed("istio-system", "ztunnel", "zt");
   std::vector<std::string> said;
   for (int i = 0; i < 9; ++i)
-    callers->prove("Bearer " + token_for("istio-ca"), "ipv4:10.0.0.1:40000", [&](const Result<Caller>& caller) {
+    callers->prove("Bearer " + token_for("istio-ca"), IpAddress::v4(0x0a000001), [&](const Result<Caller>& caller) {
       said.push_back(caller ? caller->text() : caller.error().text);
       if (said.size() == 9) loop.stop();
     });

@@ -100,7 +100,8 @@ void CaService::asked(const rpc::CallRef& call, const std::string& message, cons
 void CaService::refuse(rpc::ServerCall& call, const Caller& caller, const Refusal& refusal) {
   if (const auto left_out = quiet_.say(caller.text(), net::Clock::now()))
     log::warn("ca", "refused a certificate: " + refusal.reason,
-              {log::field("caller", caller.text()), log::field("peer", call.peer()), log::field("not_logged_before", *left_out)});
+              {log::field("caller", caller.text()), log::field("peer", call.peer().text()),
+               log::field("not_logged_before", *left_out)});
   call.finish({.code = refusal.code, .text = refusal.told});
 }
 
@@ -141,7 +142,7 @@ net::Task<> CaService::issue(rpc::CallRef call, Caller caller, LeafRequest reque
   issued_.add();
   log::audit("ca", "issued a certificate",
              {log::field("identity", identity), log::field("caller", caller.text()), log::field("serial", leaf->serial),
-              log::field("expires", leaf->expires), log::field("peer", call->peer())});
+              log::field("expires", leaf->expires), log::field("peer", call->peer().text())});
   leaf->chain.push_back(std::move(leaf->roots_pem));
   call->answer(encode_certificate_response(leaf->chain));
 }

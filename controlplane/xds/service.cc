@@ -147,9 +147,9 @@ void XdsService::received(Session& session, std::string message) {
   }
   if (session.self.id.empty() && !request->node.id.empty()) {
     session.self = request->node;
-    log::info(
-        kScope, "connected",
-        {log::field("node", session.node), log::field("id", shown(session.self.id)), log::field("peer", session.call->peer())});
+    log::info(kScope, "connected",
+              {log::field("node", session.node), log::field("id", shown(session.self.id)),
+               log::field("peer", session.call->peer().text())});
   }
   const std::string asked = request->type_url;
   const Stream::Heard heard = session.stream.receive(std::move(*request), snapshot_);
@@ -299,7 +299,7 @@ std::vector<XdsService::Client> XdsService::clients() const {
     Client& client = out.emplace_back();
     client.node = session->node;
     client.connection = session->connection;
-    client.peer = session->call->peer();
+    client.peer = session->call->peer().text();
     client.self = session->self;
     client.since = session->since;
     client.current = session->stream.current(snapshot_);

@@ -122,7 +122,7 @@ void short_calls(RawClient& client, bool reset, int calls) {
   std::string first;
   for (const auto& field : RawClient::request(kAds, "")) first += "\x40" + RawClient::block({field}).substr(1);  // to be indexed
   client.frame(RawClient::kHeaders, RawClient::kEndHeaders, client.next(), first);
-  const std::string again = "\xbe\xbf\xc0\xc1\xc2\xc3";
+  const std::string again = "\xc3\xc2\xc1\xc0\xbf\xbe";  // the oldest first
   for (int i = 0; i < calls; ++i) {
     const std::uint32_t stream = client.next();
     client.frame(RawClient::kHeaders, RawClient::kEndHeaders, stream, again);
