@@ -42,8 +42,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   using StreamId = http::Http2::StreamId;
 
   // Without a context: in plaintext. `ended` is told once, from within.
-  Connection(House& house, net::Stream socket, std::optional<tls::Context> tls, Gate::Id id,
-             std::function<void(Gate::Id)> ended);
+  Connection(House& house, net::Stream socket, std::optional<tls::Context> tls, Gate::Id id, std::function<void(Gate::Id)> ended);
   void start();
 
   void look(net::Clock::time_point now);  // a few times a second: who is silent, too old, or takes too long

@@ -87,7 +87,8 @@ struct Line {
 void Line::take(net::Stream socket, Gate::Id id, bool plaintext) {
   if (!house.door.knows(id)) return house.door.leave(id);  // it had to go on its way here
   auto ended = [this](Gate::Id its) { connections.erase(its); };
-  const auto made = std::make_shared<Connection>(house, std::move(socket), plaintext ? std::nullopt : context, id, std::move(ended));
+  const auto made =
+      std::make_shared<Connection>(house, std::move(socket), plaintext ? std::nullopt : context, id, std::move(ended));
   connections.emplace(id, made);
   made->start();
 }

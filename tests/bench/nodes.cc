@@ -39,9 +39,9 @@
 #include "common/net/loop.h"
 #include "common/net/timer.h"
 #include "common/rpc/ca_client.h"
-#include "common/rpc/client.h"
 #include "common/tls/authority.h"
 #include "common/xds/wire.h"
+#include "tests/bench/plane.h"
 
 namespace {
 
@@ -102,8 +102,7 @@ struct Node {
   Fleet* fleet = nullptr;
   std::size_t index = 0;
   std::string token, name;
-  std::unique_ptr<rpc::Channel> channel = nullptr;
-  std::unique_ptr<rpc::Stream> stream = nullptr;
+  std::unique_ptr<bench::Plane> plane = nullptr;
   std::unique_ptr<net::Timer> retry = nullptr;
   std::uint64_t life = 0;    // of the stream
   std::size_t answered = 0;  // of the types
@@ -113,7 +112,10 @@ struct Node {
 class Fleet {
  public:
   Fleet(net::Loop& loop, std::string server, std::string roots)
-      : loop_(loop), server_(std::move(server)), roots_(std::move(roots)) {}
+      : loop_(loop),
+        server_(std::move(server)),
+        roots_(std::move(roots)),
+        tls_(*tls::Context::client(*tls::Roots::parse(roots_), {}, {"h2"})) {}
 
   void add(std::string token, std::string name) {
     Node& node = *nodes_.emplace_back(std::make_unique<Node>());
@@ -180,37 +182,39 @@ class Fleet {
   void leave(Node& node) {
     node.retry->cancel();
     node.wanted = false;
-    node.stream.reset();
-    node.channel.reset();
+    node.plane.reset();
   }
 
   void come(Node& node) {
     node.answered = 0;
     const std::uint64_t life = ++node.life;
-    node.stream.reset();
-    node.channel = std::make_unique<rpc::Channel>(rpc::Server{.address = server_, .roots_pem = roots_, .name = "localhost"});
-    node.stream = std::make_unique<rpc::Stream>(
-        loop_, *node.channel, std::string(xds::kAdsPath),
-        rpc::Metadata{{"authorization", "Bearer " + node.token}, {"clusterid", "Kubernetes"}},
-        rpc::Stream::Events{.on_message = [this, &node](const std::string& message) { hear(node, message); },
-                            .on_end = [this, &node, life](const rpc::Ended& how) { ended(node, life, how); }});
-    for (const std::string_view type : kTypes) node.stream->send(request(node, type));
+    node.plane.reset();
+    node.plane = std::make_unique<bench::Plane>(
+        loop_, tls_, *Endpoint::parse(server_), std::string(xds::kAdsPath),
+        http::HeaderList{{.name = "authorization", .value = "Bearer " + node.token},
+                         {.name = "clusterid", .value = "Kubernetes"}},
+        bench::Plane::Events{.on_message = [this, &node](const std::string& message) { hear(node, message); },
+                             .on_end = [this, &node, life](const std::string& how) { ended(node, life, how); }});
+    for (const std::string_view type : kTypes) node.plane->send(request(node, type));
   }
 
   // The part that is everybody's is put together once. Two messages one after the other are one that has the fields of both.
-  std::string request(const Node& node, std::string_view type) {
-    std::string& shared = requests_[std::string(type)];
-    if (shared.empty()) {
+  http::Http2::Pieces request(const Node& node, std::string_view type) {
+    std::shared_ptr<const std::string>& shared = requests_[std::string(type)];
+    if (!shared) {
       xds::Request request{.type_url = std::string(type)};
       if (doing_ != "cold") request.initial_versions = xds::Versions(held_[std::string(type)]);
-      shared = xds::encode(request);
+      shared = std::make_shared<const std::string>(xds::encode(request));
     }
-    return xds::encode(
-               xds::Request{.node = {.id = "ztunnel~10.0.0.1~" + node.name + ".istio-system~istio-system.svc.cluster.local"}}) +
-           shared;
+    return {piece(xds::encode(
+                xds::Request{.node = {.id = "ztunnel~10.0.0.1~" + node.name + ".istio-system~istio-system.svc.cluster.local"}})),
+            shared};
+  }
+  static std::shared_ptr<const std::string> piece(std::string text) {
+    return std::make_shared<const std::string>(std::move(text));
   }
 
-  void ended(Node& node, std::uint64_t life, const rpc::Ended& how) {
+  void ended(Node& node, std::uint64_t life, const std::string& how) {
     if (life != node.life || !node.wanted) return;
     if (node.answered == std::size(kTypes) && waiting_++ == 0) {
       if (std::exchange(doing_, "back") == "cold") requests_.clear();
@@ -219,7 +223,7 @@ class Fleet {
     }
     if (node.answered == std::size(kTypes)) ++counts_.lost;
     ++counts_.ended;
-    last_end_ = plain(how.describe());
+    last_end_ = plain(how);
     node.answered = 0;
     node.retry->arm(std::chrono::milliseconds(std::uniform_int_distribution(10, 1000)(random_)), [this, &node] { come(node); });
   }
@@ -232,8 +236,8 @@ class Fleet {
     counts_.bytes += message.size();
     if (node.index == 0) hold(message);
     if (node.answered == std::size(kTypes)) look_for_changes(message);
-    node.stream->send(
-        xds::encode(xds::Request{.type_url = std::string(response.type_url), .nonce = std::string(response.nonce)}));
+    node.plane->send(
+        {piece(xds::encode(xds::Request{.type_url = std::string(response.type_url), .nonce = std::string(response.nonce)}))});
     if (node.answered == std::size(kTypes) || ++node.answered < std::size(kTypes)) return;
     if (--waiting_ == 0) done();
   }
@@ -313,9 +317,10 @@ class Fleet {
   net::Loop& loop_;
   std::string server_;
   const std::string roots_;
+  const tls::Context tls_;
   std::vector<std::unique_ptr<Node>> nodes_;
-  std::map<std::string, std::map<std::string, std::string>> held_;  // by type: name, version
-  std::map<std::string, std::string> requests_;                     // by type
+  std::map<std::string, std::map<std::string, std::string>> held_;      // by type: name, version
+  std::map<std::string, std::shared_ptr<const std::string>> requests_;  // by type
   std::string doing_;
   std::size_t waiting_ = 0;  // for the first answers of so many
   std::size_t connected_ = 0;
