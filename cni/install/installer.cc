@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "cni/install/files.h"
@@ -24,6 +25,17 @@ constexpr std::size_t kStrife = 5;  // so often in a row: somebody else wants it
 constexpr auto kStrifePause = 1s;
 constexpr auto kPeace = 60s;
 
+bool is_program(const std::filesystem::path& path) { return ::access(path.c_str(), X_OK) == 0; }
+
+// Whether pods are held as it is now. What cannot be read, or has no primary, says nothing.
+std::optional<bool> in_force(const Places& places, const Wish& wish) {
+  if (!is_program(places.binaries / kPlugin)) return false;
+  const auto folder = read_folder(places.configuration);
+  if (!folder) return std::nullopt;
+  const auto changes = install(*folder, wish);
+  return changes ? std::optional(changes->empty()) : std::nullopt;
+}
+
 // Whether there is nothing that pods could be connected by without us. What cannot be read says nothing.
 bool primary_is_gone(const Places& places, const Wish& wish) {
   const auto folder = read_folder(places.configuration);
@@ -34,7 +46,8 @@ bool primary_is_gone(const Places& places, const Wish& wish) {
 
 Result<bool> put(const Places& places, const Wish& wish) {
   const auto copied = copy_program(places.program, places.binaries / kPlugin);
-  if (!copied) return std::unexpected(copied.error());
+  // One that is there and cannot be replaced is still asked: without the entry pods would start past it.
+  if (!copied && !is_program(places.binaries / kPlugin)) return std::unexpected(copied.error());
   const auto folder = read_folder(places.configuration);
   if (!folder) return std::unexpected(folder.error());
   const auto changes = install(*folder, wish);
@@ -43,6 +56,7 @@ Result<bool> put(const Places& places, const Wish& wish) {
     if (auto done = apply(places.configuration, change); !done) return std::unexpected(done.error());
     log::info(kScope, change.text ? "written" : "deleted", {log::field("file", (places.configuration / change.name).string())});
   }
+  if (!copied) return std::unexpected(copied.error());
   return *copied || !changes->empty();
 }
 
@@ -87,6 +101,7 @@ struct Installer::State : std::enable_shared_from_this<Installer::State> {
   net::FileWatch binaries, configuration;
   std::uint64_t restored = 0;
   bool installed = false;
+  bool begun = false;  // it has been
   bool ended = false;
   std::size_t strife = 0;
   net::Clock::time_point last{};
@@ -122,7 +137,8 @@ void Installer::State::look() {
   timer.arm(changed ? net::Clock::duration(kLook) : net::Clock::duration(kAgain), [this] { look(); });
   if (!changed) return failed(changed.error(), now);
   bereft = {};
-  if (std::exchange(installed, true) && *changed) {
+  installed = true;
+  if (std::exchange(begun, true) && *changed) {
     ++restored;
     ++strife;
     last = now;
@@ -139,9 +155,10 @@ void Installer::State::look() {
 void Installer::State::failed(const Error& error, net::Clock::time_point now) {
   if (!primary_is_gone(places, wish)) bereft = {};
   else if (bereft == net::Clock::time_point{}) bereft = now;
+  if (const auto holds = in_force(places, wish)) installed = *holds;
   auto text = error.text;
   if (bereft != net::Clock::time_point{} && now - bereft >= grace) {
-    installed = false;
+    installed = begun = false;
     if (auto done = take_out(places, wish); !done) text += "; " + done.error().text;
   }
   trouble(text);

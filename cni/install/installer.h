@@ -33,7 +33,7 @@ class Installer {
   Installer& operator=(const Installer&) = delete;
 
   std::uint64_t restored() const;  // times that somebody had taken away what was there
-  bool installed() const;
+  bool installed() const;          // pods are held: false also when what somebody took away cannot be put back
 
   struct State;
 

@@ -70,6 +70,42 @@ TEST_F(Install, PutsProgramAndConfigurationThereOnce) {
   EXPECT_EQ(std::distance(fs::directory_iterator(places_.configuration), {}), 2);
 }
 
+// The folder of programs may be full, or mounted for reading: ours of before is there, and would be past if the entry were not.
+TEST_F(Install, WritesTheEntryAlsoWhereAProgramOfBeforeCannotBeReplaced) {
+  fs::remove(places_.program);
+  write(places_.binaries / "culvert-cni", "an older plugin");
+  ::chmod((places_.binaries / "culvert-cni").c_str(), 0755);
+
+  const auto done = put(places_, wish_);
+
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().text, HasSubstr(places_.program.string()));
+  EXPECT_THAT(read(own_), HasSubstr("culvert-cni"));
+  EXPECT_EQ(read(places_.binaries / "culvert-cni"), "an older plugin");
+}
+
+TEST_F(Install, WritesNoEntryForAProgramThatIsNotThere) {
+  fs::remove(places_.program);
+
+  EXPECT_FALSE(put(places_, wish_));
+  EXPECT_FALSE(fs::exists(own_));
+}
+
+TEST_F(Install, IsNotInstalledWhileWhatWasTakenAwayCannotBePutBack) {
+  std::string said;
+  Installer installer(loop_, places_, wish_, [&](const std::string& text) { said = text; });
+  loop_.run(until([&] { return installer.installed(); }));
+  fs::remove(places_.program);  // and with it what could be put back
+
+  fs::remove(places_.binaries / "culvert-cni");
+  loop_.run(until([&] { return !installer.installed(); }));
+
+  EXPECT_THAT(said, HasSubstr(places_.program.string()));
+  write(places_.program, "the plugin");
+  loop_.run(until([&] { return installer.installed() && said.empty(); }));
+  EXPECT_EQ(installer.restored(), 1U);
+}
+
 TEST_F(Install, ReplacesAProgramThatIsAnother) {
   write(places_.binaries / "culvert-cni", "an older plugin");
 
