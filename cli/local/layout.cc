@@ -279,6 +279,8 @@ class Planner {
 
 // What culvert local makes itself.
 bool is_made_here(Kind kind) { return kind == Kind::kNode || kind == Kind::kEndpointSlice; }
+// What would do nothing, without a word.
+bool is_not_honoured(Kind kind) { return kind > Kind::kAuthorizationPolicy; }
 
 void sort_problem(Folder& folder, Problem problem, bool policy) {
   (policy ? folder.policies : folder.problems).push_back(std::move(problem));
@@ -302,6 +304,8 @@ Folder read_folder(const std::map<std::string, std::string>& files) {
       const auto key = config::key_of(*object.object);
       if (is_made_here(key.kind))
         folder.problems.push_back({object.place, key.text(), "kind", "is made by culvert local itself", "remove the document"});
+      if (is_not_honoured(key.kind))
+        folder.problems.push_back({object.place, key.text(), "kind", "is not honoured here", "remove the document"});
       std::ranges::move(object.unread, std::back_inserter(folder.problems));
       folder.objects.push_back(std::move(object));
     }

@@ -165,6 +165,16 @@ TEST(Layout, RefusesFieldsThatItDoesNotHonourByName) {
   EXPECT_THAT(problems[0], testing::AllOf(HasSubstr("a.yaml:5"), HasSubstr("priorityClassName")));
 }
 
+TEST(Layout, RefusesKindsThatItDoesNotHonour) {
+  for (const char* kind : {"networking.istio.io/v1, kind: Sidecar", "networking.istio.io/v1, kind: VirtualService",
+                           "telemetry.istio.io/v1, kind: Telemetry", "security.istio.io/v1, kind: RequestAuthentication"}) {
+    const auto folder = read_folder(
+        {{"a.yaml", culvert::format("{{apiVersion: {}, metadata: {{name: x, namespace: shop}}, spec: {{}}}}\n", kind)}});
+    EXPECT_TRUE(std::ranges::any_of(folder.problems, [](const auto& one) { return one.text().contains("is not honoured here"); }))
+        << kind;
+  }
+}
+
 TEST(Layout, RefusesWhatWouldNotWorkInACluster) {
   EXPECT_THAT(problems_of("apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: main}]}\n"),
               ElementsAre(HasSubstr("command")));

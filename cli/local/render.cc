@@ -189,10 +189,10 @@ std::string keep_policies(std::string_view file, std::string_view text) {
     const auto end = text.find('\n');
     const auto line = text.substr(0, end);
     text.remove_prefix(end == text.npos ? text.size() : end + 1);
-    if (line.starts_with("---")) {
-      flush();
+    if (line.starts_with("---")) flush();
+    if (line == "---") {
       result += "---\n";
-    } else {
+    } else {  // a document may begin on that line
       document.append(line).append("\n");
     }
   }

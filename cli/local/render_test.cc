@@ -122,6 +122,15 @@ TEST(KeepPolicies, LeavesThemOnTheirLines) {
   EXPECT_EQ(kept, "\n\n\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: b}\n");
 }
 
+TEST(KeepPolicies, KeepsOneThatBeginsOnTheLineOfItsMark) {
+  const std::string policy =
+      "--- {apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {name: none, namespace: shop}, spec: {}}\n";
+  const std::string kept = keep_policies("a.yaml", std::string(kWeb) + policy + "---\n" + kWeb + "--- # no more\n");
+
+  EXPECT_THAT(kept, testing::HasSubstr(policy));
+  EXPECT_THAT(kept, testing::Not(testing::HasSubstr("web")));
+}
+
 TEST(KeepPolicies, KeepsThoseThatCannotBeRead) {
   EXPECT_THAT(
       keep_policies("a.yaml",
