@@ -86,6 +86,10 @@ struct Http2::Callbacks {
   // Who has been told how it ends has nothing more to say.
   static int sent(nghttp2_session* session, const nghttp2_frame* frame, void* self) {
     if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR) of(self).broken_ = true;
+    // Who has us reset his streams costs as much as who resets them (CVE-2025-8671), and nghttp2 counts only the latter.
+    if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+        of(self).role_ == Role::kServer && ++of(self).resets_ == kResets)
+      nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);
     const bool ours = of(self).role_ == Role::kServer && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 &&
                       (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA);
     if (ours && nghttp2_session_get_stream_remote_close(session, frame->hd.stream_id) == 0)

@@ -132,6 +132,7 @@ class Http2 {
   HeaderList gathered_;  // of the header block that is being read
   std::size_t gathered_size_ = 0;
   bool broken_ = false;
+  std::size_t resets_ = 0;  // of ours that say that the peer is wrong
 };
 
 }  // namespace culvert::http

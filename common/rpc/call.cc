@@ -46,8 +46,8 @@ void Call::send(std::string message) { send(Pieces{std::make_shared<const std::s
 
 void Call::send(Pieces message) {
   if (finished_ || ended_) return;
-  on_connection([message = std::move(message)](Connection& connection, auto stream) mutable {
-    connection.send(stream, std::move(message));
+  on_connection([message = std::move(message), number = ++sends_](Connection& connection, auto stream) mutable {
+    connection.send(stream, std::move(message), number);
   });
 }
 
@@ -117,10 +117,10 @@ void Call::deliver(std::string message, Budget::Share share) {
   });
 }
 
-void Call::sent() {
-  hearing_->loop.post([self = shared_from_this()] {
+void Call::sent(std::uint64_t number) {
+  hearing_->loop.post([self = shared_from_this(), number] {
     const auto on_sent = self->events_.on_sent;
-    if (on_sent) on_sent();
+    if (on_sent && number == self->sends_) on_sent();
   });
 }
 
@@ -128,11 +128,12 @@ void Call::finished_sending() {
   hearing_->loop.post([self = shared_from_this()] { self->end(); });
 }
 
-void Call::closed() {
-  hearing_->loop.post([self = shared_from_this()] {
+void Call::closed(std::move_only_function<void()> known) {
+  hearing_->loop.post([self = shared_from_this(), known = std::move(known)]() mutable {
     self->hearing_->live.erase(self.get());
     self->end();
     self->detached_ = true;
+    if (!self->hearing_->closed) self->its_loop_.post(std::move(known));
   });
 }
 

@@ -54,9 +54,10 @@ class Call final : public ServerCall, public std::enable_shared_from_this<Call> 
   void hear();                                             // the handler is told of it
   bool ready();                                            // for one more message; else resume() is posted once it is
   void deliver(std::string message, Budget::Share share);  // only when ready()
-  void sent();
-  void finished_sending();  // the peer
-  void closed();            // the stream is no more: the last of these
+  void sent(std::uint64_t number);                         // and all that were given before it
+  void finished_sending();                                 // the peer
+  // The stream is no more: the last of these. `known` is called on the connection's thread once the handler knows it, if there is still a server.
+  void closed(std::move_only_function<void()> known);
 
  private:
   template <class Action>
@@ -71,6 +72,7 @@ class Call final : public ServerCall, public std::enable_shared_from_this<Call> 
   // A message is with the handler; the connection waits until it is not.
   std::atomic<bool> reading_ = false, stalled_ = false;
   Events events_;
+  std::uint64_t sends_ = 0;
   bool accepted_ = false;
   bool ended_ = false;     // the peer has gone
   bool finished_ = false;  // we have said how it ends

@@ -70,7 +70,7 @@ net::Task<> Connection::reading(std::shared_ptr<Connection> self) {
     if (!io.ok()) break;
     connection.heard_ = net::Clock::now();
     connection.received_ += io.bytes;
-    if (!connection.closing_ && !connection.take(scratch.first(io.bytes))) connection.closing_ = true;
+    if (!connection.closing_ && !connection.take(scratch.first(io.bytes))) connection.close_soon();
     connection.want_write();
     if (!connection.house_.door.sent(connection.id_, connection.received_)) break;
     if (io.bytes == scratch.size()) co_await loop.yield();
@@ -100,8 +100,9 @@ bool Connection::take(std::span<const std::byte> received) {
 }
 
 bool Connection::take_plaintext(std::span<const std::byte> plaintext) {
-  if (!http_->receive(plaintext)) house_.door.broke(id_);
-  return !http_->over() && house_.door.knows(id_);
+  const bool sound = http_->receive(plaintext).has_value();
+  if (!sound) house_.door.count_broken();
+  return sound && !http_->over() && house_.door.knows(id_);
 }
 
 void Connection::greet() {
@@ -115,9 +116,11 @@ void Connection::greet() {
 net::Task<> Connection::writing(std::shared_ptr<Connection> self) {
   Connection& connection = *self;
   while (connection.socket_) {
-    if (!connection.seal()) connection.closing_ = true;
-    if (connection.http_ && connection.http_->broken() && !std::exchange(connection.closing_, true))
-      connection.house_.door.broke(connection.id_);
+    if (!connection.seal()) connection.close_soon();
+    if (connection.http_ && connection.http_->broken() && !connection.closing_) {
+      connection.house_.door.count_broken();
+      connection.close_soon();
+    }
     if (connection.output().empty()) {
       if (connection.closing_) connection.socket_.shutdown_write();
       co_await connection.wanted_.wait();
@@ -130,6 +133,7 @@ net::Task<> Connection::writing(std::shared_ptr<Connection> self) {
     connection.blocked_ = false;
     connection.unblocked_.notify_all();
     if (!writable) break;
+    co_await connection.socket_.loop().yield();  // who takes what we say, however slowly, is listened to
   }
   connection.socket_.close();
   connection.unblocked_.notify_all();
@@ -168,6 +172,10 @@ bool Connection::send_some() {
 
 // --- the end ---------------------------------------------------------------------------------------------------------
 
+void Connection::close_soon() {
+  if (!closing_) closing_ = net::Clock::now();
+}
+
 void Connection::cut() {
   if (socket_) socket_.reset();
   want_write();
@@ -175,9 +183,9 @@ void Connection::cut() {
 }
 
 void Connection::shut() {
-  for (auto& [stream, incoming] : streams_) finish(stream, {.code = 14, .text = "shutting down"});
+  for (auto& [stream, incoming] : streams_) answer(stream, {.code = 14, .text = "shutting down"});
   if (http_) http_->end();
-  closing_ = true;
+  close_soon();
   if (socket_ && seal() && send_some() && output().empty()) socket_.shutdown_write();
 }
 
@@ -193,7 +201,7 @@ void Connection::end() {
 
 void Connection::look(net::Clock::time_point now) {
   if (over_ || !socket_) return;
-  if (closing_ && now - heard_ > kParting) return cut();
+  if (closing_ && now - *closing_ > kParting) return cut();
   if (!http_ || received_ == 0) {
     if (now - since_ > house_.options.handshake_timeout) cut();
     return;
@@ -226,7 +234,7 @@ void Connection::grow_old(net::Clock::time_point now) {
     want_write();
   }
   if (said_end_ && streams_.empty()) {
-    closing_ = true;
+    close_soon();
     want_write();
   }
   if (now - *announced_ > std::min<net::Clock::duration>(kGrace, house_.options.max_connection_age) + kFlight) cut();

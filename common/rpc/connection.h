@@ -53,7 +53,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void prove(StreamId stream, const std::string& caller);
   void accept(StreamId stream, bool one_message, bool tell_sent);
   void read_on(StreamId stream);
-  void send(StreamId stream, Pieces message);
+  void send(StreamId stream, Pieces message, std::uint64_t number);
   void drop_unsent(StreamId stream);
   void finish(StreamId stream, const Ended& status);
 
@@ -62,7 +62,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
     std::shared_ptr<Call> call;
     Gate::Ticket ticket;
     MessageReader reader{};
-    std::string held{};     // what has come and not been looked at; not credited
+    std::string held{};  // what has come, of which what lies behind `held_from` was not looked at, and is not credited
+    std::size_t held_from = 0;
     Budget::Share share{};  // of the message under way
     std::optional<net::Clock::time_point> shared_at{};
     bool waits = false;     // for its turn: nobody has heard of it
@@ -73,6 +74,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
     bool all_read = false;  // nothing more of it is looked at
     bool all_sent = false;  // the peer has finished sending
     bool responded = false;
+    std::uint64_t sends = 0;  // the number of the last message
   };
 
   static net::Task<> reading(std::shared_ptr<Connection> self);
@@ -84,6 +86,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   std::span<const std::byte> output() const;
   bool send_some();
   void want_write() { wanted_.notify_all(); }
+  void close_soon();
   void end();
   void grow_old(net::Clock::time_point now);
 
@@ -93,10 +96,12 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void on_sent(StreamId stream) override;
   void on_closed(StreamId stream, std::uint32_t code) override;
   void begin(StreamId stream, std::string path, http::HeaderList headers);
-  void read(StreamId stream, Incoming& incoming, std::span<const std::byte> bytes);
+  std::size_t read(StreamId stream, Incoming& incoming, std::span<const std::byte> bytes);
   bool step(StreamId stream, Incoming& incoming, std::span<const std::byte>& bytes);
   void make_room(StreamId stream, Incoming& incoming);
-  void stop_reading(StreamId stream, Incoming& incoming);
+  void keep(Incoming& incoming, std::span<const std::byte> bytes);
+  void tell_end(StreamId stream, Incoming& incoming);
+  void answer(StreamId stream, const Ended& status);
   void refuse(StreamId stream, int code, const std::string& text);
   void close_call(Incoming& incoming);
   void go_on(const std::vector<Gate::Call>& calls);
@@ -117,7 +122,8 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   net::Event wanted_;                    // something waits to be sent
   net::Event unblocked_;                 // the socket takes more again
   bool blocked_ = false;
-  bool closing_ = false;  // nothing more is read; what is queued is sent, and that is the end
+  // Nothing more is read since then; what is queued is sent, and that is the end.
+  std::optional<net::Clock::time_point> closing_;
   bool proved_ = false;
   bool over_ = false;
   const net::Clock::time_point since_ = net::Clock::now();

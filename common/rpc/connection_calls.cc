@@ -25,8 +25,10 @@ std::string coded(std::string_view text) {
 }
 
 http::HeaderList trailers_of(const Ended& status) {
+  constexpr std::size_t kMostText = 1000;  // peers, and nghttp2 before them, refuse a header list that is too long
   http::HeaderList out = {{.name = "grpc-status", .value = std::to_string(status.code)}};
-  if (!status.text.empty()) out.push_back({.name = "grpc-message", .value = coded(status.text), .indexed = false});
+  if (!status.text.empty())
+    out.push_back({.name = "grpc-message", .value = coded(std::string_view(status.text).substr(0, kMostText)), .indexed = false});
   return out;
 }
 
@@ -78,8 +80,8 @@ void Connection::on_headers(StreamId stream, http::HeaderList headers) {
 void Connection::on_data(StreamId stream, std::span<const std::byte> bytes) {
   Incoming* const incoming = find(stream);
   if (incoming == nullptr) return http_->credit(stream, bytes.size());
-  if (incoming->held.empty()) return read(stream, *incoming, bytes);
-  incoming->held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (incoming->held.empty()) bytes = bytes.subspan(read(stream, *incoming, bytes));
+  keep(*incoming, bytes);
 }
 
 void Connection::on_end(StreamId stream) {
@@ -90,7 +92,7 @@ void Connection::on_end(StreamId stream) {
 }
 
 void Connection::on_sent(StreamId stream) {
-  if (Incoming* const incoming = find(stream); incoming != nullptr && incoming->tell_sent) incoming->call->sent();
+  if (Incoming* const incoming = find(stream); incoming != nullptr && incoming->tell_sent) incoming->call->sent(incoming->sends);
 }
 
 void Connection::on_closed(StreamId stream, std::uint32_t) {
@@ -98,14 +100,19 @@ void Connection::on_closed(StreamId stream, std::uint32_t) {
   if (found == streams_.end()) return;
   Incoming incoming = std::move(found->second);
   streams_.erase(found);
-  http_->credit(stream, incoming.held.size());
+  http_->credit(stream, incoming.held.size() - incoming.held_from);
   close_call(incoming);
 }
 
+// Counted until the handler knows of its end: what it has still to hear of is bounded by that.
 void Connection::close_call(Incoming& incoming) {
-  --house_.calls;
-  go_on(house_.door.end_call(incoming.ticket));
-  if (!incoming.waits) incoming.call->closed();
+  auto forget = [&house = house_, weak = weak_from_this(), ticket = incoming.ticket] {
+    --house.calls;
+    const auto next = house.door.end_call(ticket);
+    if (const auto self = weak.lock()) self->go_on(next);
+  };
+  if (incoming.waits) return forget();
+  incoming.call->closed(std::move(forget));
 }
 
 // Calls that have waited for their turn.
@@ -117,14 +124,23 @@ void Connection::go_on(const std::vector<Gate::Call>& calls) {
 
 // --- messages ----------------------------------------------------------------------------------------------------------
 
-void Connection::read(StreamId stream, Incoming& incoming, std::span<const std::byte> bytes) {
+// What of these bytes can be read now; how many are done with, and credited.
+std::size_t Connection::read(StreamId stream, Incoming& incoming, std::span<const std::byte> bytes) {
   const std::size_t before = bytes.size();
   while (step(stream, incoming, bytes)) {}
   if (incoming.all_read) bytes = {};
   http_->credit(stream, before - bytes.size());
-  incoming.held = std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const bool told = incoming.all_read || !incoming.accepted || !incoming.all_sent || !incoming.held.empty();
-  if (told) return;
+  return before - bytes.size();
+}
+
+void Connection::keep(Incoming& incoming, std::span<const std::byte> bytes) {
+  incoming.held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// Once everything that has come is read.
+void Connection::tell_end(StreamId stream, Incoming& incoming) {
+  if (incoming.all_read || !incoming.accepted || !incoming.all_sent || !incoming.held.empty() || incoming.for_room) return;
+  if (!incoming.reader.between()) return answer(stream, {.code = kInternal, .text = "the last message is not whole"});
   incoming.all_read = true;
   incoming.call->finished_sending();
 }
@@ -157,7 +173,7 @@ void Connection::make_room(StreamId stream, Incoming& incoming) {
     loop.post([weak, stream, call, share = std::move(share)]() mutable {
       const auto self = weak.lock();
       Incoming* const waiting = self ? self->find(stream) : nullptr;
-      if (waiting == nullptr || waiting->ticket.call != call) return;
+      if (waiting == nullptr || waiting->ticket.call != call || !waiting->for_room) return;
       waiting->for_room = false;
       waiting->share = std::move(share);
       waiting->shared_at = net::Clock::now();
@@ -177,26 +193,19 @@ void Connection::make_room(StreamId stream, Incoming& incoming) {
 void Connection::read_on(StreamId stream) {
   Incoming* const incoming = find(stream);
   if (over_ || incoming == nullptr) return;
-  const std::string held = std::exchange(incoming->held, {});
-  read(stream, *incoming, std::as_bytes(std::span(held)));
+  std::string& held = incoming->held;
+  incoming->held_from += read(stream, *incoming, std::as_bytes(std::span(held)).subspan(incoming->held_from));
+  if (incoming->held_from > held.size() / 2) held.erase(0, std::exchange(incoming->held_from, 0));
+  if (held.empty()) held = {};
+  tell_end(stream, *incoming);
   want_write();
-}
-
-// Nothing more of it is of use; its memory is for others, and what comes is credited at once.
-void Connection::stop_reading(StreamId stream, Incoming& incoming) {
-  incoming.all_read = true;
-  incoming.for_room = false;
-  incoming.shared_at.reset();
-  incoming.share = {};
-  incoming.reader = {};
-  http_->credit(stream, std::exchange(incoming.held, std::string()).size());
 }
 
 // --- what its calls say ------------------------------------------------------------------------------------------------
 
 void Connection::refuse(StreamId stream, int code, const std::string& text) {
   drop_unsent(stream);
-  finish(stream, {.code = code, .text = text});
+  answer(stream, {.code = code, .text = text});
 }
 
 void Connection::prove(StreamId stream, const std::string& caller) {
@@ -215,10 +224,11 @@ void Connection::accept(StreamId stream, bool one_message, bool tell_sent) {
   read_on(stream);
 }
 
-void Connection::send(StreamId stream, Pieces message) {
+void Connection::send(StreamId stream, Pieces message, std::uint64_t number) {
   Incoming* const incoming = find(stream);
   if (over_ || incoming == nullptr) return;
   if (!std::exchange(incoming->responded, true)) http_->respond(stream, response());
+  incoming->sends = number;
   std::size_t size = 0;
   for (const auto& piece : message) size += piece->size();
   message.insert(message.begin(), std::make_shared<const std::string>(prefix_of(size)));
@@ -231,9 +241,21 @@ void Connection::drop_unsent(StreamId stream) {
 }
 
 void Connection::finish(StreamId stream, const Ended& status) {
+  answer(stream, status);
+  read_on(stream);  // what waits is of no use any more
+}
+
+// How it ends. Nothing more of it is read; its memory is for others.
+void Connection::answer(StreamId stream, const Ended& status) {
   if (over_) return;
   Incoming* const incoming = find(stream);
-  if (incoming != nullptr) stop_reading(stream, *incoming);
+  if (incoming != nullptr) {
+    incoming->all_read = true;
+    incoming->for_room = false;
+    incoming->shared_at.reset();
+    incoming->share = {};
+    incoming->reader = {};
+  }
   if (incoming != nullptr && incoming->responded) {
     http_->finish(stream, trailers_of(status));
   } else {

@@ -53,10 +53,9 @@ void Door::leave(Gate::Id id) {
   gate_.leave(id);
 }
 
-void Door::broke(Gate::Id id) {
+void Door::count_broken() {
   const Lock lock(mutex_);
-  cuts_.erase(id);
-  gate_.broke(id);
+  gate_.count_broken();
 }
 
 bool Door::sent(Gate::Id id, std::size_t bytes) {

@@ -30,7 +30,7 @@ class Door {
   // `cut` must outlive the connection.
   Arrival arrive(const Endpoint& peer, const Cut& cut);
   void leave(Gate::Id id);
-  void broke(Gate::Id id);  // it ends by itself
+  void count_broken();  // one that ends by itself
 
   // These may turn connections away, their own included: false, or nothing, when that is so.
   bool sent(Gate::Id id, std::size_t bytes);

@@ -75,10 +75,6 @@ void Gate::turn_away(Id id, Reason reason) {
   leave(id);
 }
 
-void Gate::broke(Id id) {
-  if (connections_.contains(id)) turn_away(id, Reason::kBroken);
-}
-
 void Gate::forget(const IpAddress& address) {
   const auto found = addresses_.find(address);
   if (found != addresses_.end() && found->second.connections == 0 && found->second.calls == 0) addresses_.erase(found);
@@ -114,7 +110,7 @@ std::expected<Gate::Ticket, Gate::Refused> Gate::begin_call(Id id) {
   const bool waits = unproved && connection.calls - connection.waiting.size() >= limits_.unproved_calls;
   const bool crowded = unproved && ((!waits && address.calls >= limits_.unproved_calls_of_address) ||
                                     (connection.calls > 0 && unproved_calls_ >= limits_.unproved_calls_of_all));
-  const bool many = connection.calls >= limits_.calls || crowded;
+  const bool many = connection.calls >= (unproved ? 1 : 2) * limits_.calls || crowded;
   const bool often = (many || (unproved && !waits)) && tried(id, connection);
   if (often || many) {
     ++refused_calls_;

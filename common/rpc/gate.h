@@ -31,7 +31,8 @@ class Gate {
     std::size_t connections = 10'000;
     std::size_t of_address = 4'000;  // a whole cluster may be behind one
     std::size_t of_caller = 100;     // that have proved to be one and the same; a ztunnel has two
-    std::size_t calls = 100;         // of a connection at one time
+    // Streams of a connection at one time. Calls twice as many: its peer forgets them before the handler does.
+    std::size_t calls = 100;
     // That may come on a connection without a call or a message of it: more than the largest message.
     std::size_t bytes = 20 << 20;
     std::chrono::milliseconds proof{30'000};  // the time in which a connection has to be proved
@@ -98,8 +99,8 @@ class Gate {
   // A message of it has come.
   void moved(const Ticket& ticket);
   Turn end_call(const Ticket& ticket);
-  // What it sent broke HTTP/2: it goes.
-  void broke(Id id);
+  // What one sent broke HTTP/2: it ends by itself, and counts until then.
+  void count_broken() { count(Reason::kBroken); }
   // A call was one too many for somebody else.
   void count_refused() { ++refused_calls_; }
 

@@ -269,7 +269,7 @@ TEST_F(Gates, CallsOfAProvedConnectionAreBoundedAsWell) {
   const Gate::Id peer = last;
   for (int i = 0; i < 10; ++i) gate->end_call(*gate->begin_call(peer));
 
-  for (int i = 0; i < 2; ++i) EXPECT_TRUE(gate->begin_call(peer));
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(gate->begin_call(peer));
   for (int i = 0; i < 3; ++i) {
     const auto refused = gate->begin_call(peer);
     ASSERT_FALSE(refused);

@@ -349,6 +349,58 @@ TEST_F(Bounds, WhoKeepsMemoryThatOthersWaitForIsEnded) {
   EXPECT_TRUE(until([&] { return server->calls() == 1; })) << "the slow one's has ended";
 }
 
+// A peer that broke HTTP/2 and does not go: it counts as long as it is there, and that is not long.
+TEST_F(Bounds, WhoBrokeHttp2IsCountedUntilHeIsCut) {
+  start();
+  RawClient client(server->port(), authority.certificate().pem());
+  client.frame(RawClient::kHeaders, RawClient::kEndHeaders, client.next(), RawClient::block(RawClient::request("/a.B/C", "")));
+  client.frame(static_cast<RawClient::Type>(8), 0, 0, std::string(4, '\0'));  // WINDOW_UPDATE by nothing
+  ASSERT_TRUE(client.push());
+  const auto broken = [&] { return server->figures().turned_away[static_cast<std::size_t>(Gate::Reason::kBroken)]; };
+  ASSERT_TRUE(until([&] { return broken() == 1; }));
+  EXPECT_EQ(server->figures().proved + server->figures().unproved, 1U);
+
+  const auto end = net::Clock::now() + 10s;
+  while (server->figures().proved + server->figures().unproved != 0 && net::Clock::now() < end) {
+    client.frame(RawClient::kPing, 0, 0, "12345678");
+    client.push();
+    const auto soon = net::Clock::now() + 100ms;
+    until([&] { return net::Clock::now() > soon; });
+  }
+
+  EXPECT_EQ(server->figures().proved + server->figures().unproved, 0U);
+  EXPECT_TRUE(until([&] { return server->calls() == 0; }));
+}
+
+// Streams that the server has to reset cost as much as streams that their caller resets.
+TEST_F(Bounds, WhoHasHisStreamsResetIsSentAway) {
+  start();
+  RawClient client(server->port(), authority.certificate().pem());
+  for (int i = 0; i < 1000 && client.alive(); ++i) {
+    const std::uint32_t stream = client.next();
+    client.frame(RawClient::kHeaders, RawClient::kEndHeaders, stream, RawClient::block(RawClient::request("/a.B/C", "")));
+    client.frame(static_cast<RawClient::Type>(8), 0, stream, "\x7f\xff\xff\xff");  // a window past the most there can be
+    client.flush();
+  }
+
+  EXPECT_TRUE(client.ends());
+  EXPECT_TRUE(until([&] { return server->calls() == 0; }));
+  EXPECT_LE(calls.size(), 300U);
+}
+
+TEST_F(Bounds, AMessageThatIsNotWholeIsNoGoodEnd) {
+  start();
+  RawClient client(server->port(), authority.certificate().pem());
+  const std::uint32_t stream = client.next();
+  client.frame(RawClient::kHeaders, RawClient::kEndHeaders, stream, RawClient::block(RawClient::request("/a.B/C", "")));
+  client.listen(stream);
+  client.frame(RawClient::kData, RawClient::kEndStream, stream, RawClient::message("all of it").substr(0, 8));
+  ASSERT_TRUE(client.push());
+
+  ASSERT_TRUE(until([&] { return server->calls() == 0 && !calls.empty(); }));
+  EXPECT_TRUE(until([&] { return client.heard(stream).status == 13; }));
+}
+
 TEST_F(Bounds, ACompressedMessageEndsItsCall) {
   start();
   RawClient client(server->port(), authority.certificate().pem());

@@ -142,6 +142,13 @@ bool RawClient::flush() {
   return alive_;
 }
 
+RawClient::Answer RawClient::heard(std::uint32_t stream) {
+  flush();
+  for (const auto& [its, answer] : answers_)
+    if (its == stream) return answer;
+  return {};
+}
+
 bool RawClient::ends() {
   flush();
   while (alive_) {

@@ -49,6 +49,9 @@ class RawClient {
     int status = -1;
     std::string text, message;
   };
+  // The same of a call that was made by frames: from now on, and how far it is.
+  void listen(std::uint32_t stream) { answers_.emplace_back(stream, Answer{}); }
+  Answer heard(std::uint32_t stream);
   std::optional<Answer> call(const std::string& path, const std::string& token, std::string_view body, bool all = true);
 
  private:
