@@ -103,7 +103,7 @@ class Http2 {
   void announce_end();
   void end();
 
-  static constexpr std::uint32_t kNoError = 0, kInternalError = 2, kRefusedStream = 7, kCancel = 8, kEnhanceYourCalm = 11;
+  static constexpr std::uint32_t kNoError = 0, kCancel = 8;
 
  private:
   struct Callbacks;
