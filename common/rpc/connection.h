@@ -95,7 +95,6 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   void on_end(StreamId stream) override;
   void on_sent(StreamId stream) override;
   void on_closed(StreamId stream, std::uint32_t code) override;
-  void begin(StreamId stream, std::string path, http::HeaderList headers);
   std::size_t read(StreamId stream, Incoming& incoming, std::span<const std::byte> bytes);
   bool step(StreamId stream, Incoming& incoming, std::span<const std::byte>& bytes);
   void make_room(StreamId stream, Incoming& incoming);
