@@ -1,10 +1,17 @@
 #include "cni/agent/departure.h"
 
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <filesystem>
 
 #include "cni/agent/scope.h"
 #include "cni/agent/unload.h"
 #include "cni/json/text.h"
+#include "common/base/fd.h"
 #include "common/base/log.h"
 #include "common/kube/request.h"
 
@@ -18,12 +25,25 @@ std::filesystem::path plugin_socket(const Settings& settings) {
   return settings.agent_socket.empty() ? std::filesystem::path(kAgentSocket) : settings.agent_socket;
 }
 
+// The kubelet made it for us in the host's namespace; in ours it is a mount, which cannot be removed. One that is not empty is somebody else's, too.
+Status remove_hosts_folder(const std::filesystem::path& folder) {
+  const Fd root(::open("/proc/1/root", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root) return failure_errno("opening the host's root folder, /proc/1/root");
+  const open_how how{.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .mode = 0, .resolve = RESOLVE_IN_ROOT};
+  const auto parent = folder.parent_path();
+  const Fd above(static_cast<int>(::syscall(SYS_openat2, root.get(), parent.c_str(), &how, sizeof how)));
+  if (!above) return failure_errno("opening the host's " + parent.string());
+  if (::unlinkat(above.get(), folder.filename().c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT || errno == ENOTEMPTY) return {};
+  return failure_errno("removing the host's " + folder.string());
+}
+
 // What listens there ends with us; whoever looks afterwards shall find nothing.
 void remove_sockets(const Settings& settings) {
   for (const std::filesystem::path& each : {plugin_socket(settings), settings.ztunnel_socket}) {
     std::error_code error;
     std::filesystem::remove(each, error);
     if (error) log::warn(scope::kApp, "removing " + each.string(), {log::field("error", error.message())});
+    if (auto removed = remove_hosts_folder(each.parent_path()); !removed) log::warn(scope::kApp, removed.error().text);
   }
 }
 

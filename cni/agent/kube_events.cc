@@ -8,6 +8,7 @@
 #include "cni/json/text.h"
 #include "common/base/format.h"
 #include "common/base/log.h"
+#include "common/net/timer.h"
 
 namespace culvert::agent {
 namespace {
@@ -16,6 +17,9 @@ constexpr std::size_t kMostWaiting = 256;
 constexpr std::size_t kMostTold = 4096;
 constexpr std::size_t kMostText = 1024;  // the API's limit of a message
 constexpr std::size_t kMostName = 253;
+// An API server that is away, or too busy, has it when it is back; what none of its copies takes in a minute and a half holds up no other.
+constexpr int kTries = 10;
+constexpr net::Clock::duration kFirstPause = std::chrono::milliseconds(100);  // twice as long each time
 
 std::string now() { return rfc3339(std::chrono::system_clock::now()); }
 
@@ -73,22 +77,36 @@ net::Task<> KubeEvents::write_all() {
     while (queue_.empty()) co_await changed_.wait();
     auto item = std::move(queue_.front());
     queue_.pop_front();
-    co_await write(std::move(item));
+    const auto event = counted(item);
+    auto done = co_await write(event);
+    auto pause = kFirstPause;
+    for (int tries = 1; done.later && tries < kTries; tries++, pause *= 2) {
+      co_await net::sleep_for(client_.loop(), pause);
+      done = co_await write(event);
+    }
+    if (done.status) continue;
+    ++dropped_;
+    log::warn(scope::kEvents, "an event is not told: " + done.status.error().text, {log::field("event", item.news.text)});
   }
 }
 
-net::Task<> KubeEvents::write(Item item) {
+kube::Request KubeEvents::counted(const Item& item) {
   const auto& meta = item.pod->metadata;
   const auto key = meta.name_space + "/" + event_of(*item.pod, item.news, node_, 1, "", "").name;
   if (told_.size() >= kMostTold) told_.clear();
   auto& told = told_[key];
   if (told.count++ == 0) told.first = item.when;
   const auto text = event_of(*item.pod, item.news, node_, told.count, told.first, item.when);
-  const auto written = co_await client_.call(kube::apply({.of = {.plural = "events"}, .ns = meta.name_space, .name = text.name},
-                                                         text.json, {.field_manager = "culvert-node"}));
-  if (written) co_return;
-  ++dropped_;
-  log::warn(scope::kEvents, "an event is not told: " + written.error().text, {log::field("event", item.news.text)});
+  return kube::apply({.of = {.plural = "events"}, .ns = meta.name_space, .name = text.name}, text.json,
+                     {.field_manager = "culvert-node"});
+}
+
+net::Task<KubeEvents::Written> KubeEvents::write(const kube::Request& event) {
+  const auto answer = co_await client_.exchange(event);
+  if (!answer) co_return Written{.status = std::unexpected(answer.error()), .later = true};
+  if (kube::is_success(answer->status)) co_return Written{};
+  const bool busy = answer->status == 429 || answer->status >= 500;
+  co_return Written{.status = std::unexpected(kube::refusal(event, answer->status, answer->body)), .later = busy};
 }
 
 }  // namespace culvert::agent

@@ -1,8 +1,8 @@
 #pragma once
 // Events of pods, as `kubectl describe pod` shows them. On the client's loop.
 //
-// One that repeats is one Event with a count. They are written one after the other; when more come than the server takes, the oldest are
-// dropped and counted: nothing waits for an Event.
+// One that repeats is one Event with a count. They are written one after the other, again and again while the server is away or busy; when
+// more come than it takes, the oldest are dropped and counted: nothing waits for an Event.
 
 #include <cstdint>
 #include <deque>
@@ -10,8 +10,11 @@
 #include <string>
 
 #include "cni/agent/cluster.h"
+#include "common/base/result.h"
 #include "common/kube/client.h"
+#include "common/kube/request.h"
 #include "common/net/event.h"
+#include "common/net/task.h"
 #include "common/telemetry/registry.h"
 
 namespace culvert::agent {
@@ -43,8 +46,13 @@ class KubeEvents {
     int count = 0;
     std::string first;
   };
+  struct Written {
+    Status status = {};
+    bool later = false;  // it may be taken another time
+  };
   net::Task<> write_all();
-  net::Task<> write(Item item);
+  kube::Request counted(const Item& item);
+  net::Task<Written> write(const kube::Request& event);
 
   kube::Client& client_;
   const std::string node_;

@@ -1,8 +1,13 @@
 #include "cni/agent/kube_events.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "cni/json/text.h"
+#include "common/kube/test_peer.h"
 
 namespace culvert::agent {
 namespace {
@@ -52,6 +57,43 @@ TEST(KubeEvents, FitsIntoWhatTheApiTakes) {
 
   EXPECT_LE(name.size(), 253U);
   EXPECT_EQ(json::text_of(json::find(text, "message")), std::string(1023, 'x'));  // cut between characters
+}
+
+// Tells one Event to a server that answers so, one after the other, the last for good; what it was asked, and what is counted as dropped.
+struct Told {
+  std::size_t asked = 0;
+  std::string metrics, last;
+};
+Told tell_to(std::vector<int> statuses, std::size_t until) {
+  net::Loop loop;
+  net::Event enough(loop);
+  std::size_t asked = 0;
+  kube::Peer peer(loop, [&](const http::Request&) {
+    const int status = statuses[std::min(asked, statuses.size() - 1)];
+    if (++asked >= until) enough.set();
+    return kube::answer(status, "{}");
+  });
+  kube::Client client(loop, peer.access(), {});
+  telemetry::Registry registry;
+  KubeEvents events(client, "n1", registry);
+  events.tell(named("web-0"), refused("first"));
+  events.tell(named("web-0"), refused("second"));
+  loop.run([](net::Event& event) -> net::Task<> { co_await event.wait(); }(enough));
+  return {.asked = asked, .metrics = registry.text(), .last = peer.asked.back().body};
+}
+
+TEST(KubeEvents, AreToldAgainToAServerThatIsBusyAndInTheirOrder) {
+  const auto told = tell_to({503, 429, 201}, 4);
+
+  EXPECT_EQ(json::text_of(json::find(told.last, "message")), "second");
+  EXPECT_THAT(told.metrics, testing::HasSubstr("culvert_node_events_dropped_total 0"));
+}
+
+TEST(KubeEvents, AreDroppedAndCountedWhenTheServerDoesNotWantThem) {
+  const auto told = tell_to({403, 201}, 2);
+
+  EXPECT_EQ(json::text_of(json::find(told.last, "message")), "second");
+  EXPECT_THAT(told.metrics, testing::HasSubstr("culvert_node_events_dropped_total 1"));
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "cni/agent/sandboxes.h"
 #include "cni/agent/settings.h"
 #include "cni/agent/zds_endpoint.h"
+#include "cni/redirect/redirect.h"
 #include "common/base/fd.h"
 #include "common/config/object.h"
 #include "common/net/event.h"
@@ -93,7 +94,9 @@ class Member : public std::enable_shared_from_this<Member> {
   net::Task<Status> run(Step step, std::uint64_t version);
   net::Task<Status> tell_ztunnel(std::uint64_t version);
   net::Task<Status> take_from_ztunnel(std::uint64_t version);
-  net::Task<Status> await_sockets(net::Clock::duration patience, net::Clock::duration quiet, std::uint64_t version);
+  using Counted = std::size_t redirect::MarkedSockets::*;
+  net::Task<Status> await_sockets(Counted which, net::Clock::duration patience, net::Clock::duration quiet,
+                                  std::uint64_t version);
   net::Task<Status> await_netns(std::uint64_t version);
 
   // Changes of the namespace's addresses. Its socket keeps the namespace alive, so it ends before we let go of that.

@@ -23,6 +23,9 @@ using namespace std::chrono_literals;
 constexpr net::Clock::duration kSocketPoll = 50ms;
 // Other nodes hear a moment later that the pod left, and a tunnel that has come meanwhile is no socket with our mark until it has dialled.
 constexpr net::Clock::duration kQuiet = 250ms;
+// A caller whom the kernel has marked may not get a processor for his SYN at once; one whose SYN was lost repeats it after a second.
+constexpr net::Clock::duration kConnectQuiet = 100ms;
+constexpr net::Clock::duration kConnectPatience = 3s;
 constexpr net::Clock::duration kNetnsPoll = 1s;
 constexpr std::size_t kMostAddresses = 256;  // of one pod: the kernel's map is the whole node's
 
@@ -58,9 +61,13 @@ net::Task<Status> Member::run(Step step, std::uint64_t version) {
     case Step::kUnpublish: co_return co_await publish(Redirection::kNone);
     case Step::kWithdraw: co_return known ? datapath.withdraw(cookie_) : Status{};
     case Step::kDetach: co_return known ? datapath.detach_lookup(cookie_) : Status{};
-    case Step::kLetFinish: co_return co_await await_sockets(around_.settings.finish_grace, kQuiet, version);
+    case Step::kAwaitConnects:
+      co_return co_await await_sockets(&redirect::MarkedSockets::connecting, kConnectPatience, kConnectQuiet, version);
+    case Step::kLetFinish:
+      co_return co_await await_sockets(&redirect::MarkedSockets::open, around_.settings.finish_grace, kQuiet, version);
     case Step::kTakeFromZtunnel: co_return co_await take_from_ztunnel(version);
-    case Step::kAwaitSockets: co_return co_await await_sockets(around_.settings.socket_grace, 0ms, version);
+    case Step::kAwaitSockets:
+      co_return co_await await_sockets(&redirect::MarkedSockets::open, around_.settings.socket_grace, 0ms, version);
     case Step::kRestore: co_return restore_original(datapath, netns_->get(), cookie_);
     case Step::kReleaseNetns: release_netns(); co_return Status{};
     case Step::kAwaitNetns: co_return co_await await_netns(version);
@@ -226,7 +233,8 @@ Status Member::fill_slots() {
 }
 
 // Until there has been none for as long as `quiet`. Where the kernel cannot list sockets (no inet_diag), patience is all there is.
-net::Task<Status> Member::await_sockets(net::Clock::duration patience, net::Clock::duration quiet, std::uint64_t version) {
+net::Task<Status> Member::await_sockets(Counted which, net::Clock::duration patience, net::Clock::duration quiet,
+                                        std::uint64_t version) {
   const auto end = net::Clock::now() + patience;
   auto last = net::Clock::now();
   bool told = false;
@@ -236,8 +244,8 @@ net::Task<Status> Member::await_sockets(net::Clock::duration patience, net::Cloc
       log::warn(scope::kPods, "its captured sockets are not counted",
                 {log::field("pod", name_), log::field("error", left.error().text)});
     const auto now = net::Clock::now();
-    if (!left || *left != 0) last = now;
-    if (now >= end || (left && *left == 0 && now - last >= quiet)) break;
+    if (!left || (*left).*which != 0) last = now;
+    if (now >= end || (left && (*left).*which == 0 && now - last >= quiet)) break;
     co_await changed_.wait_for(kSocketPoll);
   }
   co_return Status{};

@@ -6,8 +6,8 @@ std::vector<Step> plan(const Situation& situation) {
   using enum Step;
   if (!situation.enterable) return {kUnpublish, kTakeFromZtunnel, kReleaseNetns, kAwaitNetns, kWithdraw, kDetach, kForget};
   if (!situation.wanted) {
-    return {kUnpublish, kAwaitActive,     kWithdraw,     kReleaseDns, kDetach,
-            kLetFinish, kTakeFromZtunnel, kAwaitSockets, kRestore,    kForget};
+    return {kAwaitActive, kWithdraw,        kReleaseDns,   kAwaitConnects, kUnpublish, kDetach,
+            kLetFinish,   kTakeFromZtunnel, kAwaitSockets, kRestore,       kForget};
   }
   const auto dns = situation.dns_capture ? kCaptureDns : kReleaseDns;
   if (situation.captured) return {kPrepare, kAddresses, kTellZtunnel, kFillSlots, kAttach, dns, kEnrol, kAwaitActive, kPublish};
@@ -28,6 +28,7 @@ std::string_view name(Step step) {
     case Step::kUnpublish: return "unpublish";
     case Step::kWithdraw: return "withdraw";
     case Step::kReleaseDns: return "release_dns";
+    case Step::kAwaitConnects: return "await_connects";
     case Step::kDetach: return "detach";
     case Step::kLetFinish: return "let_finish";
     case Step::kTakeFromZtunnel: return "take_from_ztunnel";

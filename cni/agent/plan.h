@@ -20,9 +20,10 @@ enum class Step : std::uint8_t {
   kAwaitActive,  // the programs of this agent's version are in force: they wait for what a predecessor captures, and come before what is new
   kPublish,  // annotation: enabled
   // Out.
-  kUnpublish,        // annotation away: the control plane sends others here in plaintext again
   kWithdraw,         // no new outbound capture
   kReleaseDns,       // DNS goes out by itself
+  kAwaitConnects,    // until whoever dialled a moment before is with ztunnel: once detached, nobody would answer him
+  kUnpublish,        // annotation away: the control plane sends others here in plaintext again
   kDetach,           // no steering of what arrives
   kLetFinish,        // a moment for what runs through ztunnel to end by itself
   kTakeFromZtunnel,  // ZDS Del, until it is acknowledged: what still ran has ended

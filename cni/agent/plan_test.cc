@@ -39,10 +39,14 @@ TEST(Plan, HasACapturedPodWholeBeforeItsProgramsComeIntoForceAndANewOneAfter) {
 TEST(Plan, RemovesInTheOppositeOrder) {
   const auto steps = plan({.wanted = false, .captured = true});
 
-  expect_order(steps, kUnpublish, kAwaitActive);
   expect_order(steps, kAwaitActive, kWithdraw);  // before, a predecessor's programs would go on capturing
   expect_order(steps, kWithdraw, kDetach);
   expect_order(steps, kReleaseDns, kDetach);
+  expect_order(steps, kWithdraw, kAwaitConnects);
+  expect_order(steps, kAwaitConnects,
+               kUnpublish);                  // others dial in plaintext as soon as they know, and STRICT refuses that until
+  expect_order(steps, kUnpublish, kDetach);  // the program is detached: these two follow each other at once
+  EXPECT_EQ(std::ranges::find(steps, kDetach) - std::ranges::find(steps, kUnpublish), 1);
   expect_order(steps, kDetach, kTakeFromZtunnel);  // no new connection meets closed listeners
   expect_order(steps, kTakeFromZtunnel, kAwaitSockets);
   expect_order(steps, kAwaitSockets, kRestore);  // routes of live connections stay

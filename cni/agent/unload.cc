@@ -53,7 +53,7 @@ Result<Namespaces> find(const std::vector<bpf::Captured>& pods, const std::files
 void restore_idle(Namespaces& namespaces) {
   std::erase_if(namespaces, [](const auto& entry) {
     const auto& [inode, it] = entry;
-    if (redirect::marked_sockets(it.netns.get()).value_or(0) != 0) return false;
+    if (redirect::marked_sockets(it.netns.get()).value_or(redirect::MarkedSockets{}).open != 0) return false;
     complain(inode, redirect::restore(it.netns.get(), it.before));
     return true;
   });

@@ -56,10 +56,10 @@ Result<T> ask_in(int netns, const std::function<Result<T>()>& ask) {
   return result;
 }
 
-Result<std::size_t> marked_sockets_here() {
+Result<MarkedSockets> marked_sockets_here() {
   auto netlink = Netlink::open(NETLINK_SOCK_DIAG);
   if (!netlink) return std::unexpected(netlink.error());
-  std::size_t marked = 0;
+  MarkedSockets marked;
   for (const int family : {AF_INET, AF_INET6}) {
     Message message(SOCK_DIAG_BY_FAMILY, 0);
     inet_diag_req_v2 request{};
@@ -68,9 +68,12 @@ Result<std::size_t> marked_sockets_here() {
     request.idiag_states = ~((1U << TCP_LISTEN) | (1U << TCP_CLOSE) | (1U << TCP_TIME_WAIT));
     message.header(request);
     const auto done = netlink->dump(message, [&](const nlmsghdr* answer) {
-      const auto* mark = find_attribute(answer, sizeof(inet_diag_msg), INET_DIAG_MARK);
-      if (mark != nullptr && (mnl_attr_get_u32(mark) & CULVERT_MARK_MASK) == (CULVERT_MARK_CAPTURED & CULVERT_MARK_MASK))
-        marked++;
+      const auto* attribute = find_attribute(answer, sizeof(inet_diag_msg), INET_DIAG_MARK);
+      const std::uint32_t mark = attribute != nullptr ? mnl_attr_get_u32(attribute) : 0;
+      if ((mark & CULVERT_MARK_MASK) != (CULVERT_MARK_CAPTURED & CULVERT_MARK_MASK)) return;
+      marked.open++;
+      const auto* socket = static_cast<const inet_diag_msg*>(mnl_nlmsg_get_payload(answer));
+      if (mark == CULVERT_MARK_CAPTURED && socket->idiag_state == TCP_SYN_SENT) marked.connecting++;
     });
     if (!done) return std::unexpected(done.error().during("counting the pod's captured sockets"));
   }
@@ -106,6 +109,6 @@ Result<PodAddresses> primary_addresses(int netns) {
   });
 }
 
-Result<std::size_t> marked_sockets(int netns) { return ask_in<std::size_t>(netns, marked_sockets_here); }
+Result<MarkedSockets> marked_sockets(int netns) { return ask_in<MarkedSockets>(netns, marked_sockets_here); }
 
 }  // namespace culvert::redirect

@@ -35,8 +35,12 @@ Status capture_dns(int netns, bool on);
 // were `before`.
 Status restore(int netns, const culvert_sysctls& before);
 
-// How many TCP sockets of the namespace still carry one of our two in-pod marks: connections that would hang after restore().
-Result<std::size_t> marked_sockets(int netns);
+// TCP sockets of the namespace that carry one of our two in-pod marks.
+struct MarkedSockets {
+  std::size_t open = 0;        // connections that would hang after restore()
+  std::size_t connecting = 0;  // of these, applications' that nobody has answered yet: without the lookup program nobody will
+};
+Result<MarkedSockets> marked_sockets(int netns);
 
 // Every address of the namespace but 127.0.0.0/8 and ::1: secondary and link-local ones included.
 Result<std::vector<IpAddress>> own_addresses(int netns);

@@ -20,7 +20,7 @@ void remove(Lab& lab, bpf::Datapath& datapath, const std::string& name) {
   must(redirect::capture_dns(pod.netns.get(), false));
   must(datapath.detach_lookup(pod.cookie));
   must(datapath.forget(pod.cookie));
-  for (int round = 0; round < 100 && must(redirect::marked_sockets(pod.netns.get())) > 0; round++) ::usleep(10'000);
+  for (int round = 0; round < 100 && must(redirect::marked_sockets(pod.netns.get())).open > 0; round++) ::usleep(10'000);
   must(redirect::restore(pod.netns.get(), {}));
 }
 

@@ -208,7 +208,7 @@ TEST_F(Redirect, TellsWhenSomebodyTakesItsRulesAway) {
 }
 
 TEST_F(Redirect, CountsSocketsThatStillCarryOurMarks) {
-  EXPECT_EQ(must(redirect::marked_sockets(pod_.get())), 0U);
+  EXPECT_EQ(must(redirect::marked_sockets(pod_.get())).open, 0U);
 
   const auto held = [&](std::uint32_t mark) {
     return std::make_unique<Process>(
@@ -216,7 +216,8 @@ TEST_F(Redirect, CountsSocketsThatStillCarryOurMarks) {
   };
   const auto one = held(0x716), two = held(0x717), other = held(0x715);
 
-  EXPECT_EQ(must(redirect::marked_sockets(pod_.get())), 2U);
+  EXPECT_EQ(must(redirect::marked_sockets(pod_.get())).open, 2U);
+  EXPECT_EQ(must(redirect::marked_sockets(pod_.get())).connecting, 0U);
 }
 
 }  // namespace

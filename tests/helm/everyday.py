@@ -5,7 +5,8 @@ import subprocess
 
 import bookinfo
 import shop
-from cluster import NODES, Wire, addresses, eventually, execute, fetch, get, kubectl, on_nodes, pods, redirection, rolled_out, run, url_host
+from cluster import (KUBERNETES, NODES, Wire, addresses, apply, eventually, events, execute, fetch, get, incarnation, is_ready, kubectl, on_nodes, pods, redirection, rolled_out,
+                     run, tried, url_host)
 
 SYSTEM = "istio-system"
 HERE = pathlib.Path(__file__).resolve().parent
@@ -67,6 +68,26 @@ def doors(_):
     assert code == 0 and out.strip() in webs, err
 
 
+STRICT = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: strict, namespace: shop}
+spec: {mtls: {mode: STRICT}}
+"""
+
+
+def job(_):
+    """It is in the mesh from its first breath, asks somebody who takes nothing in plaintext, and ends: nothing of ours keeps its pod."""
+    apply(STRICT)
+    kubectl("create", "job", "-n", "store", "once", "--image=culvert.test/busybox:1", "--", "wget", "-T", "5", "-qO-", "http://web.shop/")
+    kubectl("wait", "-n", "store", "job/once", "--for=condition=Complete", "--timeout=60s")
+    assert kubectl("logs", "-n", "store", "job/once").strip() in {pod["metadata"]["name"] for pod in pods("shop", "web")}
+    once = get("pods", "-n", "store", "-l", "job-name=once")[0]["metadata"]["name"]
+    assert eventually("its Event", lambda: events("store", once).get("MeshEnrolled")).startswith("in the mesh")
+    kubectl("delete", "job", "-n", "store", "once")
+    kubectl("delete", "peerauthentication", "-n", "shop", "strict")
+
+
 def rolling_update(_):
     """Each pod of the service is another one afterwards, and no request has failed."""
     before = {pod["metadata"]["uid"] for pod in pods("shop", "web")}
@@ -87,6 +108,37 @@ def drained_node(_):
     rolled_out("store", "statefulset/redis")
     eventually("the database", lambda: redis("GET", "kept") == "safe")
     rolled_out(SYSTEM, "deployment/culvertd")
+    shop.goes_on()
+
+
+def shops():
+    """Each pod of the shop on that node."""
+    return {app: on_nodes("shop", app)["node2"] for app in shop.APPS}
+
+
+def restarted_runtime(_):
+    """containerd and the kubelet of a node end and start again: its pods stay, in the mesh, and no request fails."""
+    before = {app: incarnation(pod) for app, pod in shops().items()}
+    for program in ("kubelet", "containerd"):
+        run("on", "node2", "sh", "-c", f"kill $(pidof -s {program})")
+    eventually("containerd", lambda: tried("on", "node2", "ctr", "version")[0] == 0)
+    kubectl("wait", "node/node2", "--for=condition=Ready", "--timeout=60s")
+    assert {app: incarnation(pod) for app, pod in shops().items()} == before
+    assert shop.enrolled() == shop.IN
+    shop.goes_on()
+
+
+def rebooted(_):
+    """A node loses its power. Who is on the other one goes on; its own pods are in the mesh when they start again."""
+    before = {app: incarnation(pod) for app, pod in shops().items()}
+    with shop.may_fail("refused", "reset", "bad address", "failed (143)"):
+        run(KUBERNETES / "reboot", "node2")
+        eventually("all of it again", lambda: all(incarnation(pod) != before[app] and is_ready(pod) for app, pod in shops().items()), 90)
+        rolled_out(SYSTEM, "daemonset/culvert-node", "daemonset/ztunnel", "deployment/culvertd")
+        rolled_out("store", "statefulset/redis")
+    assert shop.enrolled() == shop.IN
+    assert not any("MeshMissed" in events("shop", pod["metadata"]["name"]) for pod in shops().values())
+    eventually("the database", lambda: redis("GET", "kept") == "safe")
     shop.goes_on()
 
 

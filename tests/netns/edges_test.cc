@@ -192,5 +192,26 @@ TEST_P(Edges, APodThatLeavesResetsWhatItHadWhateverItsState) {
   EXPECT_TRUE(eventually([&] { return works(*server); }));
 }
 
+// The first packet of a captured connection is lost, as it is when its caller gets no processor between being captured and sending it: nobody
+// but ztunnel can answer the second one, a second later.
+TEST_P(Edges, APodThatLeavesWaitsForWhatItsApplicationsHaveJustDialled) {
+  const auto filter = [&](const std::string& commands) { ASSERT_EQ(client->privileged(commands).code, 0); };
+  const auto lost = [&] { return client->privileged("nft list table inet lost | grep -c 'packets [1-9]'").code == 0; };
+  filter(
+      "nft 'table inet lost { chain out { type filter hook output priority 0; "
+      "oif lo tcp dport 7000 tcp flags & (syn | ack) == syn counter drop; }; }'");
+  auto dialled = client->start({World::program("peer"), "echo", address(*server), std::to_string(kPeerPort), "1000"});
+  EXPECT_TRUE(eventually(lost));
+
+  world->set_ambient("mesh", false);
+  filter("nft delete table inet lost");
+
+  EXPECT_THAT(dialled.wait(20s).out, HasSubstr("\"ok\":true"));
+  EXPECT_TRUE(world->settle());
+  world->set_ambient("mesh", true);
+  EXPECT_TRUE(world->settle());
+  EXPECT_TRUE(eventually([&] { return works(*server); }));
+}
+
 }  // namespace
 }  // namespace culvert::testing
