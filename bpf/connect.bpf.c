@@ -5,6 +5,7 @@
 #include "bpf/lib/listener.h"
 
 #define SOCK_STREAM 1
+#define SOCK_DGRAM 2
 #define SOL_SOCKET 1
 #define SO_MARK 36
 #define ECONNREFUSED 111
@@ -52,9 +53,25 @@ static __always_inline int outside(struct bpf_sock_addr* ctx, __u64 cookie) {
   return allow(CULVERT_CONNECT_KUBELET);
 }
 
+static __always_inline bool is_dns(struct bpf_sock_addr* ctx, const struct culvert_pod* pod) {
+  return (pod->flags & CULVERT_POD_DNS) && ctx->user_port == bpf_htons(DNS_PORT);
+}
+
+/* A resolver's queries come to ztunnel by the pod's rules, without a mark. While nobody listens they would vanish, and it would wait for seconds. */
+static __always_inline int datagrams(struct bpf_sock_addr* ctx, __u64 cookie, const struct culvert_pod* pod,
+                                     const struct host* to) {
+  if (ctx->type != SOCK_DGRAM || ctx->protocol != IPPROTO_UDP || !is_dns(ctx, pod) || caller_is_ztunnel() || is_loopback(to) ||
+      is_unspecified(to) || is_own(cookie, to))
+    return allow(CULVERT_CONNECT_NOT_TCP);
+  struct bpf_sock* listener = find_listener(cookie, CULVERT_PORT_DNS, to->family, IPPROTO_UDP);
+  if (!listener) return refuse(CULVERT_CONNECT_REFUSED);
+  bpf_sk_release(listener);
+  return allow(CULVERT_CONNECT_NOT_TCP);
+}
+
 static __always_inline int captured(struct bpf_sock_addr* ctx, __u64 cookie, const struct culvert_pod* pod,
                                     const struct host* to) {
-  bool dns = (pod->flags & CULVERT_POD_DNS) && ctx->user_port == bpf_htons(DNS_PORT);
+  bool dns = is_dns(ctx, pod);
   struct bpf_sock* listener = find_listener(cookie, dns ? CULVERT_PORT_DNS : CULVERT_PORT_OUTBOUND, to->family, IPPROTO_TCP);
   if (!listener) return refuse(CULVERT_CONNECT_REFUSED);
   bpf_sk_release(listener);
@@ -67,7 +84,7 @@ static __always_inline int connecting(struct bpf_sock_addr* ctx, const struct ho
   struct culvert_pod_key key = {.netns_cookie = bpf_get_netns_cookie(ctx)};
   struct culvert_pod* pod = bpf_map_lookup_elem(&pods, &key);
   if (!pod) return outside(ctx, key.netns_cookie);
-  if (!is_tcp(ctx)) return allow(CULVERT_CONNECT_NOT_TCP);
+  if (!is_tcp(ctx)) return datagrams(ctx, key.netns_cookie, pod, to);
   if (caller_is_ztunnel()) return allow(CULVERT_CONNECT_EXEMPT);
   /* The kernel connects an unspecified address to loopback. */
   if (is_loopback(to) || is_unspecified(to) || is_own(key.netns_cookie, to)) return allow(CULVERT_CONNECT_OWN);

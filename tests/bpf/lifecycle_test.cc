@@ -57,6 +57,8 @@ TEST_F(Lifecycle, WithoutAnAgentTheDatapathStaysInForce) {
   EXPECT_THAT(lab_.dial("a", "10.77.0.4:80"), StartsWith("outbound"));
   ztunnels_.clear();
   EXPECT_EQ(lab_.dial("a", "10.77.0.4:80"), "refused");
+  EXPECT_EQ(lab_.query(lab_.place("a"), "192.0.2.53:53"), "refused");  // else a resolver would wait for seconds
+  EXPECT_EQ(lab_.query(lab_.place("a"), "[2001:db8::53]:53"), "refused");
   EXPECT_EQ(lab_.dial("c", "10.77.0.3:80"), "refused");
 }
 
