@@ -164,7 +164,7 @@ def deleted_one_by_one(_):
     address = addresses(shop.client())[0]
     for node in NODES:
         wire = Wire("node1", f"tcp port 8080 and host {address}")
-        with shop.may_fail("refused", "reset", "bad address", "failed (143)", must=True):  # 143: no answer in five seconds
+        with shop.may_fail("refused", "reset", "bad address", "failed (143)", must=True):  # 143: his query for the name was under way
             kubectl("delete", "pod", "-n", SYSTEM, on_nodes(SYSTEM, "ztunnel")[node]["metadata"]["name"])
             rolled_out(SYSTEM, "daemonset/ztunnel")
         wire.ended()
