@@ -167,13 +167,14 @@ void Kubernetes::check_callers() {
 
 void Kubernetes::lead(bool leading) {
   log::info("app", leading ? "leads" : "leads no more", {log::field("name", name_)});
-  publisher_->lead(leading);
-  bundle_->lead(leading);
-  secrets_->lead(leading);
-  past_roots_->lead(leading);
-  addresses_->lead(leading);
+  const auto leadership = leading ? kube::Leadership([this] { return lease_ && lease_->leading(); }) : kube::Leadership(false);
+  publisher_->lead(leadership);
+  bundle_->lead(leadership);
+  secrets_->lead(leadership);
+  past_roots_->lead(leadership);
+  addresses_->lead(leadership);
   statuses_->lead(leading);
-  if (registration_) registration_->lead(leading);
+  if (registration_) registration_->lead(leadership);
 }
 
 void Kubernetes::roots_changed() {

@@ -140,8 +140,11 @@ net::Task<Status> Lease::State::write(Request request) {
     seen = std::move(*record);
     seen_since = net::Clock::now();
   }
+  const auto now = net::Clock::now();
+  if (now >= until)
+    lead(false);  // it was over before `expiry` could say so: whoever asked meanwhile waits to hear that we lead again
   until = asked + options.duration * 2 / 3;
-  const auto left = until - net::Clock::now();
+  const auto left = until - now;
   if (left <= net::Clock::duration::zero()) co_return failure("writing it took too long");
   expiry.arm(left, [this] { lead(false); });
   lead(true);

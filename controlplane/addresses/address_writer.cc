@@ -132,7 +132,7 @@ struct AddressWriter::State {
   net::Event more;
   net::Timer again;
   bool dirty = true;  // the objects are others than `wanted` was made from
-  bool leading = false;
+  kube::Leadership leading = false;
   bool closed = false;
 };
 
@@ -148,8 +148,8 @@ AddressWriter::~AddressWriter() {
   state_->more.notify_all();
 }
 
-void AddressWriter::lead(bool leading) {
-  state_->leading = leading;
+void AddressWriter::lead(kube::Leadership leading) {
+  state_->leading = std::move(leading);
   state_->dirty = true;
   state_->told.clear();
   state_->more.notify_all();

@@ -7,6 +7,7 @@
 
 #include "common/derive/objects.h"
 #include "common/kube/client.h"
+#include "common/kube/leadership.h"
 #include "common/kube/source/kube_source.h"
 #include "common/telemetry/registry.h"
 
@@ -21,7 +22,7 @@ class AddressWriter {
   AddressWriter(const AddressWriter&) = delete;
   AddressWriter& operator=(const AddressWriter&) = delete;
 
-  void lead(bool leading);
+  void lead(kube::Leadership leading);
   // The objects have taken other versions of these, of whatever kind.
   void changed(const std::vector<config::Key>& keys);
 

@@ -92,6 +92,18 @@ TEST_F(AddressWriterTest, WritesWhatIsMissingOnceAndOnlyWhileItLeads) {
   EXPECT_EQ(written.size(), 3U);
 }
 
+TEST_F(AddressWriterTest, WhoHasLostTheLeaseAndHasNotBeenToldWritesNoMore) {
+  bool leads = true;
+  writer.lead(kube::Leadership([&] { return leads; }));
+  put("a");
+  until(1, 5s);
+
+  leads = false;
+  put("b");
+  until(2, 100ms);
+  EXPECT_THAT(written, ElementsAre("a/status"));
+}
+
 TEST_F(AddressWriterTest, WhatItsStatusSaysAlreadyIsNotWritten) {
   writer.lead(true);
   put("a", R"({host: a.example.com, value: 240.240.0.7}, {host: a.example.com, value: "2001:2::7"})");

@@ -94,7 +94,7 @@ struct CaSecrets::State {
   std::array<std::optional<kube::Watch>, 2> watches;
   bool again = false;
   bool ours = false;  // the root is of our making, and not the user's own
-  bool leading = false;
+  kube::Leadership leading = false;
   bool closed = false;
 };
 
@@ -111,8 +111,8 @@ CaSecrets::~CaSecrets() {
   state_->led.notify_all();
 }
 
-void CaSecrets::lead(bool leading) {
-  state_->leading = leading;
+void CaSecrets::lead(kube::Leadership leading) {
+  state_->leading = std::move(leading);
   state_->led.notify_all();
 }
 

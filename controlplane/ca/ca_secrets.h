@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/kube/client.h"
+#include "common/kube/leadership.h"
 #include "controlplane/ca/root.h"
 
 namespace culvert::controlplane {
@@ -25,7 +26,7 @@ class CaSecrets {
   CaSecrets(const CaSecrets&) = delete;
   CaSecrets& operator=(const CaSecrets&) = delete;
 
-  void lead(bool leading);
+  void lead(kube::Leadership leading);
 
  private:
   struct State;

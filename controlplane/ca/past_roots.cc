@@ -191,7 +191,7 @@ struct PastRootsWriter::State {
   const std::string ns;
   std::string text;
   net::Event changed;
-  bool leading = false;
+  kube::Leadership leading = false;
   bool closed = false;
 };
 
@@ -205,8 +205,8 @@ PastRootsWriter::~PastRootsWriter() {
   state_->changed.notify_all();
 }
 
-void PastRootsWriter::lead(bool leading) {
-  state_->leading = leading;
+void PastRootsWriter::lead(kube::Leadership leading) {
+  state_->leading = std::move(leading);
   state_->changed.notify_all();
 }
 

@@ -12,6 +12,7 @@
 
 #include "common/base/result.h"
 #include "common/kube/client.h"
+#include "common/kube/leadership.h"
 
 namespace culvert::controlplane {
 
@@ -56,7 +57,7 @@ class PastRootsWriter {
   PastRootsWriter(const PastRootsWriter&) = delete;
   PastRootsWriter& operator=(const PastRootsWriter&) = delete;
 
-  void lead(bool leading);
+  void lead(kube::Leadership leading);
   void write(std::string text);
 
  private:

@@ -191,7 +191,7 @@ struct RootPublisher::State {
   net::Event more;
   net::Timer again;
   std::optional<kube::Watch> watch;
-  bool leading = false;
+  kube::Leadership leading = false;
   bool closed = false;
 };
 
@@ -215,8 +215,8 @@ RootPublisher::~RootPublisher() {
   state_->more.notify_all();
 }
 
-void RootPublisher::lead(bool leading) {
-  state_->leading = leading;
+void RootPublisher::lead(kube::Leadership leading) {
+  state_->leading = std::move(leading);
   state_->more.notify_all();
 }
 

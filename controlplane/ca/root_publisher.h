@@ -10,6 +10,7 @@
 
 #include "common/derive/objects.h"
 #include "common/kube/client.h"
+#include "common/kube/leadership.h"
 #include "common/telemetry/registry.h"
 
 namespace culvert::controlplane {
@@ -24,7 +25,7 @@ class RootPublisher {
   RootPublisher(const RootPublisher&) = delete;
   RootPublisher& operator=(const RootPublisher&) = delete;
 
-  void lead(bool leading);
+  void lead(kube::Leadership leading);
   void namespaces_changed();
   void publish(std::string roots_pem);  // other roots
 

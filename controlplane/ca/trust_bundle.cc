@@ -89,7 +89,7 @@ struct TrustBundle::State {
   std::string roots;
   telemetry::Gauge& published;
   net::Event changed;
-  bool leading = false;
+  kube::Leadership leading = false;
   bool closed = false;
 };
 
@@ -103,8 +103,8 @@ TrustBundle::~TrustBundle() {
   state_->changed.notify_all();
 }
 
-void TrustBundle::lead(bool leading) {
-  state_->leading = leading;
+void TrustBundle::lead(kube::Leadership leading) {
+  state_->leading = std::move(leading);
   state_->changed.notify_all();
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/kube/client.h"
+#include "common/kube/leadership.h"
 #include "common/telemetry/registry.h"
 
 namespace culvert::controlplane {
@@ -20,7 +21,7 @@ class TrustBundle {
   TrustBundle(const TrustBundle&) = delete;
   TrustBundle& operator=(const TrustBundle&) = delete;
 
-  void lead(bool leading);
+  void lead(kube::Leadership leading);
   void publish(std::string roots_pem);  // other roots
 
  private:

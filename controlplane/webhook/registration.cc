@@ -88,7 +88,7 @@ struct WebhookRegistration::State {
   const WebhookAddress address;
   std::string wanted;
   net::Event changed;
-  bool leading = false;
+  kube::Leadership leading = false;
   bool closed = false;
 };
 
@@ -107,8 +107,8 @@ void WebhookRegistration::publish(const std::string& roots_pem) {
   state_->changed.notify_all();
 }
 
-void WebhookRegistration::lead(bool leading) {
-  state_->leading = leading;
+void WebhookRegistration::lead(kube::Leadership leading) {
+  state_->leading = std::move(leading);
   state_->changed.notify_all();
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/kube/client.h"
+#include "common/kube/leadership.h"
 
 namespace culvert::controlplane {
 
@@ -25,7 +26,7 @@ class WebhookRegistration {
   WebhookRegistration(const WebhookRegistration&) = delete;
   WebhookRegistration& operator=(const WebhookRegistration&) = delete;
 
-  void lead(bool leading);
+  void lead(kube::Leadership leading);
   void publish(const std::string& roots_pem);  // other roots
 
  private:
