@@ -2,6 +2,7 @@
 """culvertd's CA on a real Kubernetes API server, with real ztunnels and traffic through them: the CA is replaced while connections come and go, and none
 fails; callers lose what they had with their pods; keys stay nowhere; Kubernetes' own signer and another culvertd sign in its place."""
 import base64
+import contextlib
 import datetime
 import json
 import pathlib
@@ -54,6 +55,25 @@ def cacerts(api, signer, *roots):
 def certificates(node):
     page = node.page(15100, "/config_dump")  # empty: it is not up yet
     return [each for each in json.loads(page)["certificates"] if each["state"] == "Available"] if page else []
+
+
+@contextlib.contextmanager
+def every_version_of(api, secret, namespace):
+    """The data of each version of a Secret, as it is written; of one that passes in a moment as well. Ends after a minute."""
+    with subprocess.Popen(["timeout", "60", api.folder / "kubectl", "get", "secrets", "-n", namespace, f"--field-selector=metadata.name={secret}", "--watch", "-o", "json"],
+                          stdout=subprocess.PIPE, text=True) as watch:
+        yield (json.loads(text)["data"] for text in _objects(watch.stdout))
+        watch.terminate()
+
+
+def _objects(lines):
+    """Pretty-printed JSON objects that follow one another, each as its text."""
+    text = ""
+    for line in lines:
+        text += line
+        if line == "}\n":
+            yield text
+            text = ""
 
 
 def signed_by(world, authority):
@@ -288,20 +308,18 @@ def somebody_elses_root(world, api):
 def a_root_of_its_own(world, api):
     """A mesh without cacerts, whose root lives for seconds: the next is published, then signs, then is alone."""
     api.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: rotating}\n")
-    plane = Plane(world, world.plane.account, 15412, CITADEL_SELF_SIGNED_CA_CERT_TTL="16s", CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL="1s",
-                  CULVERT_ROOT_OVERLAP="3s", MAX_WORKLOAD_CERT_TTL="2s", DEFAULT_WORKLOAD_CERT_TTL="2s").start("--namespace=rotating", "--webhook-port=0")
-    eventually("ready", lambda: plane.ready() == "ready\n", 20)
-    seen = []
-
-    def look():
-        data = api.get("secret", "istio-ca-secret", "-n", "rotating")["data"]
-        state = (data["ca-cert.pem"], base64.b64decode(data["root-cert.pem"]).count(b"BEGIN"), "next-key.pem" in data)
-        if not seen or seen[-1] != state:
-            seen.append(state)
-        return len(seen) >= 4
-    eventually("all of its steps", look, 40)
-    old, new = seen[0][0], seen[-1][0]
-    assert seen[:4] == [(old, 1, False), (old, 2, True), (new, 2, False), (new, 1, False)] and old != new, seen
+    with every_version_of(api, "istio-ca-secret", "rotating") as versions:
+        plane = Plane(world, world.plane.account, 15412, CITADEL_SELF_SIGNED_CA_CERT_TTL="16s", CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL="1s",
+                      CULVERT_ROOT_OVERLAP="3s", MAX_WORKLOAD_CERT_TTL="2s", DEFAULT_WORKLOAD_CERT_TTL="2s").start("--namespace=rotating", "--webhook-port=0")
+        eventually("ready", lambda: plane.ready() == "ready\n", 20)
+        steps = []
+        for data in versions:
+            step = (data["ca-cert.pem"], base64.b64decode(data["root-cert.pem"]).count(b"BEGIN"), "next-key.pem" in data)
+            steps += [step] if step not in steps else []
+            if len(steps) == 4:
+                break
+    old, new = steps[0][0], steps[-1][0]
+    assert steps == [(old, 1, False), (old, 2, True), (new, 2, False), (new, 1, False)] and old != new, steps
     eventually("followed", lambda: (plane.data / "root-cert.pem").read_text() == base64.b64decode(new).decode(), 5)
     plane.kill()
 
