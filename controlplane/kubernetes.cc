@@ -101,11 +101,14 @@ void Kubernetes::serve(Ca ca) {
   serving_->catch_up_by([this](std::optional<config::Key> object) { return catch_up(std::move(object)); });
 }
 
-// Of the whole cluster nobody can say what "now" is without listing it all: it counts what has come.
+// Of everything that means what people write. What the cluster itself writes all the time is as new as it has come: there may be a hundred thousand.
 net::Task<Status> Kubernetes::catch_up(std::optional<config::Key> object) {
+  using enum config::Kind;
   constexpr std::chrono::seconds kPatience{5};
-  if (!object) co_return Status{};
-  co_return co_await source_->catch_up(std::move(*object), kPatience);
+  if (object) co_return co_await source_->catch_up(std::move(*object), kPatience);
+  std::vector<config::Kind> kinds = {kConfigMap, kNamespace, kService};
+  for (const config::CustomKind& custom : config::custom_kinds()) kinds.push_back(custom.kind);
+  co_return co_await source_->catch_up_all(std::move(kinds), kPatience);
 }
 
 void Kubernetes::changed(config::Diff diff) {

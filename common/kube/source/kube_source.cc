@@ -31,20 +31,31 @@ config::Standing standing_of(config::Kind kind, const std::string& json, const s
   return standing;
 }
 
-// The resource version of the one object that was asked for; empty when there is none.
-Result<std::string> version_in(const std::string& answer) {
+struct Named {
+  Key key;
+  std::string version;
+};
+struct Names {
+  std::vector<Named> objects;
+  std::string next = {};  // where the list goes on; empty: nowhere
+};
+
+// What the objects of a list are called, and in which versions they are.
+Result<Names> names_in(const std::string& answer) {
   boost::system::error_code error;
   const boost::json::value list = boost::json::parse(answer, error);
-  const auto version = [&]() -> std::optional<std::string> {
-    if (error || !list.is_object()) return std::nullopt;
-    const auto items = list.try_at("items");
-    if (!items || !items->is_array()) return std::nullopt;
-    if (items->as_array().empty()) return "";
-    const auto found = list.try_at_pointer("/items/0/metadata/resourceVersion");
-    return found && found->is_string() ? std::optional(std::string(found->as_string())) : std::nullopt;
-  }();
-  if (!version) return failure("the API server's answer is no list");
-  return *version;
+  const auto text = [](const boost::json::value& of, std::string_view pointer) {
+    const auto found = of.try_at_pointer(pointer);
+    return found && found->is_string() ? std::string(found->as_string()) : std::string();
+  };
+  const auto items = error ? boost::system::result<const boost::json::value&>(error) : list.try_at_pointer("/items");
+  if (!items || !(items->is_array() || items->is_null())) return failure("the API server's answer is no list");
+  Names names{.objects = {}, .next = text(list, "/metadata/continue")};
+  if (items->is_null()) return names;  // how Go writes an empty one
+  for (const auto& item : items->as_array())
+    names.objects.push_back({.key = {text(item, "/metadata/namespace"), text(item, "/metadata/name")},
+                             .version = text(item, "/metadata/resourceVersion")});
+  return names;
 }
 
 // Versions of one object are numbers that grow.
@@ -85,7 +96,7 @@ std::vector<std::string> older_versions(config::Kind kind) {
 struct Source::State {
   // One collection.
   struct Part {
-    config::Kind kind{};
+    Wanted wanted;
     std::set<Key> unread;  // whose newest version was told to be too much to read
     std::string trouble;
     bool synced = false;
@@ -111,7 +122,7 @@ struct Source::State {
 
   void add(const Wanted& wanted, telemetry::Registry& registry) {
     Part& part = *parts.emplace_back(std::make_unique<Part>());
-    part.kind = wanted.kind;
+    part.wanted = wanted;
     const Collection of = collection_of(wanted.kind);
     registry.observe("culvert_kube_synced",
                      "1 when the collection is listed and its watch is well, 0 when what is known may be old.",
@@ -124,14 +135,14 @@ struct Source::State {
         [this, &part](Event event) { std::visit([&](auto& what) { on(part, what); }, event); });
   }
 
-  config::Key key_of(const Part& part, const Key& key) const { return {part.kind, key.ns, key.name}; }
+  config::Key key_of(const Part& part, const Key& key) const { return {part.wanted.kind, key.ns, key.name}; }
 
   void on(Part& part, Put& put) {
     if (put.again) return;
     part.unread.erase(put.key);
     config::ParsedFile parsed = config::parse_json(options.name, put.json);
     const config::Key key = key_of(part, put.key);
-    const config::Standing standing = standing_of(part.kind, put.json, put.resource_version);
+    const config::Standing standing = standing_of(part.wanted.kind, put.json, put.resource_version);
     for (config::Parsed& one : parsed.objects) {
       if (config::key_of(*one.object) == key)
         change({config::Change::What::kPut, key, options.keep ? options.keep(std::move(one.object)) : std::move(one.object),
@@ -158,20 +169,20 @@ struct Source::State {
   void on(Part& part, const Skipped& skipped) {
     const config::Key key = key_of(part, skipped.key);
     if (skipped.key.name.empty()) {
-      auto& problems = synced ? pending.problems : first[{part.kind, "", ""}].problems;
+      auto& problems = synced ? pending.problems : first[{part.wanted.kind, "", ""}].problems;
       if (!synced) problems.clear();
-      problems.push_back({{options.name, 0}, std::string(config::name(part.kind)), "", skipped.why, ""});
+      problems.push_back({{options.name, 0}, std::string(config::name(part.wanted.kind)), "", skipped.why, ""});
       tell_soon();
     } else {
       part.unread.insert(skipped.key);
-      invalid(key, skipped.why, standing_of(part.kind, skipped.json, skipped.resource_version));
+      invalid(key, skipped.why, standing_of(part.wanted.kind, skipped.json, skipped.resource_version));
     }
   }
 
   void on(Part& part, const Synced&) {
     part.synced = true;
     log::info(kScope, "listed",
-              {log::field("collection", collection_of(part.kind).text()), log::field("objects", part.watch->held())});
+              {log::field("collection", collection_of(part.wanted.kind).text()), log::field("objects", part.watch->held())});
     tell_soon();
   }
 
@@ -181,14 +192,14 @@ struct Source::State {
   }
 
   void on(Part& part, const Recovered&) {
-    log::info(kScope, "is well again", {log::field("collection", collection_of(part.kind).text())});
+    log::info(kScope, "is well again", {log::field("collection", collection_of(part.wanted.kind).text())});
     part.trouble.clear();
   }
 
   // What is not installed when we begin is said in one line (tell_first).
   void on(Part& part, const Served& served) {
     part.absent = served.version.empty();
-    const auto kind = log::field("collection", collection_of(part.kind).text());
+    const auto kind = log::field("collection", collection_of(part.wanted.kind).text());
     if (part.absent && synced) log::warn(kScope, "is not served any more in a version that is read: it counts as empty", {kind});
     if (!part.absent) log::info(kScope, "is read in another version than before", {kind, log::field("version", served.version)});
   }
@@ -215,7 +226,7 @@ struct Source::State {
   void say_absent() const {
     std::string names;
     for (const auto& part : parts)
-      if (part->absent) names += (names.empty() ? "" : ", ") + collection_of(part->kind).text();
+      if (part->absent) names += (names.empty() ? "" : ", ") + collection_of(part->wanted.kind).text();
     if (!names.empty())
       log::warn(kScope, "not installed, or in no version that is read; count as empty and are looked for again: " + names);
   }
@@ -240,29 +251,70 @@ struct Source::State {
     return held->empty() || is_at_least(*held, version);
   }
 
+  bool has_told_all(const Part& part, const std::vector<Named>& there) const {
+    return std::ranges::all_of(there, [&](const Named& one) { return has_told(part, one.key, one.version); }) &&
+           part.watch->held() <= there.size();
+  }
+
+  // A part of a collection as the API server has it now; nothing where it is not served.
+  static net::Task<Result<std::vector<Named>>> names(std::shared_ptr<State> self, const Part& part, std::string ns,
+                                                     std::string fields, net::Clock::time_point until) {
+    std::vector<Named> all;
+    for (std::string next = {}; *self->alive;) {
+      Request request = list({.of = part.watch->of(), .ns = ns}, {{"limit", "500"}});
+      if (!fields.empty()) request.query.emplace_back("fieldSelector", fields);
+      if (!next.empty()) request.query.emplace_back("continue", next);
+      request.metadata = true;
+      request.timeout =
+          std::chrono::ceil<std::chrono::milliseconds>(std::max(until - net::Clock::now(), net::Clock::duration(1)));
+      const auto answer = co_await self->client.exchange(request);
+      if (!answer) co_return std::unexpected(answer.error());
+      if (answer->status == kNotFound) co_return all;
+      if (!is_success(answer->status)) co_return std::unexpected(refusal(request, answer->status, answer->body));
+      auto found = names_in(answer->body);
+      if (!found) co_return std::unexpected(std::move(found).error());
+      std::ranges::move(found->objects, std::back_inserter(all));
+      next = std::move(found->next);
+      if (next.empty()) co_return all;
+    }
+    co_return failure("shutting down");
+  }
+
+  static Error not_brought(const Part& part, const std::string& what) {
+    return Error{"the watch has not brought " + what + (part.trouble.empty() ? "" : ": " + part.trouble)};
+  }
+
   static net::Task<Status> catch_up(std::shared_ptr<State> self, config::Key key, std::chrono::milliseconds patience) {
-    const auto part = std::ranges::find_if(self->parts, [&](const auto& one) { return one->kind == key.kind; });
+    const auto part = std::ranges::find_if(self->parts, [&](const auto& one) { return one->wanted.kind == key.kind; });
     if (part == self->parts.end()) co_return failure(std::string(config::name(key.kind)) + " is not watched");
     const auto until = net::Clock::now() + patience;
-    Request request = list({.of = (*part)->watch->of(), .ns = key.name_space}, {{"fieldSelector", "metadata.name=" + key.name}});
-    request.timeout = patience;
-    const auto answer = co_await self->client.exchange(std::move(request));
-    if (!answer) co_return std::unexpected(answer.error());
-    std::string version;  // without its CRD there is no such object
-    if (answer->status != 404) {
-      if (!is_success(answer->status))
-        co_return std::unexpected(refusal(list({.of = (*part)->watch->of()}), answer->status, answer->body));
-      auto found = version_in(answer->body);
-      if (!found) co_return std::unexpected(std::move(found).error());
-      version = std::move(*found);
-    }
+    const auto there = co_await names(self, **part, key.name_space, "metadata.name=" + key.name, until);
+    if (!there) co_return std::unexpected(there.error());
+    const std::string version = there->empty() ? "" : there->front().version;  // empty: there is no such object
     while (*self->alive && !self->has_told(**part, {key.name_space, key.name}, version)) {
-      if (net::Clock::now() >= until)
-        co_return failure("the watch has not brought " + key.text() + " as the API server has it" +
-                          ((*part)->trouble.empty() ? "" : ": " + (*part)->trouble));
+      if (net::Clock::now() >= until) co_return std::unexpected(not_brought(**part, key.text() + " as the API server has it"));
       co_await net::sleep_for(self->client.loop(), std::chrono::milliseconds(1));
     }
     if (!*self->alive) co_return failure("shutting down");
+    co_return Status{};
+  }
+
+  // Asked again and again, since what has gone is known only by its absence.
+  static net::Task<Status> catch_up_all(std::shared_ptr<State> self, std::vector<config::Kind> kinds,
+                                        std::chrono::milliseconds patience) {
+    const auto until = net::Clock::now() + patience;
+    for (const auto& part : self->parts) {
+      if (!std::ranges::contains(kinds, part->wanted.kind)) continue;
+      for (bool told = false; !told;) {
+        const auto there = co_await names(self, *part, part->wanted.ns, part->wanted.fields, until);
+        if (!there) co_return std::unexpected(there.error());
+        if (!*self->alive) co_return failure("shutting down");
+        told = self->has_told_all(*part, *there);
+        if (!told && net::Clock::now() >= until)
+          co_return std::unexpected(not_brought(*part, collection_of(part->wanted.kind).text() + " as the API server has them"));
+        if (!told) co_await net::sleep_for(self->client.loop(), std::chrono::milliseconds(20));
+      }
+    }
     co_return Status{};
   }
 
@@ -307,8 +359,12 @@ net::Task<Status> Source::catch_up(config::Key key, std::chrono::milliseconds pa
   return State::catch_up(state_, std::move(key), patience);
 }
 
+net::Task<Status> Source::catch_up_all(std::vector<config::Kind> kinds, std::chrono::milliseconds patience) {
+  return State::catch_up_all(state_, std::move(kinds), patience);
+}
+
 Collection Source::served(config::Kind kind) const {
-  const auto part = std::ranges::find(state_->parts, kind, [](const auto& one) { return one->kind; });
+  const auto part = std::ranges::find(state_->parts, kind, [](const auto& one) { return one->wanted.kind; });
   return part == state_->parts.end() ? collection_of(kind) : (*part)->watch->of();
 }
 
@@ -318,7 +374,7 @@ std::vector<std::string> Source::troubles() const {
   std::vector<std::string> out;
   for (const auto& part : state_->parts) {
     if (part->synced && part->trouble.empty()) continue;
-    out.push_back(collection_of(part->kind).text() + ": " + (part->trouble.empty() ? "not listed yet" : part->trouble));
+    out.push_back(collection_of(part->wanted.kind).text() + ": " + (part->trouble.empty() ? "not listed yet" : part->trouble));
   }
   return out;
 }

@@ -57,6 +57,8 @@ class Source {
   // Asks the API server for the object as it is now, and ends when that, or something newer, has been told. Fails when the server cannot be asked, or
   // when the watch does not bring it in time.
   net::Task<Status> catch_up(config::Key key, std::chrono::milliseconds patience);
+  // The same of all objects of these kinds, by their names and versions alone.
+  net::Task<Status> catch_up_all(std::vector<config::Kind> kinds, std::chrono::milliseconds patience);
 
  private:
   struct State;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,11 +55,17 @@ struct SourceTest : testing::Test {
   std::vector<std::string> namespaces = {event("ADDED", name_space("shop", "1")) + event("BOOKMARK", kEnd)};
   std::vector<std::string> policies = {event("BOOKMARK", kEnd)};
   std::string served = "v1";  // of security.istio.io
+  std::string listed;         // what a list says that is no watch, and how many were asked for
+  std::size_t lists = 0;
 
   void start() {
     peer.emplace(loop, [this](const http::Request& request) {
       if (request.target.contains("security.istio.io/") && !request.target.contains("security.istio.io/" + served + "/"))
         return answer(404, "404 page not found\n");
+      if (!request.target.contains("watch=")) {
+        ++lists;
+        return answer(200, listed);
+      }
       Steps steps = {chunked()};
       const auto& pieces = request.target.contains("namespaces?") ? namespaces : policies;
       for (std::size_t i = 0; i < pieces.size(); ++i) {
@@ -82,11 +90,14 @@ struct SourceTest : testing::Test {
       changed.notify_all();
     });
   }
-  void until(std::size_t count) {
-    loop.run([](SourceTest* test, std::size_t wanted) -> net::Task<> {
+  void until(const std::function<bool()>& condition) {
+    loop.run([](SourceTest* test, const std::function<bool()>* wanted) -> net::Task<> {
       const auto end = net::Clock::now() + 10s;
-      while (test->diffs.size() < wanted && net::Clock::now() < end) std::ignore = co_await test->changed.wait_for(50ms);
-    }(this, count));
+      while (!(*wanted)() && net::Clock::now() < end) std::ignore = co_await test->changed.wait_for(10ms);
+    }(this, &condition));
+  }
+  void until(std::size_t count) {
+    until([&] { return diffs.size() >= count; });
   }
 };
 
@@ -188,6 +199,40 @@ TEST_F(SourceTest, WhatComesTogetherIsOneStepAndWhatIsPutAgainIsNone) {
 
   ASSERT_THAT(diffs, SizeIs(2));
   EXPECT_THAT(diffs[1], ElementsAre("+AuthorizationPolicy shop/q", "-AuthorizationPolicy shop/p"));
+}
+
+TEST_F(SourceTest, HasCaughtUpWithAllWhenWhatIsNewHasBeenToldAndWhatIsGone) {
+  policies = {event("ADDED", policy("p", "2")) + event("BOOKMARK", kEnd), event("MODIFIED", policy("p", "3")),
+              event("DELETED", policy("p", "4"))};
+  start();
+  until(1);
+  for (const char* now :
+       {R"({"items":[{"metadata":{"name":"p","namespace":"shop","resourceVersion":"3"}}]})", R"({"items":null})"}) {
+    listed = now;
+    lists = 0;
+    std::optional<Status> caught;
+    loop.spawn([](SourceTest* test, std::optional<Status>* result) -> net::Task<> {
+      *result = co_await test->source->catch_up_all({config::Kind::kAuthorizationPolicy}, 10s);
+    }(this, &caught));
+    until([&] { return lists >= 2; });
+    EXPECT_FALSE(caught);
+
+    peer->go();
+    until([&] { return caught.has_value(); });
+
+    ASSERT_TRUE(caught && *caught) << now;
+  }
+}
+
+TEST_F(SourceTest, SaysWhichCollectionItCouldNotCatchUpWith) {
+  listed = R"({"items":[{"metadata":{"name":"p","namespace":"shop","resourceVersion":"3"}}]})";
+  start();
+  until(1);
+
+  const auto caught = loop.run(source->catch_up_all({config::Kind::kAuthorizationPolicy}, 50ms));
+
+  ASSERT_FALSE(caught);
+  EXPECT_EQ(caught.error().text, "the watch has not brought authorizationpolicies.security.istio.io as the API server has them");
 }
 
 TEST_F(SourceTest, WhatCannotBeReadIsInvalidUnderItsName) {

@@ -203,6 +203,13 @@ def epochs(world, api):
         assert code == 0, said
         assert culvert(*explain)[0] == 0
     print(f"culvert wait took {1000 * sorted(took)[2]:.0f} ms (the median of five)")
+    for _ in range(5):
+        api.apply(filled(POLICY, name="awaited", action="DENY"))
+        code, said = culvert("wait", "--all")
+        assert code == 0 and not works(world), said
+        api.delete("authorizationpolicy", "awaited", "-n", "shop")
+        code, said = culvert("wait", "--all")
+        assert code == 0 and works(world), said
     code, said = wait("nobody")
     assert code == 3 and "there is no such object" in said, said
     api.apply(filled(POLICY, name="bad", action="DENI"))
