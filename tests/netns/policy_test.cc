@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <ranges>
 
 #include "common/base/format.h"
 #include "tests/support/world.h"
@@ -39,6 +40,7 @@ class Policy : public ::testing::TestWithParam<bool> {
     other = world->node("node1").find("other");
     server = world->node("node2").find("server");
     neighbour = world->node("node2").find("neighbour");
+    probed = world->node("node2").find("probed");
     in_host = world->node("node2").find("in-host");
   }
   static void populate(World& where) {
@@ -48,6 +50,7 @@ class Policy : public ::testing::TestWithParam<bool> {
     one.pod("stranger", {.name_space = "outside", .command = World::peer_server(), .port = kPeerPort});
     two.pod("server", {.command = World::peer_server(), .port = kPeerPort});
     two.pod("neighbour", {.name_space = "outside", .command = World::peer_server(), .port = kPeerPort});
+    two.pod("probed", {.command = {"python3", "-m", "http.server", "8080", "--bind", "::"}, .port = 8080, .path = "/?probe"});
     two.pod("in-host", {.name_space = "outside", .host_network = true});
   }
   static void TearDownTestSuite() {
@@ -67,7 +70,8 @@ class Policy : public ::testing::TestWithParam<bool> {
   }
 
   static inline World* world = nullptr;
-  static inline Pod *client = nullptr, *other = nullptr, *server = nullptr, *neighbour = nullptr, *in_host = nullptr;
+  static inline Pod *client = nullptr, *other = nullptr, *server = nullptr, *neighbour = nullptr, *probed = nullptr,
+                    *in_host = nullptr;
 };
 
 std::string family_of(const ::testing::TestParamInfo<bool>& info) { return info.param ? "V6" : "V4"; }
@@ -133,8 +137,28 @@ TEST_P(Policy, StrictRefusesPlaintextFromOutsideFromTheNodeAndByEveryAddress) {
   EXPECT_FALSE(neighbour->peer("echo", scoped, 1000).ok);
   EXPECT_FALSE(neighbour->peer("echo", second, 1000).ok);
   EXPECT_TRUE(reaches(*client));
-  EXPECT_TRUE(world->settle()) << "the node's own probes go on";
   ASSERT_EQ(server->privileged(culvert::format("ip addr del {}/{} dev eth0", second, GetParam() ? 128 : 32)).code, 0);
+}
+
+// The application has to answer: a dial alone succeeds at ztunnel's listener. What the application was asked, it says in its log.
+TEST_P(Policy, UnderStrictTheKubeletsProbesReachTheApplicationAndNobodyElseOfTheNode) {
+  const std::string host = GetParam() ? "[" + probed->v6() + "]" : probed->v4();
+  const auto probes = [] {
+    const auto log = probed->logs();
+    return std::ranges::distance(std::views::split(log, std::string_view("GET /?probe ")));
+  };
+  const auto asked = [&] {
+    return world->node("node2").shell("curl --silent --max-time 5 --output /dev/null 'http://" + host + ":8080/?node'").code == 0;
+  };
+  ASSERT_TRUE(asked()) << "PERMISSIVE until now";
+
+  apply("strict.yaml", kStrict, *neighbour);
+  ASSERT_TRUE(eventually([&] { return !asked(); }));
+  const auto before = probes();
+
+  EXPECT_TRUE(eventually([&] { return probes() > before + 3; }, 30s)) << probed->logs();
+  EXPECT_TRUE(probed->state().ready);
+  EXPECT_FALSE(asked());
 }
 
 // Whoever may is carried as ever, and not past ztunnel in the clear; whoever may not is refused as ever.
