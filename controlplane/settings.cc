@@ -129,11 +129,7 @@ settings::Table Settings::table() {
   table.add(log_level, {.env = "LOG_LEVEL",
                         .flag = "--log-level",
                         .doc = "trace, debug, info, warn, error or off; scope=level,... for single scopes"});
-  table.add<std::string>(log_format, {.env = "LOG_FORMAT", .unit = "plain | json", .doc = "format of log lines"},
-                         [](const std::string& format) -> Status {
-                           if (format == "plain" || format == "json") return {};
-                           return failure("must be plain or json");
-                         });
+  table.choice(log_format, {.env = "LOG_FORMAT", .doc = "format of log lines"}, {{"plain", "plain"}, {"json", "json"}});
   table.choice(uninstall,
                {.flag = "--uninstall",
                 .doc = "instead of serving, remove from the cluster what helm does not: agents, in order, before anything is "

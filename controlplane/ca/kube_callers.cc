@@ -1,7 +1,5 @@
 #include "controlplane/ca/kube_callers.h"
 
-#include <openssl/sha.h>
-
 #include <algorithm>
 #include <boost/json.hpp>
 #include <map>
@@ -12,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/kube/json.h"
 #include "common/kube/review.h"
+#include "common/tls/digest.h"
 #include "controlplane/ca/review_cache.h"
 
 namespace culvert::controlplane {
@@ -21,13 +20,6 @@ namespace json = boost::json;
 
 constexpr std::size_t kLongestToken = 16 * 1024;
 constexpr std::string_view kBearer = "Bearer ";
-
-TokenHash hash_of(std::string_view token) {
-  TokenHash hash{};
-  static_assert(hash.size() == SHA256_DIGEST_LENGTH);
-  SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), hash.data());
-  return hash;
-}
 
 // "kubernetes.io": {"namespace": ..., "pod": {"name": ..., "uid": ...}, "serviceaccount": {...}}
 void read_binding(const json::object& token, TokenClaims& claims) {
@@ -167,7 +159,7 @@ const Review* KubeCallers::State::recall(const TokenHash& hash) { return valid(h
 
 // What counts while the API server is away.
 Result<Caller> KubeCallers::State::stand_in(std::string_view token) {
-  const TokenHash hash = hash_of(token);
+  const TokenHash hash = tls::sha256(token);
   const Review* what = valid(hash, remembered.find_old(hash));
   if (what == nullptr) return failure("the API server cannot be asked, and it has not called this token good before: " + away);
   const auto good = read_claims(token).and_then(
@@ -199,7 +191,7 @@ void KubeCallers::State::remember(std::string_view token, const Result<kube::Use
     what.pod_name = user->pod_name;
     what.pod_uid = user->pod_uid;
   }
-  remembered.put(hash_of(token), std::move(what));
+  remembered.put(tls::sha256(token), std::move(what));
 }
 
 net::Task<> KubeCallers::State::ask(std::shared_ptr<State> self, ReviewQueue::Turn turn) {
@@ -315,7 +307,7 @@ void KubeCallers::prove(std::string_view authorization, const IpAddress& from, T
   if (std::ranges::none_of(claims->audiences, ours)) return then(failure("the token is meant for somebody else"));
   if (claims->expires < std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()))
     return then(failure("the token has expired"));
-  const TokenHash hash = hash_of(token);
+  const TokenHash hash = tls::sha256(token);
   if (const auto* known = state_->recall(hash)) return then(known->caller);
   if (!state_->away.empty()) {  // not everybody has to wait until that is clear again: one asks, for all
     if (auto caller = state_->stand_in(token)) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <iostream>
+#include <ranges>
 
 #include "common/base/format.h"
 #include "tests/support/world.h"
@@ -39,6 +40,7 @@ class Policy : public ::testing::TestWithParam<bool> {
     other = world->node("node1").find("other");
     server = world->node("node2").find("server");
     neighbour = world->node("node2").find("neighbour");
+    probed = world->node("node2").find("probed");
     in_host = world->node("node2").find("in-host");
   }
   static void populate(World& where) {
@@ -48,6 +50,7 @@ class Policy : public ::testing::TestWithParam<bool> {
     one.pod("stranger", {.name_space = "outside", .command = World::peer_server(), .port = kPeerPort});
     two.pod("server", {.command = World::peer_server(), .port = kPeerPort});
     two.pod("neighbour", {.name_space = "outside", .command = World::peer_server(), .port = kPeerPort});
+    two.pod("probed", {.command = {"python3", "-m", "http.server", "8080", "--bind", "::"}, .port = 8080, .path = "/?probe"});
     two.pod("in-host", {.name_space = "outside", .host_network = true});
   }
   static void TearDownTestSuite() {
@@ -67,7 +70,8 @@ class Policy : public ::testing::TestWithParam<bool> {
   }
 
   static inline World* world = nullptr;
-  static inline Pod *client = nullptr, *other = nullptr, *server = nullptr, *neighbour = nullptr, *in_host = nullptr;
+  static inline Pod *client = nullptr, *other = nullptr, *server = nullptr, *neighbour = nullptr, *probed = nullptr,
+                    *in_host = nullptr;
 };
 
 std::string family_of(const ::testing::TestParamInfo<bool>& info) { return info.param ? "V6" : "V4"; }
@@ -83,8 +87,7 @@ TEST_P(Policy, LetsInWhomItNamesAndTellsTheOthersReason) {
       [&] { return world->node("node2").ztunnel_logs().substr(before).contains("denied because no ALLOW policy matches"); }));
 }
 
-// Each time, from the moment that the file is there; less what the machine's processors were wanted by more than there are, since four programs take
-// part and nobody has the machine for himself.
+// From before the file is written. The best of three times, since nobody has the machine for himself: what is too slow is so each time.
 TEST_P(Policy, AChangeCutsALiveConnectionWithinATenthOfASecond) {
   struct Case {
     const char* what;
@@ -94,23 +97,23 @@ TEST_P(Policy, AChangeCutsALiveConnectionWithinATenthOfASecond) {
   for (const auto& [what, from, file, yaml] : {Case{"through a tunnel, by ALLOW", other, "policy.yaml", allow("client")},
                                                Case{"in plaintext, by ALLOW", neighbour, "policy.yaml", allow("client")},
                                                Case{"in plaintext, by STRICT", neighbour, "strict.yaml", kStrict}}) {
+    Seconds best = 1h;
     for (int times = 0; times < 3; ++times) {
       auto live = from->start({World::program("peer"), "open", address(), std::to_string(kPeerPort)});
       ASSERT_TRUE(live.says("open"));
       ASSERT_FALSE(live.says("end", 200ms)) << live.out();
 
-      const auto waited = waited_for_processors();
-      world->write(file, yaml);
       const auto began = Clock::now();
+      world->write(file, yaml);
       ASSERT_TRUE(live.says("\"end\":\"reset\"", 5s)) << what << live.out();
-      const Seconds took = Clock::now() - began, stolen = waited_for_processors() - waited;
+      best = std::min<Seconds>(best, Clock::now() - began);
 
-      std::cout << "  " << what << ": cut after " << took << ", of which processors were short for up to " << stolen << "\n";
-      EXPECT_LT(took - stolen, 100ms) << what;
       EXPECT_TRUE(reaches(*client)) << what;
       world->write(file, "# nothing\n");
       ASSERT_TRUE(eventually([&] { return reaches(*from); })) << what;
     }
+    std::cout << "  " << what << ": cut after " << best << "\n";
+    EXPECT_LT(best, 100ms) << what;
   }
 }
 
@@ -134,8 +137,28 @@ TEST_P(Policy, StrictRefusesPlaintextFromOutsideFromTheNodeAndByEveryAddress) {
   EXPECT_FALSE(neighbour->peer("echo", scoped, 1000).ok);
   EXPECT_FALSE(neighbour->peer("echo", second, 1000).ok);
   EXPECT_TRUE(reaches(*client));
-  EXPECT_TRUE(world->settle()) << "the node's own probes go on";
   ASSERT_EQ(server->privileged(culvert::format("ip addr del {}/{} dev eth0", second, GetParam() ? 128 : 32)).code, 0);
+}
+
+// The application has to answer: a dial alone succeeds at ztunnel's listener. What the application was asked, it says in its log.
+TEST_P(Policy, UnderStrictTheKubeletsProbesReachTheApplicationAndNobodyElseOfTheNode) {
+  const std::string host = GetParam() ? "[" + probed->v6() + "]" : probed->v4();
+  const auto probes = [] {
+    const auto log = probed->logs();
+    return std::ranges::distance(std::views::split(log, std::string_view("GET /?probe ")));
+  };
+  const auto asked = [&] {
+    return world->node("node2").shell("curl --silent --max-time 5 --output /dev/null 'http://" + host + ":8080/?node'").code == 0;
+  };
+  ASSERT_TRUE(asked()) << "PERMISSIVE until now";
+
+  apply("strict.yaml", kStrict, *neighbour);
+  ASSERT_TRUE(eventually([&] { return !asked(); }));
+  const auto before = probes();
+
+  EXPECT_TRUE(eventually([&] { return probes() > before + 3; }, 30s)) << probed->logs();
+  EXPECT_TRUE(probed->state().ready);
+  EXPECT_FALSE(asked());
 }
 
 // Whoever may is carried as ever, and not past ztunnel in the clear; whoever may not is refused as ever.

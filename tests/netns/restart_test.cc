@@ -5,10 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <iostream>
+#include <optional>
 #include <ranges>
+#include <sstream>
 
 #include "common/base/format.h"
 #include "tests/support/world.h"
@@ -19,19 +20,16 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::Not;
 using Clock = std::chrono::steady_clock;
+using Moment = std::chrono::sys_time<std::chrono::microseconds>;
 
 // Dials so many times a second, a short connection each time, up to 128 at once, and counts what came of it: "ok", "refused", "reset", "timeout",
-// "other", once ended. Says "enough" when they are so many that it means something. Says last how many it has dialled, how many that was to be
-// (nothing is owed for the time that something waited for a processor), and for how long.
+// "other", once ended. Says "enough" when they are so many that it means something. Whatever it could not dial in time it dials later, so that it
+// owes nothing in the end. Says last how many it was asked for, how many have come to their end, and how many it was behind at most.
 constexpr const char* kDialer = R"(
-import asyncio, collections, math, socket, sys, time
+import asyncio, collections, socket, sys, time
 host, port, rate = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 family = socket.AF_INET6 if ':' in host else socket.AF_INET
 seen, live = collections.Counter(), set()
-
-def waited():
-    try: return int(open('/proc/pressure/cpu').readline().split('total=')[1]) / 1e6
-    except OSError: return 0
 
 async def once(loop):
     word = 'ok'
@@ -55,22 +53,22 @@ async def once(loop):
     if seen.total() == 100: print('enough', flush=True)
 
 async def main():
-    loop, ended, dialled = asyncio.get_running_loop(), asyncio.Event(), 0
-    loop.add_reader(sys.stdin, ended.set)
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(sys.stdin, lambda: (loop.remove_reader(sys.stdin), ended.set()))
     print('dialling', flush=True)
-    began, idle = time.monotonic(), waited()
-    while not ended.is_set():
-        while dialled < (time.monotonic() - began) * rate and len(live) < 128:
+    began, asked, dialled, behind = time.monotonic(), 0, 0, 0
+    while not ended.is_set() or dialled < asked:
+        if not ended.is_set(): asked = int((time.monotonic() - began) * rate)
+        behind = max(behind, asked - dialled)
+        while dialled < asked and len(live) < 128:
             task = loop.create_task(once(loop))
             live.add(task)
             task.add_done_callback(live.discard)
             dialled += 1
         await asyncio.sleep(1 / rate)
-    seconds = time.monotonic() - began
-    owed = max(0, seconds - (waited() - idle)) * rate
     await asyncio.gather(*live)
     print(*(f'{word}={count}' for word, count in sorted(seen.items())))
-    print(f'dialled {dialled} owed {math.floor(owed)} in {seconds:.1f} s', flush=True)
+    print(f'asked {asked} ended {seen.total()} behind {behind}', flush=True)
 
 asyncio.run(main())
 )";
@@ -97,14 +95,14 @@ class Restart : public ::testing::TestWithParam<bool> {
     EXPECT_TRUE(dialer.says("dialling"));
     return dialer;
   }
-  // What it has seen. As many connections as its rate and its time say, but for the few that a loop's grain may cost.
+  // What it has seen: the end of every connection that its rate and its time ask for.
   static std::string end(Process& dialer) {
     dialer.finish();
     const std::string out = dialer.wait(20s).out;
-    long dialled = -1, owed = 0;
-    const auto at = out.find("dialled ");
-    EXPECT_TRUE(at != out.npos && std::sscanf(out.c_str() + at, "dialled %ld owed %ld", &dialled, &owed) == 2) << out;
-    EXPECT_GE(dialled, owed * 9 / 10) << out;
+    long asked = 0, ended = -1;
+    const auto at = out.find("asked ");
+    EXPECT_TRUE(at != out.npos && std::sscanf(out.c_str() + at, "asked %ld ended %ld", &asked, &ended) == 2) << out;
+    EXPECT_EQ(ended, asked) << out;
     std::cout << "  " << out.substr(std::min(at, out.size()));
     return out.substr(0, at);
   }
@@ -124,26 +122,16 @@ class Restart : public ::testing::TestWithParam<bool> {
         << world->node("node1").ztunnel_errors() << "\n"
         << world->node("node2").ztunnel_errors();
   }
-  // When the node's ztunnel was made, and when the first connection that one has carried had ended, in its log past `from`; seconds of the day,
-  // the latter 0 as long as there is none.
-  static double made(Node& node) {
-    const auto told = node.shell(culvert::format(
-        "cut -d' ' -f22 /proc/{}/stat; cut -d' ' -f1 /proc/uptime; date -u +%s.%N; getconf CLK_TCK", node.pid_of("ztunnel")));
-    double ticks = 0, uptime = 0, now = 0, each = 0;
-    EXPECT_EQ(std::sscanf(told.out.c_str(), "%lf %lf %lf %lf", &ticks, &uptime, &now, &each), 4) << told.out;
-    return std::fmod(now - uptime + ticks / each, 86400);
-  }
-  static double first_carried(Node& node, std::size_t from) {
+  // When the first connection that the node's ztunnel has carried had ended, by its log past `from`; nothing as long as there is none.
+  static std::optional<Moment> first_carried(Node& node, std::size_t from) {
     const auto logs = node.ztunnel_logs();
     for (const auto& part : std::views::split(std::string_view(logs).substr(from), '\n')) {
-      const auto line = std::string(std::string_view(part));
-      int hour = 0, minute = 0;
-      double second = 0;
-      if (line.contains("\taccess\t") && !line.contains("error=") &&
-          std::sscanf(line.c_str() + std::min<std::size_t>(line.size(), 11), "%d:%d:%lf", &hour, &minute, &second) == 3)
-        return hour * 3600 + minute * 60 + second;
+      std::istringstream line{std::string(std::string_view(part))};
+      Moment at;
+      if (line.view().contains("\taccess\t") && !line.view().contains("error=") && line >> std::chrono::parse("%FT%TZ", at))
+        return at;
     }
-    return 0;
+    return std::nullopt;
   }
   static bool works() { return client->peer("echo", address(), 1000).ok; }
 
@@ -174,27 +162,28 @@ TEST_P(Restart, WithoutZtunnelConnectionsAreRefusedAndNothingLeavesInTheClear) {
   EXPECT_FALSE(seen(packets, *client)) << packets;
 }
 
-// Each time, on each side. From the moment that the kernel has made the process, by the kernel's own record, to the end of the first connection
-// that it has carried, by its own; less what the machine's processors were wanted by more than there are.
+// On each side, from before it is started to the end of the first connection that it has carried, by its own log. The best of three times, since
+// nobody has the machine for himself: what is too slow is so each time.
 TEST_P(Restart, ANewZtunnelServesTheSamePodsWithinASecond) {
   for (auto* node : {&world->node("node1"), &world->node("node2")}) {
+    Seconds best = 1h;
     for (int times = 0; times < 3; ++times) {
       node->kill("ztunnel");
       ASSERT_TRUE(eventually([&] { return node->pid_of("ztunnel") == 0; }));
       const auto before = node->ztunnel_logs().size();
       auto dialer = dial(*client, address(), 50);
-      const auto waited = waited_for_processors();
 
+      const auto began = std::chrono::system_clock::now();
       node->start_program("ztunnel");
+      std::optional<Moment> served;
+      ASSERT_TRUE(eventually([&] { return (served = first_carried(*node, before)).has_value(); }));
 
-      ASSERT_TRUE(eventually([&] { return first_carried(*node, before) > 0; }));
-      const auto stolen = waited_for_processors() - waited;
-      const auto took = Seconds(first_carried(*node, before) - made(*node));
-      std::cout << "  served after " << took << ", of which processors were short for up to " << stolen << "\n";
-      EXPECT_GT(took, 0s);
-      EXPECT_LT(took - stolen, 1s);
+      EXPECT_GT(*served, began) << "it is the new one that serves";
+      best = std::min<Seconds>(best, *served - began);
       EXPECT_THAT(end(dialer), HasSubstr("ok="));
     }
+    std::cout << "  served after " << best << "\n";
+    EXPECT_LT(best, 1s);
   }
 }
 

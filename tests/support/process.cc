@@ -9,7 +9,6 @@
 
 #include <array>
 #include <cerrno>
-#include <fstream>
 #include <thread>
 
 namespace culvert::testing {
@@ -102,14 +101,6 @@ bool eventually(const std::function<bool()>& holds, Seconds patience) {
     std::this_thread::sleep_for(10ms);
   }
   return true;
-}
-
-Seconds waited_for_processors() {
-  std::ifstream pressure("/proc/pressure/cpu");  // "some avg10=0.00 avg60=0.00 avg300=0.00 total=MICROSECONDS"
-  std::string line;
-  std::getline(pressure, line);
-  const auto at = line.find("total=");
-  return at == line.npos ? 0s : std::chrono::microseconds(std::atoll(line.c_str() + at + 6));
 }
 
 }  // namespace culvert::testing

@@ -52,8 +52,4 @@ Ran run(const std::vector<std::string>& argv, Seconds patience = 60s);
 // Asks again every 10 ms until it is true; false when time is up.
 bool eventually(const std::function<bool()>& holds, Seconds patience = 10s);
 
-// How long something on this machine has waited for a processor so far; always nothing where the kernel does not count it (PSI). What is to take at
-// most so long, on a machine that others use as well, is measured less what passed of this meanwhile.
-Seconds waited_for_processors();
-
 }  // namespace culvert::testing

@@ -279,8 +279,10 @@ std::string World::objects() const {
     if (!options.env.empty()) text += "    env:\n";
     for (const auto& [name, value] : options.env)
       text += culvert::format("    - {{name: {}, value: {}}}\n", name, in_quotes(value));
-    if (options.port != 0)
-      text += culvert::format("    readinessProbe: {{tcpSocket: {{port: {}}}, periodSeconds: 1}}\n", options.port);
+    if (options.port != 0) {
+      const auto asked = options.path.empty() ? std::string("tcpSocket: {") : "httpGet: {path: " + in_quotes(options.path) + ", ";
+      text += culvert::format("    readinessProbe: {{{}port: {}}}, periodSeconds: 1}}\n", asked, options.port);
+    }
   }
   return text + services_;
 }

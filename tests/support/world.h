@@ -27,7 +27,8 @@ struct PodOptions {
   std::string service_account = {};  // default: the pod's name
   std::string name_space = "mesh";   // "mesh" is ambient, "outside" is not
   std::vector<std::string> command = {"sleep", "infinity"};
-  int port = 0;  // ready when something listens there
+  int port = 0;           // ready when something listens there
+  std::string path = {};  // and answers for this over HTTP
   std::map<std::string, std::string> labels = {};
   std::map<std::string, std::string> env = {};
   bool host_network = false;

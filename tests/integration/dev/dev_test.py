@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""`./dev` itself: a machine that will not do is refused with one line that says what to do, and `./dev run` hands signals in and exit codes out.
+"""`./dev` itself: a machine that will not do is refused with one line that says what to do, what was made once is not made again, who is not root
+becomes it by sudo, and `./dev run` hands signals in and exit codes out.
 Run inside the environment, whose cache is at /cache: from there a second one is entered, as from outside. Usage: dev_test.py SOURCES"""
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +59,53 @@ def what_is_missing(dev):
         machine.refuses("no Debian archive key", "install debian-archive-keyring", hidden="/usr/share/keyrings")
 
 
+def what_is_made_once(dev):
+    """An environment that is there is entered with nothing asked of anybody; where there is none, it is made."""
+    with tempfile.TemporaryDirectory() as name:
+        machine = Machine(dev, pathlib.Path(name))
+        called = machine.folder / "called"
+        for program in ("mmdebstrap", "apt-get", "apt-config", "dnf"):
+            machine.answers(program, f"echo {program} >>{called}; exit 1")
+
+        def run(cache):
+            return subprocess.run([dev, "run", "echo", "here"], capture_output=True, text=True, timeout=60,
+                                  env=outside(PATH=f"{machine.folder}/bin:{os.environ['PATH']}", CULVERT_CACHE=str(cache)))
+
+        again = run("/cache")
+        assert (again.returncode, again.stdout, again.stderr) == (0, "here\n", ""), again
+        assert not called.exists(), called.read_text()
+        machine.answers("df", "printf 'Avail\n9000000\n'")
+        first = run(machine.folder / "cache")
+        assert first.returncode == 1 and not first.stdout and "making the environment failed" in first.stderr, first
+        assert "mmdebstrap" in called.read_text().split()
+
+
+def who_is_not_root(dev):
+    """./dev and its list of packages, where everybody may read them, run by nobody. The environment has no sudo."""
+    with tempfile.TemporaryDirectory() as name:
+        here = pathlib.Path(name)
+        here.chmod(0o755)
+        (here / "bin").mkdir()
+        for file in ("dev", "dev.packages"):
+            shutil.copy(pathlib.Path(dev).parent / file, here / file)
+
+        def run(*words):
+            return subprocess.run([here / "dev", *words], env=outside(PATH=f"{here}/bin:{os.environ['PATH']}"), cwd="/", capture_output=True,
+                                  text=True, timeout=60, user=65534, group=65534, extra_groups=[])
+
+        refused = run("run", "true")
+        assert refused.returncode == 1 and not refused.stdout, refused
+        assert refused.stderr == "dev: root is needed and sudo is not here (run it as root)\n", refused
+        sudo = here / "bin" / "sudo"
+        sudo.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\nexit 5\n")
+        sudo.chmod(0o755)
+        words = ["run", "sh", "-c", "echo 'two  words'", ""]
+        asked = run(*words)
+        kept, *again = asked.stdout.split("\n")[:-1]
+        assert asked.returncode == 5 and not asked.stderr and again == [str(here / "dev"), *words], asked
+        assert kept.startswith("--preserve-env=") and {"CULVERT_CACHE", "CULVERT_PRESET"} <= set(kept.partition("=")[2].split(",")), kept
+
+
 def what_passes_through(dev):
     environment = outside(CULVERT_CACHE="/cache")
     assert subprocess.run([dev, "run", "sh", "-c", "exit 7"], env=environment, timeout=60).returncode == 7
@@ -72,6 +121,8 @@ def what_passes_through(dev):
 def main():
     dev = str(pathlib.Path(sys.argv[1]) / "dev")
     what_is_missing(dev)
+    what_is_made_once(dev)
+    who_is_not_root(dev)
     what_passes_through(dev)
 
 

@@ -1,7 +1,7 @@
 // A control plane for tests: tells what FOLDER/mesh.yaml says (the format of LOCAL_XDS_PATH), again at each change.
 //   test-control-plane FOLDER PORT      with the certificate FOLDER/server.pem and server.key; says "listening"
-// While FOLDER/hold exists, policies are not told. The bytes of FOLDER/bad-address and FOLDER/bad-policy are resources as well, named "bad" and
-// "shop/bad". What a client refuses is appended to FOLDER/refused.
+// While FOLDER/hold exists, policies are not told. FOLDER/bad-address and FOLDER/bad-policy are resources as well, a line with the name and then the
+// bytes, in place of what mesh.yaml says of that name. What a client refuses is appended to FOLDER/refused.
 
 #include <cstdio>
 #include <filesystem>
@@ -25,6 +25,11 @@ using Resources = std::map<std::string, std::string>;  // bytes by name
 std::string read(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void put_bad(const std::filesystem::path& path, Resources& among) {
+  const std::string all = read(path);
+  if (const auto line = all.find('\n'); line != all.npos) among[all.substr(0, line)] = all.substr(line + 1);
 }
 
 struct ControlPlane {
@@ -56,8 +61,8 @@ struct ControlPlane {
     for (const auto& workload : config->workloads) addresses[workload.uid] = xds::encode(workload);
     for (const auto& service : config->services) addresses[service.key()] = xds::encode(service);
     for (const auto& policy : config->policies) policies[policy.key()] = xds::encode(policy);
-    if (std::filesystem::exists(folder / "bad-address")) addresses["bad"] = read(folder / "bad-address");
-    if (std::filesystem::exists(folder / "bad-policy")) policies["shop/bad"] = read(folder / "bad-policy");
+    put_bad(folder / "bad-address", addresses);
+    put_bad(folder / "bad-policy", policies);
     if (std::filesystem::exists(folder / "hold")) out.erase(std::string(xds::kAuthorizationType));
     return out;
   }

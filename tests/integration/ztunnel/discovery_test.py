@@ -10,7 +10,12 @@ import apps
 from world import FAMILIES, eventually, kill, main
 
 DENY_ALL = {"name": "closed", "namespace": "shop", "scope": "Namespace", "action": "Deny", "dryRun": False, "rules": [[]]}
-UNREADABLE = b"\x0a\x03bad\x12\x04shop\x18\x01\x20\x07"  # name, namespace, scope: the namespace; action: 7
+ONLY_A = DENY_ALL | {"name": "door", "action": "Allow", "rules": [[[{"principals": [{"Exact": "cluster.local/ns/shop/sa/sa-a"}]}]]]}
+
+
+def unreadable(name):
+    """A policy of namespace shop, for all of it, with action 7."""
+    return b"\x0a" + bytes([len(name)]) + name.encode() + b"\x12\x04shop\x18\x01\x20\x07"
 
 
 def build(world):
@@ -46,9 +51,10 @@ def starts_that_are_refused(world, node):
         assert ended.returncode == 1 and last.startswith("ztunnel: ") and hint in last, (environment, ended)
 
 
-def put(world, name, content):
-    (world.folder / "beside").write_bytes(content)
-    (world.folder / "beside").rename(world.folder / name)
+def put(world, file, name, content):
+    """Has the control plane tell these bytes as the resource of that name."""
+    (world.folder / "beside").write_bytes(name.encode() + b"\n" + content)
+    (world.folder / "beside").rename(world.folder / file)
 
 
 def reached(world, source="a"):
@@ -85,16 +91,52 @@ def half_a_configuration(world, node):
 def bad_resources(world, node):
     """What cannot be read is refused by name; what was good stays, and what never was denies."""
     refused = world.folder / "refused"
-    put(world, "bad-address", b"\xff")
+    put(world, "bad-address", "bad", b"\xff")
     eventually("the refusal", lambda: "bad: not an istio.workload.Address" in refused.read_text())
     assert works(world) and node.ready()
     assert "culvert_xds_refused_resources_total 1" in node.metrics()
 
-    put(world, "bad-policy", UNREADABLE)
+    put(world, "bad-policy", "shop/bad", unreadable("bad"))
     eventually("closed", lambda: closed(world))
     assert eventually("policy_invalid", lambda: closed(world) and node.access('reason="policy_invalid"', "action 7 is unknown"))
     assert "shop/bad: action 7 is unknown" in refused.read_text()
     (world.folder / "bad-policy").unlink()
+    eventually("open", lambda: works(world))
+    (world.folder / "bad-address").unlink()
+
+
+def good_resources_that_turn_bad(world, node):
+    """Refused by name; the version before is in force until a good one comes."""
+    refused = world.folder / "refused"
+    uid = world.workloads["b"]["uid"]
+
+    def owner():
+        return next(each.get("workloadName") for each in node.config_dump()["workloads"] if each["uid"] == uid)
+
+    world.workloads["b"]["workloadName"] = "first"
+    world.policies = [ONLY_A]
+    world.publish()
+    eventually("in force", lambda: owner() == "first" and works(world) and closed(world, "c"))
+
+    put(world, "bad-address", uid, b"\xff")
+    eventually("the refusal", lambda: f"{uid}: not an istio.workload.Address" in refused.read_text())
+    put(world, "bad-policy", "shop/door", unreadable("door"))
+    eventually("the refusal", lambda: "shop/door: action 7 is unknown" in refused.read_text())
+    after = len(node.log())
+    assert works(world) and closed(world, "c") and owner() == "first" and node.ready()
+    assert node.access('dst.identity="spiffe://cluster.local/ns/shop/sa/sa-b"', 'direction="outbound"', after=after)
+    assert eventually("the reason", lambda: node.access('reason="policy_denied"', "src.addr=10.9.0.4:", after=after))
+    assert not node.access('reason="policy_invalid"', after=after)
+
+    world.workloads["b"]["workloadName"] = "second"
+    world.policies = [ONLY_A | {"action": "Deny"}]
+    world.publish()
+    for file in ("bad-address", "bad-policy"):
+        (world.folder / file).unlink()
+    eventually("the next good ones", lambda: owner() == "second" and closed(world) and works(world, "c"))
+    del world.workloads["b"]["workloadName"]
+    world.policies = []
+    world.publish()
     eventually("open", lambda: works(world))
 
 
@@ -150,7 +192,8 @@ def certificates(world, node):
 
 def story(world):
     node = build(world)
-    for step in (starts_that_are_refused, half_a_configuration, bad_resources, a_policy_that_comes_in_time, certificates):
+    for step in (starts_that_are_refused, half_a_configuration, bad_resources, good_resources_that_turn_bad, a_policy_that_comes_in_time,
+                 certificates):
         begun = time.monotonic()
         step(world, node)
         print(f"{step.__name__}: ok, {time.monotonic() - begun:.1f} s", flush=True)
