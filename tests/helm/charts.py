@@ -70,7 +70,9 @@ ztunnel:
   podMonitor: {enabled: true, interval: 30s}
 """
 
-BEFORE = "0.0.9"  # the version of the charts, and the tag of the images, that a cluster is upgraded from
+# The version of the charts, and the tag of the images, that a cluster is upgraded from. before.tar.xz is the folder helm/ of that version: by a release,
+# `git archive TAG helm | xz -9`.
+BEFORE = "0.0.9"
 
 
 def previous(charts):

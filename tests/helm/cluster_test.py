@@ -6,6 +6,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -269,10 +270,12 @@ def uninstall(charts):
 
 
 def images(build, agent):
-    """Of this tree, and as of the version before: charts with its number, images with its tag, whose agent is one of another ABI."""
-    run(ROOT / "helm/assemble", build / "previous", build / "charts/base/files/crds", BEFORE)
+    """Of this tree, and as of the version before: its charts as they were, images with its tag, whose agent is one of another ABI."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
+        with tarfile.open(HERE / "before.tar.xz") as archive:
+            archive.extractall(folder, filter="data")
+        run(folder / "helm/assemble", build / "previous", build / "charts/base/files/crds", BEFORE)
         load(*(folder / f"{name}.tar" for name in make_images(folder)))
         bookinfo.images()
         other = folder / "build"  # this build tree, but for the agent
