@@ -368,6 +368,28 @@ TEST(Deriver, TheTrustDomainIsTheRootsWhereItNamesOne) {
   EXPECT_EQ(of_the_pod(), "td2");
 }
 
+TEST(Deriver, SaysWhoseDoubtsCameOutDifferent) {
+  const Key entry{Kind::kWorkloadEntry, "shop", "vm"}, account{Kind::kServiceAccount, "shop", "web"};
+  World world;
+  world.write(
+      "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm, namespace: shop}\n"
+      "spec: {address: 192.0.2.1, serviceAccount: web}\n");
+  EXPECT_THAT(world.update().doubted, ElementsAre(entry)) << "there is no such account";
+
+  world.put(pod("shop", 0, 0));
+  EXPECT_THAT(world.update().doubted, IsEmpty());
+
+  config::ServiceAccount made;
+  made.metadata = metadata("shop", "web");
+  world.put(made);
+  const Delta mended = world.update();
+  EXPECT_THAT(mended.doubted, ElementsAre(entry));
+  EXPECT_THAT(mended.warnings, IsEmpty());
+
+  world.erase(account);
+  EXPECT_THAT(world.update().doubted, ElementsAre(entry));
+}
+
 TEST(Deriver, TheRootsTrustDomainHoldsAlsoWhenMeshConfigCannotBeRead) {
   World world;
   world.write(
