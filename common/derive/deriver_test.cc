@@ -75,7 +75,7 @@ config::Pod pod(const std::string& name_space, int service, int index) {
                           {{"app", culvert::format("app-{}", service)}, {"part-of", "shop"}, {"tier", "backend"}});
   out.spec.node_name = culvert::format("n{}", index % 10);
   out.phase = config::PodPhase::kRunning;
-  out.addresses = {IpAddress::v4(static_cast<std::uint32_t>(0x0a000000 + service * kPodsOfAService + index))};
+  out.addresses = {IpAddress::v4(static_cast<std::uint32_t>(0x0a000000 + service * (kPodsOfAService + 1) + index))};
   out.ready = true;
   return out;
 }

@@ -40,6 +40,7 @@ class Marker {
 
   void mark(const Step& step) {
     dirty_.doubts.insert(step.key);
+    sharers(step);
     switch (step.key.kind) {
       case Kind::kPod: return pod(step);
       case Kind::kWorkloadEntry: dirty_.workload_entries.insert(step.key); return;
@@ -72,6 +73,15 @@ class Marker {
   }
 
  private:
+  // Whoever has, or had, an address in common with it.
+  void sharers(const Step& step) {
+    const std::string_view network = network_of_mesh(seen_, settings_);
+    for (const config::Object* one : {step.before, step.now}) {
+      if (!one) continue;
+      for (const Objects* where : {&objects_, &seen_}) dirty_.doubts.merge(where->sharing().beside(*one, network));
+    }
+  }
+
   void pod(const Step& step) {
     dirty_.pods.insert(step.key);
     if (step.before && step.now) return;

@@ -68,6 +68,7 @@ void Objects::erase(const Key& key) {
 }
 
 void Objects::index(const Key& key, const config::Object& object) {
+  sharing_.add(object);
   if (auto selector = selector_of(object)) selectors_[key.kind][key.name_space].put(key.name, std::move(*selector));
   if (const auto* slice = std::get_if<config::EndpointSlice>(&object)) slices_[key.name_space][slice->service].insert(key.name);
   if (const auto network = network_called(key, object); !network.empty())
@@ -79,6 +80,7 @@ void Objects::index(const Key& key, const config::Object& object) {
 }
 
 void Objects::unindex(const Key& key, const config::Object& object) {
+  sharing_.remove(object);
   if (const auto kind = selectors_.find(key.kind); kind != selectors_.end()) {
     const auto held = kind->second.find(key.name_space);
     if (held != kind->second.end()) {

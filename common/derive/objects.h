@@ -16,6 +16,7 @@
 #include "common/config/object.h"
 #include "common/derive/label_query.h"
 #include "common/derive/selectors.h"
+#include "common/derive/sharing.h"
 
 namespace culvert::derive {
 
@@ -97,6 +98,8 @@ class Objects {
   const Placed& gateways_of(std::string_view network) const;
   std::vector<std::string> gateway_networks() const;  // for which there are such
 
+  const Sharing& sharing() const { return sharing_; }
+
   // Keys whose newest version cannot be read and that have no good one either.
   std::vector<config::Key> unreadable(std::string_view name_space) const;
   std::size_t size() const { return size_; }
@@ -111,6 +114,7 @@ class Objects {
   std::map<std::string, std::map<std::string, Names, std::less<>>, std::less<>> slices_;  // by namespace and service
   std::map<std::string, Claims, std::less<>> claims_;                                     // by host
   std::map<std::string, Placed, std::less<>> gateways_;                                   // by network
+  Sharing sharing_;
   std::set<config::Key> invalid_;
   std::size_t size_ = 0;
 };
