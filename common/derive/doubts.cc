@@ -7,6 +7,7 @@
 
 #include "common/base/format.h"
 #include "common/derive/authorization.h"
+#include "common/derive/delegate.h"
 #include "common/derive/discovery.h"
 #include "common/derive/mesh_config.h"
 #include "common/derive/network.h"
@@ -150,6 +151,7 @@ Texts about(const config::Custom& custom, const Scene& scene) {
       return out;
     }
     case Kind::kWorkloadEntry: return workload_entry_doubts(custom, scene.objects, scene.settings);
+    case Kind::kVirtualService: return delegate_doubts(custom, scene.objects);
     case Kind::kServiceEntry: break;
     default: return {};
   }

@@ -99,6 +99,8 @@ class Objects {
   std::vector<std::string> gateway_networks() const;  // for which there are such
 
   const Sharing& sharing() const { return sharing_; }
+  // The VirtualServices that leave routes to this one, there or not.
+  const std::set<config::Key>& delegating_to(const config::Key& virtual_service) const;
 
   // Keys whose newest version cannot be read and that have no good one either.
   std::vector<config::Key> unreadable(std::string_view name_space) const;
@@ -115,6 +117,7 @@ class Objects {
   std::map<std::string, Claims, std::less<>> claims_;                                     // by host
   std::map<std::string, Placed, std::less<>> gateways_;                                   // by network
   Sharing sharing_;
+  std::map<config::Key, std::set<config::Key>> delegating_;  // by who is named
   std::set<config::Key> invalid_;
   std::size_t size_ = 0;
 };

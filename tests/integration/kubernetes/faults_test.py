@@ -94,6 +94,10 @@ def bad_objects(api, plane):
                                     ("serviceentry", "twin-b", "Accepted", "True Accepted: valid; spec.hosts: t.example is left out: it belongs to ServiceEntry bad/twin-a"),
                                     ("workloadentry", "vm-a", "Accepted", "True Accepted: valid; spec.address: 192.0.2.7 is the address of WorkloadEntry bad/vm-b as well"),
                                     ("workloadentry", "vm-b", "Accepted", "True Accepted: valid; spec.address: 192.0.2.7 is the address of WorkloadEntry bad/vm-a as well"),
+                                    ("virtualservice", "loop-a", "Accepted",
+                                     "True Accepted: valid; spec.http[0].delegate: VirtualService bad/loop-b delegates back to this one"),
+                                    ("virtualservice", "loop-b", "Accepted", "True Accepted: valid; spec.http[0].delegate: without spec.hosts"),
+                                    ("virtualservice", "loop-self", "Accepted", "True Accepted: valid; spec.http[0].delegate: is this VirtualService itself"),
                                     ("virtualservice", "loop-a", "culvert.dev/Enforced", "False NotEnforcedYet"),
                                     ("virtualservice", "loop-self", "culvert.dev/Enforced", "False NotEnforcedYet")):
         eventually(f"{name}: {start}", lambda: condition(api, kind, name, type).startswith(start) or print(condition(api, kind, name, type)), 20)
