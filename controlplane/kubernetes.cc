@@ -96,6 +96,7 @@ void Kubernetes::serve(Ca ca) {
   statuses_ = std::make_unique<StatusWriter>(
       client_, serving_->objects(), serving_->mesh_settings(), serving_->tally(), serving_->registry(),
       StatusOptions{.served = served, .leads = [this] { return lease_ && lease_->leading(); }});
+  serving_->on_doubts([this](const std::vector<config::Key>& objects) { statuses_->doubted(objects); });
   source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted(settings_.system_namespace), .keep = Keep()},
                                            serving_->registry(), [this](config::Diff diff) { changed(std::move(diff)); });
   serving_->catch_up_by([this](std::optional<config::Key> object) { return catch_up(std::move(object)); });

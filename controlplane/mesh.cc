@@ -46,6 +46,7 @@ bool Mesh::take(const derive::Delta& delta) {
     const std::string place = store_.place_of(warning.object);
     log::warn("config", (place.empty() ? "" : place + ": ") + warning.object.text() + ": " + warning.text);
   }
+  if (doubted_ && !delta.doubted.empty()) doubted_(delta.doubted);
   const std::size_t workloads = std::exchange(workloads_, 0);
   if (!snapshot_.apply(delta)) return false;
   pushes_.add();

@@ -2,6 +2,8 @@
 // The chain from objects to what is served: store, derive, snapshot, xDS. One call a change, on the control thread; no timers.
 
 #include <functional>
+#include <utility>
+#include <vector>
 
 #include "common/config/folder.h"
 #include "common/derive/deriver.h"
@@ -19,6 +21,8 @@ class Mesh {
   bool apply(const config::Diff& diff);
   // The CA's root names a trust domain, or none (empty) and any will do. True when there is a new epoch to publish.
   bool sign_for(std::string root_trust_domain);
+  // Told the objects whose doubts (derive::doubts) come out different, before apply() or sign_for() returns.
+  void on_doubts(std::function<void(const std::vector<config::Key>& objects)> doubted) { doubted_ = std::move(doubted); }
   void forget_removals(Epoch epoch) { snapshot_.forget_removals(epoch); }
 
   const Store& store() const { return store_; }
@@ -34,6 +38,7 @@ class Mesh {
   Snapshot snapshot_;
   std::size_t workloads_ = 0;  // that came out different in this step
   derive::Deriver deriver_;
+  std::function<void(const std::vector<config::Key>& objects)> doubted_;
 };
 
 }  // namespace culvert::controlplane

@@ -49,6 +49,9 @@ class Serving {
   // One step of the source of configuration.
   void apply(const config::Diff& diff);
 
+  // Told the objects whose doubts come out different.
+  void on_doubts(std::function<void(const std::vector<config::Key>& objects)> doubted) { mesh_.on_doubts(std::move(doubted)); }
+
   telemetry::Registry& registry() { return registry_; }
   const derive::Objects& objects() const { return mesh_.store().objects(); }
   const Issuer& issuer() const { return issuer_; }

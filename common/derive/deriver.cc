@@ -287,16 +287,16 @@ void Deriver::derive_policies(const Objects& objects, const std::string& name_sp
 }
 
 void Deriver::warn(const Key& key, std::vector<std::string> texts, Delta& delta) {
+  static const std::set<std::string> kNone;
   std::set<std::string> now(texts.begin(), texts.end());
-  const auto before = warnings_.find(key);
-  for (const std::string& text : now) {
-    if (before == warnings_.end() || !before->second.contains(text)) delta.warnings.push_back({key, text});
-  }
-  if (now.empty()) {
-    warnings_.erase(key);
-  } else {
-    warnings_[key] = std::move(now);
-  }
+  const auto held = warnings_.find(key);
+  const std::set<std::string>& before = held == warnings_.end() ? kNone : held->second;
+  if (now == before) return;
+  delta.doubted.push_back(key);
+  for (const std::string& text : now)
+    if (!before.contains(text)) delta.warnings.push_back({key, text});
+  if (now.empty()) warnings_.erase(held);
+  else warnings_[key] = std::move(now);
 }
 
 std::vector<Warning> Deriver::warnings() const {

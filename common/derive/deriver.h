@@ -37,7 +37,8 @@ struct Delta {
   std::vector<model::PolicyRef> policies;
   std::vector<std::string> removed_addresses;  // uids of workloads, keys of services
   std::vector<std::string> removed_policies;
-  std::vector<Warning> warnings;  // those that were not there before
+  std::vector<Warning> warnings;     // those that were not there before
+  std::vector<config::Key> doubted;  // whose doubts() are others than before, or none any more: what repeats them is out of date
 
   bool changed() const {
     return !workloads.empty() || !services.empty() || !policies.empty() || !removed_addresses.empty() ||

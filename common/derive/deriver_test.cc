@@ -75,7 +75,7 @@ config::Pod pod(const std::string& name_space, int service, int index) {
                           {{"app", culvert::format("app-{}", service)}, {"part-of", "shop"}, {"tier", "backend"}});
   out.spec.node_name = culvert::format("n{}", index % 10);
   out.phase = config::PodPhase::kRunning;
-  out.addresses = {IpAddress::v4(static_cast<std::uint32_t>(0x0a000000 + service * kPodsOfAService + index))};
+  out.addresses = {IpAddress::v4(static_cast<std::uint32_t>(0x0a000000 + service * (kPodsOfAService + 1) + index))};
   out.ready = true;
   return out;
 }
@@ -366,6 +366,28 @@ TEST(Deriver, TheTrustDomainIsTheRootsWhereItNamesOne) {
 
   EXPECT_TRUE(world.sign_for("").changed());
   EXPECT_EQ(of_the_pod(), "td2");
+}
+
+TEST(Deriver, SaysWhoseDoubtsCameOutDifferent) {
+  const Key entry{Kind::kWorkloadEntry, "shop", "vm"}, account{Kind::kServiceAccount, "shop", "web"};
+  World world;
+  world.write(
+      "apiVersion: networking.istio.io/v1\nkind: WorkloadEntry\nmetadata: {name: vm, namespace: shop}\n"
+      "spec: {address: 192.0.2.1, serviceAccount: web}\n");
+  EXPECT_THAT(world.update().doubted, ElementsAre(entry)) << "there is no such account";
+
+  world.put(pod("shop", 0, 0));
+  EXPECT_THAT(world.update().doubted, IsEmpty());
+
+  config::ServiceAccount made;
+  made.metadata = metadata("shop", "web");
+  world.put(made);
+  const Delta mended = world.update();
+  EXPECT_THAT(mended.doubted, ElementsAre(entry));
+  EXPECT_THAT(mended.warnings, IsEmpty());
+
+  world.erase(account);
+  EXPECT_THAT(world.update().doubted, ElementsAre(entry));
 }
 
 TEST(Deriver, TheRootsTrustDomainHoldsAlsoWhenMeshConfigCannotBeRead) {

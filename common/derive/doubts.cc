@@ -5,7 +5,9 @@
 #include <set>
 #include <variant>
 
+#include "common/base/format.h"
 #include "common/derive/authorization.h"
+#include "common/derive/delegate.h"
 #include "common/derive/discovery.h"
 #include "common/derive/mesh_config.h"
 #include "common/derive/network.h"
@@ -49,6 +51,31 @@ Texts about(const config::PeerAuthentication& policy, const Scene& scene) {
   if (metadata.name_space == scene.settings.root_namespace)
     return {"has a selector in the root namespace, where only policies for the whole mesh count: it is ignored"};
   return scene.selects_nothing() ? Texts{"spec.selector selects no pod"} : Texts{};
+}
+
+// Of thousands the first are named: whoever has so many knows by then.
+std::string names_of(const Sharing::Shared& shared) {
+  constexpr std::size_t kNamed = 3;
+  if (shared.others.empty()) return culvert::format("more than {} others", Sharing::kMost);
+  std::string out;
+  for (std::size_t i = 0; i < shared.others.size() && i < kNamed; ++i) out += (i > 0 ? ", " : "") + shared.others[i].text();
+  if (shared.more) return out + " and many others";
+  if (shared.others.size() > kNamed) out += culvert::format(" and {} more", shared.others.size() - kNamed);
+  return out;
+}
+
+// Legal, and any of them may be meant: which one a node takes is in model/mesh.h.
+void say_shared(const config::Object& object, const Scene& scene, Texts& out) {
+  std::size_t said = 0;
+  for (const Sharing::Shared& shared : scene.objects.sharing().of(object, network_of_mesh(scene.objects, scene.settings))) {
+    if (++said > Sharing::kMost) break;
+    if (shared.as == Sharing::As::kService)
+      out.push_back("spec.addresses: " + shared.address.text() + " is written by " + names_of(shared) +
+                    " as well: connections to it go to one of them");
+    else
+      out.push_back((scene.key.kind == Kind::kPod ? "status.podIPs: " : "spec.address: ") + shared.address.text() +
+                    " is the address of " + names_of(shared) + " as well: whoever has it is taken for one of them");
+  }
 }
 
 Texts about(const config::Pod& pod, const Scene& scene) {
@@ -124,6 +151,7 @@ Texts about(const config::Custom& custom, const Scene& scene) {
       return out;
     }
     case Kind::kWorkloadEntry: return workload_entry_doubts(custom, scene.objects, scene.settings);
+    case Kind::kVirtualService: return delegate_doubts(custom, scene.objects);
     case Kind::kServiceEntry: break;
     default: return {};
   }
@@ -159,12 +187,17 @@ Texts about(const T&, const Scene&) {
   return {};
 }
 
+Texts all_about(const config::Object& object, const Scene& scene) {
+  Texts out = std::visit([&](const auto& value) { return about(value, scene); }, object);
+  say_shared(object, scene, out);
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings, const Tally& tally) {
   const config::Object* object = object_of(key, objects);
-  const Scene scene{key, objects, objects, settings, tally};
-  return object ? std::visit([&](const auto& value) { return about(value, scene); }, *object) : Texts{};
+  return object ? all_about(*object, {key, objects, objects, settings, tally}) : Texts{};
 }
 
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings) {
@@ -182,8 +215,7 @@ std::vector<std::string> doubts(const config::Object& object, const Objects& obj
   if (!is_in_mesh(key.name_space, objects, settings)) return outside();
   tally.selected.recount(key, alone, objects, settings);
   tally.covered.look(object, objects);
-  const Scene scene{key, objects, alone, settings, tally};
-  return std::visit([&](const auto& value) { return about(value, scene); }, object);
+  return all_about(object, {key, objects, alone, settings, tally});
 }
 
 }  // namespace culvert::derive

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/derive/authorization.h"
+#include "common/derive/delegate.h"
 #include "common/derive/mesh_config.h"
 #include "common/derive/network.h"
 #include "common/derive/service.h"
@@ -40,6 +41,7 @@ class Marker {
 
   void mark(const Step& step) {
     dirty_.doubts.insert(step.key);
+    sharers(step);
     switch (step.key.kind) {
       case Kind::kPod: return pod(step);
       case Kind::kWorkloadEntry: dirty_.workload_entries.insert(step.key); return;
@@ -54,6 +56,7 @@ class Marker {
       case Kind::kPeerAuthentication: return peer_authentication(step);
       case Kind::kGateway: return gateway(step.key);
       case Kind::kGatewayClass: return gateway_class(step.key);
+      case Kind::kVirtualService: return virtual_service(step);
       default: return;  // nothing is derived from it
     }
   }
@@ -72,6 +75,15 @@ class Marker {
   }
 
  private:
+  // Whoever has, or had, an address in common with it.
+  void sharers(const Step& step) {
+    const std::string_view network = network_of_mesh(seen_, settings_);
+    for (const config::Object* one : {step.before, step.now}) {
+      if (!one) continue;
+      for (const Objects* where : {&objects_, &seen_}) dirty_.doubts.merge(where->sharing().beside(*one, network));
+    }
+  }
+
   void pod(const Step& step) {
     dirty_.pods.insert(step.key);
     if (step.before && step.now) return;
@@ -288,6 +300,13 @@ class Marker {
         }
       }
     }
+  }
+
+  // Nothing is derived from it, and whoever leaves routes to it may have to say something else.
+  void virtual_service(const Step& step) {
+    if (alike_as_delegate(step.before, step.now)) return;
+    const auto& roots = objects_.delegating_to(step.key);
+    dirty_.doubts.insert(roots.begin(), roots.end());
   }
 
   // Whoever names this waypoint, by itself or by its namespace, and whoever is an instance of it.

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/derive/delegate.h"
 #include "proto/istio/networking/v1alpha3/service_entry.pb.h"
 
 namespace culvert::derive {
@@ -20,8 +21,8 @@ std::string_view network_called(const Key& key, const config::Object& object) {
   return key.kind == Kind::kGateway ? config::value_of(config::metadata_of(object).labels, kNetworkLabel) : std::string_view{};
 }
 
-template <class Map, class Value = typename Map::mapped_type>
-const Value& value_or_none(const Map& map, std::string_view key) {
+template <class Map, class Key, class Value = typename Map::mapped_type>
+const Value& value_or_none(const Map& map, const Key& key) {
   static const Value kNone;
   const auto found = map.find(key);
   return found == map.end() ? kNone : found->second;
@@ -68,6 +69,8 @@ void Objects::erase(const Key& key) {
 }
 
 void Objects::index(const Key& key, const config::Object& object) {
+  sharing_.add(object);
+  for (const Key& delegate : delegates_of(object)) delegating_[delegate].insert(key);
   if (auto selector = selector_of(object)) selectors_[key.kind][key.name_space].put(key.name, std::move(*selector));
   if (const auto* slice = std::get_if<config::EndpointSlice>(&object)) slices_[key.name_space][slice->service].insert(key.name);
   if (const auto network = network_called(key, object); !network.empty())
@@ -79,6 +82,12 @@ void Objects::index(const Key& key, const config::Object& object) {
 }
 
 void Objects::unindex(const Key& key, const config::Object& object) {
+  sharing_.remove(object);
+  for (const Key& delegate : delegates_of(object)) {
+    const auto roots = delegating_.find(delegate);
+    roots->second.erase(key);
+    forget(delegating_, roots);
+  }
   if (const auto kind = selectors_.find(key.kind); kind != selectors_.end()) {
     const auto held = kind->second.find(key.name_space);
     if (held != kind->second.end()) {
@@ -172,6 +181,10 @@ const Objects::Names& Objects::slices_of(std::string_view name_space, std::strin
 }
 
 const Objects::Claims& Objects::claims(std::string_view host) const { return value_or_none(claims_, host); }
+
+const std::set<Key>& Objects::delegating_to(const Key& virtual_service) const {
+  return value_or_none(delegating_, virtual_service);
+}
 
 const Objects::Placed& Objects::gateways_of(std::string_view network) const { return value_or_none(gateways_, network); }
 

@@ -16,6 +16,7 @@
 #include "common/config/object.h"
 #include "common/derive/label_query.h"
 #include "common/derive/selectors.h"
+#include "common/derive/sharing.h"
 
 namespace culvert::derive {
 
@@ -97,6 +98,10 @@ class Objects {
   const Placed& gateways_of(std::string_view network) const;
   std::vector<std::string> gateway_networks() const;  // for which there are such
 
+  const Sharing& sharing() const { return sharing_; }
+  // The VirtualServices that leave routes to this one, there or not.
+  const std::set<config::Key>& delegating_to(const config::Key& virtual_service) const;
+
   // Keys whose newest version cannot be read and that have no good one either.
   std::vector<config::Key> unreadable(std::string_view name_space) const;
   std::size_t size() const { return size_; }
@@ -111,6 +116,8 @@ class Objects {
   std::map<std::string, std::map<std::string, Names, std::less<>>, std::less<>> slices_;  // by namespace and service
   std::map<std::string, Claims, std::less<>> claims_;                                     // by host
   std::map<std::string, Placed, std::less<>> gateways_;                                   // by network
+  Sharing sharing_;
+  std::map<config::Key, std::set<config::Key>> delegating_;  // by who is named
   std::set<config::Key> invalid_;
   std::size_t size_ = 0;
 };

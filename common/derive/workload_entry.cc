@@ -184,6 +184,12 @@ std::optional<model::Workload> workload_of(const config::Custom& workload_entry,
   return out;
 }
 
+std::optional<OwnAddress> own_address(const config::Custom& workload_entry) {
+  const auto* spec = dynamic_cast<const WorkloadEntry*>(workload_entry.spec.get());
+  const auto address = spec ? where_of(*spec).address : std::nullopt;
+  return address ? std::optional(OwnAddress{*address, spec->network()}) : std::nullopt;
+}
+
 std::size_t endpoints_in(const config::Custom& service_entry) {
   const auto& spec = dynamic_cast<const ServiceEntry&>(*service_entry.spec);
   bool by_host = false;

@@ -24,6 +24,13 @@ config::Metadata labelled(const config::Custom& workload_entry);
 // The endpoints of a ServiceEntry; where it has none and is resolved by DNS, one a host that is known by the host's name.
 std::vector<model::Workload> workloads_of(const config::Custom& service_entry, const Objects& objects, const Settings& settings);
 
+// The IP address of a WorkloadEntry, and the network that it names, which may be empty; nothing when it has none. A view of `workload_entry`.
+struct OwnAddress {
+  IpAddress address;
+  std::string_view network;
+};
+std::optional<OwnAddress> own_address(const config::Custom& workload_entry);
+
 // How many there are at most: without a look at who else names its hosts.
 std::size_t endpoints_in(const config::Custom& service_entry);
 

@@ -40,8 +40,11 @@ Node read(const envoy::config::core::v3::Node& node) {
 }
 
 Resource taken(discovery::Resource& in) {
-  return {std::move(*in.mutable_name()), std::move(*in.mutable_version()), std::move(*in.mutable_resource()->mutable_type_url()),
-          std::move(*in.mutable_resource()->mutable_value())};
+  return {std::move(*in.mutable_name()),
+          std::move(*in.mutable_version()),
+          std::move(*in.mutable_resource()->mutable_type_url()),
+          std::move(*in.mutable_resource()->mutable_value()),
+          {in.aliases().begin(), in.aliases().end()}};
 }
 
 }  // namespace
@@ -89,8 +92,15 @@ std::string encode_resource(const Resource& resource) {
   out.reserve(any.size() + resource.version.size() + resource.name.size() + 3 * kMostOverhead);
   if (!resource.version.empty()) append_field(out, discovery::Resource::kVersionFieldNumber, resource.version);
   append_field(out, discovery::Resource::kResourceFieldNumber, any);
+  for (const std::string& alias : resource.aliases) append_field(out, discovery::Resource::kAliasesFieldNumber, alias);
   append_field(out, discovery::Resource::kNameFieldNumber, resource.name);
   out.shrink_to_fit();
+  return out;
+}
+
+std::string with_aliases(std::string_view encoded_resource, std::span<const std::string> aliases) {
+  std::string out(encoded_resource);
+  for (const std::string& alias : aliases) append_field(out, discovery::Resource::kAliasesFieldNumber, alias);
   return out;
 }
 

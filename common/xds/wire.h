@@ -32,7 +32,8 @@ struct Resource {
   std::string name{};
   std::string version{};  // may be empty
   std::string type_url{};
-  std::string value{};  // the serialised message
+  std::string value{};                 // the serialised message
+  std::vector<std::string> aliases{};  // other names that were asked for and are answered by it
 
   friend bool operator==(const Resource&, const Resource&) = default;
 };
@@ -73,6 +74,8 @@ Result<Response> decode_response(std::string_view bytes);
 // The name stands last in it.
 std::string encode_resource(const Resource& resource);
 Result<Resource> decode_resource(std::string_view encoded);
+// The same resource as the answer to other names. The name stands last no more.
+std::string with_aliases(std::string_view encoded_resource, std::span<const std::string> aliases);
 std::size_t size_in_response(std::string_view encoded_resource);  // at most
 void append_to_response(std::string& response, std::string_view encoded_resource);
 std::string encode_response(std::string_view type_url, std::string_view nonce,

@@ -69,6 +69,18 @@ TEST(Wire, AResponseSurvivesTheWayAndReadsAsTheMessage) {
   EXPECT_EQ(raw.removed_resources(1), "ns/d");
 }
 
+TEST(Wire, AResourceMayAnswerToOtherNames) {
+  const Resource resource{.name = "uid", .version = "1", .type_url = std::string(kAddressType), .value = "x"};
+
+  const auto read =
+      decode_resource(with_aliases(encode_resource(resource), std::vector<std::string>{"net/10.0.0.1", "/fd00::1"}));
+
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->aliases, (std::vector<std::string>{"net/10.0.0.1", "/fd00::1"}));
+  EXPECT_EQ(read->name, "uid");
+  EXPECT_EQ(*decode_resource(encode_resource(*read)), *read);
+}
+
 TEST(Wire, GarbageIsRefused) {
   EXPECT_FALSE(decode_request("\xff\xff\xff"));
   EXPECT_FALSE(decode_response("\x12\x7f"));

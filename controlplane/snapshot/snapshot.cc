@@ -135,6 +135,16 @@ const Table& Snapshot::table(Type type) const {
   return *workloads_;
 }
 
+const Lookup& Snapshot::lookup() const {
+  if (lookup_) return *lookup_;
+  lookup_.emplace();
+  for (const auto& [name, resource] : addresses_.resources()) {
+    const auto address = xds::decode_address(content_of(resource));
+    if (address) std::visit([this](const auto& value) { lookup_->put(value); }, *address);
+  }
+  return *lookup_;
+}
+
 void Snapshot::each_workload(const std::function<void(model::Workload workload)>& visit) const {
   for (const auto& [name, resource] : addresses_.resources()) {
     auto address = xds::decode_address(content_of(resource));
@@ -147,6 +157,7 @@ void Snapshot::put(const model::Workload& workload) {
   const Epoch next = epoch_ + 1;
   put_ |= addresses_.put(workload.uid, type_url(Type::kAddress), xds::encode(workload), next);
   if (workloads_) workloads_->put(workload.uid, type_url(Type::kWorkload), xds::encode_as_workload(workload), next);
+  if (lookup_) lookup_->put(workload);
 }
 
 bool Snapshot::apply(const derive::Delta& delta) {
@@ -157,11 +168,15 @@ bool Snapshot::apply(const derive::Delta& delta) {
     changed |= table.put(std::move(name), type_url(type), std::move(value), next);
   };
   for (const auto& policy : delta.policies) take(policies_, Type::kAuthorization, policy->key(), xds::encode(*policy));
-  for (const auto& service : delta.services) take(addresses_, Type::kAddress, service->key(), xds::encode(*service));
+  for (const auto& service : delta.services) {
+    take(addresses_, Type::kAddress, service->key(), xds::encode(*service));
+    if (lookup_) lookup_->put(*service);
+  }
   for (const std::string& name : delta.removed_policies) changed |= policies_.remove(name, next);
   for (const std::string& name : delta.removed_addresses) {
     changed |= addresses_.remove(name, next);
     if (workloads_) workloads_->remove(name, next);
+    if (lookup_) lookup_->remove(name);
   }
   if (changed) epoch_ = next;
   return changed;

@@ -20,6 +20,7 @@
 
 #include "common/derive/deriver.h"
 #include "common/xds/versions.h"
+#include "controlplane/snapshot/lookup.h"
 
 namespace culvert::controlplane {
 
@@ -105,6 +106,8 @@ class Snapshot {
   const Listing& listing(Type type) const;
   // Nobody is going to ask for one soon: they are megabytes.
   void drop_listings() const;
+  // By what addresses are found beside their names. Made when it is asked for first, by whoever wants only some; kept current from then on.
+  const Lookup& lookup() const;
   // All workloads, as they are served.
   void each_workload(const std::function<void(model::Workload workload)>& visit) const;
 
@@ -119,6 +122,7 @@ class Snapshot {
   bool put_ = false;  // something, for the next epoch
   Table addresses_, policies_;
   mutable std::optional<Table> workloads_;
+  mutable std::optional<Lookup> lookup_;
   mutable std::weak_ptr<const Whole> whole_;
   mutable std::optional<Listing> listings_[kTypes];
 };

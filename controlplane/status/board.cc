@@ -145,10 +145,21 @@ void Board::note(const config::Diff& diff) {
   }
 }
 
+void Board::doubted(std::span<const Key> objects) {
+  for (const Key& key : objects)
+    if (config::has_status(key.kind)) doubted_.insert(key);
+}
+
+void Board::forget() {
+  changed_.clear();
+  doubted_.clear();
+}
+
 Board::Touched Board::take(const derive::Objects& objects, const derive::Settings& settings) {
   Touched out;
   Spread spread(objects, settings, out);
   for (const Key& key : std::exchange(changed_, {})) spread.from(key);
+  out.now.merge(std::exchange(doubted_, {}));
   return out;
 }
 

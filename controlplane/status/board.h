@@ -4,6 +4,7 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 
 #include "common/config/folder.h"
@@ -15,16 +16,18 @@ class Board {
  public:
   // One step of the source, in order.
   void note(const config::Diff& diff);
+  // Their doubts are others than before: they are to be looked at, and nobody else because of them.
+  void doubted(std::span<const config::Key> objects);
   // Those whose status may have to be another since the last call, with what reaches them through others: `objects` as they are now.
   struct Touched {
     std::set<config::Key> now;
     std::set<config::Key> counts;  // only say how many workloads they are bound to: pods come and go, and counting takes its time
   };
   Touched take(const derive::Objects& objects, const derive::Settings& settings);
-  void forget() { changed_.clear(); }
+  void forget();
   // Every object that has a status.
   std::set<config::Key> all() const;
-  bool quiet() const { return changed_.empty(); }
+  bool quiet() const { return changed_.empty() && doubted_.empty(); }
 
   // Null when it is not known: not there, or too large to be looked into.
   const config::Standing* standing(const config::Key& key) const;
@@ -37,6 +40,7 @@ class Board {
   std::map<config::Key, config::Standing> standings_;
   std::map<config::Key, std::string> troubles_;
   std::set<config::Key> changed_;
+  std::set<config::Key> doubted_;
 };
 
 }  // namespace culvert::controlplane

@@ -58,6 +58,21 @@ TEST(StatusBoard, AGatewayReachesRoutesAndWhatIsBoundToWaypoints) {
               UnorderedElementsAre("Gateway infra/g", "HTTPRoute bank/r", "Service shop/web", "AuthorizationPolicy shop/p"));
 }
 
+TEST(StatusBoard, DoubtsThatTurnAreLookedAtAndNobodyElseBecauseOfThem) {
+  const std::string networking = "networking.istio.io/v1";
+  TestView view(object(networking, "WorkloadEntry", "shop", "vm", "{address: 192.0.2.1, serviceAccount: web}") +
+                object(networking, "WorkloadEntry", "shop", "other", "{address: 192.0.2.2}") + denying("shop"));
+  view.board.take(view.objects, view.settings);
+
+  view.put("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: web, namespace: shop}\n");
+
+  EXPECT_FALSE(view.board.quiet());
+  const Board::Touched touched = view.board.take(view.objects, view.settings);
+  EXPECT_THAT(texts(touched.now), UnorderedElementsAre("WorkloadEntry shop/vm"));
+  EXPECT_TRUE(touched.counts.empty());
+  EXPECT_TRUE(view.board.quiet());
+}
+
 TEST(StatusBoard, WhatIsGoneIsForgotten) {
   TestView view(denying("shop"));
   const config::Key key{Kind::kAuthorizationPolicy, "shop", "p"};

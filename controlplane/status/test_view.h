@@ -34,7 +34,7 @@ struct TestView {
     board.note(diff);
     std::vector<config::Key> keys;
     for (const config::Change& change : diff.changes) keys.push_back(change.key);
-    deriver.update(objects, keys);
+    board.doubted(deriver.update(objects, keys).doubted);
   }
 
   // "Type=True Reason: message", a line each; attachments and listeners indented below what they are of; "" when nothing is ours.

@@ -93,6 +93,7 @@ struct StatusWriter::State {
   void block(Kind kind, const std::string& why);
   void put_off(const Key& key, Clock::time_point until);
   void arm(Clock::time_point at);
+  void noted();
   void due();
   View view() { return {objects, settings, board, tally, looked_at}; }
 
@@ -252,6 +253,11 @@ void StatusWriter::State::arm(Clock::time_point at) {
   wake.arm(std::max(at - Clock::now(), Clock::duration(milliseconds(1))), [this] { due(); });
 }
 
+void StatusWriter::State::noted() {
+  if (!leading) return board.forget();  // who leads next looks at everything
+  more.notify_all();
+}
+
 // Those that have waited long enough take their place in the queue.
 void StatusWriter::State::due() {
   const auto now = Clock::now();
@@ -289,8 +295,12 @@ StatusWriter::~StatusWriter() {
 
 void StatusWriter::note(const config::Diff& diff) {
   state_->board.note(diff);
-  if (!state_->leading) return state_->board.forget();  // who leads next looks at everything
-  state_->more.notify_all();
+  state_->noted();
+}
+
+void StatusWriter::doubted(std::span<const Key> objects) {
+  state_->board.doubted(objects);
+  state_->noted();
 }
 
 // A new leader looks at everything: nobody knows what the last one had come to.

@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "common/config/folder.h"
 #include "common/derive/doubts.h"
@@ -40,6 +41,8 @@ class StatusWriter {
 
   // One step of the source of configuration, in order; also while we do not lead.
   void note(const config::Diff& diff);
+  // Their doubts, which their statuses repeat, are others than before, whatever has changed.
+  void doubted(std::span<const config::Key> objects);
   void lead(bool leading);
 
  private:

@@ -42,7 +42,7 @@ struct World {
 
   // What the watch says now.
   void tell() {
-    const auto file = config::parse_yaml("f", kPolicy);
+    const auto file = config::parse_yaml("f", policy);
     config::Diff diff;
     diff.changes.push_back({config::Change::What::kPut,
                             key,
@@ -50,8 +50,8 @@ struct World {
                             {},
                             {.generation = 4, .version = std::to_string(version), .status = status}});
     objects.put(key, file.objects.at(0).object);
-    deriver.update(objects, std::span(&key, 1));
     writer->note(diff);
+    writer->doubted(deriver.update(objects, std::span(&key, 1)).doubted);
   }
 
   void add_pod(const std::string& name) {
@@ -62,8 +62,8 @@ struct World {
     const config::Key pod{Kind::kPod, "shop", name};
     diff.changes.push_back({config::Change::What::kPut, pod, file.objects.at(0).object, {}, {}});
     objects.put(pod, file.objects.at(0).object);
-    deriver.update(objects, std::span(&pod, 1));
     writer->note(diff);
+    writer->doubted(deriver.update(objects, std::span(&pod, 1)).doubted);
   }
 
   void run_for(std::chrono::milliseconds time) { loop.run(pause(time)); }
@@ -81,6 +81,7 @@ struct World {
   derive::Settings settings;
   derive::Deriver deriver{settings};
   telemetry::Registry registry;
+  std::string policy = kPolicy;
   int code = 200;
   int version = 7;
   bool prunes = false;
@@ -182,6 +183,25 @@ TEST(StatusWriter, ManyChangesOfACountAreFewWrites) {
 
   ASSERT_TRUE(world.until([&] { return world.status.contains("bound to 30 workloads"); })) << world.status;
   EXPECT_LE(world.peer.asked.size(), 5U);
+}
+
+TEST(StatusWriter, DoubtsThatTurnAreWrittenThoughTheObjectIsTheSame) {
+  World world;
+  world.policy =
+      "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: p, namespace: shop, generation: 4}\n"
+      "spec: {action: DENY, rules: [{}], selector: {matchLabels: {app: web}}}\n";
+  world.tell();
+  world.writer->lead(true);
+  ASSERT_TRUE(world.until([&] { return world.status.contains("selects no pod"); })) << world.status;
+
+  const auto file = config::parse_yaml("f",
+                                       "apiVersion: v1\nkind: Pod\nmetadata: {name: w, namespace: shop, labels: {app: web}}\n"
+                                       "spec: {containers: [{name: c, image: i}]}\n");
+  const config::Key pod{Kind::kPod, "shop", "w"};
+  world.objects.put(pod, file.objects.at(0).object);
+  world.writer->doubted(world.deriver.update(world.objects, std::span(&pod, 1)).doubted);
+
+  EXPECT_TRUE(world.until([&] { return !world.status.contains("selects no pod"); })) << world.status;
 }
 
 TEST(StatusWriter, AfterAConflictItIsMadeForTheNewVersion) {

@@ -6,7 +6,6 @@
 namespace culvert::controlplane {
 namespace {
 
-constexpr std::size_t kEntry = 80;                                                    // of a set of names, beside the characters
 constexpr Type kInOrder[] = {Type::kAuthorization, Type::kAddress, Type::kWorkload};  // policies first
 
 std::optional<Type> type_of(std::string_view url) {
@@ -29,6 +28,7 @@ Stream::Heard Stream::receive(xds::Request request, const Snapshot& snapshot) {
   const std::optional<Type> type = type_of(request.type_url);
   if (!type) return {Heard::What::kUnknownType, std::nullopt, ""};
   Channel& channel = at(*type);
+  if (const auto named = request.node.metadata.find("NODE_NAME"); named != request.node.metadata.end()) node_ = named->second;
   const bool first = !channel.progress.subscribed;
   if (first || !request.subscribe.empty() || !request.unsubscribe.empty()) subscribe(channel, request);
   if (request.nonce.empty()) return {Heard::What::kSubscription, type, ""};
@@ -51,7 +51,7 @@ void Stream::answered(Channel& channel, const xds::Request& request, const Table
 }
 
 // The first request of a type subscribes to everything, unless it names something. Subscribing and unsubscribing "*" at once asks for names only.
-void Stream::subscribe(Channel& channel, xds::Request& request) {
+void Stream::subscribe(Channel& channel, xds::Request& request) const {
   const bool first = !std::exchange(channel.progress.subscribed, true);
   const bool star = std::ranges::contains(request.subscribe, "*");
   const bool unstar = std::ranges::contains(request.unsubscribe, "*");
@@ -65,24 +65,21 @@ void Stream::subscribe(Channel& channel, xds::Request& request) {
     channel.progress.sent = channel.removals_sent = 0;
   }
   for (const std::string& name : request.subscribe) {
-    if (name == "*") continue;
-    ask(channel, name);
-    channel.fresh.insert(name);
+    if (name != "*") channel.demand.ask(name);
   }
-  for (const std::string& name : request.unsubscribe) {
-    if (channel.names.erase(name) != 0) channel.name_bytes -= name.size();
-    channel.fresh.erase(name);
-  }
+  for (const std::string& name : request.unsubscribe) channel.demand.drop(name);
+  channel.demand.runs_on(channel.wildcard ? "" : node_);
 }
 
-void Stream::ask(Channel& channel, std::string_view name) {
-  if (channel.names.emplace(name).second) channel.name_bytes += name.size();
+Demand::Source Stream::source(Type type, const Channel& channel, const Snapshot& snapshot) {
+  const bool by_name = type == Type::kAddress && (!channel.wildcard || channel.demand.pending());
+  return {snapshot.table(type), by_name ? &snapshot.lookup() : nullptr};
 }
 
 bool Stream::has_puts(Type type, const Snapshot& snapshot) const {
   const Channel& channel = at(type);
   return channel.progress.subscribed &&
-         (!channel.answered || !channel.fresh.empty() || snapshot.table(type).newest_put() > channel.progress.sent);
+         (!channel.answered || channel.demand.pending() || snapshot.table(type).newest_put() > channel.progress.sent);
 }
 
 bool Stream::has_removals(Type type, const Snapshot& snapshot) const {
@@ -104,7 +101,7 @@ void Stream::collect_all(Channel& channel, const Snapshot& snapshot, Push& push)
 void Stream::collect_first(Channel& channel, const Snapshot& snapshot, Push& push) {
   auto& gone = push.type == Type::kAuthorization ? channel.gone : push.removed;
   if (channel.wildcard) collect_difference(channel.held, push.type, snapshot, push.resources, gone);
-  else recall_names(channel, snapshot.table(push.type), gone);
+  else channel.demand.recall(channel.held, source(push.type, channel, snapshot), gone);
   for (const std::string& name : channel.gone) channel.gone_bytes += sizeof(std::string) + name.size();
   channel.held = {};
   channel.answered = true;
@@ -132,46 +129,27 @@ void Stream::collect_difference(const xds::Versions& held, Type type, const Snap
   }
 }
 
-// Whoever wants only what it names, wants what it holds: what differs is as if it had just asked for it.
-void Stream::recall_names(Channel& channel, const Table& table, std::vector<std::string>& gone) {
-  for (const auto& [name, version] : channel.held.all()) {
-    ask(channel, name);
-    const Resource* resource = table.find(name);
-    if (!resource) gone.emplace_back(name);
-    else if (resource->is_of(version)) channel.fresh.erase(std::string(name));
-    else channel.fresh.emplace(name);
-  }
-}
-
-void Stream::collect_changes(Channel& channel, const Table& table, bool puts, bool removals, Push& push) const {
+void Stream::collect_changes(Channel& channel, const Demand::Source& source, bool puts, bool removals, Demand::Answer& answer) {
   const Epoch from = !removals ? channel.progress.sent
                      : !puts   ? channel.removals_sent
                                : std::min(channel.progress.sent, channel.removals_sent);
-  table.after(from, [&](std::string_view name, const Resource* resource) {
-    if (!channel.wildcard && !channel.names.contains(name)) return;
-    if (resource && puts && resource->epoch > channel.progress.sent && !channel.fresh.contains(name)) {
-      push.resources.push_back(resource->encoded);
+  source.table.after(from, [&](std::string_view name, const Resource* resource) {
+    const bool put = resource && puts && resource->epoch > channel.progress.sent;
+    const bool gone = !resource && removals;
+    if (!channel.wildcard) {
+      if (put) channel.demand.put(name, source, answer);
+      if (gone) channel.demand.gone(name, answer);
+    } else if (put && !channel.demand.awaits(name)) {
+      answer.resources.push_back(resource->encoded);
+    } else if (gone) {
+      answer.removed.emplace_back(name);
     }
-    if (!resource && removals) push.removed.emplace_back(name);
   });
   if (!removals) return;
   channel.gone_bytes = 0;
   for (std::string& name : std::exchange(channel.gone, {})) {
-    if (!table.find(name)) push.removed.push_back(std::move(name));
+    if (!source.table.find(name)) answer.removed.push_back(std::move(name));
   }
-}
-
-void Stream::collect_fresh(Channel& channel, const Table& table, Push& push) const {
-  const std::set<std::string, std::less<>> said(push.removed.begin(), push.removed.end());
-  for (const std::string& name : channel.fresh) {
-    const Resource* resource = table.find(name);
-    if (resource) {
-      push.resources.push_back(resource->encoded);
-    } else if (!said.contains(name)) {
-      push.removed.push_back(name);
-    }
-  }
-  channel.fresh.clear();
 }
 
 std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
@@ -188,16 +166,17 @@ std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
 
   channel.progress.refusals.sending(snapshot.table(type), channel.progress.sent);
   Push push{.type = type, .nonce = "", .all = nullptr, .resources = {}, .removed = {}};
-  const Table& table = snapshot.table(type);
+  const Demand::Source from = source(type, channel, snapshot);
+  Demand::Answer answer{push.resources, push.removed};
   const bool first = !channel.answered;
-  if (first && type == Type::kAddress && channel.wildcard && channel.held.empty() && channel.fresh.empty()) {
+  if (first && type == Type::kAddress && channel.wildcard && channel.held.empty() && !channel.demand.pending()) {
     collect_all(channel, snapshot, push);
   } else if (first) {
     collect_first(channel, snapshot, push);
   } else {
-    collect_changes(channel, table, puts, removals, push);
+    collect_changes(channel, from, puts, removals, answer);
   }
-  collect_fresh(channel, table, push);
+  channel.demand.take(from, answer);
   const bool whole = first ? channel.gone.empty() : !owes;
   const Epoch epoch = push.all ? push.all->epoch : snapshot.epoch();
   channel.progress.sent = epoch;
@@ -241,9 +220,9 @@ Epoch Stream::sent(const Snapshot& snapshot) const {
 std::size_t Stream::kept() const {
   std::size_t out = 0;
   for (const Channel& channel : channels_) {
-    // Each name may stand in both sets; what is held becomes names when it is asked for by name.
-    const std::size_t names = channel.names.size() + (channel.wildcard ? 0 : channel.held.size());
-    out += 2 * (kEntry * names + channel.name_bytes) + (channel.held.empty() ? 0 : channel.held.memory()) + channel.gone_bytes;
+    // What is held becomes names, when it wants only what it names.
+    const std::size_t names = channel.wildcard ? 0 : 2 * Demand::kEntry * channel.held.size();
+    out += channel.demand.kept() + names + (channel.held.empty() ? 0 : channel.held.memory()) + channel.gone_bytes;
   }
   return out;
 }

@@ -4,8 +4,8 @@
 // Per type at most one response is under way; what changes meanwhile is in the next one, so that a slow node costs one response of memory and
 // delays nobody else. The nonce carries the epoch. Order: a policy goes out before the workloads that name it, and its removal after the workloads
 // that no longer do. Whoever begins with nothing gets what all others that do so get, which may be as old as the first of them still waits for his. A
-// subscriber that held resources before it connected gets only what differs, in the same order. Names asked for by a subscriber that does not want all
-// ("on demand") are answered even when they do not exist: as removed.
+// subscriber that held resources before it connected gets only what differs, in the same order. One that does not want all ("on demand") names what it
+// wants (demand.h).
 //
 // A ztunnel answers when all of its workers have switched, so what is answered is in force there; and when nothing is pending, all of it is.
 
@@ -13,12 +13,12 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "common/xds/wire.h"
 #include "controlplane/snapshot/snapshot.h"
+#include "controlplane/xds/demand.h"
 #include "controlplane/xds/refusals.h"
 
 namespace culvert::controlplane {
@@ -67,6 +67,7 @@ class Stream {
   // What it remembers for the client, in bytes, more or less: the names that were asked for, and what has to be told to be gone. Nearly nothing of one
   // that wants all.
   std::size_t kept() const;
+  const Demand& demand(Type type) const { return at(type).demand; }
   // Nothing is under way and nothing is pending.
   bool current(const Snapshot& snapshot) const;
 
@@ -74,11 +75,9 @@ class Stream {
   struct Channel {
     Progress progress;
     bool wildcard = false;
-    bool answered = false;                     // the first response is sent, however empty
-    xds::Versions held;                        // what the client brought along; until the first response
-    std::set<std::string, std::less<>> names;  // on demand: what it asked for
-    std::size_t name_bytes = 0;                // of these
-    std::set<std::string, std::less<>> fresh;  // of these, not answered yet
+    bool answered = false;  // the first response is sent, however empty
+    xds::Versions held;     // what the client brought along; until the first response
+    Demand demand;          // what it has asked for by name
     Epoch removals_sent = 0;
     std::vector<std::string> gone;  // policies that the client brought along and that are no more: told after the workloads
     std::size_t gone_bytes = 0;
@@ -89,8 +88,8 @@ class Stream {
 
   Channel& at(Type type) { return channels_[static_cast<std::size_t>(type)]; }
   const Channel& at(Type type) const { return channels_[static_cast<std::size_t>(type)]; }
-  static void subscribe(Channel& channel, xds::Request& request);  // takes what it holds
-  static void ask(Channel& channel, std::string_view name);
+  void subscribe(Channel& channel, xds::Request& request) const;  // takes what it holds
+  static Demand::Source source(Type type, const Channel& channel, const Snapshot& snapshot);
   bool has_puts(Type type, const Snapshot& snapshot) const;
   bool has_removals(Type type, const Snapshot& snapshot) const;
   bool addresses_sent(const Snapshot& snapshot) const;
@@ -98,13 +97,12 @@ class Stream {
   static void collect_first(Channel& channel, const Snapshot& snapshot, Push& push);
   static void collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot,
                                  std::vector<std::shared_ptr<const std::string>>& differ, std::vector<std::string>& gone);
-  static void recall_names(Channel& channel, const Table& table, std::vector<std::string>& gone);
-  void collect_changes(Channel& channel, const Table& table, bool puts, bool removals, Push& push) const;
-  void collect_fresh(Channel& channel, const Table& table, Push& push) const;
+  static void collect_changes(Channel& channel, const Demand::Source& source, bool puts, bool removals, Demand::Answer& answer);
   std::optional<Push> next(Type type, const Snapshot& snapshot);
   static void answered(Channel& channel, const xds::Request& request, const Table& table);
 
   Channel channels_[kTypes];
+  std::string node_;  // on which the client says that it runs
   std::uint64_t count_ = 0;
 };
 

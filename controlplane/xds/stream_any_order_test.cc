@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -229,6 +230,135 @@ TEST_F(ComingClients, GetTheDifferenceFromWhatIsServedNow) {
     if (pick(4) == 0) held["w" + std::to_string(pick(40))] = "of another mesh";
 
     ASSERT_EQ(come(held), expected(held)) << "step " << step;
+  }
+}
+
+// A client that asks for addresses by name, out of few, while workloads and services come, go and move; and that comes anew with what it holds.
+struct DemandingClient : AnyOrder {
+  DemandingClient() : AnyOrder(77) {}
+
+  std::string some_address() { return "10.0.0." + std::to_string(pick(12)); }
+  void change_something() {
+    derive::Delta delta;
+    if (pick(3) > 0) {
+      const std::string uid = "w" + std::to_string(pick(10));
+      if (pick(4) == 0) {
+        workloads.erase(uid);
+        delta.removed_addresses.push_back(uid);
+      } else {
+        model::Workload& one = workloads[uid];
+        one = {};
+        one.uid = uid;
+        one.addresses = {*IpAddress::parse(some_address())};
+        one.node = "n" + std::to_string(pick(6));
+        for (int i = 0; i < 2; ++i) one.services["shop/s" + std::to_string(pick(4))];
+        delta.workloads.push_back(std::make_shared<const model::Workload>(one));
+      }
+    } else {
+      const std::string name = "s" + std::to_string(pick(4)), key = "shop/" + name;
+      if (pick(4) == 0) {
+        services.erase(key);
+        delta.removed_addresses.push_back(key);
+      } else {
+        model::Service& one = services[key];
+        one = {};
+        one.name_space = "shop";
+        one.hostname = name;
+        one.vips = {{"", *Cidr::parse(some_address() + "/32")}};
+        delta.services.push_back(std::make_shared<const model::Service>(one));
+      }
+    }
+    snapshot.apply(delta);
+  }
+  void begin() {
+    xds::Request request = ask(Type::kAddress);
+    request.node = {.id = "ztunnel", .metadata = {{"NODE_NAME", "n0"}}};
+    request.subscribe = request.unsubscribe = {"*"};
+    std::map<std::string, std::string> brought = held;
+    for (const std::string& name : pending) brought[name] = "";
+    request.initial_versions = xds::Versions(brought);
+    stream = Stream();
+    under_way.reset();
+    stream.receive(request, snapshot);
+  }
+  void demand() {
+    const std::string names[] = {"/" + some_address(), "w" + std::to_string(pick(10)), "shop/s" + std::to_string(pick(4))};
+    xds::Request request = ask(Type::kAddress);
+    request.subscribe = {names[pick(3)]};
+    asked.insert(request.subscribe[0]);
+    pending.insert(request.subscribe[0]);
+    stream.receive(request, snapshot);
+  }
+  void deliver() {
+    for (const Push& push : stream.poll(snapshot)) {
+      const auto response = received(push);
+      under_way = push.nonce;
+      for (const auto& name : response.removed) {
+        ASSERT_TRUE(held.erase(name) > 0 || asked.contains(name)) << name << " is nothing to it";
+        pending.erase(name);
+      }
+      std::set<std::string> once;
+      for (const auto& resource : response.resources) {
+        ASSERT_TRUE(once.insert(resource.name).second) << resource.name << " is there twice";
+        held[resource.name] = resource.version;
+        pending.erase(resource.name);
+        for (const std::string& alias : resource.aliases) pending.erase(alias);
+      }
+    }
+  }
+  void settle() {
+    for (deliver(); under_way; deliver()) answer(Type::kAddress, *std::exchange(under_way, std::nullopt));
+  }
+  bool is_asked(const model::Service& service) const {
+    return asked.contains(service.key()) || asked.contains("/" + service.vips[0].range.address.text());
+  }
+  // What it must hold by now, of what it has asked for since it came.
+  std::set<std::string> due() const {
+    std::set<std::string> out;
+    for (const auto& [key, service] : services)
+      if (is_asked(service)) out.insert(key);
+    for (const auto& [uid, one] : workloads) {
+      const bool endpoint = std::ranges::any_of(one.services, [&](const auto& service) { return out.contains(service.first); });
+      if (endpoint || one.node == "n0" || asked.contains(uid) || asked.contains("/" + one.addresses[0].text())) out.insert(uid);
+    }
+    return out;
+  }
+  void check() {
+    ASSERT_TRUE(stream.current(snapshot));
+    ASSERT_TRUE(pending.empty()) << *pending.begin() << " is not answered";
+    for (const auto& [name, version] : held) {
+      const Resource* resource = snapshot.table(Type::kAddress).find(name);
+      ASSERT_TRUE(resource) << name << " is gone";
+      ASSERT_TRUE(resource->is_of(version)) << name << " is another";
+    }
+    for (const std::string& name : due()) ASSERT_TRUE(held.contains(name)) << name;
+  }
+
+  std::map<std::string, model::Workload> workloads;
+  std::map<std::string, model::Service> services;
+  std::set<std::string> asked, pending;
+  std::map<std::string, std::string> held;  // versions
+  std::optional<std::string> under_way;
+};
+
+TEST_F(DemandingClient, HoldsWhatItAskedForAsItIs) {
+  begin();
+  for (int step = 0; step < 20'000; ++step) {
+    if (pick(2) == 0) change_something();
+    if (pick(8) == 0) demand();
+    if (pick(2) == 0) deliver();
+    if (under_way && pick(3) == 0) answer(Type::kAddress, *std::exchange(under_way, std::nullopt));
+    if (pick(4) == 0) snapshot.forget_removals(stream.sent(snapshot));
+    if (pick(60) == 0) {
+      settle();
+      check();
+      if (HasFatalFailure()) FAIL() << "step " << step;
+    }
+    if (pick(300) == 0) {
+      asked = pending;  // it asks for nothing again: what it holds is what it wants
+      if (pick(2) == 0) held.clear();
+      begin();
+    }
   }
 }
 

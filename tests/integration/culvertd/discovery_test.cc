@@ -276,6 +276,26 @@ TEST_F(Discovery, ANodeThatAsksForTooManyNamesLosesItsStream) {
   until([&] { return addresses(*other).contains(uid("b")); }, "the next change, at another");
 }
 
+TEST_F(Discovery, AnAddressIsFoundOnDemand) {
+  write("a.yaml", pod("a", "n1", "10.0.0.1") + pod("b", "n1", "10.0.0.2"));
+  ASSERT_TRUE(start());
+  auto client = connect();
+  const auto& responses = client->responses[std::string(kAddressType)];
+  client->demand(kAddressType, {"*"}, {"*"});
+  until([&] { return responses.size() == 1; }, "the first answer");
+  EXPECT_THAT(responses[0].put, IsEmpty());
+
+  client->demand(kAddressType, {"/10.0.0.1", "/10.0.0.9"});
+  until([&] { return responses.size() == 2; }, "the answer");
+  EXPECT_THAT(responses[1].put, ElementsAre(uid("a")));
+  EXPECT_THAT(responses[1].removed, ElementsAre("/10.0.0.9"));
+  EXPECT_THAT(addresses(*client).at(uid("a")).aliases, ElementsAre("/10.0.0.1"));
+
+  write("c.yaml", pod("c", "n1", "10.0.0.9"));
+  until([&] { return addresses(*client).contains(uid("c")); }, "who has the other address now");
+  EXPECT_THAT(addresses(*client), Not(Contains(Key(uid("b")))));
+}
+
 TEST_F(Discovery, ASlowClientDelaysNobodyAndGetsTheRestInOne) {
   ASSERT_TRUE(start());
   auto slow = connect(kToken2);

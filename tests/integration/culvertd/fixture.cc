@@ -83,6 +83,15 @@ void Subscriber::subscribe(std::string_view type, std::map<std::string, std::str
   stream_->send(xds::encode(request));
 }
 
+void Subscriber::demand(std::string_view type, std::vector<std::string> names, std::vector<std::string> unwanted) {
+  xds::Request request;
+  request.node.id = "ztunnel~127.0.0.1~ztunnel-1.istio-system~istio-system.svc.cluster.local";
+  request.type_url = type;
+  request.subscribe = std::move(names);
+  request.unsubscribe = std::move(unwanted);
+  stream_->send(xds::encode(request));
+}
+
 void Subscriber::acknowledge(std::string_view type, const std::string& nonce, const std::string& error) {
   xds::Request request;
   request.type_url = type;

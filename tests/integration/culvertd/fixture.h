@@ -37,6 +37,8 @@ class Subscriber {
   Subscriber(net::Loop& loop, const rpc::Server& server, const std::string& token);
 
   void subscribe(std::string_view type, std::map<std::string, std::string> held = {});
+  // On demand: "*" in both at first, then names.
+  void demand(std::string_view type, std::vector<std::string> names, std::vector<std::string> unwanted = {});
   void acknowledge(std::string_view type, const std::string& nonce, const std::string& error = "");
 
   bool acknowledges = true;                                                       // by itself, each response

@@ -31,7 +31,8 @@ spec:
   versions: [{name: v1, served: true, storage: true, subresources: {status: {}}, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
 """
 KINDS = {"AuthorizationPolicy": ("security.istio.io", "authorizationpolicies"), "PeerAuthentication": ("security.istio.io", "peerauthentications"),
-         "ServiceEntry": ("networking.istio.io", "serviceentries"), "VirtualService": ("networking.istio.io", "virtualservices")}
+         "ServiceEntry": ("networking.istio.io", "serviceentries"), "VirtualService": ("networking.istio.io", "virtualservices"),
+         "WorkloadEntry": ("networking.istio.io", "workloadentries")}
 
 
 def custom(kind, name, spec, namespace="bad"):
@@ -70,6 +71,7 @@ def bad_objects(api, plane):
                ("ServiceEntry", "hosts", entry), ("PeerAuthentication", "text", "STRICT"),
                ("ServiceEntry", "twin-a", {"hosts": ["t.example"], "addresses": ["240.0.0.1"], "ports": [{"number": 80, "name": "a"}], "resolution": "STATIC"}),
                ("ServiceEntry", "twin-b", {"hosts": ["t.example"], "addresses": ["240.0.0.1"], "ports": [{"number": 80, "name": "a"}], "resolution": "STATIC"}),
+               ("WorkloadEntry", "vm-a", {"address": "192.0.2.7"}), ("WorkloadEntry", "vm-b", {"address": "192.0.2.7"}),
                ("VirtualService", "loop-a", {"hosts": ["l.example"], "http": [{"delegate": {"name": "loop-b"}}]}),
                ("VirtualService", "loop-b", {"http": [{"delegate": {"name": "loop-a"}}]}),
                ("VirtualService", "loop-self", {"hosts": ["s.example"], "http": [{"delegate": {"name": "loop-self"}}]})]
@@ -90,6 +92,12 @@ def bad_objects(api, plane):
                                     ("authorizationpolicy", "numbers", "ZtunnelAccepted", "True Accepted: attached to ztunnel"),
                                     ("serviceentry", "twin-a", "Accepted", "True Accepted: valid; resolution STATIC without"),
                                     ("serviceentry", "twin-b", "Accepted", "True Accepted: valid; spec.hosts: t.example is left out: it belongs to ServiceEntry bad/twin-a"),
+                                    ("workloadentry", "vm-a", "Accepted", "True Accepted: valid; spec.address: 192.0.2.7 is the address of WorkloadEntry bad/vm-b as well"),
+                                    ("workloadentry", "vm-b", "Accepted", "True Accepted: valid; spec.address: 192.0.2.7 is the address of WorkloadEntry bad/vm-a as well"),
+                                    ("virtualservice", "loop-a", "Accepted",
+                                     "True Accepted: valid; spec.http[0].delegate: VirtualService bad/loop-b delegates back to this one"),
+                                    ("virtualservice", "loop-b", "Accepted", "True Accepted: valid; spec.http[0].delegate: without spec.hosts"),
+                                    ("virtualservice", "loop-self", "Accepted", "True Accepted: valid; spec.http[0].delegate: is this VirtualService itself"),
                                     ("virtualservice", "loop-a", "culvert.dev/Enforced", "False NotEnforcedYet"),
                                     ("virtualservice", "loop-self", "culvert.dev/Enforced", "False NotEnforcedYet")):
         eventually(f"{name}: {start}", lambda: condition(api, kind, name, type).startswith(start) or print(condition(api, kind, name, type)), 20)
@@ -97,13 +105,19 @@ def bad_objects(api, plane):
     for said in ("AuthorizationPolicy bad/enum: spec.action", "AuthorizationPolicy bad/type: spec.rules", "AuthorizationPolicy bad/unknown: spec.rulez",
                  "AuthorizationPolicy bad/deep", "ServiceEntry bad/hosts: spec.hosts", "PeerAuthentication bad/text: spec",
                  "ServiceEntry bad/twin-b: spec.hosts: t.example is left out: it belongs to ServiceEntry bad/twin-a",
+                 "ServiceEntry bad/twin-a: spec.addresses: 240.0.0.1 is written by ServiceEntry bad/twin-b as well",
+                 "WorkloadEntry bad/vm-b: spec.address: 192.0.2.7 is the address of WorkloadEntry bad/vm-a as well",
                  "AuthorizationPolicy bad/nothing: spec.selector selects no pod", "AuthorizationPolicy bad/enum: cannot be read and there is no good version"):
         assert said in log, said
     assert "AuthorizationPolicy else/other" in plane.objects()  # what it says of itself counts, wherever it was found
     works(api, plane, "beside-the-bad")
     eventually("what was bad is mended", lambda: api.apply(custom("AuthorizationPolicy", "enum", DENY)) and
                condition(api, "authorizationpolicy", "enum", "ZtunnelAccepted").startswith("True Accepted"))
+    api.kubectl("delete", "workloadentry", "vm-b", "-n", "bad", "--wait=false")
+    eventually("who has the address alone says nothing of it", lambda: condition(api, "workloadentry", "vm-a", "Accepted") == "True Accepted: valid")
     for kind, name, _ in objects:
+        if name == "vm-b":
+            continue
         api.kubectl("delete", kind, name, "-n", "bad", "--wait=false")
 
 

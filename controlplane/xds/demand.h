@@ -1,0 +1,81 @@
+#pragma once
+// What a subscriber has asked for by name, and what it has been given for that, without a socket (protocols.md §2.2).
+//
+// A name is that of a resource, or an address, "network/ip". Its answer is every resource that has it, workloads and services alike, with their aliases, by
+// which the subscriber knows what they are the answer to; of a service its endpoints as well, since without them it is of no use. A name that nothing has is
+// answered as removed. From then on the subscriber is told what becomes of all that it was given, of new endpoints of services among that, and of whoever
+// comes to have one of the names. What runs on its own node it is given unasked. An answer costs as much as there is in it, whatever else there is.
+
+#include <cstddef>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "common/xds/versions.h"
+#include "controlplane/snapshot/snapshot.h"
+
+namespace culvert::controlplane {
+
+class Demand {
+ public:
+  // What there is. `lookup`: null for types whose resources have no name but their own.
+  struct Source {
+    const Table& table;
+    const Lookup* lookup = nullptr;
+  };
+  // A response, as it is being put together.
+  struct Answer {
+    std::vector<std::shared_ptr<const std::string>>& resources;
+    std::vector<std::string>& removed;
+    std::set<std::string_view> given{};  // the names in `resources`
+  };
+
+  void ask(std::string_view name);
+  void drop(std::string_view name);
+  // Whose workloads are given unasked; empty: nobody's.
+  void runs_on(std::string node) { node_ = std::move(node); }
+  // Something, or this, was asked for and is not answered yet.
+  bool pending() const { return !fresh_.all.empty(); }
+  bool awaits(std::string_view name) const { return fresh_.contains(name); }
+
+  // What the client brought along when it came; what of it is no more goes into `gone`, in order. What differs is in the next answer.
+  void recall(const xds::Versions& held, const Source& source, std::vector<std::string>& gone);
+  // A resource has become another, or is new.
+  void put(std::string_view name, const Source& source, Answer& answer);
+  void gone(std::string_view name, Answer& answer);
+  // All that is pending.
+  void take(const Source& source, Answer& answer);
+
+  // How many names and resources were looked at so far, whatever came out: what it costs, without a clock.
+  std::size_t looked_at() const { return looked_at_; }
+  // What it remembers, in bytes, more or less.
+  static constexpr std::size_t kEntry = 80;  // of a set of names, beside the characters
+  std::size_t kept() const { return names_.kept() + fresh_.kept() + given_.kept(); }
+
+ private:
+  struct Names {
+    std::set<std::string, std::less<>> all;
+    std::size_t bytes = 0;
+
+    bool contains(std::string_view name) const { return all.contains(name); }
+    bool add(std::string_view name);
+    bool remove(std::string_view name);
+    std::size_t kept() const { return kEntry * all.size() + bytes; }
+  };
+
+  bool wants(std::string_view name, const Source& source);
+  void give(std::string_view name, const Source& source, Answer& answer);
+  void give_own_node(const Source& source, Answer& answer);
+
+  Names names_;  // asked for
+  Names fresh_;  // and of these, and of what it holds, not answered yet
+  Names given_;  // resources that it has
+  std::string node_;
+  bool node_given_ = false;
+  std::size_t looked_at_ = 0;
+};
+
+}  // namespace culvert::controlplane

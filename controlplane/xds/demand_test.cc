@@ -1,0 +1,203 @@
+// Names on demand, over a stream: what is answered, and what is told later without being asked again.
+#include "controlplane/xds/demand.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "common/base/format.h"
+#include "controlplane/xds/test_stream.h"
+
+namespace culvert::controlplane {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+struct DemandTest : StreamTest {
+  static model::WorkloadRef at(const std::string& uid, const std::string& address, const std::string& service = "",
+                               const std::string& node = "", model::Health health = model::Health::kHealthy) {
+    model::Workload out;
+    out.uid = uid;
+    out.addresses = {*IpAddress::parse(address)};
+    out.node = node;
+    out.health = health;
+    if (!service.empty()) out.services[service];
+    return std::make_shared<const model::Workload>(out);
+  }
+  static model::ServiceRef service(const std::string& hostname, const std::string& vip) {
+    model::Service out;
+    out.name_space = "shop";
+    out.hostname = hostname;
+    out.vips = {{"", *Cidr::parse(vip + "/32")}, {"", *Cidr::parse("10.9.0.0/16")}};
+    return std::make_shared<const model::Service>(out);
+  }
+  void change_service(model::ServiceRef one) {
+    derive::Delta delta;
+    delta.services = {std::move(one)};
+    snapshot.apply(delta);
+  }
+  void begin(const std::string& node = "") {
+    xds::Request request = ask(Type::kAddress);
+    request.subscribe = request.unsubscribe = {"*"};
+    if (!node.empty()) request.node = {.id = "ztunnel", .metadata = {{"NODE_NAME", node}}};
+    stream.receive(request, snapshot);
+  }
+  std::vector<std::string> told() {
+    acknowledge_all();
+    return poll();
+  }
+  std::vector<std::string> asked(std::vector<std::string> names) {
+    acknowledge_all();
+    xds::Request request = ask(Type::kAddress);
+    request.subscribe = std::move(names);
+    stream.receive(request, snapshot);
+    return poll();
+  }
+};
+
+TEST_F(DemandTest, AnAddressIsAnsweredByAllThatHaveIt) {
+  change({at("w1", "10.0.0.1"), at("w2", "10.0.0.1"), at("w3", "10.0.0.3")});
+  change_service(service("web", "10.0.0.1"));
+  begin();
+  EXPECT_THAT(told(), ElementsAre("WDS"));
+
+  EXPECT_THAT(asked({"/10.0.0.1"}), ElementsAre("WDS +shop/web +w1 +w2"));
+  EXPECT_THAT(asked({"/10.0.0.9", "other/10.0.0.1", "/10.9.0.0/16", "nonsense"}),
+              ElementsAre("WDS +shop/web -/10.0.0.9 -nonsense -other/10.0.0.1"))
+      << "a range is found as it is written";
+}
+
+TEST_F(DemandTest, AnswersSayWhatTheyAreTheAnswerTo) {
+  change({at("w1", "10.0.0.1")});
+  change_service(service("web", "10.0.0.2"));
+  begin();
+  told();
+  acknowledge_all();
+  xds::Request request = ask(Type::kAddress);
+  request.subscribe = {"/10.0.0.1", "/10.0.0.2"};
+  stream.receive(request, snapshot);
+
+  const auto pushes = stream.poll(snapshot);
+
+  ASSERT_EQ(pushes.size(), 1U);
+  const xds::Response response = received(pushes[0]);
+  ASSERT_EQ(response.resources.size(), 2U);
+  EXPECT_THAT(response.resources[0].aliases, ElementsAre("/10.0.0.1"));
+  EXPECT_THAT(response.resources[1].aliases, ElementsAre("/10.0.0.2", "/10.9.0.0/16"));
+}
+
+TEST_F(DemandTest, WhoWantsAllIsSentNoAliases) {
+  change({at("w1", "10.0.0.1")});
+  stream.receive(ask(Type::kAddress), snapshot);
+  EXPECT_THAT(received(stream.poll(snapshot).at(0)).resources.at(0).aliases, IsEmpty());
+}
+
+TEST_F(DemandTest, AServiceComesWithItsEndpoints) {
+  change({at("w1", "10.0.0.1", "shop/web"), at("w2", "10.0.0.2", "shop/web"), at("w3", "10.0.0.3")});
+  change_service(service("web", "10.1.0.1"));
+  begin();
+  told();
+  EXPECT_THAT(asked({"/10.1.0.1"}), ElementsAre("WDS +shop/web +w1 +w2"));
+
+  change({at("w4", "10.0.0.4", "shop/web"), at("w5", "10.0.0.5")});
+  EXPECT_THAT(told(), ElementsAre("WDS +w4"));
+  change({at("w1", "10.0.0.1", "shop/web", "", model::Health::kUnhealthy)}, {}, {"w2", "w3"});
+  EXPECT_THAT(told(), ElementsAre("WDS +w1 -w2"));
+}
+
+TEST_F(DemandTest, WhoComesToHaveAnAddressIsTold) {
+  change({at("w1", "10.0.0.1"), at("w2", "10.0.0.2", "shop/web")});
+  begin();
+  told();
+  EXPECT_THAT(asked({"/10.0.0.7", "/10.1.0.1"}), ElementsAre("WDS -/10.0.0.7 -/10.1.0.1"));
+
+  change({at("w1", "10.0.0.7")});
+  EXPECT_THAT(told(), ElementsAre("WDS +w1"));
+  change_service(service("web", "10.1.0.1"));
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/web +w2"));
+  change({at("w1", "10.0.0.8")});
+  EXPECT_THAT(told(), ElementsAre("WDS +w1")) << "it has it no more, and the client must know";
+}
+
+TEST_F(DemandTest, WhatIsAskedForAgainIsAnsweredAgain) {
+  change({at("w1", "10.0.0.1")});
+  begin();
+  told();
+  EXPECT_THAT(asked({"w1"}), ElementsAre("WDS +w1"));
+  EXPECT_THAT(asked({"/10.0.0.1"}), ElementsAre("WDS +w1"));
+}
+
+TEST_F(DemandTest, WhatRunsOnTheOwnNodeIsGivenUnasked) {
+  change({at("w1", "10.0.0.1", "", "n1"), at("w2", "10.0.0.2", "", "n2")});
+  begin("n1");
+  EXPECT_THAT(told(), ElementsAre("WDS +w1"));
+
+  change({at("w3", "10.0.0.3", "", "n1"), at("w4", "10.0.0.4", "", "n2")}, {}, {"w1"});
+  EXPECT_THAT(told(), ElementsAre("WDS +w3 -w1"));
+}
+
+TEST_F(DemandTest, WhoComesBackGetsWhatDiffersAndWhatItStillWaitsFor) {
+  change({at("w1", "10.0.0.1", "shop/web"), at("w2", "10.0.0.2", "shop/web"), at("w3", "10.0.0.3")});
+  change_service(service("web", "10.1.0.1"));
+  xds::Request request = ask(Type::kAddress);
+  request.subscribe = request.unsubscribe = {"*"};
+  request.initial_versions = xds::Versions(std::map<std::string, std::string>{{"shop/web", version(Type::kAddress, "shop/web")},
+                                                                              {"w1", version(Type::kAddress, "w1")},
+                                                                              {"gone", "1"},
+                                                                              {"/10.0.0.3", ""},
+                                                                              {"/10.0.0.9", ""}});
+  stream.receive(request, snapshot);
+
+  EXPECT_THAT(poll(), ElementsAre("WDS +w3 +w2 -/10.0.0.9 -gone"));
+}
+
+TEST_F(DemandTest, NamesThatAreWantedNoMoreAreForgotten) {
+  change({at("w1", "10.0.0.1"), at("w2", "10.0.0.2")});
+  begin();
+  told();
+  asked({"w1", "/10.0.0.5"});
+  acknowledge_all();
+  xds::Request request = ask(Type::kAddress);
+  request.unsubscribe = {"w1", "/10.0.0.5"};
+  stream.receive(request, snapshot);
+
+  change({at("w1", "10.0.0.3"), at("w2", "10.0.0.5")});
+
+  EXPECT_THAT(told(), IsEmpty());
+  EXPECT_EQ(stream.kept(), 0U);
+}
+
+// What thousands of names cost is what they lead to, among however many workloads.
+TEST_F(DemandTest, ThousandsOfNamesAreLookedAtOnce) {
+  constexpr std::size_t kWorkloads = 20'000, kAsked = 5'000;
+  std::vector<model::WorkloadRef> all;
+  const auto address = [](std::size_t index) {
+    return culvert::format("10.{}.{}.{}", index >> 16, index >> 8 & 255, index & 255);
+  };
+  for (std::size_t i = 0; i < kWorkloads; ++i)
+    all.push_back(at("w" + std::to_string(i), address(i), "shop/app-" + std::to_string(i / 10)));
+  change(std::move(all));
+  begin();
+  told();
+  EXPECT_EQ(stream.demand(Type::kAddress).looked_at(), 0U);
+
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < kAsked; ++i) names.push_back("/" + address(2 * i));
+  acknowledge_all();
+  xds::Request request = ask(Type::kAddress);
+  request.subscribe = names;
+  stream.receive(request, snapshot);
+  const auto pushes = stream.poll(snapshot);
+  ASSERT_EQ(pushes.size(), 1U);
+  EXPECT_EQ(pushes[0].resources.size(), kAsked);
+  EXPECT_LE(stream.demand(Type::kAddress).looked_at(), 2 * kAsked) << "each name, and what it leads to";
+
+  const std::size_t before = stream.demand(Type::kAddress).looked_at();
+  nonce[Type::kAddress] = pushes[0].nonce;
+  change({at("w0", "10.200.0.1"), at("w1", "10.200.0.2")});
+  EXPECT_THAT(told(), ElementsAre("WDS +w0"));
+  EXPECT_LE(stream.demand(Type::kAddress).looked_at() - before, 4U) << "what has changed, and no more";
+}
+
+}  // namespace
+}  // namespace culvert::controlplane
