@@ -1,10 +1,11 @@
 """`culvert install`, `upgrade`, `uninstall` and `manifest` on a real cluster, as an operator says them. Steps of cluster_test.py."""
+import json
 import os
 import signal
 
 import shop
 from charts import BEFORE, images_of, previous
-from cluster import culvert, culvert_says, eventually, get, kubectl, missing, start_culvert
+from cluster import NODES, culvert, culvert_says, eventually, get, is_ready, kubectl, missing, pods, start_culvert
 from traces import Traces, objects
 
 NS = "istio-system"
@@ -51,8 +52,8 @@ def upgrade(charts):
 
 
 def interrupted(charts):
-    """An installation that was killed half way is found, said, and finished."""
-    words = ("install", "--charts", charts, *images_of(charts), "--timeout", "120s")
+    """An installation for production that was killed half way is found, said, and finished."""
+    words = ("install", "--charts", charts, "--profile", "production", *images_of(charts), "--timeout", "120s")
     killed("pending-install", *words)
     out, said = culvert_says(*words, code=1, input="n\n")
     assert "is pending-install (revision 1) since" in out and "stays pending-install" in said, (out, said)
@@ -61,6 +62,9 @@ def interrupted(charts):
     assert records() == ["deployed"], records()
     eventually("all pods are in", lambda: shop.enrolled() == shop.IN)
     culvert("verify-install")
+    eventually("a replica on each node", lambda: {pod["spec"]["nodeName"] for pod in pods(NS, "culvertd") if is_ready(pod)} == set(NODES), 60)
+    assert {each["metadata"]["name"] for each in get("networkpolicies", "-n", NS)} == {"culvertd", "culvert-node", "ztunnel"}
+    assert all(json.loads(line)["level"] for line in kubectl("logs", "-n", NS, "-l", "app=ztunnel", "--tail=5").splitlines())
 
 
 def purge(charts):
