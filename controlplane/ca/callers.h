@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "common/base/address.h"
 #include "common/base/identity.h"
 #include "common/base/result.h"
 
