@@ -196,8 +196,8 @@ TEST_F(StreamTest, ManyNamesOnDemandAreCheap) {
   xds::Request request = ask(Type::kAddress);
   request.unsubscribe = {"*"};
   for (int i = 0; i < kMany; ++i) {
-    request.subscribe.push_back("n" + std::to_string(i));
-    request.initial_versions.emplace("n" + std::to_string(i), "1");
+    request.subscribe.push_back("n" + std::to_string(kMany + i));  // in order, which is how they are read from the wire
+    request.initial_versions.emplace(request.subscribe.back(), "1");
   }
   stream.receive(request, snapshot);
 
