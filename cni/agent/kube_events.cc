@@ -19,6 +19,7 @@ constexpr std::size_t kMostText = 1024;  // the API's limit of a message
 constexpr std::size_t kMostName = 253;
 // An API server that is away, or too busy, has it when it is back; what none of its copies takes in a minute and a half holds up no other.
 constexpr int kTries = 10;
+constexpr std::chrono::milliseconds kPatience{4000};
 constexpr net::Clock::duration kFirstPause = std::chrono::milliseconds(100);  // twice as long each time
 
 std::string now() { return rfc3339(std::chrono::system_clock::now()); }
@@ -97,8 +98,10 @@ kube::Request KubeEvents::counted(const Item& item) {
   auto& told = told_[key];
   if (told.count++ == 0) told.first = item.when;
   const auto text = event_of(*item.pod, item.news, node_, told.count, told.first, item.when);
-  return kube::apply({.of = {.plural = "events"}, .ns = meta.name_space, .name = text.name}, text.json,
-                     {.field_manager = "culvert-node"});
+  auto event = kube::apply({.of = {.plural = "events"}, .ns = meta.name_space, .name = text.name}, text.json,
+                           {.field_manager = "culvert-node"});
+  event.timeout = kPatience;
+  return event;
 }
 
 net::Task<KubeEvents::Written> KubeEvents::write(const kube::Request& event) {

@@ -1,6 +1,7 @@
 #include "common/derive/delegate.h"
 
 #include <algorithm>
+#include <map>
 #include <string_view>
 #include <utility>
 
@@ -16,7 +17,8 @@ using config::Kind;
 using istio::networking::v1alpha3::Delegate;
 using istio::networking::v1alpha3::VirtualService;
 
-constexpr std::size_t kMostSaid = 16;  // of one object
+constexpr std::size_t kMostSaid = 16;    // of one object
+constexpr std::size_t kMostNamed = 256;  // VirtualServices that one leaves routes to, and that are looked at
 
 Key key_of(const Delegate& delegate, const std::string& own_namespace) {
   return {Kind::kVirtualService, delegate.namespace_().empty() ? own_namespace : delegate.namespace_(), delegate.name()};
@@ -67,12 +69,21 @@ std::vector<std::string> delegate_doubts(const config::Custom& virtual_service, 
   const auto& spec = dynamic_cast<const VirtualService&>(*virtual_service.spec);
   const config::Metadata& metadata = virtual_service.metadata;
   const Key own{Kind::kVirtualService, metadata.name_space, metadata.name};
+  std::map<Key, std::string> known;  // each is looked at once: it may have as many routes as this one
   for (int i = 0; i < spec.http_size() && out.size() < kMostSaid; ++i) {
     if (!spec.http(i).has_delegate()) continue;
-    const std::string what =
-        spec.hosts().empty()
-            ? "without spec.hosts this is a delegate itself, and may not delegate further: the route leads nowhere"
-            : trouble(own, key_of(spec.http(i).delegate(), own.name_space), objects);
+    std::string what = "without spec.hosts this is a delegate itself, and may not delegate further: the route leads nowhere";
+    if (!spec.hosts().empty()) {
+      const Key to = key_of(spec.http(i).delegate(), own.name_space);
+      auto place = known.find(to);
+      if (place == known.end() && known.size() == kMostNamed) {
+        out.push_back(
+            culvert::format("spec.http[{}].delegate: the delegates after the first {} are not looked at", i, kMostNamed));
+        break;
+      }
+      if (place == known.end()) place = known.emplace(to, trouble(own, to, objects)).first;
+      what = place->second;
+    }
     if (!what.empty()) out.push_back(culvert::format("spec.http[{}].delegate: {}", i, what));
   }
   return out;

@@ -6,6 +6,7 @@
 #include "common/base/format.h"
 #include "common/config/folder.h"
 #include "common/derive/deriver.h"
+#include "proto/istio/networking/v1alpha3/virtual_service.pb.h"
 
 namespace culvert::derive {
 namespace {
@@ -139,6 +140,39 @@ TEST(Delegate, OfThousandsSomeAreSaid) {
   for (int i = 0; i < 2'000; ++i) http += culvert::format("{}{{delegate: {{name: b-{}}}}}", i > 0 ? ", " : "", i);
   mesh.write(routes("a", "a.example", http));
   EXPECT_THAT(mesh.said(), SizeIs(16));
+}
+
+config::ObjectPtr leaving_to(const std::string& name, const std::vector<std::string>& delegates, int routes_of_its_own) {
+  auto spec = std::make_shared<istio::networking::v1alpha3::VirtualService>();
+  if (!delegates.empty()) spec->add_hosts(name + ".example");
+  for (const std::string& delegate : delegates) spec->add_http()->mutable_delegate()->set_name(delegate);
+  for (int i = 0; i < routes_of_its_own; ++i) spec->add_http();
+  config::Custom custom;
+  custom.kind = Kind::kVirtualService;
+  custom.metadata.name = name;
+  custom.metadata.name_space = "shop";
+  custom.spec = std::move(spec);
+  return std::make_shared<const config::Object>(std::move(custom));
+}
+
+TEST(Delegate, IsLookedAtOnceHoweverManyRoutesAreLeftToIt) {
+  constexpr int kMany = 200'000;  // route by route against route by route it would take until the test is ended
+  Objects objects;
+  objects.put({Kind::kVirtualService, "shop", "b"}, leaving_to("b", {}, kMany));
+  const auto root = leaving_to("a", std::vector<std::string>(kMany, "b"), 0);
+
+  EXPECT_THAT(delegate_doubts(std::get<config::Custom>(*root), objects), IsEmpty());
+}
+
+TEST(Delegate, OfVeryManyTheFirstAreLookedAt) {
+  Objects objects;
+  std::vector<std::string> names;
+  for (int i = 0; i < 300; ++i) names.push_back(culvert::format("b{}", i));
+  for (const std::string& name : names) objects.put({Kind::kVirtualService, "shop", name}, leaving_to(name, {}, 1));
+  const auto root = leaving_to("a", names, 0);
+
+  EXPECT_THAT(delegate_doubts(std::get<config::Custom>(*root), objects),
+              ElementsAre("spec.http[256].delegate: the delegates after the first 256 are not looked at"));
 }
 
 }  // namespace

@@ -53,15 +53,20 @@ Texts about(const config::PeerAuthentication& policy, const Scene& scene) {
   return scene.selects_nothing() ? Texts{"spec.selector selects no pod"} : Texts{};
 }
 
-// Of thousands the first are named: whoever has so many knows by then.
-std::string names_of(const Sharing::Shared& shared) {
+// Of thousands the first are named: whoever has so many knows by then. Names of other namespaces are not for everybody who guesses an address.
+std::string names_of(const Sharing::Shared& shared, std::string_view name_space) {
   constexpr std::size_t kNamed = 3;
   if (shared.others.empty()) return culvert::format("more than {} others", Sharing::kMost);
+  std::vector<std::string> own;
+  for (const config::Key& other : shared.others)
+    if (other.name_space == name_space) own.push_back(other.text());
+  const std::string foreign = own.size() < shared.others.size() ? "somebody in another namespace" : "";
+  if (own.empty()) return foreign;
   std::string out;
-  for (std::size_t i = 0; i < shared.others.size() && i < kNamed; ++i) out += (i > 0 ? ", " : "") + shared.others[i].text();
+  for (std::size_t i = 0; i < own.size() && i < kNamed; ++i) out += (i > 0 ? ", " : "") + own[i];
   if (shared.more) return out + " and many others";
-  if (shared.others.size() > kNamed) out += culvert::format(" and {} more", shared.others.size() - kNamed);
-  return out;
+  if (own.size() > kNamed) out += culvert::format(" and {} more", own.size() - kNamed);
+  return foreign.empty() ? out : out + " and " + foreign;
 }
 
 // Legal, and any of them may be meant: which one a node takes is in model/mesh.h.
@@ -70,11 +75,12 @@ void say_shared(const config::Object& object, const Scene& scene, Texts& out) {
   for (const Sharing::Shared& shared : scene.objects.sharing().of(object, network_of_mesh(scene.objects, scene.settings))) {
     if (++said > Sharing::kMost) break;
     if (shared.as == Sharing::As::kService)
-      out.push_back("spec.addresses: " + shared.address.text() + " is written by " + names_of(shared) +
+      out.push_back("spec.addresses: " + shared.address.text() + " is written by " + names_of(shared, scene.key.name_space) +
                     " as well: connections to it go to one of them");
     else
       out.push_back((scene.key.kind == Kind::kPod ? "status.podIPs: " : "spec.address: ") + shared.address.text() +
-                    " is the address of " + names_of(shared) + " as well: whoever has it is taken for one of them");
+                    " is the address of " + names_of(shared, scene.key.name_space) +
+                    " as well: whoever has it is taken for one of them");
   }
 }
 

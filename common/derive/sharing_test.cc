@@ -73,6 +73,23 @@ TEST(Sharing, EachSaysWhoHasItsAddressAsWell) {
   EXPECT_THAT(world.said(), IsEmpty());
 }
 
+TEST(Sharing, NobodyIsToldTheNamesOfAnotherNamespace) {
+  Sharers world;
+  std::string other = entry("secret", "192.0.2.1");
+  other.replace(other.find("shop"), 4, "bank");
+  world.write(entry("a", "192.0.2.1") + other);
+  EXPECT_THAT(world.said(),
+              ElementsAre("secret: spec.address: 192.0.2.1 is the address of somebody in another namespace as well: whoever has "
+                          "it is taken for one of them",
+                          "a: spec.address: 192.0.2.1 is the address of somebody in another namespace as well: whoever has it is "
+                          "taken for one of them"));
+
+  world.write(entry("b", "192.0.2.1"));
+  EXPECT_THAT(world.said(),
+              Contains(HasSubstr("a: spec.address: 192.0.2.1 is the address of WorkloadEntry shop/b and somebody in "
+                                 "another namespace as well")));
+}
+
 TEST(Sharing, AnAddressThatMovesIsSharedNoMore) {
   Sharers world;
   world.write(entry("a", "192.0.2.1") + entry("b", "192.0.2.1"));

@@ -6,6 +6,7 @@
 namespace culvert::controlplane {
 namespace {
 
+constexpr std::size_t kMostNodeName = 253;                                            // a name of Kubernetes
 constexpr Type kInOrder[] = {Type::kAuthorization, Type::kAddress, Type::kWorkload};  // policies first
 
 std::optional<Type> type_of(std::string_view url) {
@@ -28,7 +29,8 @@ Stream::Heard Stream::receive(xds::Request request, const Snapshot& snapshot) {
   const std::optional<Type> type = type_of(request.type_url);
   if (!type) return {Heard::What::kUnknownType, std::nullopt, ""};
   Channel& channel = at(*type);
-  if (const auto named = request.node.metadata.find("NODE_NAME"); named != request.node.metadata.end()) node_ = named->second;
+  const auto named = request.node.metadata.find("NODE_NAME");
+  if (node_.empty() && named != request.node.metadata.end() && named->second.size() <= kMostNodeName) node_ = named->second;
   const bool first = !channel.progress.subscribed;
   if (first || !request.subscribe.empty() || !request.unsubscribe.empty()) subscribe(channel, request);
   if (request.nonce.empty()) return {Heard::What::kSubscription, type, ""};

@@ -21,6 +21,8 @@ namespace culvert::kube {
 namespace {
 
 constexpr std::string_view kScope = "kube";
+// Of names and versions: objects of a list at once. An object has 1.5 MB at most, and so a few of them are never more than the client takes.
+constexpr std::size_t kPage = 250, kLeastPage = 8;
 
 // Only of kinds whose status we write.
 config::Standing standing_of(config::Kind kind, const std::string& json, const std::string& version) {
@@ -260,14 +262,19 @@ struct Source::State {
   static net::Task<Result<std::vector<Named>>> names(std::shared_ptr<State> self, const Part& part, std::string ns,
                                                      std::string fields, net::Clock::time_point until) {
     std::vector<Named> all;
+    std::size_t page = kPage;
     for (std::string next = {}; *self->alive;) {
-      Request request = list({.of = part.watch->of(), .ns = ns}, {{"limit", "500"}});
+      Request request = list({.of = part.watch->of(), .ns = ns}, {{"limit", std::to_string(page)}});
       if (!fields.empty()) request.query.emplace_back("fieldSelector", fields);
       if (!next.empty()) request.query.emplace_back("continue", next);
       request.metadata = true;
       request.timeout =
           std::chrono::ceil<std::chrono::milliseconds>(std::max(until - net::Clock::now(), net::Clock::duration(1)));
       const auto answer = co_await self->client.exchange(request);
+      if (!answer && page != kLeastPage && net::Clock::now() < until) {
+        page = kLeastPage;
+        continue;
+      }
       if (!answer) co_return std::unexpected(answer.error());
       if (answer->status == kNotFound) co_return all;
       if (!is_success(answer->status)) co_return std::unexpected(refusal(request, answer->status, answer->body));
@@ -305,14 +312,15 @@ struct Source::State {
     const auto until = net::Clock::now() + patience;
     for (const auto& part : self->parts) {
       if (!std::ranges::contains(kinds, part->wanted.kind)) continue;
-      for (bool told = false; !told;) {
+      net::Clock::duration pause = std::chrono::milliseconds(20);
+      for (bool told = false; !told; pause *= 2) {
         const auto there = co_await names(self, *part, part->wanted.ns, part->wanted.fields, until);
         if (!there) co_return std::unexpected(there.error());
         if (!*self->alive) co_return failure("shutting down");
         told = self->has_told_all(*part, *there);
-        if (!told && net::Clock::now() >= until)
+        if (!told && net::Clock::now() + pause >= until)
           co_return std::unexpected(not_brought(*part, collection_of(part->wanted.kind).text() + " as the API server has them"));
-        if (!told) co_await net::sleep_for(self->client.loop(), std::chrono::milliseconds(20));
+        if (!told) co_await net::sleep_for(self->client.loop(), pause);
       }
     }
     co_return Status{};

@@ -57,6 +57,7 @@ struct SourceTest : testing::Test {
   std::string served = "v1";  // of security.istio.io
   std::string listed;         // what a list says that is no watch, and how many were asked for
   std::size_t lists = 0;
+  bool page_fits = true;  // else whoever asks for a page of usual size is told more than he takes
 
   void start() {
     peer.emplace(loop, [this](const http::Request& request) {
@@ -64,7 +65,7 @@ struct SourceTest : testing::Test {
         return answer(404, "404 page not found\n");
       if (!request.target.contains("watch=")) {
         ++lists;
-        return answer(200, listed);
+        return answer(200, request.target.contains("limit=8") || page_fits ? listed : std::string(2048, ' '));
       }
       Steps steps = {chunked()};
       const auto& pieces = request.target.contains("namespaces?") ? namespaces : policies;
@@ -75,7 +76,7 @@ struct SourceTest : testing::Test {
       steps.push_back(hold());
       return steps;
     });
-    client.emplace(loop, peer->access());
+    client.emplace(loop, peer->access(), ClientOptions{.answer = 1024});
     const SourceOptions options{.of = {{.kind = config::Kind::kNamespace}, {.kind = config::Kind::kAuthorizationPolicy}}};
     source = std::make_unique<Source>(*client, options, registry, [this](const config::Diff& diff) {
       diffs.emplace_back();
@@ -224,12 +225,22 @@ TEST_F(SourceTest, HasCaughtUpWithAllWhenWhatIsNewHasBeenToldAndWhatIsGone) {
   }
 }
 
+TEST_F(SourceTest, CatchesUpInSmallPiecesWhereAPageIsTooLarge) {
+  listed = R"({"items":[]})";
+  page_fits = false;
+  start();
+  until(1);
+
+  EXPECT_TRUE(loop.run(source->catch_up_all({config::Kind::kAuthorizationPolicy}, 10s)));
+  EXPECT_EQ(lists, 2U);
+}
+
 TEST_F(SourceTest, SaysWhichCollectionItCouldNotCatchUpWith) {
   listed = R"({"items":[{"metadata":{"name":"p","namespace":"shop","resourceVersion":"3"}}]})";
   start();
   until(1);
 
-  const auto caught = loop.run(source->catch_up_all({config::Kind::kAuthorizationPolicy}, 50ms));
+  const auto caught = loop.run(source->catch_up_all({config::Kind::kAuthorizationPolicy}, 1s));
 
   ASSERT_FALSE(caught);
   EXPECT_EQ(caught.error().text, "the watch has not brought authorizationpolicies.security.istio.io as the API server has them");
