@@ -245,6 +245,7 @@ void Node::begin() {
   for (const auto& [cookie, inode] : strangers_)
     log::warn(scope::kNode, "a captured network namespace is no pod's: it stays captured, and refused, until it ends",
               {log::field("netns_cookie", cookie), log::field("inode", inode)});
+  zds_->begin();
   activate();
   tick();
 }

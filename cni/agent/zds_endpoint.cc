@@ -26,10 +26,10 @@ Result<std::unique_ptr<ZdsEndpoint>> ZdsEndpoint::open(net::Loop& loop, const st
   if (problem) return failure(culvert::format("making the folder of {}: {}", path, problem.message()));
   auto socket = net::SeqPacketListener::open(loop, path);
   if (!socket) return std::unexpected(std::move(socket).error());
-  std::unique_ptr<ZdsEndpoint> endpoint(new ZdsEndpoint(loop, *std::move(socket), std::move(listener)));
-  loop.spawn(endpoint->accept_all());
-  return endpoint;
+  return std::unique_ptr<ZdsEndpoint>(new ZdsEndpoint(loop, *std::move(socket), std::move(listener)));
 }
+
+void ZdsEndpoint::begin() { loop_.spawn(accept_all()); }
 
 ZdsEndpoint::ZdsEndpoint(net::Loop& loop, net::SeqPacketListener socket, Listener listener)
     : loop_(loop), socket_(std::move(socket)), listener_(std::move(listener)), deadline_(loop) {}
@@ -52,7 +52,6 @@ std::vector<pid_t> ZdsEndpoint::ztunnels() const {
 }
 
 net::Task<> ZdsEndpoint::accept_all() {
-  co_await loop_.yield();  // whoever waits already is not told of before our owner has us
   while (true) {
     auto socket = co_await socket_.accept();
     if (socket) {

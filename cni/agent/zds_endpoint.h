@@ -31,11 +31,13 @@ class ZdsEndpoint {
     std::function<void(std::string_view uid)> removed;
   };
 
-  // Makes the socket's folder when missing; the socket is root's alone.
+  // Makes the socket's folder when missing; the socket is root's alone. Whoever connects waits until begin().
   static Result<std::unique_ptr<ZdsEndpoint>> open(net::Loop& loop, const std::string& path, Listener listener);
   ZdsEndpoint(const ZdsEndpoint&) = delete;
   ZdsEndpoint& operator=(const ZdsEndpoint&) = delete;
 
+  // Once every pod that is captured has been added: a ztunnel lets go of those that its snapshot does not name.
+  void begin();
   void add(zds::Pod pod, std::shared_ptr<const Fd> netns);  // listener.added follows
   void remove(std::string_view uid);                        // listener.removed follows, perhaps before this returns
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What is captured stays captured: through files that cannot be read, objects and paths that are gone, slots and rules that somebody
 empties. And what must not be captured is not."""
+import socket
 import subprocess
 import sys
 import time
@@ -42,6 +43,34 @@ def pod_file_gone(world):
     assert "culvert_node_strangers 1" in world.fetch("http://127.0.0.1:15014/metrics")
     (world.folder / "kept.yaml").rename(world.config / "a.yaml")
     eventually("enrolled", lambda: out_and_in(world) == IN_THE_MESH)
+
+
+SILENT = """
+apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: c, user: u}}]
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:%d"}}]
+users: [{name: u, user: {token: t}}]
+"""
+
+
+def server_that_does_not_answer(world):
+    """An agent that starts while the API server is away knows of no pod yet: a ztunnel that comes to it keeps what it has."""
+    snapshots = world.ztunnel.log.read_text().count("snapshot")
+    with socket.create_server(("127.0.0.1", 0)) as api:
+        config = world.folder / "kubeconfig"
+        config.write_text(SILENT % api.getsockname()[1])
+        kill(world.agent)
+        world.start_agent(source=f"--kubeconfig={config}")
+        eventually("it runs", lambda: "\trunning\t" in world.agent.log.read_text())
+        end = time.monotonic() + 1.2
+        while time.monotonic() < end:
+            assert out_and_in(world) == IN_THE_MESH
+        assert world.ztunnel.log.read_text().count("snapshot") == snapshots
+    world.restart_agent()
+    eventually("snapshot", lambda: world.ztunnel.log.read_text().count("snapshot") > snapshots)
+    assert out_and_in(world) == IN_THE_MESH
 
 
 def path_gone_for_a_while(world):
@@ -153,7 +182,7 @@ def story(world):
     world.start_agent()
     world.start_ztunnel()
     eventually("enrolled", lambda: world.redirection("a") == "enabled")
-    for part in (namespace_file_broken, pod_file_gone, path_gone_for_a_while, slots_and_rules_emptied, refused_namespaces,
+    for part in (namespace_file_broken, pod_file_gone, server_that_does_not_answer, path_gone_for_a_while, slots_and_rules_emptied, refused_namespaces,
                  killed_anywhere, path_gone, unloaded):
         print(part.__name__, flush=True)
         part(world)

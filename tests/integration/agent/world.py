@@ -79,9 +79,9 @@ class World:
         process.log = log
         return process
 
-    def start_agent(self, program=None, **environment):
+    def start_agent(self, program=None, source=None, **environment):
         self.agent = self.start("node", ["env", *(f"{name}={value}" for name, value in environment.items()),
-            program or self.programs[0], "--node-name=n1", f"--config-dir={self.config}", f"--pin-dir={self.bpffs}/culvert",
+            program or self.programs[0], "--node-name=n1", source or f"--config-dir={self.config}", f"--pin-dir={self.bpffs}/culvert",
             f"--cgroup-root={self.cgroup}", f"--ztunnel-socket={self.folder}/ztunnel.sock", f"--kubelet-cgroups={self.cgroup}/kubelet", "--log-level=debug"])
 
     def restart_agent(self, program=None, **environment):
