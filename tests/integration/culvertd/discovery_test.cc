@@ -255,18 +255,22 @@ TEST_F(Discovery, ANodeThatAsksForTooManyNamesLosesItsStream) {
   ASSERT_TRUE(start());
   auto other = subscribed(kToken1);
   std::optional<rpc::Ended> ended;
+  std::string answer;
   const rpc::Channel channel(server());
   rpc::Stream stream(loop, channel, std::string(xds::kAdsPath), {{"authorization", std::string("Bearer ") + kToken2}},
-                     {.on_message = [](const std::string&) {}, .on_end = [&](rpc::Ended how) { ended = std::move(how); }});
+                     {.on_message = [&](std::string bytes) { answer = std::move(bytes); },
+                      .on_end = [&](rpc::Ended how) { ended = std::move(how); }});
 
-  // Kept are the names themselves, whether or not it reads what it is answered meanwhile: 120 MB of the 96 MiB that it may have.
-  constexpr int kMessages = 120, kNames = 1000, kLength = 1000;
-  for (int message = 0; message < kMessages; ++message) {
-    xds::Request request;
-    request.type_url = kAddressType;
-    for (int i = 0; i < kNames; ++i) request.subscribe.push_back(culvert::format("/{}.{:0{}}", message, i, kLength));
-    request.unsubscribe = {"*"};
+  // Kept are the names themselves, however well it takes what it is answered: 120 MB of the 96 MiB that it may have.
+  constexpr int kMessages = 120, kNames = 100, kLength = 10'000;
+  xds::Request request{.type_url = std::string(kAddressType), .unsubscribe = {"*"}};
+  for (int message = 0; message < kMessages && !ended; ++message) {
+    request.subscribe.clear();
+    for (int i = 0; i < kNames; ++i)
+      request.subscribe.push_back(culvert::format("/{}.{}", message, i) + std::string(kLength, 'n'));
     stream.send(xds::encode(request));
+    until([&] { return ended || !answer.empty(); }, "an answer to this many of its names");
+    if (!ended) request.nonce = xds::decode_response(std::exchange(answer, "")).value().nonce;
   }
   until([&] { return ended.has_value(); }, "the end of its stream");
 
