@@ -13,6 +13,7 @@
 #include <deque>
 #include <utility>
 
+#include "common/base/format.h"
 #include "common/base/mutex.h"
 #include "common/rpc/bytes.h"
 
@@ -100,7 +101,11 @@ std::string Ended::describe() const {
       "DATA_LOSS", "UNAUTHENTICATED"};
   const bool known = code >= 0 && static_cast<std::size_t>(code) < kNames.size();
   const std::string label = known ? kNames[static_cast<std::size_t>(code)] : "code " + std::to_string(code);
-  return text.empty() ? label : label + ": " + text;
+  if (text.empty()) return label;
+  if (!text.contains("certificate verify failed")) return label + ": " + text;
+  // gRPC does not say what is wrong with it.
+  const std::string now = rfc3339(std::chrono::system_clock::now());
+  return label + ": " + text + " (are the roots here those of the server, and the clocks right? It is " + now + " here)";
 }
 
 struct Channel::State {

@@ -33,7 +33,7 @@ struct Ended {
   std::string text{};
 
   bool ok() const { return code == 0; }
-  std::string describe() const;  // "UNAVAILABLE: connection refused"
+  std::string describe() const;  // "UNAVAILABLE: connection refused"; of a certificate that is not taken, what to look at
 };
 
 // A connection to one server, made on first use. Calls share it.

@@ -140,14 +140,19 @@ void Certificates::accept(Entry& entry, Result<CredentialsRef> fetched) {
   entry.credentials = std::move(*fetched);
   entry.error.clear();
   const auto& leaf = entry.credentials->own.leaf();
+  const bool begun = leaf.not_before() <= now;
   const auto due = renew_at(leaf.not_before(), leaf.not_after());
-  if (due > now) {
+  if (begun && due > now) {
     entry.failures = 0;
     entry.due = due;
   } else {  // a clock is wrong, or the authority near its own end: it is used, and asked for again ever more slowly while it lasts
     const auto pause = retry_pause(++entry.failures, random_bits());
     entry.due = now + std::min<Clock::duration>(pause, std::max<Clock::duration>((leaf.not_after() - now) / 2, 1s));
   }
+  if (!begun)
+    log::warn(kScope,
+              "the certificate of " + entry.identity.uri() + " has not begun yet: set the clock of this machine, or of who signs",
+              {log::field("begins", leaf.valid_from())});
   log::info(kScope, "certificate for " + entry.identity.uri(),
             {log::field("serial", leaf.serial()), log::field("expires", leaf.expires_at())});
   if (std::exchange(entry.again, false)) entry.due = now;

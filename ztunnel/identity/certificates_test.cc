@@ -184,6 +184,19 @@ TEST_F(Fetched, OneThatIsIssuedTooLateIsNotAskedForInCircles) {
   EXPECT_EQ(published.size(), asked.size());
 }
 
+TEST_F(Fetched, OneThatHasNotBegunIsReplacedOnceTheClocksAgree) {
+  signed_at = std::chrono::system_clock::now() + 1h;
+  certificates->set_wanted({named("web")});
+  until([&] { return asked.size() == 2; });
+  EXPECT_EQ(published.front(), "web good") << "others may have the clock of who signed it";
+
+  signed_at = {};
+  const auto has_begun = [&] {
+    return certificates->shown()[0].credentials->own.leaf().not_before() <= std::chrono::system_clock::now();
+  };
+  until(has_begun);
+}
+
 // --- a worker's view of them ---
 
 struct WorkersView : testing::Test {

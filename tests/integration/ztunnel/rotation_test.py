@@ -10,6 +10,7 @@ import time
 import urllib.request
 
 import apps
+import control
 from world import eventually, main
 
 OVERLAP = 5
@@ -32,37 +33,10 @@ class Load:
 
 
 def build(world):
-    (world.cgroup / "control").mkdir()
-    world.data, tokens = world.folder / "data", world.folder / "tokens"
-    tokens.touch(mode=0o600)
-    tokens.write_text("".join(f"token-of-the-node-{name} {name}\n" for name in ("n1", "n2")))
-    for number, name in enumerate(("n1", "n2"), 1):
-        node = world.node(name)
-        world.pod("ab"[number - 1], 1 + number, node)
-        roots = str(world.data / "root-cert.pem")
-        node.extra = {"LOCAL_XDS_PATH": "", "XDS_ADDRESS": "https://localhost:15012", "XDS_ROOT_CA": roots, "CA_ROOT_CA": roots,
-                      "AUTH_TOKEN": f"token-of-the-node-{name}", "SECRET_TTL": "8s", "POOL_MAX_STREAMS_PER_CONNECTION": "1",
-                      "POOL_UNUSED_RELEASE_TIMEOUT": "1s"}
-    world.enrol()
-    start_culvertd(world, tokens)
-    for node in world.nodes.values():
-        node.start_agent()
-        node.start_ztunnel()
-    for pod in ("a", "b"):
-        eventually(f"{pod} enrolled", lambda: world.enrolled(pod), 15)
-        world.spawn(pod, apps.serve, 8080)
-    for one, other in (("a", "b"), ("b", "a")):
-        eventually("a first connection", lambda: world.run(one, apps.who, world.address(other), 8080)[1] == "end", 10)
-
-
-def start_culvertd(world, tokens):
-    world.plane = world.start("control/culvertd", [
-        world.programs["culvertd"], f"--config-dir={world.config}", f"--data-dir={world.data}", f"--tokens={tokens}", "--monitoring-port=15112",
-        "--debug-port=15212", "--bundle-port=15799"], world.cgroup, {
-            "CITADEL_SELF_SIGNED_CA_CERT_TTL": "40s", "CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE": "60",
-            "CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL": "1s", "CULVERT_ROOT_OVERLAP": f"{OVERLAP}s", "MAX_WORKLOAD_CERT_TTL": "8s",
-            "DEFAULT_WORKLOAD_CERT_TTL": "8s"})
-    eventually("culvertd", lambda: "\tserving\t" in world.plane.log.read_text(), 10)
+    control.build(world, {
+        "CITADEL_SELF_SIGNED_CA_CERT_TTL": "40s", "CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE": "60",
+        "CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL": "1s", "CULVERT_ROOT_OVERLAP": f"{OVERLAP}s", "MAX_WORKLOAD_CERT_TTL": "8s",
+        "DEFAULT_WORKLOAD_CERT_TTL": "8s"}, SECRET_TTL="8s")
 
 
 def serials(world, kind):
