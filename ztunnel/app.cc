@@ -253,10 +253,13 @@ void App::want_certificates() {
   certificates_->set_wanted(wanted);
 }
 
+// Once everything was in place it is ready until it is told to end. Kubernetes ends one that is not before its follower serves, and neither an agent that
+// is being replaced as well nor one pod that fails is a reason to have every pod of the node refused.
 std::string App::not_ready() const {
+  if (draining_) return "draining";
+  if (was_ready_) return {};
   std::string out;
   const auto add = [&out](const std::string& task) { out.append(out.empty() ? "" : ", ").append(task); };
-  if (draining_) add("draining");
   if (!state_->ready()) add("state manager" + (state_->problem().empty() ? "" : " (" + state_->problem() + ")"));
   if (!agent_ || !agent_->ready())
     add("workload proxy manager" + (agent_ && !agent_->pending().empty() ? " (" + agent_->pending() + ")" : ""));
@@ -264,10 +267,9 @@ std::string App::not_ready() const {
 }
 
 void App::told() {
-  const bool ready = agent_ && not_ready().empty();
-  if (std::exchange(was_ready_, ready) == ready) return;
-  if (ready) log::info("app", "ready", {log::field("pods", pods_.size())});
-  else log::info("app", "not ready: " + not_ready());
+  if (was_ready_ || !agent_ || !not_ready().empty()) return;
+  was_ready_ = true;
+  log::info("app", "ready", {log::field("pods", pods_.size())});
 }
 
 net::Task<std::string> App::metrics() {

@@ -65,7 +65,7 @@ class App {
   bool prepared(const zds::Pod& pod) const;
   void stop_pod(const std::string& uid);
   void want_certificates();
-  void told();  // readiness may have changed
+  void told();  // it may have become ready
 
   // Asks every worker, on its thread, and collects the answers here.
   template <class T>

@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kFirstPause = 10ms;
-constexpr std::chrono::milliseconds kLongestPause = 15s;
+constexpr std::chrono::milliseconds kLongestPause = 1s;  // pods that start meanwhile wait for it
 constexpr std::string_view kScope = "inpod";
 
 std::string_view text_of(const net::Packet& packet) {
@@ -37,7 +37,7 @@ void Agent::close() {
 }
 
 net::Task<> Agent::live() {
-  std::string last;  // a node agent that is away is told once, not fifteen times a second
+  std::string last;  // a node agent that is away is told once, not at each try
   while (!closed_) {
     const auto served = co_await serve();
     client_.disconnected();

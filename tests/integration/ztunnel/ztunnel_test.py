@@ -354,6 +354,19 @@ def deaths(world, n1, n2):
     assert world.run("a", apps.who, world.address("b"), 8080)[1] == "end"
 
 
+def without_agent(world, n1, n2):
+    """While the node's agent is away a ztunnel serves the pods that it has, and says that it is ready: Kubernetes would end it for less in the middle of an
+    upgrade of both, before the one that follows it serves."""
+    kill(n2.agent)
+    eventually("noticed", lambda: "lost the node agent" in n2.log(), 10)
+    assert n2.ready(), n2.readiness()
+    assert world.run("a", apps.who, world.address("b"), 8080)[1] == "end"
+    connected = n2.log().count("connected to the node agent")
+    n2.start_agent()
+    eventually("connected again", lambda: n2.log().count("connected to the node agent") > connected, 10)
+    assert n2.ready() and world.run("b", apps.who, world.address("a"), 8080)[1] == "end"
+
+
 def removal(world, n1, n2):
     """A pod that leaves the mesh: its connections end with a reason."""
     (world.config / "b.yaml").unlink()
@@ -372,7 +385,7 @@ def many(world, n1, n2):
 
 def story(world):
     n1, n2 = build(world)
-    for step in (connections, access_lines, endings, bytes_arrive, handover, takeover, dns, not_yet, policies, pages, refusals, deaths, many, removal):
+    for step in (connections, access_lines, endings, bytes_arrive, handover, takeover, dns, not_yet, policies, pages, refusals, deaths, without_agent, many, removal):
         begun = time.monotonic()
         step(world, n1, n2)
         print(f"{step.__name__}: ok, {time.monotonic() - begun:.1f} s", flush=True)
