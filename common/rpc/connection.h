@@ -17,6 +17,7 @@
 #include "common/http/http2.h"
 #include "common/net/event.h"
 #include "common/net/stream.h"
+#include "common/rpc/backlog.h"
 #include "common/rpc/budget.h"
 #include "common/rpc/call.h"
 #include "common/rpc/door.h"
@@ -62,8 +63,7 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
     std::shared_ptr<Call> call;
     Gate::Ticket ticket;
     MessageReader reader{};
-    std::string held{};  // what has come, of which what lies behind `held_from` was not looked at, and is not credited
-    std::size_t held_from = 0;
+    Backlog held{};         // what has come and was not looked at, and is not credited
     Budget::Share share{};  // of the message under way
     std::optional<net::Clock::time_point> shared_at{};
     bool waits = false;     // for its turn: nobody has heard of it
@@ -98,7 +98,6 @@ class Connection final : public std::enable_shared_from_this<Connection>, privat
   std::size_t read(StreamId stream, Incoming& incoming, std::span<const std::byte> bytes);
   bool step(StreamId stream, Incoming& incoming, std::span<const std::byte>& bytes);
   void make_room(StreamId stream, Incoming& incoming);
-  void keep(Incoming& incoming, std::span<const std::byte> bytes);
   void tell_end(StreamId stream, Incoming& incoming);
   void answer(StreamId stream, const Ended& status);
   void refuse(StreamId stream, int code, const std::string& text);

@@ -81,7 +81,7 @@ void Connection::on_data(StreamId stream, std::span<const std::byte> bytes) {
   Incoming* const incoming = find(stream);
   if (incoming == nullptr) return http_->credit(stream, bytes.size());
   if (incoming->held.empty()) bytes = bytes.subspan(read(stream, *incoming, bytes));
-  keep(*incoming, bytes);
+  incoming->held.append(bytes);
 }
 
 void Connection::on_end(StreamId stream) {
@@ -100,7 +100,7 @@ void Connection::on_closed(StreamId stream, std::uint32_t) {
   if (found == streams_.end()) return;
   Incoming incoming = std::move(found->second);
   streams_.erase(found);
-  http_->credit(stream, incoming.held.size() - incoming.held_from);
+  http_->credit(stream, incoming.held.size());
   close_call(incoming);
 }
 
@@ -131,10 +131,6 @@ std::size_t Connection::read(StreamId stream, Incoming& incoming, std::span<cons
   if (incoming.all_read) bytes = {};
   http_->credit(stream, before - bytes.size());
   return before - bytes.size();
-}
-
-void Connection::keep(Incoming& incoming, std::span<const std::byte> bytes) {
-  incoming.held.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
 // Once everything that has come is read.
@@ -193,10 +189,7 @@ void Connection::make_room(StreamId stream, Incoming& incoming) {
 void Connection::read_on(StreamId stream) {
   Incoming* const incoming = find(stream);
   if (over_ || incoming == nullptr) return;
-  std::string& held = incoming->held;
-  incoming->held_from += read(stream, *incoming, std::as_bytes(std::span(held)).subspan(incoming->held_from));
-  if (incoming->held_from > held.size() / 2) held.erase(0, std::exchange(incoming->held_from, 0));
-  if (held.empty()) held = {};
+  incoming->held.drop(read(stream, *incoming, incoming->held.bytes()));
   tell_end(stream, *incoming);
   want_write();
 }
