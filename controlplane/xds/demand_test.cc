@@ -31,6 +31,14 @@ struct DemandTest : StreamTest {
     out.vips = {{"", *Cidr::parse(vip + "/32")}, {"", *Cidr::parse("10.9.0.0/16")}};
     return std::make_shared<const model::Service>(out);
   }
+  static model::ServiceRef ranges(const std::string& hostname, const std::vector<std::string>& all,
+                                  const std::string& network = "") {
+    model::Service out;
+    out.name_space = "shop";
+    out.hostname = hostname;
+    for (const std::string& range : all) out.vips.push_back({network, *Cidr::parse(range)});
+    return std::make_shared<const model::Service>(out);
+  }
   void change_service(model::ServiceRef one) {
     derive::Delta delta;
     delta.services = {std::move(one)};
@@ -119,6 +127,87 @@ TEST_F(DemandTest, WhoComesToHaveAnAddressIsTold) {
   EXPECT_THAT(told(), ElementsAre("WDS +w1")) << "it has it no more, and the client must know";
 }
 
+// Which of them owns the address depends on who connects to it: the ranges of its own namespace come first.
+TEST_F(DemandTest, AnAddressIsAnsweredByEveryRangeThatItIsIn) {
+  change({at("w1", "10.9.1.1"), at("w2", "10.0.0.2", "shop/wide")});
+  change_service(ranges("wide", {"10.9.0.0/16", "fd00::/64"}));
+  change_service(ranges("close", {"10.9.1.0/24", "10.9.1.0/28"}));
+  change_service(ranges("other", {"10.9.1.0/24"}, "net"));
+  begin();
+  told();
+
+  EXPECT_THAT(asked({"/10.9.1.1"}), ElementsAre("WDS +w1 +shop/close +shop/wide +w2"));
+  EXPECT_THAT(asked({"/fd00::1", "net/10.9.1.77", "/10.10.0.1", "net/fd00::1"}),
+              ElementsAre("WDS +shop/wide +shop/other -/10.10.0.1 -net/fd00::1"));
+}
+
+TEST_F(DemandTest, ARangeSaysWhichAddressesItIsTheAnswerTo) {
+  change_service(ranges("wide", {"10.9.0.0/16"}));
+  begin();
+  told();
+  acknowledge_all();
+  xds::Request request = ask(Type::kAddress);
+  request.subscribe = {"/10.9.0.1", "/10.9.0.2", "/10.9.0.0/16"};
+  stream.receive(request, snapshot);
+
+  const xds::Response response = received(stream.poll(snapshot).at(0));
+
+  ASSERT_EQ(response.resources.size(), 1U);
+  EXPECT_THAT(response.resources[0].aliases, ElementsAre("/10.9.0.0/16", "/10.9.0.1", "/10.9.0.2"));
+}
+
+TEST_F(DemandTest, WhoComesToHaveARangeAroundAnAddressIsTold) {
+  change_service(ranges("wide", {"10.9.0.0/16"}));
+  begin();
+  told();
+  EXPECT_THAT(asked({"/10.9.1.1", "/10.200.0.1"}), ElementsAre("WDS +shop/wide -/10.200.0.1"));
+
+  change_service(ranges("beside", {"10.9.2.0/24"}));
+  EXPECT_THAT(told(), IsEmpty());
+  change_service(ranges("close", {"10.9.1.0/24"}));
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/close"));
+  change_service(ranges("beside", {"10.200.0.0/16"}));
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/beside"));
+  change_service(ranges("close", {"10.9.3.0/24"}));
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/close")) << "it has it no more, and the client must know";
+  change({}, {}, {"shop/wide"});
+  EXPECT_THAT(told(), ElementsAre("WDS -shop/wide"));
+  change_service(ranges("wide", {"10.0.0.0/8"}));
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/wide")) << "the address is still asked for";
+}
+
+TEST_F(DemandTest, AnAddressThatIsWantedNoMoreIsFollowedByItsOtherName) {
+  begin();
+  told();
+  EXPECT_THAT(asked({"/fd00::1", "/fd00:0::1"}), ElementsAre("WDS -/fd00:0::1 -/fd00::1"));
+  acknowledge_all();
+  xds::Request request = ask(Type::kAddress);
+  request.unsubscribe = {"/fd00:0::1"};
+  stream.receive(request, snapshot);
+
+  change_service(ranges("wide", {"fd00::/64"}));
+
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/wide"));
+}
+
+// Ten thousand services with a range each: an address costs as much as there are prefix lengths.
+TEST_F(DemandTest, AnAddressIsNotComparedWithEachRange) {
+  constexpr std::size_t kServices = 10'000;
+  derive::Delta delta;
+  for (std::size_t i = 0; i < kServices; ++i)
+    delta.services.push_back(ranges("s" + std::to_string(i), {culvert::format("10.{}.{}.0/24", i >> 8, i & 255)}));
+  snapshot.apply(delta);
+  begin();
+  told();
+
+  EXPECT_THAT(asked({"/10.3.7.1"}), ElementsAre("WDS +shop/s775"));
+
+  EXPECT_LE(stream.demand(Type::kAddress).looked_at(), 2U);
+  change_service(ranges("s775", {"10.3.7.0/24", "10.4.0.0/16"}));
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/s775"));
+  EXPECT_LE(stream.demand(Type::kAddress).looked_at(), 4U);
+}
+
 TEST_F(DemandTest, WhatIsAskedForAgainIsAnsweredAgain) {
   change({at("w1", "10.0.0.1")});
   begin();
@@ -149,6 +238,20 @@ TEST_F(DemandTest, WhoComesBackGetsWhatDiffersAndWhatItStillWaitsFor) {
   stream.receive(request, snapshot);
 
   EXPECT_THAT(poll(), ElementsAre("WDS +w3 +w2 -/10.0.0.9 -gone"));
+}
+
+TEST_F(DemandTest, WhoSubscribesToWhatItBringsAlongIsNotSentItAgainUnlessItAsksForIt) {
+  change({at("w1", "10.0.0.1"), at("w2", "10.0.0.2")});
+  xds::Request request = ask(Type::kAddress);
+  request.subscribe = {"w1", "w2"};
+  request.initial_versions = xds::Versions(
+      std::map<std::string, std::string>{{"w1", version(Type::kAddress, "w1")}, {"w2", version(Type::kAddress, "w2")}});
+  stream.receive(request, snapshot);
+  EXPECT_THAT(asked({"w2"}), ElementsAre("WDS +w2"));
+
+  change({}, {}, {"w1"});
+
+  EXPECT_THAT(told(), ElementsAre("WDS -w1"));
 }
 
 TEST_F(DemandTest, NamesThatAreWantedNoMoreAreForgotten) {

@@ -67,7 +67,9 @@ void Stream::subscribe(Channel& channel, xds::Request& request) const {
     channel.progress.sent = channel.removals_sent = 0;
   }
   for (const std::string& name : request.subscribe) {
-    if (name != "*") channel.demand.ask(name);
+    if (name == "*") continue;
+    if (first && !channel.wildcard && channel.held.find(name)) channel.demand.follow(name);
+    else channel.demand.ask(name);
   }
   for (const std::string& name : request.unsubscribe) channel.demand.drop(name);
   channel.demand.runs_on(channel.wildcard ? "" : node_);
@@ -94,21 +96,27 @@ bool Stream::addresses_sent(const Snapshot& snapshot) const {
          !has_removals(Type::kWorkload, snapshot);
 }
 
-void Stream::collect_all(Channel& channel, const Snapshot& snapshot, Push& push) {
-  push.all = snapshot.whole();
-  channel.answered = true;
+void Stream::collect(Type type, const Snapshot& snapshot, bool puts, bool removals, Push& push) {
+  Channel& channel = at(type);
+  const Demand::Source from = source(type, channel, snapshot);
+  Demand::Answer answer{push.resources, push.removed};
+  const bool first = !std::exchange(channel.answered, true);
+  const bool nothing_held = channel.held.empty() && !channel.demand.pending();
+  if (first && !channel.wildcard) channel.demand.recall(channel.held, from, gone_of(type, channel, push));
+  channel.demand.take(from, answer);
+  if (!first) return collect_changes(channel, from, puts, removals, answer);
+  if (channel.wildcard && nothing_held && type == Type::kAddress) push.all = snapshot.whole();
+  else if (channel.wildcard) collect_difference(channel.held, type, snapshot, push.resources, gone_of(type, channel, push));
+  for (const std::string& name : channel.gone) channel.gone_bytes += sizeof(std::string) + name.size();
+  channel.held = {};
+}
+
+// What the client held when it came and what is no more: of policies it is told later.
+std::vector<std::string>& Stream::gone_of(Type type, Channel& channel, Push& push) {
+  return type == Type::kAuthorization ? channel.gone : push.removed;
 }
 
 // What the client held when it came is compared with what there is.
-void Stream::collect_first(Channel& channel, const Snapshot& snapshot, Push& push) {
-  auto& gone = push.type == Type::kAuthorization ? channel.gone : push.removed;
-  if (channel.wildcard) collect_difference(channel.held, push.type, snapshot, push.resources, gone);
-  else channel.demand.recall(channel.held, source(push.type, channel, snapshot), gone);
-  for (const std::string& name : channel.gone) channel.gone_bytes += sizeof(std::string) + name.size();
-  channel.held = {};
-  channel.answered = true;
-}
-
 // Only names of which the last listing says something else than the client, or that have changed since, are looked at, in order.
 void Stream::collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot,
                                 std::vector<std::shared_ptr<const std::string>>& differ, std::vector<std::string>& gone) {
@@ -168,17 +176,8 @@ std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
 
   channel.progress.refusals.sending(snapshot.table(type), channel.progress.sent);
   Push push{.type = type, .nonce = "", .all = nullptr, .resources = {}, .removed = {}};
-  const Demand::Source from = source(type, channel, snapshot);
-  Demand::Answer answer{push.resources, push.removed};
   const bool first = !channel.answered;
-  if (first && type == Type::kAddress && channel.wildcard && channel.held.empty() && !channel.demand.pending()) {
-    collect_all(channel, snapshot, push);
-  } else if (first) {
-    collect_first(channel, snapshot, push);
-  } else {
-    collect_changes(channel, from, puts, removals, answer);
-  }
-  channel.demand.take(from, answer);
+  collect(type, snapshot, puts, removals, push);
   const bool whole = first ? channel.gone.empty() : !owes;
   const Epoch epoch = push.all ? push.all->epoch : snapshot.epoch();
   channel.progress.sent = epoch;

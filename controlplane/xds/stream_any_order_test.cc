@@ -238,6 +238,7 @@ struct DemandingClient : AnyOrder {
   DemandingClient() : AnyOrder(77) {}
 
   std::string some_address() { return "10.0.0." + std::to_string(pick(12)); }
+  std::string some_range() { return "10.0.0." + std::to_string(4 * pick(3)) + (pick(2) == 0 ? "/30" : "/29"); }
   void change_something() {
     derive::Delta delta;
     if (pick(3) > 0) {
@@ -264,7 +265,7 @@ struct DemandingClient : AnyOrder {
         one = {};
         one.name_space = "shop";
         one.hostname = name;
-        one.vips = {{"", *Cidr::parse(some_address() + "/32")}};
+        one.vips = {{"", *Cidr::parse(pick(3) == 0 ? some_range() : some_address() + "/32")}};
         delta.services.push_back(std::make_shared<const model::Service>(one));
       }
     }
@@ -310,7 +311,10 @@ struct DemandingClient : AnyOrder {
     for (deliver(); under_way; deliver()) answer(Type::kAddress, *std::exchange(under_way, std::nullopt));
   }
   bool is_asked(const model::Service& service) const {
-    return asked.contains(service.key()) || asked.contains("/" + service.vips[0].range.address.text());
+    return asked.contains(service.key()) || std::ranges::any_of(asked, [&](const std::string& name) {
+             const auto address = model::NetworkAddress::parse(name);
+             return address && service.vips[0].range.contains(address->address);
+           });
   }
   // What it must hold by now, of what it has asked for since it came.
   std::set<std::string> due() const {
