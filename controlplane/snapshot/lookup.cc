@@ -23,7 +23,7 @@ void take_out(auto& index, const auto& key, std::string_view name) {
 }  // namespace
 
 void Lookup::put(const model::Workload& workload) {
-  Entry entry{.aliases = {}, .services = {}, .node = workload.node};
+  Entry entry{.of_node = workload.network_mode == model::NetworkMode::kHostNetwork, .node = workload.node};
   for (const IpAddress& address : workload.addresses)
     entry.aliases.push_back(model::NetworkAddress{workload.network, address}.text());
   for (const auto& [service, ports] : workload.services) entry.services.push_back(service);

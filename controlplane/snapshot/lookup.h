@@ -26,6 +26,7 @@ class Lookup {
   struct Entry {
     std::vector<std::string> aliases{};  // "network/ip", and "network/ip/length" of a range
     std::vector<model::Vip> ranges{};
+    bool of_node = false;                 // the addresses are its node's, and all have them that are in its network
     std::vector<std::string> services{};  // of which it is an endpoint: "namespace/hostname"
     std::string node{};
   };

@@ -33,11 +33,12 @@ bool Demand::Names::remove(std::string_view name) {
   return true;
 }
 
-void Demand::follow(std::string_view name) {
-  if (!names_.add(name)) return;
+bool Demand::follow(std::string_view name) {
+  if (!names_.add(name)) return false;
   const std::string_view kept = *names_.all.find(name);
   if (const auto parsed = model::NetworkAddress::parse(kept))
     addresses_.insert({kept.substr(0, parsed->network.size()), parsed->address, kept});
+  return true;
 }
 
 void Demand::ask(std::string_view name) {
@@ -69,6 +70,22 @@ void Demand::recall(const xds::Versions& held, const Source& source, std::vector
   for (const std::string& name : given_.all) {
     for (const std::string_view endpoint : source.lookup->endpoints_of(name))
       if (!given_.contains(endpoint)) fresh_.add(endpoint);
+    follow_addresses_of(name, *source.lookup);
+  }
+}
+
+// What it has an answer to it does not ask for. By which of its names it once asked for this is not said.
+void Demand::follow_addresses_of(std::string_view name, const Lookup& lookup) {
+  const Lookup::Entry* entry = lookup.find(name);
+  if (!entry || entry->of_node) return;
+  const auto others = [this](const auto& names) {
+    for (const std::string_view other : names)
+      if (!given_.contains(other)) fresh_.add(other);
+  };
+  for (const std::string& alias : entry->aliases) {
+    if (!follow(alias)) continue;
+    others(lookup.at(alias));
+    others(lookup.around(alias));
   }
 }
 

@@ -6,6 +6,9 @@
 // address has it as well: which of them owns it, the closest or one of the namespace that asks, is for the subscriber to say (protocols.md §2.5). A name that
 // nothing has is answered as removed. From then on the subscriber is told what becomes of all that it was given, of new endpoints of services among that, and
 // of whoever comes to have one of the names. What runs on its own node it is given unasked. An answer costs as much as there is in it, whatever else there is.
+//
+// A subscriber that comes back brings along names of resources, and not every address that it asked for: ztunnel forgets those that nobody had, also when
+// somebody comes to have them. So the addresses of all that it brings along are followed as if it had asked for them.
 
 #include <compare>
 #include <cstddef>
@@ -41,8 +44,8 @@ class Demand {
   };
 
   void ask(std::string_view name);
-  // It is told what becomes of it, and has the answer already, or brings along what says so (recall).
-  void follow(std::string_view name);
+  // It is told what becomes of it, and has the answer already, or brings along what says so (recall). False when it was followed before.
+  bool follow(std::string_view name);
   void drop(std::string_view name);
   // Whose workloads are given unasked; empty: nobody's.
   void runs_on(std::string node) { node_ = std::move(node); }
@@ -83,6 +86,7 @@ class Demand {
     friend auto operator<=>(const Address&, const Address&) = default;
   };
 
+  void follow_addresses_of(std::string_view name, const Lookup& lookup);
   bool asks_inside(const model::Vip& range) const;
   bool wants(std::string_view name, const Source& source);
   void give(std::string_view name, const Source& source, Answer& answer);

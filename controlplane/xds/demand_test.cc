@@ -24,6 +24,11 @@ struct DemandTest : StreamTest {
     if (!service.empty()) out.services[service];
     return std::make_shared<const model::Workload>(out);
   }
+  static model::WorkloadRef on_its_node(const std::string& uid, const std::string& address) {
+    model::Workload out = *at(uid, address);
+    out.network_mode = model::NetworkMode::kHostNetwork;
+    return std::make_shared<const model::Workload>(out);
+  }
   static model::ServiceRef service(const std::string& hostname, const std::string& vip) {
     model::Service out;
     out.name_space = "shop";
@@ -48,6 +53,15 @@ struct DemandTest : StreamTest {
     xds::Request request = ask(Type::kAddress);
     request.subscribe = request.unsubscribe = {"*"};
     if (!node.empty()) request.node = {.id = "ztunnel", .metadata = {{"NODE_NAME", node}}};
+    stream.receive(request, snapshot);
+  }
+  void come_back(const std::vector<std::string>& held, const std::vector<std::string>& addresses = {}) {
+    std::map<std::string, std::string> versions;
+    for (const std::string& name : held) versions[name] = version(Type::kAddress, name);
+    for (const std::string& name : addresses) versions[name] = "";
+    xds::Request request = ask(Type::kAddress);
+    request.subscribe = request.unsubscribe = {"*"};
+    request.initial_versions = xds::Versions(versions);
     stream.receive(request, snapshot);
   }
   std::vector<std::string> told() {
@@ -238,6 +252,42 @@ TEST_F(DemandTest, WhoComesBackGetsWhatDiffersAndWhatItStillWaitsFor) {
   stream.receive(request, snapshot);
 
   EXPECT_THAT(poll(), ElementsAre("WDS +w3 +w2 -/10.0.0.9 -gone"));
+}
+
+// ztunnel brings along the addresses that it was answered, but none of which it was once told that nobody has them; others bring none.
+TEST_F(DemandTest, WhoComesBackIsToldWhoElseHasTheAddressesOfWhatItHolds) {
+  change({at("w1", "10.0.0.1"), on_its_node("h1", "10.0.0.100"), on_its_node("h2", "10.0.0.100")});
+  change_service(service("web", "10.1.0.1"));
+  come_back({"w1", "h1", "shop/web"});
+  EXPECT_THAT(told(), ElementsAre("WDS"));
+
+  change({at("w1", "10.0.0.5"), at("w2", "10.0.0.1")});
+  EXPECT_THAT(told(), ElementsAre("WDS +w1 +w2"));
+  change_service(service("other", "10.1.0.1"));
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/other"));
+  change_service(ranges("wide", {"10.0.0.0/24"}));
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/wide"));
+  change({on_its_node("h3", "10.0.0.100")});
+  EXPECT_THAT(told(), IsEmpty()) << "an address of a node is nobody's own";
+}
+
+TEST_F(DemandTest, WhoComesBackIsToldWhoHasCome) {
+  change({at("w1", "10.0.0.1"), at("w2", "10.0.0.1"), at("w3", "10.0.0.3")});
+  change_service(ranges("wide", {"10.0.0.0/24"}));
+
+  come_back({"w1"});
+
+  EXPECT_THAT(told(), ElementsAre("WDS +shop/wide +w2"));
+}
+
+TEST_F(DemandTest, AddressesThatAreBroughtAlongAreFollowed) {
+  change({at("w1", "10.0.0.1")});
+  come_back({"w1"}, {"/10.0.0.1", "/10.0.0.2"});
+  EXPECT_THAT(told(), ElementsAre("WDS +w1 -/10.0.0.2")) << "it may still wait for them";
+
+  change({at("w1", "10.0.0.3"), at("w2", "10.0.0.1"), at("w3", "10.0.0.2")});
+
+  EXPECT_THAT(told(), ElementsAre("WDS +w1 +w2 +w3"));
 }
 
 TEST_F(DemandTest, WhoSubscribesToWhatItBringsAlongIsNotSentItAgainUnlessItAsksForIt) {

@@ -221,8 +221,8 @@ Epoch Stream::sent(const Snapshot& snapshot) const {
 std::size_t Stream::kept() const {
   std::size_t out = 0;
   for (const Channel& channel : channels_) {
-    // What is held becomes names, when it wants only what it names.
-    const std::size_t names = channel.wildcard ? 0 : 2 * Demand::kEntry * channel.held.size();
+    // What is held becomes names, and so do its addresses, when it wants only what it names.
+    const std::size_t names = channel.wildcard ? 0 : 3 * Demand::kEntry * channel.held.size();
     out += channel.demand.kept() + names + (channel.held.empty() ? 0 : channel.held.memory()) + channel.gone_bytes;
   }
   return out;

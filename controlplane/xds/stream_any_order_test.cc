@@ -316,6 +316,20 @@ struct DemandingClient : AnyOrder {
              return address && service.vips[0].range.contains(address->address);
            });
   }
+  // It asks for nothing again: what it holds is what it wants, and who else has the addresses of that.
+  void come_anew() {
+    asked = pending;
+    if (pick(2) == 0) held.clear();
+    for (const auto& [name, version] : held) {
+      const auto workload = workloads.find(name);
+      if (workload != workloads.end()) asked.insert("/" + workload->second.addresses[0].text());
+      const auto service = services.find(name);
+      if (service != services.end() && service->second.vips[0].is_host())
+        asked.insert("/" + service->second.vips[0].range.address.text());
+    }
+    begin();
+    deliver();
+  }
   // What it must hold by now, of what it has asked for since it came.
   std::set<std::string> due() const {
     std::set<std::string> out;
@@ -358,11 +372,7 @@ TEST_F(DemandingClient, HoldsWhatItAskedForAsItIs) {
       check();
       if (HasFatalFailure()) FAIL() << "step " << step;
     }
-    if (pick(300) == 0) {
-      asked = pending;  // it asks for nothing again: what it holds is what it wants
-      if (pick(2) == 0) held.clear();
-      begin();
-    }
+    if (pick(300) == 0) come_anew();
   }
 }
 
