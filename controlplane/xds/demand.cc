@@ -109,22 +109,27 @@ bool Demand::wants(std::string_view name, const Source& source) {
          std::ranges::any_of(entry->services, [this](const std::string& service) { return given_.contains(service); });
 }
 
-void Demand::put(std::string_view name, const Source& source, Answer& answer) {
-  if (wants(name, source)) give(name, source, answer);
+bool Demand::put(std::string_view name, const Source& source, Answer& answer) {
+  if (!wants(name, source)) return false;
+  give(name, source, answer);
+  return true;
 }
 
-void Demand::gone(std::string_view name, Answer& answer) {
+bool Demand::gone(std::string_view name, Answer& answer) {
   ++looked_at_;
-  if ((given_.remove(name) || names_.contains(name)) && !answer.nobody.contains(name)) answer.removed.emplace_back(name);
+  if (!given_.remove(name) && !names_.contains(name)) return false;
+  if (!answer.nobody.contains(name)) answer.removed.emplace_back(name);
+  return true;
 }
 
 void Demand::give(std::string_view name, const Source& source, Answer& answer) {
   const Resource* resource = source.table.find(name);
   CULVERT_CHECK(resource != nullptr);  // what is found by another name is there
-  if (!answer.given.insert(resource->turn->name).second) return;
-  ++looked_at_;
-  const Lookup::Entry* entry = source.lookup ? source.lookup->find(name) : nullptr;
-  answer.resources.push_back(entry ? named(*resource, *entry, answer.inside) : resource->encoded);
+  if (answer.given.insert(resource->turn->name).second) {
+    ++looked_at_;
+    const Lookup::Entry* entry = source.lookup ? source.lookup->find(name) : nullptr;
+    answer.resources.push_back(entry ? named(*resource, *entry, answer.inside) : resource->encoded);
+  }
   if (!given_.add(name) || !source.lookup) return;
   for (const std::string_view endpoint : source.lookup->endpoints_of(name))
     if (!given_.contains(endpoint)) give(endpoint, source, answer);

@@ -28,6 +28,10 @@ namespace culvert::controlplane {
 
 class Demand {
  public:
+  Demand() = default;
+  Demand(Demand&&) = default;
+  Demand& operator=(Demand&&) = default;
+
   // What there is. `lookup`: null for types whose resources have no name but their own.
   struct Source {
     const Table& table;
@@ -49,17 +53,18 @@ class Demand {
   void drop(std::string_view name);
   // Whose workloads are given unasked; empty: nobody's.
   void runs_on(std::string node) { node_ = std::move(node); }
-  // Something, or this, was asked for and is not answered yet.
+  // Anything is followed.
+  bool any() const { return !names_.all.empty(); }
+  // Something was asked for and is not answered yet.
   bool pending() const { return !fresh_.all.empty(); }
-  bool awaits(std::string_view name) const { return fresh_.contains(name); }
 
   // What the client brought along when it came; what of it is no more goes into `gone`, in order. What differs is in the next answer.
   void recall(const xds::Versions& held, const Source& source, std::vector<std::string>& gone);
   // All that is pending.
   void take(const Source& source, Answer& answer);
-  // And then: a resource has become another, or is new.
-  void put(std::string_view name, const Source& source, Answer& answer);
-  void gone(std::string_view name, Answer& answer);
+  // And then: a resource has become another, or is new, or is gone. False when it is none of what was asked for.
+  bool put(std::string_view name, const Source& source, Answer& answer);
+  bool gone(std::string_view name, Answer& answer);
 
   // How many names and resources were looked at so far, whatever came out: what it costs, without a clock.
   std::size_t looked_at() const { return looked_at_; }

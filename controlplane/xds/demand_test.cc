@@ -320,6 +320,80 @@ TEST_F(DemandTest, NamesThatAreWantedNoMoreAreForgotten) {
   EXPECT_EQ(stream.kept(), 0U);
 }
 
+// One that wants all, and some of it by name.
+struct WildcardDemandTest : DemandTest {
+  void SetUp() override {
+    change({at("w1", "10.0.0.1"), at("w2", "10.0.0.2", "shop/web")});
+    change_service(service("web", "10.1.0.1"));
+  }
+  void begin_with_all(const std::vector<std::string>& names = {}) {
+    xds::Request request = ask(Type::kAddress);
+    request.subscribe = names;
+    request.subscribe.push_back("*");
+    stream.receive(request, snapshot);
+  }
+};
+
+TEST_F(WildcardDemandTest, WhatIsAskedForWhileItChangesIsSentOnce) {
+  begin_with_all();
+  told();
+  change({at("w1", "10.0.0.1", "", "", model::Health::kUnhealthy), at("w2", "10.0.0.2", "shop/web", "n1"), at("w3", "10.0.0.3")});
+  change_service(service("web", "10.1.0.2"));
+
+  EXPECT_THAT(asked({"/10.0.0.1", "/10.1.0.2"}), ElementsAre("WDS +w1 +shop/web +w2 +w3"));
+}
+
+TEST_F(WildcardDemandTest, WhatIsAskedForWhileItGoesIsToldOnce) {
+  begin_with_all();
+  told();
+  change({}, {}, {"w1"});
+
+  EXPECT_THAT(asked({"w1", "/10.0.0.1"}), ElementsAre("WDS -/10.0.0.1 -w1"));
+}
+
+TEST_F(WildcardDemandTest, WhatItBeginsWithIsSentOnce) {
+  begin_with_all({"/10.1.0.1", "w9"});
+  EXPECT_THAT(poll(), ElementsAre("WDS +shop/web +w2 +w1 -w9"));
+}
+
+TEST_F(WildcardDemandTest, WhatDiffersFromWhatItBringsAlongIsSentOnce) {
+  xds::Request request = ask(Type::kAddress);
+  request.subscribe = {"*", "/10.0.0.1", "w1", "w9"};
+  request.initial_versions = xds::Versions(std::map<std::string, std::string>{{"w1", "old"}, {"w9", "old"}});
+  stream.receive(request, snapshot);
+
+  EXPECT_THAT(poll(), ElementsAre("WDS +w1 +shop/web +w2 -w9"));
+}
+
+TEST_F(WildcardDemandTest, AnEndpointThatComesWithItsServiceIsSentOnce) {
+  begin_with_all();
+  told();
+  EXPECT_THAT(asked({"/10.1.0.9"}), ElementsAre("WDS -/10.1.0.9"));
+
+  change({at("w4", "10.0.0.4", "shop/other")});
+  change_service(service("other", "10.1.0.9"));
+
+  EXPECT_THAT(told(), ElementsAre("WDS +w4 +shop/other"));
+}
+
+TEST_F(WildcardDemandTest, WhoWantsAllNoMoreIsToldWhatBecomesOfWhatItNamed) {
+  begin_with_all();
+  told();
+  asked({"/10.1.0.1"});
+  change({at("w4", "10.0.0.4", "shop/web"), at("w5", "10.0.0.5")}, {}, {"w2"});
+  EXPECT_THAT(told(), ElementsAre("WDS +w4 +w5 -w2"));
+  acknowledge_all();
+  xds::Request request = ask(Type::kAddress);
+  request.unsubscribe = {"*"};
+  stream.receive(request, snapshot);
+  const std::size_t kept = stream.kept();
+
+  change({at("w6", "10.0.0.6", "shop/web")}, {}, {"w1", "w4", "w5"});
+
+  EXPECT_THAT(told(), ElementsAre("WDS +w6 -w4"));
+  EXPECT_EQ(stream.kept(), kept) << "one endpoint for another";
+}
+
 // What thousands of names cost is what they lead to, among however many workloads.
 TEST_F(DemandTest, ThousandsOfNamesAreLookedAtOnce) {
   constexpr std::size_t kWorkloads = 20'000, kAsked = 5'000;

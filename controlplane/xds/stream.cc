@@ -76,7 +76,7 @@ void Stream::subscribe(Channel& channel, xds::Request& request) const {
 }
 
 Demand::Source Stream::source(Type type, const Channel& channel, const Snapshot& snapshot) {
-  const bool by_name = type == Type::kAddress && (!channel.wildcard || channel.demand.pending());
+  const bool by_name = type == Type::kAddress && (!channel.wildcard || channel.demand.any());
   return {snapshot.table(type), by_name ? &snapshot.lookup() : nullptr};
 }
 
@@ -106,7 +106,7 @@ void Stream::collect(Type type, const Snapshot& snapshot, bool puts, bool remova
   channel.demand.take(from, answer);
   if (!first) return collect_changes(channel, from, puts, removals, answer);
   if (channel.wildcard && nothing_held && type == Type::kAddress) push.all = snapshot.whole();
-  else if (channel.wildcard) collect_difference(channel.held, type, snapshot, push.resources, gone_of(type, channel, push));
+  else if (channel.wildcard) collect_difference(channel.held, type, snapshot, answer, gone_of(type, channel, push));
   for (const std::string& name : channel.gone) channel.gone_bytes += sizeof(std::string) + name.size();
   channel.held = {};
 }
@@ -116,13 +116,16 @@ std::vector<std::string>& Stream::gone_of(Type type, Channel& channel, Push& pus
   return type == Type::kAuthorization ? channel.gone : push.removed;
 }
 
-// What the client held when it came is compared with what there is.
-// Only names of which the last listing says something else than the client, or that have changed since, are looked at, in order.
-void Stream::collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot,
-                                std::vector<std::shared_ptr<const std::string>>& differ, std::vector<std::string>& gone) {
+// What the client held when it came is compared with what there is. Only names of which the last listing says something else than the client, or that have
+// changed since, are looked at, in order.
+void Stream::collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot, Demand::Answer& answer,
+                                std::vector<std::string>& gone) {
   const Table& table = snapshot.table(type);
+  const auto put = [&](std::string_view name, const Resource& resource) {
+    if (!answer.given.contains(name)) answer.resources.push_back(resource.encoded);
+  };
   if (held.empty()) {
-    for (const auto& [name, resource] : table.resources()) differ.push_back(resource.encoded);
+    for (const auto& [name, resource] : table.resources()) put(name, resource);
     return;
   }
   const Listing& listing = snapshot.listing(type);
@@ -134,8 +137,8 @@ void Stream::collect_difference(const xds::Versions& held, Type type, const Snap
   for (const std::string_view name : names) {
     const Resource* resource = table.find(name);
     const auto version = held.find(name);
-    if (resource && !(version && resource->is_of(*version))) differ.push_back(resource->encoded);
-    if (!resource && version) gone.emplace_back(name);
+    if (resource && !(version && resource->is_of(*version))) put(name, *resource);
+    if (!resource && version && !answer.nobody.contains(name)) gone.emplace_back(name);
   }
 }
 
@@ -146,14 +149,10 @@ void Stream::collect_changes(Channel& channel, const Demand::Source& source, boo
   source.table.after(from, [&](std::string_view name, const Resource* resource) {
     const bool put = resource && puts && resource->epoch > channel.progress.sent;
     const bool gone = !resource && removals;
-    if (!channel.wildcard) {
-      if (put) channel.demand.put(name, source, answer);
-      if (gone) channel.demand.gone(name, answer);
-    } else if (put && !channel.demand.awaits(name)) {
-      answer.resources.push_back(resource->encoded);
-    } else if (gone) {
-      answer.removed.emplace_back(name);
-    }
+    const bool asked = put ? channel.demand.put(name, source, answer) : gone && channel.demand.gone(name, answer);
+    if (!channel.wildcard || asked) return;
+    if (put && (!channel.demand.any() || answer.given.insert(name).second)) answer.resources.push_back(resource->encoded);
+    if (gone) answer.removed.emplace_back(name);
   });
   if (!removals) return;
   channel.gone_bytes = 0;
