@@ -71,9 +71,7 @@ std::string names_of(const Sharing::Shared& shared, std::string_view name_space)
 
 // Legal, and any of them may be meant: which one a node takes is in model/mesh.h.
 void say_shared(const config::Object& object, const Scene& scene, Texts& out) {
-  std::size_t said = 0;
   for (const Sharing::Shared& shared : scene.objects.sharing().of(object, network_of_mesh(scene.objects, scene.settings))) {
-    if (++said > Sharing::kMost) break;
     if (shared.as == Sharing::As::kService)
       out.push_back("spec.addresses: " + shared.address.text() + " is written by " + names_of(shared, scene.key.name_space) +
                     " as well: connections to it go to one of them");

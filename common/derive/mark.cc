@@ -78,10 +78,7 @@ class Marker {
   // Whoever has, or had, an address in common with it.
   void sharers(const Step& step) {
     const std::string_view network = network_of_mesh(seen_, settings_);
-    for (const config::Object* one : {step.before, step.now}) {
-      if (!one) continue;
-      for (const Objects* where : {&objects_, &seen_}) dirty_.doubts.merge(where->sharing().beside(*one, network));
-    }
+    for (const Objects* where : {&objects_, &seen_}) dirty_.doubts.merge(where->sharing().beside(step.before, step.now, network));
   }
 
   void pod(const Step& step) {

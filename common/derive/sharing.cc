@@ -1,5 +1,7 @@
 #include "common/derive/sharing.h"
 
+#include <algorithm>
+#include <iterator>
 #include <tuple>
 
 #include "common/derive/objects.h"
@@ -76,14 +78,25 @@ std::vector<Sharing::Shared> Sharing::of(const config::Object& object, std::stri
     if (shared.others.empty()) continue;
     if (shared.more && !among) shared.others.clear();  // they change, and it would have to be told each time
     out.push_back(std::move(shared));
+    if (out.size() == kMost) break;
   }
   return out;
 }
 
-std::set<Key> Sharing::beside(const config::Object& object, std::string_view mesh) const {
+std::set<Key> Sharing::beside(const config::Object* before, const config::Object* now, std::string_view mesh) const {
+  const auto all_of = [](const config::Object* object) {
+    const std::vector<Place> places = object ? places_of(*object) : std::vector<Place>();
+    return std::set(places.begin(), places.end());
+  };
+  std::vector<Place> turned;
+  std::ranges::set_symmetric_difference(all_of(before), all_of(now), std::back_inserter(turned));
+  std::set<const config::Object*> holders;  // who shares many of them is looked at once
+  for (const Place& place : turned) {
+    const auto some = at(place, mesh, kMost + 2);
+    holders.insert(some.begin(), some.end());
+  }
   std::set<Key> out;
-  for (const Place& place : places_of(object))
-    for (const config::Object* holder : at(place, mesh, kMost + 2)) out.insert(config::key_of(*holder));
+  for (const config::Object* holder : holders) out.insert(config::key_of(*holder));
   return out;
 }
 

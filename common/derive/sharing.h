@@ -15,7 +15,8 @@ namespace culvert::derive {
 
 class Sharing {
  public:
-  static constexpr std::size_t kMost = 16;  // of those at one address that are looked at and named
+  static constexpr std::size_t kMost =
+      16;  // of those at one address that are looked at and named, and of the addresses of one object that are told
 
   // What an object has addresses for. Those of Services are the cluster's, and nobody else's on purpose (covered.h).
   enum class As : std::uint8_t {
@@ -34,11 +35,11 @@ class Sharing {
     std::vector<config::Key> others;  // empty: kMost and more of them come before it
     bool more = false;                // than these
   };
-  // Of an object that is here, or is to be. `mesh`: the network of whoever names none.
+  // Of an object that is here, or is to be, its first kMost. `mesh`: the network of whoever names none.
   std::vector<Shared> of(const config::Object& object, std::string_view mesh) const;
 
-  // Whose of() may be another when this one comes, goes, or has come or gone.
-  std::set<config::Key> beside(const config::Object& object, std::string_view mesh) const;
+  // Whose of() may be another when `before` becomes `now`, or has: null, it comes or goes. What both have is nothing to anybody.
+  std::set<config::Key> beside(const config::Object* before, const config::Object* now, std::string_view mesh) const;
 
  private:
   struct Place {

@@ -143,6 +143,62 @@ TEST_P(OfMany, AFewAreLookedAtWhenOneComesOrGoes) {
               Contains(HasSubstr("vm-00050: spec.address: 192.0.2.1 is the address of more than 16 others as well")));
 }
 
+// One that shares each of many addresses, with somebody else each time.
+struct OfManyAddresses : ::testing::Test {
+  static constexpr int kAddresses = 256;
+
+  static std::string service_entry(const std::string& name, const std::vector<int>& addresses, const std::string& port = "http") {
+    std::string list;
+    for (const int index : addresses) list += culvert::format("{}192.0.{}.{}", list.empty() ? "" : ", ", index >> 8, index & 255);
+    return culvert::format(
+        "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {0}, namespace: shop}}\n"
+        "spec: {{hosts: [{0}.example.com], addresses: [{1}], ports: [{{number: 80, name: {2}}}], resolution: STATIC}}\n",
+        name, list, port);
+  }
+  void SetUp() override {
+    std::string others;
+    for (int i = 0; i <= kAddresses; ++i) {
+      others += service_entry(number(i) + "-a", {i}) + service_entry(number(i) + "-b", {i});
+      if (i < kAddresses) all.push_back(i);
+    }
+    world.write(others);
+    world.write(service_entry("many", all));
+    ASSERT_GT(world.deriver.work().doubts, 2U * kAddresses) << "each of the others has something new to say";
+  }
+  std::vector<std::string> said_by(const std::string& name) const {
+    std::vector<std::string> out;
+    for (const std::string& text : world.said())
+      if (text.starts_with(name + ": spec.addresses: ")) out.push_back(text);
+    return out;
+  }
+
+  Sharers world;
+  std::vector<int> all;
+};
+
+TEST_F(OfManyAddresses, NobodyElseIsLookedAtWhenItsAddressesStay) {
+  world.write(service_entry("many", all, "https"));
+
+  EXPECT_LE(world.deriver.work().doubts, 1U);
+  EXPECT_THAT(said_by("vm-00007-a"), ElementsAre(HasSubstr("ServiceEntry shop/many, ServiceEntry shop/vm-00007-b")));
+}
+
+TEST_F(OfManyAddresses, TheFirstAreTold) {
+  const auto& object = *world.objects.in(Kind::kServiceEntry, "shop").at("many");
+  EXPECT_THAT(world.objects.sharing().of(object, ""), testing::SizeIs(Sharing::kMost));
+}
+
+TEST_F(OfManyAddresses, WhoSharesAnAddressThatComesOrGoesIsLookedAt) {
+  all[7] = kAddresses;
+
+  world.write(service_entry("many", all));
+
+  EXPECT_LE(world.deriver.work().doubts, 1U + 2U + 2U);
+  EXPECT_THAT(said_by("vm-00007-a"), ElementsAre(HasSubstr("is written by ServiceEntry shop/vm-00007-b as well")));
+  EXPECT_THAT(said_by(number(kAddresses) + "-a"), ElementsAre(HasSubstr("ServiceEntry shop/many")));
+  EXPECT_THAT(said_by("many"), testing::SizeIs(Sharing::kMost));
+}
+
 // Around the number where they are no longer named, several at once.
 TEST(Sharing, IsExactAroundTheMostThatAreNamed) {
   Sharers world;

@@ -140,6 +140,10 @@ net::Task<Result<Answered>> ask(std::shared_ptr<Client::State> client, const Req
       if (!opened) co_return std::unexpected(std::move(opened).error());
       connection = std::move(*opened);
     }
+    if (request.still && !request.still()) {
+      client->put_back(std::move(connection), proof.generation);
+      co_return failure("is not sent: it is not wanted any more");
+    }
     if (request.secret) connection->keep_secret();
     auto asked = co_await connection->ask(message, server.authority(), deadline);
     if (asked) co_return Answered{std::move(connection), proof.generation};

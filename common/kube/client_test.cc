@@ -282,6 +282,45 @@ TEST_F(ClientTest, ACallGivenUpWhenItsTurnHasComePassesTheTurnOn) {
   EXPECT_EQ(peer->asked.size(), 2U);
 }
 
+TEST_F(ClientTest, WhatIsNotWantedAnyMoreWhenItsTurnHasComeIsNotSent) {
+  bool leads = true;
+  start(
+      [&](const http::Request&) {
+        leads = false;
+        return answer(200, "{}");
+      },
+      {.calls = 1});
+  Request write = create({kServices, "shop"}, "{}");
+  write.still = [&] { return leads; };
+  auto first = client->call(get_path("/first"));
+  auto second = client->call(write);
+  first.start();
+  EXPECT_TRUE(leads);
+
+  const auto refused = loop.run(std::move(second));
+
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().text, "create services of namespace shop: is not sent: it is not wanted any more");
+  EXPECT_EQ(peer->asked.size(), 1U);
+  leads = true;
+  EXPECT_TRUE(call(write));
+  EXPECT_EQ(peer->connections, 1) << "the connection was left as it was";
+}
+
+TEST_F(ClientTest, WhatIsNotWantedAnyMoreIsNotTriedOnceMore) {
+  bool leads = true;
+  start([&](const http::Request&) {
+    peer->folder.write("token", "secret-2");
+    leads = false;
+    return answer(401, "");
+  });
+  Request write = create({kServices, "shop"}, "{}");
+  write.still = [&] { return leads; };
+
+  EXPECT_THAT(failure_of(write), HasSubstr("not wanted any more"));
+  EXPECT_EQ(peer->asked.size(), 1U);
+}
+
 TEST_F(ClientTest, NobodyThereIsAnErrorThatSaysWhere) {
   start([](const http::Request&) { return Steps{}; });
   const std::string at = peer->at().text();

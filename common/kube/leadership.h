@@ -1,6 +1,6 @@
 #pragma once
-// Whether we lead, for those who write what is written once. Asked anew before each write: a process that has stood still leads no more before
-// anybody has told it so.
+// Whether we lead, for those who write what is written once. Asked anew when each write is about to be sent (Request::still): one may wait for a
+// long time, and a process that has stood still leads no more before anybody has told it so.
 
 #include <functional>
 #include <utility>

@@ -2,6 +2,7 @@
 // What is asked of the API server, as values, and what its refusals mean. Pure; knows the API's conventions, not what objects mean.
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,6 +49,8 @@ struct Request {
   bool urgent = false;                        // does not wait for other calls: the leader's lease, and what has limits of its own
   bool secret = false;    // what is sent and comes is wiped from our buffers, except what of the answer is handed on
   bool metadata = false;  // of each object no more than its metadata, as a PartialObjectMetadata
+  // Asked each time that it is about to be sent, which may be long after it was asked for: false, and it fails instead. Of what a leader alone may write.
+  std::function<bool()> still = {};
 
   std::string target() const;  // path and query, percent-encoded
   std::string text() const;    // "list services of namespace shop"

@@ -98,7 +98,9 @@ struct AddressWriter::State {
       }
       const auto& [key, addresses] = *one;
       self->told[key] = {entry_of(key, self->objects), addresses};  // before the answer: what is heard meanwhile is newer
-      const auto answer = co_await self->client.call(address_patch(self->served(key.kind), key, addresses));
+      kube::Request request = address_patch(self->served(key.kind), key, addresses);
+      request.still = [self] { return !self->closed && self->leading; };
+      const auto answer = co_await self->client.call(request);
       if (self->closed) co_return;
       self->wanted.erase(key);
       if (answer) {
@@ -107,6 +109,7 @@ struct AddressWriter::State {
         continue;
       }
       self->told.erase(key);
+      if (!self->leading) continue;
       self->failed.add();
       self->ended.insert(key);
       log::warn("addresses", "giving " + key.text() + " its addresses: " + answer.error().text);

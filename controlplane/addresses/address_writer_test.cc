@@ -10,6 +10,7 @@
 #include "common/base/format.h"
 #include "common/config/parse.h"
 #include "common/derive/allocate.h"
+#include "common/kube/test_line.h"
 #include "common/kube/test_peer.h"
 
 namespace culvert::controlplane {
@@ -101,6 +102,16 @@ TEST_F(AddressWriterTest, WhoHasLostTheLeaseAndHasNotBeenToldWritesNoMore) {
   leads = false;
   put("b");
   until(2, 100ms);
+  EXPECT_THAT(written, ElementsAre("a/status"));
+}
+
+TEST_F(AddressWriterTest, WhoLosesTheLeaseWhileItWaitsForItsTurnWritesNothing) {
+  put("a");
+  kube::lose_in_line(loop, peer, client, [&](kube::Leadership leads) { writer.lead(std::move(leads)); });
+  EXPECT_THAT(written, IsEmpty());
+
+  writer.lead(true);
+  until(1, 5s);
   EXPECT_THAT(written, ElementsAre("a/status"));
 }
 

@@ -79,9 +79,10 @@ struct CaSecrets::State {
         co_await self->led.wait();
         continue;
       }
-      const auto done = co_await rotate_root(self->client, self->options.ns, self->options.trust_domain, self->options.rotation);
+      const auto done = co_await rotate_root(self->client, self->options.ns, self->options.trust_domain, self->options.rotation,
+                                             [self] { return !self->closed && self->leading; });
       if (self->closed) co_return;
-      if (!done) log::error("ca", "replacing the root certificate: " + done.error().text);
+      if (!done && self->leading) log::error("ca", "replacing the root certificate: " + done.error().text);
       std::ignore = co_await self->led.wait_for(self->options.rotation.check);
     }
   }

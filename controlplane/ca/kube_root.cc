@@ -206,7 +206,8 @@ net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std:
   }
 }
 
-net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::string trust_domain, RotationPolicy policy) {
+net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::string trust_domain, RotationPolicy policy,
+                                    std::function<bool()> still) {
   const kube::Place at = secret_at(ns, kOurSecret);
   auto object = co_await read_secret_object(client, at);
   if (!object) co_return std::unexpected(std::move(object).error());
@@ -224,6 +225,7 @@ net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::s
   if (!edits) co_return std::unexpected(std::move(edits).error());
   if (edits->empty()) co_return false;
   kube::Request request = secretly(kube::merge(at, patch_of(*edits, opened->version)));
+  request.still = std::move(still);
   auto answer = co_await client.exchange(request);
   wipe(request.body);
   if (!answer) co_return std::unexpected(std::move(answer).error());

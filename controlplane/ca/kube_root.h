@@ -2,6 +2,7 @@
 // The CA of a mesh on Kubernetes, in Secrets of its own namespace (protocols.md §4.5): `cacerts` is the user's own, an intermediate or a root;
 // without it, `istio-ca-secret` is ours, made on first start. Whoever comes second takes what the first has made.
 
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -20,8 +21,10 @@ net::Task<Result<Ca>> load_or_make_ca(kube::Client& client, std::string ns, std:
 // The same, but makes nothing: none when there is neither.
 net::Task<Result<std::optional<Ca>>> find_ca(kube::Client& client, std::string ns, std::string trust_domain);
 
-// Goes one step on in replacing the root in `istio-ca-secret`, if culvertd has made it and it is time. True when something was written.
-net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::string trust_domain, RotationPolicy policy);
+// Goes one step on in replacing the root in `istio-ca-secret`, if culvertd has made it and it is time. True when something was written; fails when it was
+// about to be, and `still` says no: a leader alone may.
+net::Task<Result<bool>> rotate_root(kube::Client& client, std::string ns, std::string trust_domain, RotationPolicy policy,
+                                    std::function<bool()> still = {});
 
 // The parts that are pure. Errors name the Secret's key.
 Result<Ca> read_ca_secret(std::string_view object, const std::string& trust_domain);

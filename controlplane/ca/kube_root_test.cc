@@ -169,6 +169,17 @@ TEST_F(KubeRootTest, ARootThatIstiodHasMadeIsLeftToIt) {
   EXPECT_TRUE(*loop.run(rotate_root(client, "istio-system", "cluster.local", at_once))) << "one of culvertd's is replaced";
 }
 
+TEST_F(KubeRootTest, WhoLosesTheLeaseBetweenReadingAndWritingReplacesNoRoot) {
+  ours = ca_secret(*tls::Authority::make_root("cluster.local"), "istio-system");
+  const RotationPolicy at_once{.overlap = std::chrono::hours(24 * 3650)};
+
+  const auto done = loop.run(rotate_root(client, "istio-system", "cluster.local", at_once, [] { return false; }));
+
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().text, testing::HasSubstr("not wanted any more"));
+  EXPECT_EQ(peer.asked.size(), 1U) << "it is read, and not written";
+}
+
 TEST_F(KubeRootKeys, ReadingItsSecretGivesNoMemoryBackThatHoldsTheKey) {
   const auto authority = *tls::Authority::make_root("cluster.local");
   secret = ca_secret(authority, "istio-system");

@@ -158,7 +158,9 @@ struct PastRootsWriter::State {
                               {"type", "Opaque"},
                               {"metadata", {{"name", kSecret}}},
                               {"data", {{kRootsJson, to_base64(now)}}}};
-    const auto answer = co_await client.call(kube::apply(secret_in(ns), json::serialize(secret), {.field_manager = "culvertd"}));
+    kube::Request request = kube::apply(secret_in(ns), json::serialize(secret), {.field_manager = "culvertd"});
+    request.still = [this] { return !closed && leading; };
+    const auto answer = co_await client.call(request);
     if (!answer) co_return std::unexpected(answer.error());
     co_return Status{};
   }
@@ -180,6 +182,7 @@ struct PastRootsWriter::State {
         pause = kLeastPause;
         continue;
       }
+      if (!self->leading) continue;
       if (std::exchange(said, done.error().text) != done.error().text)
         log::error("ca", "what signs now will not be known after a restart: " + said);
       std::ignore = co_await self->changed.wait_for(pause);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/kube/test_line.h"
 #include "common/net/loop.h"
 #include "controlplane/ca/issuer.h"
 
@@ -139,6 +140,17 @@ TEST_F(IssuerWithPast, ARootThatItsOwnerTakesAwayIsTrustedNoMore) {
   issuer.reset();
   issuer = start(ca_under(b, pem_of(b)));
   EXPECT_FALSE(trusts(*issuer, a)) << "nor after a restart";
+}
+
+TEST(PastRootsWriter, WhoLosesTheLeaseWhileItWaitsForItsTurnWritesNothing) {
+  net::Loop loop;
+  kube::Peer peer(loop, [](const http::Request&) { return kube::answer(200, "{}"); });
+  kube::Client client(loop, peer.access());
+  PastRootsWriter writer(client, "mesh", "{}");
+
+  kube::lose_in_line(loop, peer, client, [&](kube::Leadership leads) { writer.lead(std::move(leads)); });
+
+  EXPECT_TRUE(peer.asked.empty());
 }
 
 }  // namespace

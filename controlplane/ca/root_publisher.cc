@@ -127,8 +127,10 @@ struct RootPublisher::State {
                               {"kind", "ConfigMap"},
                               {"metadata", {{"name", kName}, {"labels", {{"istio.io/config", "true"}}}}},
                               {"data", {{kRootPem, roots}}}};
-    const auto answer = co_await client.call(kube::apply({.of = kConfigMaps, .ns = ns, .name = std::string(kName)},
-                                                         json::serialize(object), {.field_manager = std::string(kManager)}));
+    kube::Request request = kube::apply({.of = kConfigMaps, .ns = ns, .name = std::string(kName)}, json::serialize(object),
+                                        {.field_manager = std::string(kManager)});
+    request.still = [this] { return !closed && leading; };
+    const auto answer = co_await client.call(request);
     if (!answer) co_return std::unexpected(answer.error());
     co_return Status{};
   }
@@ -158,6 +160,7 @@ struct RootPublisher::State {
       }
       self->good.erase(ns);
       self->ours.erase(ns);
+      if (!self->leading) continue;
       self->failed.add();
       self->ended.insert(ns);
       log::warn("ca", "publishing the root certificate: " + done.error().text);

@@ -9,6 +9,7 @@
 #include "common/base/format.h"
 #include "common/config/parse.h"
 #include "common/kube/test_events.h"
+#include "common/kube/test_line.h"
 #include "common/kube/test_peer.h"
 
 namespace culvert::controlplane {
@@ -59,6 +60,17 @@ struct RootPublisherTest : testing::Test {
     }(this, count, net::Clock::now() + most));
   }
 };
+
+TEST_F(RootPublisherTest, WhoLosesTheLeaseWhileItWaitsForItsTurnWritesNothing) {
+  name_space("shop");
+  kube::lose_in_line(loop, peer, client, [&](kube::Leadership leads) { publisher.lead(std::move(leads)); });
+  EXPECT_THAT(written, testing::IsEmpty());
+  EXPECT_THAT(registry.text(), testing::HasSubstr("culvert_root_configmaps_failed_total 0\n"));
+
+  publisher.lead(true);
+  until(1, 5s);
+  EXPECT_THAT(written, ElementsAre("shop"));
+}
 
 TEST_F(RootPublisherTest, ANamespaceThatIsNotInTheMeshHasNoneUntilItIs) {
   outside = {"bank"};

@@ -50,8 +50,9 @@ struct TrustBundle::State {
   // In the newest version that is served. False: in none.
   net::Task<Result<bool>> write() {
     for (const std::string& version : kube::root_bundle_versions()) {
-      const kube::Request request =
+      kube::Request request =
           kube::apply(kube::root_bundle(version), cluster_trust_bundle(version, roots), {.field_manager = "culvertd"});
+      request.still = [this] { return !closed && leading; };
       const auto answer = co_await client.exchange(request);
       if (!answer) co_return std::unexpected(answer.error());
       if (kube::is_success(answer->status)) co_return true;
@@ -72,6 +73,7 @@ struct TrustBundle::State {
       const std::string sent = self->roots;
       const auto done = co_await self->write();
       if (self->closed) co_return;
+      if (!done && !self->leading) continue;
       self->published.set(done && *done ? 1 : 0);
       pause = !done ? std::min(pause * 2, kMostPause) : *done ? kAgain : kMissing;
       const std::string now = !done ? "publishing the root certificates as a ClusterTrustBundle: " + done.error().text

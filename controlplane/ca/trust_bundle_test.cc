@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <vector>
 
+#include "common/kube/test_line.h"
 #include "common/kube/test_peer.h"
 
 namespace culvert::controlplane {
@@ -49,6 +50,11 @@ TEST_F(TrustBundleTest, IsTheLeadersToWrite) {
 
   EXPECT_THAT(asked(), ElementsAre("/apis/certificates.k8s.io/v1/clustertrustbundles/istio.io%3Aistiod-ca%3Aroot-cert"));
   EXPECT_THAT(registry.text(), testing::HasSubstr("culvert_trust_bundle_published 1\n"));
+}
+
+TEST_F(TrustBundleTest, WhoLosesTheLeaseWhileItWaitsForItsTurnWritesNothing) {
+  kube::lose_in_line(loop, peer, client, [&](kube::Leadership leads) { bundle.lead(std::move(leads)); });
+  EXPECT_THAT(asked(), IsEmpty());
 }
 
 TEST_F(TrustBundleTest, TakesTheVersionThatIsServed) {

@@ -1,11 +1,15 @@
 #pragma once
-// What addresses are found by beside their names, for whoever asks for a few of them (protocols.md §2.2): "network/ip", the service of which they are an endpoint, and
-// the node that they run on. Plain data on the control thread.
+// What addresses are found by beside their names, for whoever asks for a few of them (protocols.md §2.2): "network/ip", the service of which they are an endpoint,
+// the node that they run on, and an address inside a range of theirs. Plain data on the control thread.
 
+#include <compare>
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/model/service.h"
@@ -20,7 +24,9 @@ class Lookup {
   void remove(std::string_view name);
 
   struct Entry {
-    std::vector<std::string> aliases{};   // "network/ip", and "network/ip/length" of a range, by which nobody finds it
+    std::vector<std::string> aliases{};  // "network/ip", and "network/ip/length" of a range
+    std::vector<model::Vip> ranges{};
+    bool of_node = false;                 // the addresses are its node's, and all have them that are in its network
     std::vector<std::string> services{};  // of which it is an endpoint: "namespace/hostname"
     std::string node{};
   };
@@ -32,14 +38,28 @@ class Lookup {
   const Names& at(std::string_view alias) const;
   const Names& endpoints_of(std::string_view service) const;
   const Names& on(std::string_view node) const;
+  // Whoever has a range in which the address "network/ip" is, the closest first; who has several of them is there several times. Costs as much as there are
+  // lengths of prefixes in that network. None when it is no such name.
+  std::vector<std::string_view> around(std::string_view address) const;
 
  private:
   using Index = std::map<std::string, Names, std::less<>>;
 
+  struct Kind {  // of ranges
+    std::string network;
+    bool v6 = false;
+
+    friend auto operator<=>(const Kind&, const Kind&) = default;
+  };
+  using Lengths = std::map<std::uint8_t, std::map<IpAddress, Names>, std::greater<>>;
+
   void put(const std::string& name, Entry entry);
+  void put_range(const model::Vip& range, std::string_view name);
+  void remove_range(const model::Vip& range, std::string_view name);
 
   std::map<std::string, Entry, std::less<>> entries_;  // own the names
   Index by_alias_, by_service_, by_node_;
+  std::map<Kind, Lengths> by_range_;
 };
 
 }  // namespace culvert::controlplane

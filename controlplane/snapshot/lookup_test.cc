@@ -35,6 +35,44 @@ TEST(Lookup, FindsWorkloadsAndServicesByNetworkAndAddress) {
   EXPECT_THAT(lookup.find("shop/web")->aliases, ElementsAre("/10.0.0.1", "net/10.1.0.0/16"));
 }
 
+model::Service service(const std::string& hostname, const std::vector<std::string>& ranges) {
+  model::Service out;
+  out.name_space = "shop";
+  out.hostname = hostname;
+  for (const std::string& range : ranges) out.vips.push_back({"net", *Cidr::parse(range)});
+  return out;
+}
+
+TEST(Lookup, FindsTheRangesAroundAnAddress) {
+  Lookup lookup;
+  lookup.put(service("wide", {"10.9.0.0/16", "fd00::/64"}));
+  lookup.put(service("close", {"10.9.1.0/24"}));
+  lookup.put(service("also-close", {"10.9.1.7/24"}));
+  lookup.put(service("all", {"0.0.0.0/0"}));
+  lookup.put(service("exact", {"10.9.1.1/32"}));
+
+  EXPECT_THAT(lookup.around("net/10.9.1.1"), ElementsAre("shop/also-close", "shop/close", "shop/wide", "shop/all"));
+  EXPECT_THAT(lookup.around("net/10.9.2.1"), ElementsAre("shop/wide", "shop/all"));
+  EXPECT_THAT(lookup.around("net/fd00::1"), ElementsAre("shop/wide"));
+  for (const char* name : {"/10.9.1.1", "net/fd01::1", "net/10.9.1.0/24", "shop/wide", ""})
+    EXPECT_THAT(lookup.around(name), IsEmpty()) << name;
+}
+
+TEST(Lookup, FollowsRangesThatChangeAndGo) {
+  Lookup lookup;
+  lookup.put(service("wide", {"10.9.0.0/16"}));
+  lookup.put(service("close", {"10.9.1.0/24", "10.9.1.0/24"}));
+  EXPECT_THAT(lookup.around("net/10.9.1.1"), ElementsAre("shop/close", "shop/wide"));
+
+  lookup.put(service("close", {"10.9.2.0/24"}));
+  EXPECT_THAT(lookup.around("net/10.9.1.1"), ElementsAre("shop/wide"));
+  EXPECT_THAT(lookup.around("net/10.9.2.1"), ElementsAre("shop/close", "shop/wide"));
+
+  lookup.remove("shop/wide");
+  lookup.remove("shop/close");
+  EXPECT_THAT(lookup.around("net/10.9.2.1"), IsEmpty());
+}
+
 TEST(Lookup, FollowsWhatChangesAndGoes) {
   Lookup lookup;
   model::Workload one = workload("w1", "10.0.0.1");

@@ -193,10 +193,11 @@ net::Task<> StatusWriter::State::send(Key key, Patch patch, config::Standing bef
       kube::merge({.of = options.served(key.kind), .ns = key.name_space, .name = key.name, .subresource = "status"},
                   body_of(patch, before.version));
   request.query = {{"fieldManager", "culvertd"}};
+  request.still = [this] { return !closed && leading && options.leads(); };
   std::optional<Result<http::Response>> answer;
-  if (!closed && leading && options.leads()) answer = co_await client.exchange(request);
+  if (request.still()) answer = co_await client.exchange(request);
   writing.erase(key);
-  if (closed || !answer) co_return;
+  if (closed || !answer || (!*answer && !request.still())) co_return;
   Written& last = written[key];
   const std::string said = said_by(patch);
   const auto now = Clock::now();

@@ -5,6 +5,7 @@
 
 #include <boost/json.hpp>
 
+#include "common/kube/test_line.h"
 #include "common/kube/test_peer.h"
 #include "controlplane/status/test_view.h"
 
@@ -124,6 +125,21 @@ TEST(StatusWriter, ALeaderWhoseTimeIsOverWritesNothingMore) {
   world.writer->lead(true);
 
   EXPECT_TRUE(world.until([&] { return world.peer.asked.size() == 1; }));
+}
+
+TEST(StatusWriter, ALeaderWhoseTimeIsOverWhenItsTurnHasComeWritesNothing) {
+  World world;
+  kube::Leadership leadership = false;
+  StatusOptions options{.batch = 5ms, .least = 10ms, .most = 10ms};
+  options.leads = [&] { return static_cast<bool>(leadership); };
+  world.writer.emplace(world.client, world.objects, world.settings, world.deriver.tally(), world.registry, options);
+  world.tell();
+  kube::lose_in_line(world.loop, world.peer, world.client, [&](kube::Leadership leads) {
+    leadership = std::move(leads);
+    world.writer->lead(true);
+  });
+  EXPECT_THAT(world.peer.asked, SizeIs(0));
+  EXPECT_THAT(world.registry.text(), HasSubstr("culvert_status_failed_total 0\n"));
 }
 
 TEST(StatusWriter, WritesInTheVersionThatTheServerHas) {

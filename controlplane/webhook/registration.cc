@@ -76,8 +76,11 @@ struct WebhookRegistration::State {
         continue;
       }
       const std::string sent = self->wanted;
-      const auto done = co_await self->client.call(kube::apply(at, sent, {.field_manager = "culvertd"}));
+      kube::Request request = kube::apply(at, sent, {.field_manager = "culvertd"});
+      request.still = [self] { return !self->closed && self->leading; };
+      const auto done = co_await self->client.call(request);
       if (self->closed) co_return;
+      if (!done && !self->leading) continue;
       if (!done) log::warn("webhook", "telling the API server to ask us: " + done.error().text);
       pause = done ? kAgain : pause == kAgain ? kLeast : std::min(pause * 2, kMost);
       if (self->wanted == sent) std::ignore = co_await self->changed.wait_for(pause);

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "common/base/base64.h"
+#include "common/kube/test_line.h"
 #include "common/kube/test_peer.h"
 
 namespace culvert::controlplane {
@@ -44,6 +45,13 @@ TEST(WebhookRegistration, OnlyTheLeaderWritesIt) {
   EXPECT_THAT(world.peer.asked[0].target, HasSubstr("/validatingwebhookconfigurations/culvert-validator?"));
   EXPECT_THAT(world.peer.asked[0].body, testing::AllOf(HasSubstr(to_base64("roots-1")), HasSubstr(R"("failurePolicy":"Fail")"),
                                                        HasSubstr(R"("namespace":"mesh")")));
+}
+
+TEST(WebhookRegistration, WhoLosesTheLeaseWhileItWaitsForItsTurnWritesNothing) {
+  World world;
+  kube::lose_in_line(world.loop, world.peer, world.client,
+                     [&](kube::Leadership leads) { world.registration->lead(std::move(leads)); });
+  EXPECT_TRUE(world.peer.asked.empty());
 }
 
 TEST(WebhookRegistration, OtherControllersOfTheGatewayApiDoNotNeedUs) {

@@ -67,14 +67,16 @@ void Stream::subscribe(Channel& channel, xds::Request& request) const {
     channel.progress.sent = channel.removals_sent = 0;
   }
   for (const std::string& name : request.subscribe) {
-    if (name != "*") channel.demand.ask(name);
+    if (name == "*") continue;
+    if (first && !channel.wildcard && channel.held.find(name)) channel.demand.follow(name);
+    else channel.demand.ask(name);
   }
   for (const std::string& name : request.unsubscribe) channel.demand.drop(name);
   channel.demand.runs_on(channel.wildcard ? "" : node_);
 }
 
 Demand::Source Stream::source(Type type, const Channel& channel, const Snapshot& snapshot) {
-  const bool by_name = type == Type::kAddress && (!channel.wildcard || channel.demand.pending());
+  const bool by_name = type == Type::kAddress && (!channel.wildcard || channel.demand.any());
   return {snapshot.table(type), by_name ? &snapshot.lookup() : nullptr};
 }
 
@@ -94,27 +96,36 @@ bool Stream::addresses_sent(const Snapshot& snapshot) const {
          !has_removals(Type::kWorkload, snapshot);
 }
 
-void Stream::collect_all(Channel& channel, const Snapshot& snapshot, Push& push) {
-  push.all = snapshot.whole();
-  channel.answered = true;
-}
-
-// What the client held when it came is compared with what there is.
-void Stream::collect_first(Channel& channel, const Snapshot& snapshot, Push& push) {
-  auto& gone = push.type == Type::kAuthorization ? channel.gone : push.removed;
-  if (channel.wildcard) collect_difference(channel.held, push.type, snapshot, push.resources, gone);
-  else channel.demand.recall(channel.held, source(push.type, channel, snapshot), gone);
+void Stream::collect(Type type, const Snapshot& snapshot, bool puts, bool removals, Push& push) {
+  Channel& channel = at(type);
+  const Demand::Source from = source(type, channel, snapshot);
+  Demand::Answer answer{push.resources, push.removed};
+  const bool first = !std::exchange(channel.answered, true);
+  const bool nothing_held = channel.held.empty() && !channel.demand.pending();
+  if (first && !channel.wildcard) channel.demand.recall(channel.held, from, gone_of(type, channel, push));
+  channel.demand.take(from, answer);
+  if (!first) return collect_changes(channel, from, puts, removals, answer);
+  if (channel.wildcard && nothing_held && type == Type::kAddress) push.all = snapshot.whole();
+  else if (channel.wildcard) collect_difference(channel.held, type, snapshot, answer, gone_of(type, channel, push));
   for (const std::string& name : channel.gone) channel.gone_bytes += sizeof(std::string) + name.size();
   channel.held = {};
-  channel.answered = true;
 }
 
-// Only names of which the last listing says something else than the client, or that have changed since, are looked at, in order.
-void Stream::collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot,
-                                std::vector<std::shared_ptr<const std::string>>& differ, std::vector<std::string>& gone) {
+// What the client held when it came and what is no more: of policies it is told later.
+std::vector<std::string>& Stream::gone_of(Type type, Channel& channel, Push& push) {
+  return type == Type::kAuthorization ? channel.gone : push.removed;
+}
+
+// What the client held when it came is compared with what there is. Only names of which the last listing says something else than the client, or that have
+// changed since, are looked at, in order.
+void Stream::collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot, Demand::Answer& answer,
+                                std::vector<std::string>& gone) {
   const Table& table = snapshot.table(type);
+  const auto put = [&](std::string_view name, const Resource& resource) {
+    if (!answer.given.contains(name)) answer.resources.push_back(resource.encoded);
+  };
   if (held.empty()) {
-    for (const auto& [name, resource] : table.resources()) differ.push_back(resource.encoded);
+    for (const auto& [name, resource] : table.resources()) put(name, resource);
     return;
   }
   const Listing& listing = snapshot.listing(type);
@@ -126,8 +137,8 @@ void Stream::collect_difference(const xds::Versions& held, Type type, const Snap
   for (const std::string_view name : names) {
     const Resource* resource = table.find(name);
     const auto version = held.find(name);
-    if (resource && !(version && resource->is_of(*version))) differ.push_back(resource->encoded);
-    if (!resource && version) gone.emplace_back(name);
+    if (resource && !(version && resource->is_of(*version))) put(name, *resource);
+    if (!resource && version && !answer.nobody.contains(name)) gone.emplace_back(name);
   }
 }
 
@@ -138,14 +149,10 @@ void Stream::collect_changes(Channel& channel, const Demand::Source& source, boo
   source.table.after(from, [&](std::string_view name, const Resource* resource) {
     const bool put = resource && puts && resource->epoch > channel.progress.sent;
     const bool gone = !resource && removals;
-    if (!channel.wildcard) {
-      if (put) channel.demand.put(name, source, answer);
-      if (gone) channel.demand.gone(name, answer);
-    } else if (put && !channel.demand.awaits(name)) {
-      answer.resources.push_back(resource->encoded);
-    } else if (gone) {
-      answer.removed.emplace_back(name);
-    }
+    const bool asked = put ? channel.demand.put(name, source, answer) : gone && channel.demand.gone(name, answer);
+    if (!channel.wildcard || asked) return;
+    if (put && (!channel.demand.any() || answer.given.insert(name).second)) answer.resources.push_back(resource->encoded);
+    if (gone) answer.removed.emplace_back(name);
   });
   if (!removals) return;
   channel.gone_bytes = 0;
@@ -168,17 +175,8 @@ std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
 
   channel.progress.refusals.sending(snapshot.table(type), channel.progress.sent);
   Push push{.type = type, .nonce = "", .all = nullptr, .resources = {}, .removed = {}};
-  const Demand::Source from = source(type, channel, snapshot);
-  Demand::Answer answer{push.resources, push.removed};
   const bool first = !channel.answered;
-  if (first && type == Type::kAddress && channel.wildcard && channel.held.empty() && !channel.demand.pending()) {
-    collect_all(channel, snapshot, push);
-  } else if (first) {
-    collect_first(channel, snapshot, push);
-  } else {
-    collect_changes(channel, from, puts, removals, answer);
-  }
-  channel.demand.take(from, answer);
+  collect(type, snapshot, puts, removals, push);
   const bool whole = first ? channel.gone.empty() : !owes;
   const Epoch epoch = push.all ? push.all->epoch : snapshot.epoch();
   channel.progress.sent = epoch;
@@ -222,8 +220,8 @@ Epoch Stream::sent(const Snapshot& snapshot) const {
 std::size_t Stream::kept() const {
   std::size_t out = 0;
   for (const Channel& channel : channels_) {
-    // What is held becomes names, when it wants only what it names.
-    const std::size_t names = channel.wildcard ? 0 : 2 * Demand::kEntry * channel.held.size();
+    // What is held becomes names, and so do its addresses, when it wants only what it names.
+    const std::size_t names = channel.wildcard ? 0 : 3 * Demand::kEntry * channel.held.size();
     out += channel.demand.kept() + names + (channel.held.empty() ? 0 : channel.held.memory()) + channel.gone_bytes;
   }
   return out;

@@ -93,10 +93,10 @@ class Stream {
   bool has_puts(Type type, const Snapshot& snapshot) const;
   bool has_removals(Type type, const Snapshot& snapshot) const;
   bool addresses_sent(const Snapshot& snapshot) const;
-  static void collect_all(Channel& channel, const Snapshot& snapshot, Push& push);
-  static void collect_first(Channel& channel, const Snapshot& snapshot, Push& push);
-  static void collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot,
-                                 std::vector<std::shared_ptr<const std::string>>& differ, std::vector<std::string>& gone);
+  void collect(Type type, const Snapshot& snapshot, bool puts, bool removals, Push& push);
+  static std::vector<std::string>& gone_of(Type type, Channel& channel, Push& push);
+  static void collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot, Demand::Answer& answer,
+                                 std::vector<std::string>& gone);
   static void collect_changes(Channel& channel, const Demand::Source& source, bool puts, bool removals, Demand::Answer& answer);
   std::optional<Push> next(Type type, const Snapshot& snapshot);
   static void answered(Channel& channel, const xds::Request& request, const Table& table);

@@ -238,6 +238,7 @@ struct DemandingClient : AnyOrder {
   DemandingClient() : AnyOrder(77) {}
 
   std::string some_address() { return "10.0.0." + std::to_string(pick(12)); }
+  std::string some_range() { return "10.0.0." + std::to_string(4 * pick(3)) + (pick(2) == 0 ? "/30" : "/29"); }
   void change_something() {
     derive::Delta delta;
     if (pick(3) > 0) {
@@ -264,7 +265,7 @@ struct DemandingClient : AnyOrder {
         one = {};
         one.name_space = "shop";
         one.hostname = name;
-        one.vips = {{"", *Cidr::parse(some_address() + "/32")}};
+        one.vips = {{"", *Cidr::parse(pick(3) == 0 ? some_range() : some_address() + "/32")}};
         delta.services.push_back(std::make_shared<const model::Service>(one));
       }
     }
@@ -310,7 +311,24 @@ struct DemandingClient : AnyOrder {
     for (deliver(); under_way; deliver()) answer(Type::kAddress, *std::exchange(under_way, std::nullopt));
   }
   bool is_asked(const model::Service& service) const {
-    return asked.contains(service.key()) || asked.contains("/" + service.vips[0].range.address.text());
+    return asked.contains(service.key()) || std::ranges::any_of(asked, [&](const std::string& name) {
+             const auto address = model::NetworkAddress::parse(name);
+             return address && service.vips[0].range.contains(address->address);
+           });
+  }
+  // It asks for nothing again: what it holds is what it wants, and who else has the addresses of that.
+  void come_anew() {
+    asked = pending;
+    if (pick(2) == 0) held.clear();
+    for (const auto& [name, version] : held) {
+      const auto workload = workloads.find(name);
+      if (workload != workloads.end()) asked.insert("/" + workload->second.addresses[0].text());
+      const auto service = services.find(name);
+      if (service != services.end() && service->second.vips[0].is_host())
+        asked.insert("/" + service->second.vips[0].range.address.text());
+    }
+    begin();
+    deliver();
   }
   // What it must hold by now, of what it has asked for since it came.
   std::set<std::string> due() const {
@@ -354,11 +372,7 @@ TEST_F(DemandingClient, HoldsWhatItAskedForAsItIs) {
       check();
       if (HasFatalFailure()) FAIL() << "step " << step;
     }
-    if (pick(300) == 0) {
-      asked = pending;  // it asks for nothing again: what it holds is what it wants
-      if (pick(2) == 0) held.clear();
-      begin();
-    }
+    if (pick(300) == 0) come_anew();
   }
 }
 

@@ -6,7 +6,6 @@
 #include <iterator>
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 #include <variant>
 
@@ -99,7 +98,8 @@ struct Source::State {
   // One collection.
   struct Part {
     Wanted wanted;
-    std::set<Key> unread;  // whose newest version was told to be too much to read
+    std::map<Key, std::string>
+        unread;  // whose newest version was told to be too much to read, and which that is, if it can be seen
     std::string trouble;
     bool synced = false;
     bool absent = false;  // not installed
@@ -176,7 +176,7 @@ struct Source::State {
       problems.push_back({{options.name, 0}, std::string(config::name(part.wanted.kind)), "", skipped.why, ""});
       tell_soon();
     } else {
-      part.unread.insert(skipped.key);
+      part.unread[skipped.key] = skipped.resource_version;
       invalid(key, skipped.why, standing_of(part.wanted.kind, skipped.json, skipped.resource_version));
     }
   }
@@ -247,8 +247,8 @@ struct Source::State {
   // Whether what was told of the object is as new as this version; of an empty one, whether it was told gone.
   bool has_told(const Part& part, const Key& key, const std::string& version) const {
     if (told_soon) return false;
-    if (part.unread.contains(key)) return !version.empty();
-    const auto held = part.watch->version_of(key);
+    const auto unread = part.unread.find(key);
+    const auto held = unread == part.unread.end() ? part.watch->version_of(key) : unread->second;
     if (!held || version.empty()) return !held && version.empty();
     return held->empty() || is_at_least(*held, version);
   }

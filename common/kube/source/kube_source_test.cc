@@ -225,6 +225,30 @@ TEST_F(SourceTest, HasCaughtUpWithAllWhenWhatIsNewHasBeenToldAndWhatIsGone) {
   }
 }
 
+TEST_F(SourceTest, HasNotCaughtUpWithAVersionThatCameAfterTheOneThatItCouldNotRead) {
+  std::string deep = policy("p", "2");
+  deep.insert(deep.size() - 1, ",\"status\":" + std::string(200, '[') + std::string(200, ']'));
+  policies = {event("ADDED", deep) + event("BOOKMARK", kEnd), event("MODIFIED", policy("p", "3"))};
+  listed = R"({"items":[{"metadata":{"name":"p","namespace":"shop","resourceVersion":"2"}}]})";
+  start();
+  until(1);
+  EXPECT_TRUE(loop.run(source->catch_up_all({config::Kind::kAuthorizationPolicy}, 10s))) << "that it cannot be read was told";
+  listed = R"({"items":[{"metadata":{"name":"p","namespace":"shop","resourceVersion":"3"}}]})";
+  lists = 0;
+  std::optional<Status> caught;
+  loop.spawn([](SourceTest* test, std::optional<Status>* result) -> net::Task<> {
+    *result = co_await test->source->catch_up_all({config::Kind::kAuthorizationPolicy}, 10s);
+  }(this, &caught));
+  until([&] { return caught || lists >= 2; });
+  EXPECT_FALSE(caught);
+
+  peer->go();
+  until([&] { return caught.has_value(); });
+
+  ASSERT_TRUE(caught && *caught);
+  EXPECT_THAT(diffs.back(), ElementsAre("+AuthorizationPolicy shop/p"));
+}
+
 TEST_F(SourceTest, CatchesUpInSmallPiecesWhereAPageIsTooLarge) {
   listed = R"({"items":[]})";
   page_fits = false;
