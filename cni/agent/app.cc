@@ -34,6 +34,7 @@
 #include "common/kube/source/kube_source.h"
 #include "common/net/signals.h"
 #include "common/net/timer.h"
+#include "common/sandbox/sandbox.h"
 #include "common/telemetry/registry.h"
 
 namespace culvert::agent {
@@ -157,9 +158,17 @@ void make_sysctls_writable() {
     log::warn(scope::kApp, "making /proc/sys writable", {log::field("error", errno_text(errno))});
 }
 
+void confine(const Settings& settings) {
+  if (settings.kubernetes()) {  // what cannot be done afterwards
+    see_all_cgroups();
+    make_sysctls_writable();
+  }
+  auto needs = sandbox::kNode;
+  needs.other_programs = !settings.kubeconfig.empty();
+  if (auto confined = sandbox::confine(needs); !confined) log::warn(scope::kApp, confined.error().text);
+}
+
 [[noreturn]] void serve_kubernetes(const Settings& settings, const settings::Table& table) {
-  see_all_cgroups();
-  make_sysctls_writable();
   net::Loop loop;
   telemetry::Registry registry;
   auto access = kube::Access::configured(settings.kubeconfig.string(), settings.context);
@@ -195,6 +204,7 @@ int run(const Settings& settings, const settings::Table& table) {
     return 0;
   }
   if (auto checked = check(settings); !checked) return cannot(checked.error());
+  confine(settings);
   if (settings.kubernetes()) serve_kubernetes(settings, table);
   serve_folder(settings, table);
 }
