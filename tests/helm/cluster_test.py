@@ -300,7 +300,7 @@ def images(build, agent):
 
 STEPS = (precheck, operator_commands.install, installed, serves, revision, mesh, upgrade, verified, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, rules.rules, monitored.monitored, everyday.stateful, everyday.doors,
          everyday.job, everyday.rolling_update, everyday.unlabelled, everyday.drained_node, everyday.restarted_runtime, everyday.rebooted, confined, everyday.deleted_one_by_one, everyday.removed, promoted, roll_back,
-         uninstall, operator_commands.interrupted, operator_commands.purge)
+         uninstall, operator_commands.interrupted, operator_commands.without_hooks, operator_commands.purge)
 
 
 def main():
