@@ -17,6 +17,7 @@
 #include "common/kube/access.h"
 #include "common/net/signals.h"
 #include "common/net/timer.h"
+#include "common/sandbox/sandbox.h"
 #include "controlplane/bundle.h"
 #include "controlplane/ca/ca_folder.h"
 #include "controlplane/ca/file_callers.h"
@@ -36,6 +37,12 @@ void raise_descriptor_limit() {
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void confine(const Settings& settings) {
+  auto needs = sandbox::kCulvertd;
+  needs.other_programs = !settings.kubeconfig.empty();
+  if (auto confined = sandbox::confine(needs); !confined) log::warn("app", confined.error().text);
 }
 
 using Farewell = std::function<net::Task<>()>;
@@ -139,6 +146,7 @@ int run(const Settings& settings, const settings::Table& table) {
   const bool forbidden = forbid_dumps();
   Status ended = log::start(settings.log_level, settings.log_format == "json");
   if (!forbidden) log::warn("app", "a core dump of this process, and the keys in it, cannot be forbidden");
+  confine(settings);
   if (ended) ended = settings.uninstall == Uninstall::kNone ? serve(settings, table) : uninstall(settings);
   log::stop();
   if (ended) return 0;

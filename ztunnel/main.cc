@@ -8,6 +8,7 @@
 #include "common/base/secrets.h"
 #include "common/base/version.h"
 #include "common/net/signals.h"
+#include "common/sandbox/sandbox.h"
 #include "ztunnel/app.h"
 #include "ztunnel/settings.h"
 
@@ -29,6 +30,7 @@ int main(int argc, char** argv) {
 
   net::ignore_sigpipe();
   if (!forbid_dumps()) log::warn("app", "a core dump of this process, and the keys in it, cannot be forbidden");
+  if (auto confined = sandbox::confine(sandbox::kZtunnel); !confined) log::warn("app", confined.error().text);
   log::info("app", "ztunnel " + version_text(), {log::field("node", settings.node_name)});
   for (const auto& line : *ignored) log::warn("app", line);
   auto* app = new ztunnel::App(settings, table);

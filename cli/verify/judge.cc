@@ -216,13 +216,18 @@ void add_nodes(Findings& out, const Seen& seen) {
   }
 }
 
+// One that has been told to end may have no sandbox any more while its phase says that it runs.
+bool runs(const json::value& pod) {
+  return text_at(pod, "/status/phase") == "Running" && text_at(pod, "/metadata/deletionTimestamp").empty();
+}
+
 // As culvert-node decides; what it cannot know here, it does not change.
 bool belongs(const Seen& seen, const json::value& pod) {
   const std::string ns = text_at(pod, "/metadata/namespace"), own = label_of(pod, kMode);
   if (flag_at(pod, "/spec/hostNetwork") || !annotation_of(pod, "sidecar.istio.io/status").empty() ||
       std::ranges::contains(seen.excluded, ns))
     return false;
-  if (text_at(pod, "/status/phase") != "Running") return false;
+  if (!runs(pod)) return false;
   if (own == "ambient" || own == "none") return own == "ambient";
   const auto its = std::ranges::find_if(seen.namespaces, [&](const json::value& each) { return name_of(each) == ns; });
   return its != seen.namespaces.end() && label_of(*its, kMode) == "ambient";
@@ -260,7 +265,7 @@ std::vector<json::value> members_by_node(const Seen& seen) {
   std::vector<json::value> out;
   std::set<std::string> nodes;
   for (const json::value& pod : seen.pods) {
-    if (annotation_of(pod, kRedirection) == "enabled" && text_at(pod, "/status/phase") == "Running" &&
+    if (annotation_of(pod, kRedirection) == "enabled" && runs(pod) &&
         !seen.left_out.contains(text_at(pod, "/metadata/namespace")) && nodes.insert(text_at(pod, "/spec/nodeName")).second)
       out.push_back(pod);
   }

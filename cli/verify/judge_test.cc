@@ -154,6 +154,18 @@ TEST(VerifyInstall, WantsNoRootWhereTheMeshIsNot) {
   EXPECT_TRUE(members_by_node(seen).empty()) << "nobody there has a certificate";
 }
 
+TEST(VerifyInstall, APodThatEndsIsNoProofOfAnything) {
+  Seen seen = good();
+  const std::string ends = R"("deletionTimestamp":"2026-01-01T00:00:00Z")",
+                    runs = R"(},"spec":{"nodeName":"m"},"status":{"phase":"Running"})";
+  seen.pods.push_back(pod("shop", "late", (ends + runs).c_str()));
+  seen.pods.push_back(
+      pod("shop", "was-in", (ends + R"(,"annotations":{"ambient.istio.io/redirection":"enabled"})" + runs).c_str()));
+
+  EXPECT_THAT(lines_of(seen), Not(Contains(HasSubstr("shop/late"))));
+  EXPECT_EQ(members_by_node(seen).size(), 1U) << "that of the good one";
+}
+
 TEST(VerifyInstall, SeesPodsThatShouldBeInTheMesh) {
   Seen seen = good();
   const char* kRuns = R"(},"spec":{},"status":{"phase":"Running"})";

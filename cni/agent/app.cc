@@ -34,6 +34,7 @@
 #include "common/kube/source/kube_source.h"
 #include "common/net/signals.h"
 #include "common/net/timer.h"
+#include "common/sandbox/sandbox.h"
 #include "common/telemetry/registry.h"
 
 namespace culvert::agent {
@@ -58,10 +59,13 @@ void raise_descriptor_limit() {
   ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals, std::function<net::Task<>()> before) {
+// Before an agent ends that a plugin could ask, which is each on Kubernetes.
+using Farewell = std::function<net::Task<>(AskEndpoint&)>;
+
+net::Task<> end_on_signal(net::Loop& loop, net::Signals& signals, const Farewell& farewell, AskEndpoint* endpoint) {
   const int number = co_await signals.next();
   log::info(scope::kApp, "ending; what is captured stays captured", {log::field("signal", number)});
-  if (before) co_await before();
+  if (farewell) co_await farewell(*endpoint);
   loop.stop();
 }
 
@@ -84,13 +88,13 @@ Status answer_plugin(net::Loop& loop, const Settings& settings, Node& node, std:
 }
 
 [[noreturn]] void serve(net::Loop& loop, const Settings& settings, const settings::Table& table, Node& node,
-                        telemetry::Registry& registry, std::function<net::Task<>()> before_end = {}) {
+                        telemetry::Registry& registry, const Farewell& farewell = {}) {
   std::unique_ptr<AskEndpoint> endpoint;
   if (auto answering = answer_plugin(loop, settings, node, endpoint); !answering) end(cannot(answering.error()));
   const auto pages = Pages::open(loop, node, settings, table, registry);
   if (!pages) end(cannot(pages.error()));
   net::Signals signals(loop, {SIGTERM, SIGINT});
-  loop.spawn(end_on_signal(loop, signals, std::move(before_end)));
+  loop.spawn(end_on_signal(loop, signals, farewell, endpoint.get()));
   log::info(scope::kApp, "running", {log::field("version", version_text()), log::field("node", settings.node_name)});
   loop.run();
   end(0);
@@ -137,10 +141,6 @@ net::Task<> let_pods_come(kube::Client& client, const Settings& settings, Node& 
   co_await take_taint_away(client, settings.node_name, settings.startup_taint);
 }
 
-net::Task<> end_of_kubernetes(kube::Client& client, const Settings& settings, Node& node, InstallerPtr& installer) {
-  if (co_await is_uninstalled(client, settings.own_namespace, settings.daemonset)) co_await depart(node, settings, installer);
-}
-
 // Cgroups of others are told as seen from our own cgroup namespace, which a container has to itself: from the node's they are what they are.
 void see_all_cgroups() {
   const Fd space(::open("/proc/1/ns/cgroup", O_RDONLY | O_CLOEXEC));
@@ -157,9 +157,17 @@ void make_sysctls_writable() {
     log::warn(scope::kApp, "making /proc/sys writable", {log::field("error", errno_text(errno))});
 }
 
+void confine(const Settings& settings) {
+  if (settings.kubernetes()) {  // what cannot be done afterwards
+    see_all_cgroups();
+    make_sysctls_writable();
+  }
+  auto needs = sandbox::kNode;
+  needs.other_programs = !settings.kubeconfig.empty();
+  if (auto confined = sandbox::confine(needs); !confined) log::warn(scope::kApp, confined.error().text);
+}
+
 [[noreturn]] void serve_kubernetes(const Settings& settings, const settings::Table& table) {
-  see_all_cgroups();
-  make_sysctls_writable();
   net::Loop loop;
   telemetry::Registry registry;
   auto access = kube::Access::configured(settings.kubeconfig.string(), settings.context);
@@ -179,8 +187,10 @@ void make_sysctls_writable() {
     install_plugin(loop, settings, **node, registry, installer);
     if (!settings.startup_taint.empty()) loop.spawn(let_pods_come(client, settings, **node, installer));
   });
-  serve(loop, settings, table, **node, registry,
-        [&]() -> net::Task<> { return end_of_kubernetes(client, settings, **node, installer); });
+  serve(loop, settings, table, **node, registry, [&](AskEndpoint& endpoint) {
+    return depart_if_uninstalled(
+        {.client = client, .settings = settings, .node = **node, .endpoint = endpoint, .installer = installer});
+  });
 }
 
 }  // namespace
@@ -195,6 +205,7 @@ int run(const Settings& settings, const settings::Table& table) {
     return 0;
   }
   if (auto checked = check(settings); !checked) return cannot(checked.error());
+  confine(settings);
   if (settings.kubernetes()) serve_kubernetes(settings, table);
   serve_folder(settings, table);
 }

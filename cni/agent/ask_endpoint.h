@@ -26,6 +26,9 @@ class AskEndpoint {
   AskEndpoint(const AskEndpoint&) = delete;
   AskEndpoint& operator=(const AskEndpoint&) = delete;
 
+  // No other plugin finds us. A socket that lies there for somebody else stays.
+  void unlink() const { socket_.unlink(); }
+
  private:
   AskEndpoint(net::Loop& loop, net::SeqPacketListener socket, Handler handler);
   net::Task<> accept_all();

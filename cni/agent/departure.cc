@@ -38,33 +38,35 @@ Status remove_hosts_folder(const std::filesystem::path& folder) {
 }
 
 // What listens there ends with us; whoever looks afterwards shall find nothing.
-void remove_sockets(const Settings& settings) {
-  for (const std::filesystem::path& each : {plugin_socket(settings), settings.ztunnel_socket}) {
-    std::error_code error;
-    std::filesystem::remove(each, error);
-    if (error) log::warn(scope::kApp, "removing " + each.string(), {log::field("error", error.message())});
+void remove_sockets(const Departing& parts) {
+  parts.endpoint.unlink();
+  parts.node.unlink_socket();
+  for (const auto& each : {plugin_socket(parts.settings), parts.settings.ztunnel_socket}) {
     if (auto removed = remove_hosts_folder(each.parent_path()); !removed) log::warn(scope::kApp, removed.error().text);
   }
 }
 
-}  // namespace
-
-net::Task<bool> is_uninstalled(kube::Client& client, std::string name_space, std::string daemonset) {
-  auto request = kube::get({.of = {.group = "apps", .plural = "daemonsets"}, .ns = name_space, .name = daemonset});
+// Whether the DaemonSet is gone or going.
+net::Task<Result<bool>> is_uninstalled(const Departing& parts) {
+  auto request = kube::get(
+      {.of = {.group = "apps", .plural = "daemonsets"}, .ns = parts.settings.own_namespace, .name = parts.settings.daemonset});
   request.timeout = 5s;
-  const auto answer = co_await client.exchange(request);
-  if (!answer) {
-    log::warn(scope::kApp, "whether the mesh is being uninstalled cannot be known, so it stays: " + answer.error().text);
-    co_return false;
-  }
+  const auto answer = co_await parts.client.exchange(request);
+  if (!answer) co_return std::unexpected(answer.error());
   if (answer->status == kube::kNotFound) co_return true;
-  if (!kube::is_success(answer->status)) {
-    log::warn(scope::kApp, "whether the mesh is being uninstalled cannot be known, so it stays: " +
-                               kube::refusal(request, answer->status, answer->body).text);
-    co_return false;
-  }
+  if (!kube::is_success(answer->status)) co_return std::unexpected(kube::refusal(request, answer->status, answer->body));
   co_return json::check(answer->body) && !json::find(json::find(answer->body, "metadata"), "deletionTimestamp").empty();
 }
+
+// Whoever takes an installation away may take our account with it: half way, nobody who tells is no reason to stop.
+net::Task<bool> is_back(const Departing& parts) {
+  const auto gone = co_await is_uninstalled(parts);
+  const bool back = gone && !*gone;
+  if (back) log::info(scope::kApp, "the mesh is installed again: what is left of it here is its next agent's");
+  co_return back;
+}
+
+}  // namespace
 
 install::Places places_of(const Settings& settings) {
   std::error_code ignored;
@@ -92,14 +94,20 @@ Status remove_plugin(const Settings& settings) {
   return settings.cni_bin_dir.empty() ? Status{} : install::remove(places_of(settings), wish_of(settings));
 }
 
-net::Task<> depart(Node& node, const Settings& settings, std::unique_ptr<install::Installer>& installer) {
+net::Task<> depart_if_uninstalled(Departing parts) {
+  const auto uninstalled = co_await is_uninstalled(parts);
+  if (!uninstalled)
+    log::warn(scope::kApp, "whether the mesh is being uninstalled cannot be known, so it stays: " + uninstalled.error().text);
+  if (!uninstalled || !*uninstalled) co_return;
   log::info(scope::kApp, "the mesh is being uninstalled: pods of this node leave it");
-  installer.reset();
-  if (auto removed = remove_plugin(settings); !removed) log::error(scope::kApp, removed.error().text);
-  if (!co_await node.leave(settings.leave_patience))
+  parts.installer.reset();
+  if (auto removed = remove_plugin(parts.settings); !removed) log::error(scope::kApp, removed.error().text);
+  if (!co_await parts.node.leave(parts.settings.leave_patience))
     log::error(scope::kApp, "some pods are still captured: what they have open through ztunnel ends now");
-  if (auto unloaded = unload(settings); !unloaded) log::error(scope::kApp, unloaded.error().text);
-  remove_sockets(settings);
+  if (co_await is_back(parts)) co_return;
+  if (auto unloaded = unload(parts.settings); !unloaded) log::error(scope::kApp, unloaded.error().text);
+  if (co_await is_back(parts)) co_return;
+  remove_sockets(parts);
   log::info(scope::kApp, "the mesh has left this node");
 }
 

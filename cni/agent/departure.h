@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "cni/agent/ask_endpoint.h"
 #include "cni/agent/node.h"
 #include "cni/agent/settings.h"
 #include "cni/install/installer.h"
@@ -12,15 +13,23 @@
 
 namespace culvert::agent {
 
-// Whether the DaemonSet is gone or going. Not being able to ask says that it is not: what is in force stays in force.
-net::Task<bool> is_uninstalled(kube::Client& client, std::string name_space, std::string daemonset);
-
 // What is to be installed, from the settings.
 install::Places places_of(const Settings& settings);
 install::Wish wish_of(const Settings& settings);
 // Out of the node's CNI folders, where the settings name them: pods start without us from now on.
 Status remove_plugin(const Settings& settings);
 
-net::Task<> depart(Node& node, const Settings& settings, std::unique_ptr<install::Installer>& installer);
+// All of them outlive it.
+struct Departing {
+  kube::Client& client;
+  const Settings& settings;
+  Node& node;
+  AskEndpoint& endpoint;
+  std::unique_ptr<install::Installer>& installer;  // null when there is none
+};
+
+// Does nothing unless the DaemonSet is gone or going; when nobody can say, what is in force stays in force. Stops where it is when there is one again: what
+// is there then is another agent's, or will be.
+net::Task<> depart_if_uninstalled(Departing parts);
 
 }  // namespace culvert::agent

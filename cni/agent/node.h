@@ -51,6 +51,8 @@ class Node {
 
   // The mesh leaves this node: takes every pod out, as if its label had gone, until none is captured any more or the time is over. True when none is.
   net::Task<bool> leave(net::Clock::duration patience);
+  // The socket of ztunnels, at the very end.
+  void unlink_socket() const { zds_->unlink(); }
 
   // What people and Prometheus see.
   struct PodView {

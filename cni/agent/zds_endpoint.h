@@ -38,6 +38,8 @@ class ZdsEndpoint {
 
   // Once every pod that is captured has been added: a ztunnel lets go of those that its snapshot does not name.
   void begin();
+  // No other ztunnel finds us. A socket that lies there for somebody else stays.
+  void unlink() const { socket_.unlink(); }
   void add(zds::Pod pod, std::shared_ptr<const Fd> netns);  // listener.added follows
   void remove(std::string_view uid);                        // listener.removed follows, perhaps before this returns
 

@@ -230,10 +230,14 @@ Task<Result<SeqPacket>> SeqPacketListener::accept() {
 
 void SeqPacketListener::close() {
   if (!state_ || !state_->descriptor) return;
+  unlink();
+  state_->descriptor.close();
+}
+
+void SeqPacketListener::unlink() const {
   struct stat status{};
   if (::lstat(state_->path.c_str(), &status) == 0 && status.st_dev == state_->device && status.st_ino == state_->inode)
     ::unlink(state_->path.c_str());
-  state_->descriptor.close();
 }
 
 }  // namespace culvert::net

@@ -68,7 +68,8 @@ class SeqPacketListener {
   static Result<SeqPacketListener> open(Loop& loop, const std::string& path, mode_t mode = 0600);
 
   Task<Result<SeqPacket>> accept();
-  void close();  // wakes the waiter; removes the file if it is still ours
+  void close();         // wakes the waiter; unlinks
+  void unlink() const;  // removes the file if it is still ours: nobody else comes, those that have come are still accepted
 
  private:
   struct State;

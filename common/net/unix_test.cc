@@ -89,6 +89,22 @@ TEST(SeqPacket, ListenerReplacesAStaleFileButNotALiveOne) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+TEST(SeqPacket, ListenerUnlinksItsOwnFileAndNobodyElses) {
+  Loop loop;
+  const Folder folder;
+  const std::string path = folder.path + "/s";
+  const auto first = SeqPacketListener::open(loop, path);
+  ASSERT_TRUE(first) << first.error().text;
+
+  first->unlink();
+  EXPECT_FALSE(std::filesystem::exists(path));
+  const auto second = SeqPacketListener::open(loop, path);
+  ASSERT_TRUE(second) << second.error().text;
+  first->unlink();
+
+  EXPECT_TRUE(std::filesystem::exists(path));
+}
+
 TEST(SeqPacket, ConnectingToNobodySaysWhere) {
   Loop loop;
   const auto nobody = SeqPacket::connect(loop, "/nowhere/s");

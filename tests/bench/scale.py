@@ -61,12 +61,6 @@ of a pod, from the moment the API server is asked for it until the last node has
 """
 
 
-def section_of(page):
-    """What this writes of docs/performance.md, at its end."""
-    at = page.find(HEADING)
-    return "" if at < 0 else page[at:]
-
-
 def with_table(section, title, table):
     """The section with this table, in the place of what had its title before."""
     tables = dict(part.split("\n", 1) for part in section.split("\n### ")[1:])

@@ -140,16 +140,22 @@ def mesh(charts):
     shop.goes_on()
 
 
+def status_of(node, process):
+    return dict(line.split(":\t", 1) for line in run("on", node, "cat", f"/proc/{process}/status").splitlines() if ":\t" in line)
+
+
 def confined(_):
-    """Every program of ours has the capabilities that are named, none that it could get, and seccomp's filter; the agent says that pods start by way of it."""
+    """Every program of ours has the capabilities that are named, none that it could get, and seccomp's filters; the agent says that pods start by way of it."""
     for node in get("nodes"):
         name = node["metadata"]["name"]
         for program, wanted in CAPABILITIES.items():
             for process in tried("on", name, "pidof", program)[1].split():
-                status = dict(line.split(":\t", 1) for line in run("on", name, "cat", f"/proc/{process}/status").splitlines() if ":\t" in line)
+                status = status_of(name, process)
                 has = {bit for bit in range(64) if int(status["CapEff"], 16) >> bit & 1}
                 assert has == wanted and status["CapBnd"] == status["CapPrm"], (program, has, status["CapBnd"])
                 assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1"), (program, status["Seccomp"], status["NoNewPrivs"])
+                filters = [int(each["Seccomp_filters"]) for each in (status, status_of(name, "self"))]
+                assert filters[0] == filters[1] + 2, (program, filters, "the runtime's, and the program's own")
     for pod in pods(NS, "culvert-node"):
         said = kubectl("get", "--raw", f"/api/v1/namespaces/{NS}/pods/{pod['metadata']['name']}:15014/proxy/metrics")
         assert "\nculvert_node_cni_installed 1\n" in said and "\nculvert_node_cni_restored_total 0\n" in said, said
@@ -294,7 +300,7 @@ def images(build, agent):
 
 STEPS = (precheck, operator_commands.install, installed, serves, revision, mesh, upgrade, verified, bookinfo.bookinfo, bookinfo.on_the_wire, bookinfo.policy, rules.rules, monitored.monitored, everyday.stateful, everyday.doors,
          everyday.job, everyday.rolling_update, everyday.unlabelled, everyday.drained_node, everyday.restarted_runtime, everyday.rebooted, confined, everyday.deleted_one_by_one, everyday.removed, promoted, roll_back,
-         uninstall, operator_commands.interrupted, operator_commands.purge)
+         uninstall, operator_commands.interrupted, operator_commands.without_hooks, operator_commands.purge)
 
 
 def main():

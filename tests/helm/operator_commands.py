@@ -5,7 +5,7 @@ import signal
 
 import shop
 from charts import BEFORE, images_of, previous
-from cluster import NODES, culvert, culvert_says, eventually, get, is_ready, kubectl, missing, pods, start_culvert
+from cluster import NODES, Wire, addresses, culvert, culvert_says, eventually, fetch, get, is_ready, kubectl, missing, on_nodes, pods, run, start_culvert
 from traces import Traces, objects
 
 NS = "istio-system"
@@ -51,9 +51,13 @@ def upgrade(charts):
     assert not culvert("upgrade", *words, "--diff")
 
 
+def for_production(charts):
+    return "install", "--charts", charts, "--profile", "production", *images_of(charts), "--timeout", "120s"
+
+
 def interrupted(charts):
     """An installation for production that was killed half way is found, said, and finished."""
-    words = ("install", "--charts", charts, "--profile", "production", *images_of(charts), "--timeout", "120s")
+    words = for_production(charts)
     killed("pending-install", *words)
     out, said = culvert_says(*words, code=1, input="n\n")
     assert "is pending-install (revision 1) since" in out and "stays pending-install" in said, (out, said)
@@ -65,6 +69,28 @@ def interrupted(charts):
     eventually("a replica on each node", lambda: {pod["spec"]["nodeName"] for pod in pods(NS, "culvertd") if is_ready(pod)} == set(NODES), 60)
     assert {each["metadata"]["name"] for each in get("networkpolicies", "-n", NS)} == {"culvertd", "culvert-node", "ztunnel"}
     assert all(json.loads(line)["level"] for line in kubectl("logs", "-n", NS, "-l", "app=ztunnel", "--tail=5").splitlines())
+
+
+def without_hooks(charts):
+    """The counterproof of the hook that goes before an uninstallation: deleted all at once, agents cannot ask any more what is meant, and ztunnels are gone. What is
+    captured stays so, and is refused: nothing goes in plaintext, to whomever. An installation heals the pods as they are."""
+    client, web = shop.client(), on_nodes("shop", "web")["node2"]
+    kubectl("delete", "rolebinding", "culvert-node", "-n", NS)  # Helm deletes it a moment after the DaemonSet: which agent can still ask would be a matter of luck
+    with shop.may_fail("refused", "reset", "bad address", "failed (143)", must=True):
+        run("helm", "uninstall", "culvert", "-n", NS, "--no-hooks", timeout=60)
+        eventually("agents and ztunnels are gone", lambda: not get("pods", "-n", NS, "-l", "app in (culvert-node, ztunnel)"), 60)
+        wire, since = Wire("node1", f"host {addresses(client)[0]}"), shop.moment()
+        code, _, said = fetch(client, addresses(web)[0])
+        assert code and "Connection refused" in said, (code, said)
+        late = lambda: [line for line in shop.answers() if line[0] > since]
+        eventually("each of those who ask has failed", lambda: len({who for _, who, _ in shop.failures(late())}) == 6)
+        assert not [line for line in late() if line[2].startswith("ok")], late()
+        wire.ended()
+        assert not wire.packets("tcp"), wire.packets("tcp")[:5]
+        assert shop.enrolled() == shop.IN
+        culvert(*for_production(charts), "-y")
+    assert shop.enrolled() == shop.IN
+    assert {each["metadata"]["uid"] for each in on_nodes("shop", "web").values()} >= {web["metadata"]["uid"]}, "nobody was restarted"
 
 
 def purge(charts):

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <ranges>
 
 #include "common/base/format.h"
@@ -171,6 +172,17 @@ TEST_P(Names, LocalhostAndOwnAddressesAreUntouched) {
 TEST_P(Names, TheOutsideIsReachedInPlaintextAndReachesUs) {
   EXPECT_TRUE(client->peer("echo", outsider->address(GetParam()), 100'000).ok);
   EXPECT_TRUE(outsider->peer("echo", far->address(GetParam()), 100'000).ok) << "PERMISSIVE";
+}
+
+// On top of what they inherit: here nobody has put one on them but they themselves.
+TEST(Programs, HaveASeccompFilterOfTheirOwn) {
+  auto& node = world->node("node1");
+  for (const char* program : {"ztunnel", "culvert-node"}) {
+    const auto count = [&](const std::string& process) {
+      return std::atoi(node.shell("sed -n 's/^Seccomp_filters:\t//p' /proc/" + process + "/status").out.c_str());
+    };
+    EXPECT_EQ(count(std::to_string(node.pid_of(program))), count("self") + 1) << program;
+  }
 }
 
 }  // namespace
