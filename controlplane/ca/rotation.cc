@@ -34,6 +34,18 @@ std::vector<tls::Certificate> roots_in(const CaTexts& texts) {
 
 bool same(const tls::Certificate& one, const tls::Certificate& other) { return one.pem() == other.pem(); }
 
+// What somebody has put beside ours, who is about to bring a CA of his own, stays there.
+Result<std::string> roots_of_others(const CaTexts& texts) {
+  std::string out;
+  const std::string* text = texts.find(kRoots);
+  if (text == nullptr) return out;
+  const auto roots = tls::Certificate::parse_all(*text, tls::kMaxRoots);
+  if (!roots) return failure(culvert::format("{}: {}", kRoots, roots.error().text));
+  for (const auto& root : *roots)
+    if (!is_self_made(root)) out += root.pem();
+  return out;
+}
+
 // Not by a list in braces, which is copied from.
 std::vector<CaEdit> edits_of(std::same_as<CaEdit> auto... edit) {
   std::vector<CaEdit> all;
@@ -125,7 +137,8 @@ Result<RootLife> life_of(const CaTexts& texts) {
     life.switched = tls::SystemTime(std::chrono::seconds(seconds));
   }
   for (const auto& root : roots)
-    if (!same(root, *own)) life.previous_ends = std::max(life.previous_ends.value_or(root.not_after()), root.not_after());
+    if (!same(root, *own) && is_self_made(root))
+      life.previous_ends = std::max(life.previous_ends.value_or(root.not_after()), root.not_after());
   return life;
 }
 
@@ -133,6 +146,8 @@ Result<std::vector<CaEdit>> edits_for(RootStep step, const CaTexts& texts, const
                                       const RotationPolicy& policy, tls::SystemTime now) {
   const auto own = certificate_in(texts, kCertificate);
   if (!own) return std::unexpected(own.error());
+  const auto others = roots_of_others(texts);
+  if (!others) return std::unexpected(others.error());
   switch (step) {
     case RootStep::kNone: return std::vector<CaEdit>();
     case RootStep::kAnnounce: {
@@ -140,7 +155,7 @@ Result<std::vector<CaEdit>> edits_for(RootStep step, const CaTexts& texts, const
       if (!made) return std::unexpected(std::move(made).error());
       const std::string next = made->certificate().pem();
       return edits_of(CaEdit(kNextKey, made->key_pair().key().private_pem()), CaEdit(kNext, next),
-                      CaEdit(kRoots, own->pem() + next));
+                      CaEdit(kRoots, own->pem() + next + *others));
     }
     case RootStep::kSwitch: {
       const auto next = certificate_in(texts, kNext);
@@ -152,7 +167,7 @@ Result<std::vector<CaEdit>> edits_for(RootStep step, const CaTexts& texts, const
       edits.emplace(edits.begin(), kRotated, std::to_string(seconds));
       return edits;
     }
-    case RootStep::kRetire: return edits_of(CaEdit(kRoots, own->pem()), CaEdit(kRotated, {}));
+    case RootStep::kRetire: return edits_of(CaEdit(kRoots, own->pem() + *others), CaEdit(kRotated, {}));
   }
   return failure("no such step");
 }

@@ -43,6 +43,12 @@ struct Kept {
   CaTexts texts;
 };
 
+tls::Certificate not_a_root_of_ours() {
+  return tls::Authority::make_root("cluster.local")
+      ->make_workload(*Identity::parse("spiffe://cluster.local/ns/a/sa/b"), 1h)
+      ->leaf();
+}
+
 TEST(Rotation, TheLastPartOfTenYearsMayBeAsLongAsTheSettingsAllow) {
   const RootLife life{.begins = kMade, .ends = kMade + 24h * 3650, .announced = {}, .switched = {}, .previous_ends = {}};
   const RotationPolicy policy{.grace_percent = 90};
@@ -80,6 +86,36 @@ TEST(Rotation, GoesThroughItsStepsAndEveryRootIsTrustedBeforeItSignsAndAfterward
 }
 
 // In a folder, files are written one after the other.
+TEST(Rotation, RootsOfOthersStayWhereTheirOwnerHasPutThem) {
+  Kept kept;
+  const std::string old = kept.signer();
+  const tls::Certificate foreign = not_a_root_of_ours();
+  kept.texts.set("root-cert.pem", *kept.texts.find("root-cert.pem") + foreign.pem());
+  EXPECT_EQ(kept.step(kMade), RootStep::kNone);
+
+  const auto announced = kMade + 801h;
+  kept.apply(kept.edits(announced));
+  EXPECT_THAT(kept.roots(), ElementsAre(old, testing::_, foreign.serial()));
+
+  kept.apply(kept.edits(announced + 24h));
+  const std::string next = kept.signer();
+  EXPECT_EQ(kept.step(announced + 24h + 48h), RootStep::kRetire);
+  kept.apply(kept.edits(announced + 24h + 48h));
+  EXPECT_THAT(kept.roots(), ElementsAre(next, foreign.serial()));
+  EXPECT_EQ(kept.step(announced + 24h + 48h), RootStep::kNone);
+}
+
+TEST(Rotation, RootsThatCannotBeReadAreNotWrittenOver) {
+  Kept kept;
+  kept.texts.set("root-cert.pem",
+                 *kept.texts.find("root-cert.pem") + "-----BEGIN CERTIFICATE-----\nnot a word\n-----END CERTIFICATE-----\n");
+
+  const auto edits = edits_for(RootStep::kAnnounce, kept.texts, "cluster.local", kPolicy, kMade + 801h);
+
+  ASSERT_FALSE(edits);
+  EXPECT_THAT(edits.error().text, HasSubstr("root-cert.pem: "));
+}
+
 TEST(Rotation, MayBeCutShortAnywhere) {
   for (std::size_t cut = 0; cut < 6; ++cut) {
     Kept kept;
@@ -125,9 +161,7 @@ TEST(Rotation, WhatCannotBeReadIsSaid) {
 
 TEST(Rotation, OnlyOurOwnRootsAreReplaced) {
   EXPECT_TRUE(is_self_made(tls::Authority::make_root("cluster.local")->certificate()));
-  const auto leaf =
-      *tls::Authority::make_root("cluster.local")->make_workload(*Identity::parse("spiffe://cluster.local/ns/a/sa/b"), 1h);
-  EXPECT_FALSE(is_self_made(leaf.leaf()));
+  EXPECT_FALSE(is_self_made(not_a_root_of_ours()));
 }
 
 }  // namespace
