@@ -98,7 +98,7 @@ void Kubernetes::serve(Ca ca) {
       StatusOptions{.served = served, .leads = [this] { return lease_ && lease_->leading(); }});
   serving_->on_doubts([this](const std::vector<config::Key>& objects) { statuses_->doubted(objects); });
   source_ = std::make_unique<kube::Source>(client_, kube::SourceOptions{.of = wanted(settings_.system_namespace), .keep = Keep()},
-                                           serving_->registry(), [this](config::Diff diff) { changed(std::move(diff)); });
+                                           serving_->registry(), [this](const config::Diff& diff) { changed(diff); });
   serving_->catch_up_by([this](std::optional<config::Key> object) { return catch_up(std::move(object)); });
 }
 
@@ -112,7 +112,7 @@ net::Task<Status> Kubernetes::catch_up(std::optional<config::Key> object) {
   co_return co_await source_->catch_up_all(std::move(kinds), kPatience);
 }
 
-void Kubernetes::changed(config::Diff diff) {
+void Kubernetes::changed(const config::Diff& diff) {
   const bool namespaces = std::ranges::any_of(diff.changes, [](const auto& change) {
     return change.key.kind == config::Kind::kNamespace || change.key.kind == config::Kind::kConfigMap;  // MeshConfig selects them
   });
@@ -123,7 +123,7 @@ void Kubernetes::changed(config::Diff diff) {
   std::vector<config::Key> keys;
   for (const config::Change& change : diff.changes) keys.push_back(change.key);
   statuses_->note(diff);
-  serving_->apply(std::move(diff));
+  serving_->apply(diff);
   if (addresses_) addresses_->changed(keys);
   if (publisher_ && namespaces) publisher_->namespaces_changed();
   if (!serving_->opened()) open();

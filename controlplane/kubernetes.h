@@ -37,7 +37,7 @@ class Kubernetes {
   net::Task<Result<Ca>> load_ca();
   net::Task<Status> remember();
   void serve(Ca ca);
-  void changed(config::Diff diff);
+  void changed(const config::Diff& diff);
   net::Task<Status> catch_up(std::optional<config::Key> object);
   void open();
   void lead(bool leading);
