@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kMib = 1 << 20;
 constexpr std::chrono::seconds kEvery{5};
-constexpr std::size_t kGrown = 8 * kMib;  // since the last time: below, nobody asks what is in use, which takes a moment
+constexpr std::size_t kGrown = 8 * kMib;  // since the last time
 
 std::size_t own_pages() {
   std::ifstream file("/proc/self/statm");
@@ -38,7 +38,7 @@ void set_heaps() {
 }
 
 bool Trim::is_due(const Footprint& now, std::size_t left) {
-  return now.resident > left + kGrown && now.resident > now.used + std::max(2 * kGrown, now.used / 8);
+  return now.unused() > left + kGrown && now.unused() > std::max(2 * kGrown, now.used / 16);
 }
 
 Trim::Trim(net::Loop& loop) : timer_(loop) {
@@ -47,15 +47,14 @@ Trim::Trim(net::Loop& loop) : timer_(loop) {
 
 void Trim::look() {
   timer_.arm(kEvery, [this] { look(); });
-  Footprint now{.resident = own_pages()};
-  left_ = std::min(left_, now.resident);
-  if (now.resident <= left_ + kGrown) return;
-  now.used = used_bytes();
+  const Footprint now{.resident = own_pages(), .used = used_bytes()};
+  left_ = std::min(left_, now.unused());
   if (!is_due(now, left_)) return;
   ::malloc_trim(0);
-  left_ = own_pages();
+  const Footprint after{.resident = own_pages(), .used = now.used};
+  left_ = after.unused();
   log::debug("memory", "gave back what is not used",
-             {log::field("before", now.resident), log::field("after", left_), log::field("used", now.used)});
+             {log::field("before", now.resident), log::field("after", after.resident), log::field("used", now.used)});
 }
 
 }  // namespace culvert::controlplane

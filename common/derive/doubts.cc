@@ -60,7 +60,7 @@ std::string names_of(const Sharing::Shared& shared, std::string_view name_space)
   std::vector<std::string> own;
   for (const config::Key& other : shared.others)
     if (other.name_space == name_space) own.push_back(other.text());
-  const std::string foreign = own.size() < shared.others.size() ? "somebody in another namespace" : "";
+  std::string foreign = own.size() < shared.others.size() ? "somebody in another namespace" : "";
   if (own.empty()) return foreign;
   std::string out;
   for (std::size_t i = 0; i < own.size() && i < kNamed; ++i) out += (i > 0 ? ", " : "") + own[i];

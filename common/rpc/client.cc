@@ -100,7 +100,7 @@ std::string Ended::describe() const {
       "ABORTED",   "OUT_OF_RANGE",   "UNIMPLEMENTED",     "INTERNAL",           "UNAVAILABLE",
       "DATA_LOSS", "UNAUTHENTICATED"};
   const bool known = code >= 0 && static_cast<std::size_t>(code) < kNames.size();
-  const std::string label = known ? kNames[static_cast<std::size_t>(code)] : "code " + std::to_string(code);
+  std::string label = known ? kNames[static_cast<std::size_t>(code)] : "code " + std::to_string(code);
   if (text.empty()) return label;
   if (!text.contains("certificate verify failed")) return label + ": " + text;
   // gRPC does not say what is wrong with it.
