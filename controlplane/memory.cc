@@ -14,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMib = 1 << 20;
 constexpr std::chrono::seconds kEvery{5};
+constexpr unsigned kSkip = 12;
 constexpr std::size_t kGrown = 8 * kMib;  // since the last time
 
 std::size_t own_pages() {
@@ -47,7 +48,13 @@ Trim::Trim(net::Loop& loop) : timer_(loop) {
 
 void Trim::look() {
   timer_.arm(kEvery, [this] { look(); });
-  const Footprint now{.resident = own_pages(), .used = used_bytes()};
+  // What is in use takes a moment to find out: where as much is resident as the last time, seldom.
+  const std::size_t resident = own_pages();
+  const bool same = std::max(resident, looked_at_) - std::min(resident, looked_at_) < kMib;
+  if (same && ++skipped_ < kSkip) return;
+  looked_at_ = resident;
+  skipped_ = 0;
+  const Footprint now{.resident = resident, .used = used_bytes()};
   left_ = std::min(left_, now.unused());
   if (!is_due(now, left_)) return;
   ::malloc_trim(0);

@@ -29,7 +29,8 @@ class Trim {
   void look();
 
   net::Timer timer_;
-  std::size_t left_ = 0;
+  std::size_t left_ = 0, looked_at_ = 0;
+  unsigned skipped_ = 0;
 };
 
 }  // namespace culvert::controlplane

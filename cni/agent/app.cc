@@ -179,15 +179,17 @@ void confine(const Settings& settings) {
   if (!node) end(cannot(node.error()));
   (*node)->health().unready("kubernetes", "pods and namespaces are not listed yet");
   InstallerPtr installer;
+  bool leaving = false;  // what is listed only now installs nothing any more
   const kube::Source source(client, {.of = wanted(settings.node_name)}, registry, [&](const config::Diff& diff) {
     (*node)->apply(diff);
-    if ((*node)->begun()) return;
+    if ((*node)->begun() || leaving) return;
     (*node)->begin();
     (*node)->health().unready("kubernetes", "");
     install_plugin(loop, settings, **node, registry, installer);
     if (!settings.startup_taint.empty()) loop.spawn(let_pods_come(client, settings, **node, installer));
   });
   serve(loop, settings, table, **node, registry, [&](AskEndpoint& endpoint) {
+    leaving = true;
     return depart_if_uninstalled(
         {.client = client, .settings = settings, .node = **node, .endpoint = endpoint, .installer = installer});
   });

@@ -34,15 +34,35 @@ std::vector<tls::Certificate> roots_in(const CaTexts& texts) {
 
 bool same(const tls::Certificate& one, const tls::Certificate& other) { return one.pem() == other.pem(); }
 
-// What somebody has put beside ours, who is about to bring a CA of his own, stays there.
-Result<std::string> roots_of_others(const CaTexts& texts) {
+// `before`: its serial number; empty, as it was not always written down: whichever else culvertd has made.
+bool is_previous(const tls::Certificate& root, const tls::Certificate& own, const std::string& before) {
+  return !same(root, own) && (before.empty() ? is_self_made(root) : root.serial() == before);
+}
+
+// All that is published beside ours, but what `gone` says. Others put theirs there, who are about to bring a CA of their own or have a mesh beside this one.
+Result<std::string> roots_beside(const CaTexts& texts, const tls::Certificate& own, const auto& gone) {
   std::string out;
   const std::string* text = texts.find(kRoots);
   if (text == nullptr) return out;
   const auto roots = tls::Certificate::parse_all(*text, tls::kMaxRoots);
   if (!roots) return failure(culvert::format("{}: {}", kRoots, roots.error().text));
   for (const auto& root : *roots)
-    if (!is_self_made(root)) out += root.pem();
+    if (!same(root, own) && !gone(root)) out += root.pem();
+  return out;
+}
+
+// Since when the root signs, in seconds since 1970, and the serial number of the one before.
+struct Rotated {
+  std::int64_t seconds = 0;
+  std::string before;
+};
+std::optional<Rotated> rotated_in(const CaTexts& texts) {
+  const std::string* text = texts.find(kRotated);
+  if (text == nullptr) return std::nullopt;
+  Rotated out;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), out.seconds);
+  const auto rest = std::string_view(*text).substr(static_cast<std::size_t>(end - text->data()));
+  if (rest.starts_with(' ')) out.before = rest.substr(1);
   return out;
 }
 
@@ -131,13 +151,10 @@ Result<RootLife> life_of(const CaTexts& texts) {
   // One that is not published yet has not been announced: that was cut short, and is done anew.
   const bool published = next && std::ranges::any_of(roots, [&](const auto& root) { return same(root, *next); });
   if (published && texts.find(kNextKey) != nullptr && !same(*next, *own)) life.announced = next->not_before() + tls::kBackdate;
-  if (const std::string* text = texts.find(kRotated)) {
-    std::int64_t seconds = 0;
-    std::from_chars(text->data(), text->data() + text->size(), seconds);
-    life.switched = tls::SystemTime(std::chrono::seconds(seconds));
-  }
+  const auto rotated = rotated_in(texts);
+  if (rotated) life.switched = tls::SystemTime(std::chrono::seconds(rotated->seconds));
   for (const auto& root : roots)
-    if (!same(root, *own) && is_self_made(root))
+    if (is_previous(root, *own, rotated ? rotated->before : ""))
       life.previous_ends = std::max(life.previous_ends.value_or(root.not_after()), root.not_after());
   return life;
 }
@@ -146,11 +163,12 @@ Result<std::vector<CaEdit>> edits_for(RootStep step, const CaTexts& texts, const
                                       const RotationPolicy& policy, tls::SystemTime now) {
   const auto own = certificate_in(texts, kCertificate);
   if (!own) return std::unexpected(own.error());
-  const auto others = roots_of_others(texts);
-  if (!others) return std::unexpected(others.error());
   switch (step) {
     case RootStep::kNone: return std::vector<CaEdit>();
     case RootStep::kAnnounce: {
+      const auto stale = certificate_in(texts, kNext);  // an announcement that was cut short
+      const auto others = roots_beside(texts, *own, [&](const auto& root) { return stale && same(root, *stale); });
+      if (!others) return std::unexpected(others.error());
       auto made = tls::Authority::make_root(trust_domain, policy.root_lifetime, now);
       if (!made) return std::unexpected(std::move(made).error());
       const std::string next = made->certificate().pem();
@@ -164,10 +182,16 @@ Result<std::vector<CaEdit>> edits_for(RootStep step, const CaTexts& texts, const
       if (key == nullptr) return failure(culvert::format("has no {}", kNextKey));
       std::vector<CaEdit> edits = switching(next->pem(), *key);
       const auto seconds = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count();
-      edits.emplace(edits.begin(), kRotated, std::to_string(seconds));
+      edits.emplace(edits.begin(), kRotated, culvert::format("{} {}", seconds, own->serial()));
       return edits;
     }
-    case RootStep::kRetire: return edits_of(CaEdit(kRoots, own->pem() + *others), CaEdit(kRotated, {}));
+    case RootStep::kRetire: {
+      const auto rotated = rotated_in(texts);
+      const auto others =
+          roots_beside(texts, *own, [&](const auto& root) { return is_previous(root, *own, rotated ? rotated->before : ""); });
+      if (!others) return std::unexpected(others.error());
+      return edits_of(CaEdit(kRoots, own->pem() + *others), CaEdit(kRotated, {}));
+    }
   }
   return failure("no such step");
 }

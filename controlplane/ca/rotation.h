@@ -6,7 +6,7 @@
 //          --(what it signed has ended)---> steady
 //
 // What is kept of it is the CA's own texts, by the names that Istio gives them (protocols.md §4.5), and three of ours: next-cert.pem and next-key.pem
-// while a root is announced, rotated-at (seconds since 1970) while the old one is trusted. In a Secret all of them change at once; in a folder one by one,
+// while a root is announced, rotated-at (seconds since 1970, and the old one's serial number) while that is trusted. In a Secret all of them change at once; in a folder one by one,
 // in an order that may be cut anywhere. Pure but for the randomness of keys.
 
 #include <chrono>

@@ -94,7 +94,11 @@ std::vector<std::string_view> Lookup::around(std::string_view address) const {
   if (lengths == by_range_.end()) return out;
   for (const auto& [length, ranges] : lengths->second) {
     const auto found = ranges.find(derive::masked({parsed->address, length}).address);
-    if (found != ranges.end()) out.insert(out.end(), found->second.begin(), found->second.end());
+    if (found == ranges.end()) continue;
+    for (const std::string_view name : found->second) {
+      if (out.size() == kMostAround) return out;
+      out.push_back(name);
+    }
   }
   return out;
 }

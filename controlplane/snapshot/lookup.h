@@ -3,6 +3,7 @@
 // the node that they run on, and an address inside a range of theirs. Plain data on the control thread.
 
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -38,8 +39,9 @@ class Lookup {
   const Names& at(std::string_view alias) const;
   const Names& endpoints_of(std::string_view service) const;
   const Names& on(std::string_view node) const;
-  // Whoever has a range in which the address "network/ip" is, the closest first; who has several of them is there several times. Costs as much as there are
+  // Whoever has a range in which the address "network/ip" is, the closest first, sixteen at most; who has several of them is there several times. Costs as much as there are
   // lengths of prefixes in that network. None when it is no such name.
+  static constexpr std::size_t kMostAround = 16;
   std::vector<std::string_view> around(std::string_view address) const;
 
  private:

@@ -37,7 +37,7 @@ bool Demand::follow(std::string_view name) {
   if (!names_.add(name)) return false;
   const std::string_view kept = *names_.all.find(name);
   if (const auto parsed = model::NetworkAddress::parse(kept))
-    addresses_.insert({kept.substr(0, parsed->network.size()), parsed->address, kept});
+    addresses_.insert({kept.substr(0, parsed->network.size()), parsed->address.is_v6(), parsed->address, kept});
   return true;
 }
 
@@ -47,7 +47,8 @@ void Demand::ask(std::string_view name) {
 }
 
 void Demand::drop(std::string_view name) {
-  if (const auto parsed = model::NetworkAddress::parse(name)) addresses_.erase({parsed->network, parsed->address, name});
+  if (const auto parsed = model::NetworkAddress::parse(name))
+    addresses_.erase({parsed->network, parsed->address.is_v6(), parsed->address, name});
   for (Names* some : {&names_, &fresh_, &given_}) some->remove(name);
 }
 
@@ -90,12 +91,9 @@ void Demand::follow_addresses_of(std::string_view name, const Lookup& lookup) {
 }
 
 bool Demand::asks_inside(const model::Vip& range) const {
-  for (auto at = addresses_.lower_bound({range.network, range.range.address, ""});
-       at != addresses_.end() && at->network == range.network; ++at) {
-    if (range.range.contains(at->address)) return true;
-    if (at->address.is_v6() == range.range.address.is_v6()) break;  // past its end
-  }
-  return false;
+  const auto first = addresses_.lower_bound({range.network, range.range.address.is_v6(), range.range.address, ""});
+  return first != addresses_.end() && first->network == range.network && first->v6 == range.range.address.is_v6() &&
+         range.range.contains(first->address);
 }
 
 bool Demand::wants(std::string_view name, const Source& source) {

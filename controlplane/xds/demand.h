@@ -85,8 +85,9 @@ class Demand {
 
   struct Address {
     std::string_view network;
-    IpAddress address;
-    std::string_view name;  // as it was asked for
+    bool v6 = false;  // first of each family all of it: a range is in one
+    IpAddress address{};
+    std::string_view name{};  // as it was asked for
 
     friend auto operator<=>(const Address&, const Address&) = default;
   };

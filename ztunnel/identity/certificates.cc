@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 constexpr std::string_view kScope = "identity";
 constexpr auto kHurriedPause = 500ms;  // a waiting connection shortens the pause after a failure, but never below this
-constexpr auto kLongestSleep = 60s;    // the clock that certificates go by may be set
+constexpr auto kLongestSleep = 5s;     // the clock that certificates go by may be set
 
 std::uint64_t random_bits() {
   static std::mt19937_64 engine(std::random_device{}());
@@ -23,6 +23,8 @@ std::uint64_t random_bits() {
 bool expired(const CredentialsRef& credentials, Clock::time_point now) {
   return credentials && credentials->own.leaf().not_after() <= now;
 }
+
+Clock::time_point begin_of(const CredentialsRef& credentials) { return credentials->own.leaf().not_before(); }
 
 }  // namespace
 
@@ -55,7 +57,8 @@ void Certificates::hurry(const Identity& identity) {
   Entry& entry = *found->second;
   if (entry.credentials && !expired(entry.credentials, Clock::now())) return;
   entry.priority = Priority::kHurried;
-  entry.due = std::min(entry.due, std::max(entry.fetched + kHurriedPause, Clock::now()));
+  const auto now = Clock::now();
+  entry.due = std::min(entry.due, entry.fetched > now ? now : std::max(entry.fetched + kHurriedPause, now));
   changed_.notify_all();
 }
 
@@ -75,7 +78,8 @@ void Certificates::renew_all() {
 Certificates::EntryRef Certificates::next_due(Clock::time_point now) const {
   EntryRef best;
   for (const auto& [identity, entry] : entries_) {
-    if (entry->under_way || entry->due > now) continue;
+    const bool set_back = entry->fetched > now + kHurriedPause;  // the clock was ahead when this was due later
+    if (entry->under_way || (entry->due > now && !set_back)) continue;
     if (!best || std::pair(entry->priority, entry->due) < std::pair(best->priority, best->due)) best = entry;
   }
   return best;
@@ -87,6 +91,7 @@ std::optional<Clock::time_point> Certificates::next_deadline() const {
     if (!entry->under_way && (!first || entry->due < *first)) first = entry->due;
     if (entry->credentials && (!first || entry->credentials->own.leaf().not_after() < *first))
       first = entry->credentials->own.leaf().not_after();
+    if (entry->coming && (!first || begin_of(entry->coming) < *first)) first = begin_of(entry->coming);
   }
   return first;
 }
@@ -95,6 +100,7 @@ net::Task<> Certificates::schedule() {
   for (;;) {
     const auto now = Clock::now();
     for (const auto& [identity, entry] : entries_) {
+      if (entry->coming && begin_of(entry->coming) <= now) use(*entry, std::move(entry->coming), now);
       if (expired(entry->credentials, now)) expire(*entry);
     }
     while (under_way_ < kAtOnce) {
@@ -137,26 +143,40 @@ void Certificates::accept(Entry& entry, Result<CredentialsRef> fetched) {
                failure("no certificate for " + entry.identity.uri() + ": " + entry.error, Reason::kIdentityError));
     return;
   }
-  entry.credentials = std::move(*fetched);
   entry.error.clear();
-  const auto& leaf = entry.credentials->own.leaf();
-  const bool begun = leaf.not_before() <= now;
-  const auto due = renew_at(leaf.not_before(), leaf.not_after());
-  if (begun && due > now) {
-    entry.failures = 0;
-    entry.due = due;
-  } else {  // a clock is wrong, or the authority near its own end: it is used, and asked for again ever more slowly while it lasts
-    const auto pause = retry_pause(++entry.failures, random_bits());
-    entry.due = now + std::min<Clock::duration>(pause, std::max<Clock::duration>((leaf.not_after() - now) / 2, 1s));
-  }
+  const bool begun = begin_of(*fetched) <= now;
   if (!begun)
     log::warn(kScope,
               "the certificate of " + entry.identity.uri() + " has not begun yet: set the clock of this machine, or of who signs",
-              {log::field("begins", leaf.valid_from())});
+              {log::field("begins", (*fetched)->own.leaf().valid_from())});
+  if (begun || !entry.credentials || expired(entry.credentials, now)) return use(entry, std::move(*fetched), now);
+  if (!entry.coming || begin_of(*fetched) < begin_of(entry.coming)) entry.coming = std::move(*fetched);
+  retry_later(entry, now);
+  if (std::exchange(entry.again, false)) entry.due = now;
+}
+
+void Certificates::use(Entry& entry, CredentialsRef credentials, Clock::time_point now) {
+  entry.credentials = std::move(credentials);
+  entry.coming.reset();
+  const auto& leaf = entry.credentials->own.leaf();
+  const auto due = renew_at(leaf.not_before(), leaf.not_after());
+  if (leaf.not_before() <= now && due > now) {
+    entry.failures = 0;
+    entry.due = due;
+  } else {  // a clock is wrong, or the authority near its own end
+    retry_later(entry, now);
+  }
   log::info(kScope, "certificate for " + entry.identity.uri(),
             {log::field("serial", leaf.serial()), log::field("expires", leaf.expires_at())});
   if (std::exchange(entry.again, false)) entry.due = now;
   publish_(entry.identity, Result<CredentialsRef>(entry.credentials));
+}
+
+// What there is is used, and asked for again ever more slowly while it lasts.
+void Certificates::retry_later(Entry& entry, Clock::time_point now) {
+  const auto pause = retry_pause(++entry.failures, random_bits());
+  entry.due = now + std::min<Clock::duration>(
+                        pause, std::max<Clock::duration>((entry.credentials->own.leaf().not_after() - now) / 2, 1s));
 }
 
 void Certificates::expire(Entry& entry) {

@@ -53,6 +53,7 @@ class Certificates {
   struct Entry {
     Identity identity;
     CredentialsRef credentials;
+    CredentialsRef coming;  // its life has not begun: used once it has, while `credentials` are good for as long
     std::string error;
     unsigned failures = 0;
     bool under_way = false;
@@ -69,6 +70,8 @@ class Certificates {
   EntryRef next_due(Clock::time_point now) const;
   std::optional<Clock::time_point> next_deadline() const;
   void accept(Entry& entry, Result<CredentialsRef> fetched);
+  void use(Entry& entry, CredentialsRef credentials, Clock::time_point now);
+  static void retry_later(Entry& entry, Clock::time_point now);
   void expire(Entry& entry);
 
   net::Loop& loop_;

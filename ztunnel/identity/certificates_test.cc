@@ -197,6 +197,38 @@ TEST_F(Fetched, OneThatHasNotBegunIsReplacedOnceTheClocksAgree) {
   until(has_begun);
 }
 
+// Whoever signs is ahead for good: what is asked for again begins later each time.
+TEST_F(Fetched, OneThatHasNotBegunIsNotReplacedByOneThatBeginsLater) {
+  signed_at = std::chrono::system_clock::now() + 1h;
+  certificates->set_wanted({named("web")});
+  until([&] { return asked.size() == 1; });
+  until([&] { return !published.empty(); });
+  const auto begins = certificates->shown()[0].credentials->own.leaf().not_before();
+
+  signed_at += 1min;
+  until([&] { return asked.size() == 3; });
+  pass(20ms);
+
+  EXPECT_EQ(certificates->shown()[0].credentials->own.leaf().not_before(), begins);
+  EXPECT_THAT(published, ElementsAre("web good"));
+}
+
+TEST_F(Fetched, OneThatIsGoodStaysUntilTheNextHasBegun) {
+  certificates->set_wanted({named("web")});
+  until([&] { return published.size() == 1; });
+  const auto serial = certificates->shown()[0].credentials->own.leaf().serial();
+
+  signed_at = std::chrono::system_clock::now() + 123s;  // 3 s, dated back
+  certificates->renew_all();
+  until([&] { return asked.size() == 3; });
+  EXPECT_EQ(certificates->shown()[0].credentials->own.leaf().serial(), serial);
+
+  refuse = true;  // what has come is used when its time has come, whatever is answered then
+  until([&] { return published.size() == 2; });
+  EXPECT_THAT(published, ElementsAre("web good", "web good"));
+  EXPECT_NE(certificates->shown()[0].credentials->own.leaf().serial(), serial);
+}
+
 // --- a worker's view of them ---
 
 struct WorkersView : testing::Test {

@@ -313,7 +313,7 @@ struct Source::State {
     for (const auto& part : self->parts) {
       if (!std::ranges::contains(kinds, part->wanted.kind)) continue;
       net::Clock::duration pause = std::chrono::milliseconds(20);
-      for (bool told = false; !told; pause *= 2) {
+      for (bool told = false; !told; pause = std::min<net::Clock::duration>(2 * pause, std::chrono::milliseconds(250))) {
         const auto there = co_await names(self, *part, part->wanted.ns, part->wanted.fields, until);
         if (!there) co_return std::unexpected(there.error());
         if (!*self->alive) co_return failure("shutting down");
