@@ -238,7 +238,8 @@ class Fleet {
     if (node.answered == std::size(kTypes)) look_for_changes(message);
     node.plane->send(
         {piece(xds::encode(xds::Request{.type_url = std::string(response.type_url), .nonce = std::string(response.nonce)}))});
-    if (node.answered == std::size(kTypes) || ++node.answered < std::size(kTypes)) return;
+    if (node.answered == std::size(kTypes)) return;
+    if (++node.answered < std::size(kTypes)) return;
     if (--waiting_ == 0) done();
   }
 

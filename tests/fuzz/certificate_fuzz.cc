@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <tuple>
 
 #include "common/base/check.h"
 #include "common/tls/authority.h"
@@ -48,7 +49,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto leaf = authority().sign(*request, {"cluster.local", "a", "b"}, std::chrono::hours(1));
     CULVERT_CHECK(!leaf || leaf->identity()->service_account == "b");
   }
-  (void)PrivateKey::parse(text);
+  std::ignore = PrivateKey::parse(text);
 
   Session session = context().mesh_server();
   session.feed(bytes.first(size / 2));

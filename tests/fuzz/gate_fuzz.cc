@@ -65,7 +65,8 @@ struct World {
         return;
       case 5: return calls.empty() ? void() : gate.moved(calls[which]);
       case 6:
-        if (gate.sent(id, sent += whom)) out(id);
+        sent += whom;
+        if (gate.sent(id, sent)) out(id);
         return;
       default:
         for (const Gate::Id gone : gate.silent(now)) out(gone);

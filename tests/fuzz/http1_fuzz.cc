@@ -1,6 +1,8 @@
 // HTTP/1 messages in pieces of any size: what is read does not depend on where the pieces end, and reads back as it was written.
 #include <fuzzer/FuzzedDataProvider.h>
 
+#include <tuple>
+
 #include "common/base/check.h"
 #include "common/http/http1.h"
 
@@ -43,7 +45,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
 
   ResponseReader responses;
-  if (responses.feed(std::as_bytes(std::span(text))) && !responses.complete()) (void)responses.finish();
+  if (responses.feed(std::as_bytes(std::span(text))) && !responses.complete()) std::ignore = responses.finish();
   ResponseReader pieces({.body = 64});
   pieces.expect("GET", ResponseReader::Body::kPieces);
   for (std::size_t at = 0; at < text.size() && !pieces.complete();) {

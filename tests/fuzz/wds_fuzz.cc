@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <tuple>
 
 #include "common/base/check.h"
 #include "common/model/admit.h"
@@ -20,8 +21,8 @@ void use(xds::Update update) {
   const auto mesh = builder.build();
   const Endpoint somewhere{IpAddress::v4(0x0a000001), 80};
   mesh->each_workload([&](const model::WorkloadRef& workload) {
-    (void)model::plan_outbound(*mesh, *workload, somewhere, 1);
-    for (const IpAddress& address : workload->addresses) (void)model::plan_outbound(*mesh, *workload, {address, 80}, 2);
+    std::ignore = model::plan_outbound(*mesh, *workload, somewhere, 1);
+    for (const IpAddress& address : workload->addresses) std::ignore = model::plan_outbound(*mesh, *workload, {address, 80}, 2);
     (void)model::admit(*mesh, *workload, {workload->identity(), somewhere.address}, somewhere).text();
     (void)model::admit(*mesh, *workload, {std::nullopt, somewhere.address}, somewhere).text();
   });

@@ -14,7 +14,6 @@ namespace culvert::testing {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 using Clock = std::chrono::steady_clock;
 
 // Asks for a name that ztunnel knows and says "answer" or "silence".

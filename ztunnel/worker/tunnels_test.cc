@@ -19,8 +19,9 @@ struct Places {
 
   bool enter(const Pod& pod, const std::string& account, std::shared_ptr<hbone::ServerControl> control) {
     auto place = all.enter(pod, hbone::workload(account), std::move(control));
-    if (place) held.push_back(*std::move(place));
-    return place.has_value();
+    if (!place) return false;
+    held.push_back(*std::move(place));
+    return true;
   }
 
   Pod pod, other;

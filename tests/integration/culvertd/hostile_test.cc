@@ -20,8 +20,6 @@
 namespace culvert::test {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::SizeIs;
 using xds::kAddressType;
 
 // How many times larger what a program allocates is: around each piece AddressSanitizer keeps as much again that nobody may touch.

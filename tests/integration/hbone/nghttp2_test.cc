@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <nghttp2/nghttp2.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <string>
@@ -115,7 +116,7 @@ class Peer {
                                 nghttp2_data_source*, void* self) -> nghttp2_ssize {
               Stream& stream = of(self).streams[id];
               const auto count = std::min(size, stream.to_say.size());
-              std::memcpy(buffer, stream.to_say.data(), count);
+              std::ranges::copy(stream.to_say.substr(0, count), buffer);
               stream.to_say.erase(0, count);
               if (stream.to_say.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
               return static_cast<nghttp2_ssize>(count);
