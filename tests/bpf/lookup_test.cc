@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "bpf/include/culvert_abi.h"
+#include "common/base/check.h"
 #include "culvert_lookup_bpf.skel.h"
 #include "tests/bpf/lab.h"
 #include "tests/bpf/packet.h"
@@ -54,6 +55,7 @@ class Lookup : public testing::TestWithParam<bool> {  // the parameter: is DNS c
   __u64 add_listener(std::uint16_t port, int family, int type, bool dual_stack = false) {
     const int v6_only = dual_stack ? 0 : 1;
     Fd socket(::socket(family, type, 0));
+    CULVERT_CHECK(socket.get() >= 0);
     if (family == AF_INET6) ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, &v6_only, sizeof(v6_only));
     sockaddr_storage any{};
     any.ss_family = static_cast<sa_family_t>(family);

@@ -83,9 +83,14 @@ std::string read_line(int fd) {
   }
 }
 
-Fd listener(int family, int type, std::uint16_t port, bool ztunnel) {
+Fd make_socket(int family, int type) {
   Fd socket(::socket(family, type | SOCK_CLOEXEC, 0));
-  if (!socket) throw std::runtime_error("socket: " + errno_text(errno));
+  if (!socket) throw std::runtime_error("making a socket: " + errno_text(errno));
+  return socket;
+}
+
+Fd listener(int family, int type, std::uint16_t port, bool ztunnel) {
+  Fd socket = make_socket(family, type);
   option(socket.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (family == AF_INET6) option(socket.get(), IPPROTO_IPV6, IPV6_V6ONLY, 1);
   if (ztunnel) {
@@ -138,7 +143,7 @@ void answer_datagram(const Listening& listening) {
     asked.size = v4 ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
     std::memcpy(&asked.storage, CMSG_DATA(part), asked.size);
   }
-  const Fd reply(::socket(asked.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const Fd reply = make_socket(asked.family(), SOCK_DGRAM);
   option(reply.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   make_transparent(reply.get(), asked.family());
   if (::bind(reply.get(), asked.get(), asked.size) != 0) return;
@@ -221,7 +226,7 @@ void dial_and_stay(const DialOptions& options, int report) {
 
 std::string query_here(const std::string& text) {
   auto to = parse(text);
-  const Fd socket(::socket(to.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const Fd socket = make_socket(to.family(), SOCK_DGRAM);
   const timeval patience{.tv_sec = 1, .tv_usec = 0};
   option(socket.get(), SOL_SOCKET, SO_RCVTIMEO, patience);
   if (::connect(socket.get(), to.get(), to.size) != 0 || ::send(socket.get(), "?", 1, 0) < 0) return outcome(errno);
@@ -242,7 +247,7 @@ void hold_connection(std::uint32_t mark, int report) {
   const auto server = listener(AF_INET, SOCK_STREAM, 0, false);
   SocketAddress to;
   ::getsockname(server.get(), to.get(), &to.size);
-  const Fd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const Fd socket = make_socket(AF_INET, SOCK_STREAM);
   option(socket.get(), SOL_SOCKET, SO_MARK, mark);
   if (::connect(socket.get(), to.get(), to.size) != 0) throw std::runtime_error("connecting: " + errno_text(errno));
   (void)!::write(report, "r", 1);

@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 
 #include "common/base/fd.h"
 #include "common/net/timer.h"
@@ -65,6 +66,7 @@ std::unique_ptr<Stream> Bounds::begun(const Channel& on, Heard& heard) {
 
 std::optional<std::string> Bounds::say_raw(std::string_view text) {
   const Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd) throw std::runtime_error("making a socket: " + errno_text(errno));
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_port = htons(server->port());

@@ -320,9 +320,7 @@ TEST_F(Ca, ARootOfItsOwnIsReplacedBeforeItEnds) {
 }
 
 TEST_F(Ca, AnAuthorityInFrontAsksForAllOfTheTrustDomain) {
-  std::FILE* file = std::fopen((folder + "/tokens").c_str(), "a");
-  std::fputs("token-of-an-authority *\n", file);
-  std::fclose(file);
+  std::ofstream(folder + "/tokens", std::ios::app) << "token-of-an-authority *\n";
   ASSERT_TRUE(start());
 
   EXPECT_TRUE(sign("token-of-an-authority", kWeb).ended.ok());
