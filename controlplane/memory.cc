@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kMib = 1 << 20;
 constexpr std::chrono::seconds kEvery{5};
-constexpr unsigned kSkip = 12;
+constexpr unsigned kSkip = 12;            // looks, each of which finds as much resident as the one before
 constexpr std::size_t kGrown = 8 * kMib;  // since the last time
 
 std::size_t own_pages() {

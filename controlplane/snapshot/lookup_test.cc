@@ -58,6 +58,16 @@ TEST(Lookup, FindsTheRangesAroundAnAddress) {
     EXPECT_THAT(lookup.around(name), IsEmpty()) << name;
 }
 
+TEST(Lookup, OfManyRangesAroundAnAddressTheClosestAreFound) {
+  Lookup lookup;
+  lookup.put(service("close", {"10.9.1.0/24"}));
+  for (std::size_t i = 0; i < 2 * Lookup::kMostAround; ++i) lookup.put(service("all-" + std::to_string(i), {"0.0.0.0/0"}));
+
+  const auto found = lookup.around("net/10.9.1.1");
+  EXPECT_EQ(found.size(), Lookup::kMostAround);
+  EXPECT_EQ(found.front(), "shop/close");
+}
+
 TEST(Lookup, FollowsRangesThatChangeAndGo) {
   Lookup lookup;
   lookup.put(service("wide", {"10.9.0.0/16"}));
