@@ -80,6 +80,7 @@ class Checksum {
 // How reading or writing ended.
 const char* end_of(ssize_t count) {
   if (count == 0) return "eof";
+  if (count > 0) return "error";  // more than was to come
   switch (errno) {
     case ECONNRESET:
     case EPIPE: return "reset";
@@ -215,6 +216,7 @@ void serve_one(int fd) {
 
 int serve(const char* port) {
   const int listener = socket(AF_INET6, SOCK_STREAM, 0);
+  if (listener < 0) return perror("peer: a socket"), 1;
   const int on = 1, off = 0;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   setsockopt(listener, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
@@ -250,6 +252,7 @@ int dial(const char* host, const char* port) {
   int fd = -1;
   for (const auto* one = found; one != nullptr && fd < 0; one = one->ai_next) {
     fd = socket(one->ai_family, SOCK_STREAM, 0);
+    if (fd < 0) break;
     const int syns = 2;  // about three seconds
     setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &syns, sizeof syns);
     if (connect(fd, one->ai_addr, one->ai_addrlen) == 0) break;

@@ -18,14 +18,16 @@ TEST(Record, CountsOpenedAndClosedWithTheFlagOfItsReason) {
   {
     Record record(counters, Reporter::kDestination, kSource, kDestination);
     record.opened();
-    std::uint64_t to_server = 4, to_client = 5;
-    const Meter meter(record, to_server, to_client);
+    struct {
+      std::uint64_t to_server = 4, to_client = 5;
+    } moved;
+    const Meter meter(record, moved.to_server, moved.to_client);
     const auto live = counters.counts();
     EXPECT_EQ(live.open[1], 1);
     EXPECT_EQ(live.traffic.begin()->second.second.received[0], 4u);
 
-    to_server = 10;
-    to_client = 20;
+    moved.to_server = 10;
+    moved.to_client = 20;
     record.ended(Reason::kPolicyChanged, "");
   }
 

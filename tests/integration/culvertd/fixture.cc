@@ -9,9 +9,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <system_error>
 #include <thread>
 
 #include "common/base/fd.h"
@@ -40,6 +42,10 @@ std::string http_get(int port, const std::string& path, const std::string& heade
   at.sin_port = htons(static_cast<std::uint16_t>(port));
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   std::string text;
+  if (fd < 0) {
+    ADD_FAILURE() << "a socket: " << std::generic_category().message(errno);
+    return text;
+  }
   if (::connect(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0) {
     const std::string request = "GET " + path + " HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + headers + "\r\n";
     EXPECT_EQ(::write(fd, request.data(), request.size()), static_cast<ssize_t>(request.size()));
@@ -162,6 +168,7 @@ bool CulvertdTest::start() {
   pid = ::fork();
   if (pid == 0) {
     const int out = ::open((folder + "/log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+    if (out < 0) ::_exit(126);
     ::dup2(out, 1);
     ::dup2(out, 2);
     for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);

@@ -12,6 +12,7 @@
 #include <charconv>
 #include <memory>
 #include <span>
+#include <system_error>
 
 namespace culvert::test {
 namespace {
@@ -42,6 +43,10 @@ std::uint32_t number(std::string_view bytes) {
 
 Fd dial(int port, const std::string& from) {
   Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (fd.get() < 0) {
+    ADD_FAILURE() << "a socket: " << std::generic_category().message(errno);
+    return fd;
+  }
   sockaddr_in at{};
   at.sin_family = AF_INET;
   ::inet_pton(AF_INET, from.c_str(), &at.sin_addr);
