@@ -252,7 +252,7 @@ def uninstall(charts):
     """Agents go first, alone; then all the rest, and what culvertd has written. No request fails, and nothing is left. What others have written stays."""
     kubectl("create", "configmap", "istio-ca-root-cert", "-n", "kube-system", "--from-literal=root-cert.pem=foreign")
     watch = watched_deletions()
-    with shop.held():
+    with shop.held(uninstalled=True):
         code, said, beside = tried("helm", "uninstall", "culvert", "-n", NS, "--wait", "--timeout=180s", timeout=240)
     watch.terminate()
     assert code == 0 and "no agent is left" in said + beside, f"what the Jobs have said: {said}{beside}"

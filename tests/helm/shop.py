@@ -7,6 +7,8 @@ from cluster import eventually, get, kubectl, on_nodes, pods, redirection
 
 APPS = ("web", "client", "keeper")  # of each a pod on each node
 IN, OUT = ["enabled"] * 6, [None] * 6
+# What is left then of the time of a ztunnel that was told to go; and what connections have from an agent that takes its pods out of the mesh.
+ZTUNNEL_CUTS, AGENT_CUTS = datetime.timedelta(seconds=5), datetime.timedelta(seconds=1)
 excused = []  # (from, to): requests that may fail
 heard = {}  # client pod -> the lines of its log, each with its time
 # Sends a byte now and then, which is sent back. Says how the connection ends; one that is not answered any more does not end.
@@ -23,7 +25,7 @@ try:
         time.sleep(0.2)
 except OSError as error:
     said = type(error).__name__
-print(said, flush=True)
+print(said, time.time(), flush=True)
 """
 
 
@@ -115,17 +117,39 @@ def may_fail(*words, must=False):
 
 
 @contextlib.contextmanager
-def held():
-    """A connection between the nodes through all of it. It may end when its time is over, and then both ends hear of it; or go on."""
+def _departures():
+    """Has, once it is over, when each of the mesh's pods was told to go, and by when it has to be gone: (name, told, due)."""
+    out = []
+    words = ("kubectl", "get", "pods", "-n", "istio-system", "--watch", "--output-watch-events=false", "-o",
+             "jsonpath={.metadata.name} {.metadata.deletionTimestamp} {.metadata.deletionGracePeriodSeconds}{'\\n'}")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as watch:
+        yield out
+        watch.terminate()
+        for line in watch.stdout:
+            name, *times = line.split()
+            if len(times) == 2 and times[1] != "0":  # zero: it is gone
+                due = datetime.datetime.fromisoformat(times[0].replace("Z", "+00:00"))
+                out.append((name, due - datetime.timedelta(seconds=int(times[1])), due))
+
+
+@contextlib.contextmanager
+def held(uninstalled=False):
+    """A connection between the nodes through all of it. It may end when the time of a ztunnel is over, and then both ends hear of it; or go on. When the
+    agents leave the nodes for good, it has a second from then on."""
     keepers = on_nodes("shop", "keeper")
     words = ("kubectl", "exec", "-q", "-n", "shop", keepers["node1"]["metadata"]["name"], "--", "python3", "-c", HOLD, keepers["node2"]["status"]["podIP"])
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program, _departures() as departures:
         assert program.stdout.readline() == "held\n"
         began = moment()
         yield
+        over = moment()
         kubectl("exec", "-q", "-n", "shop", keepers["node2"]["metadata"]["name"], "--", "python3", "-c", "import socket; socket.create_connection(('localhost', 9001)).recv(1)")
         said = program.stdout.read().split()
+    *said, how, ended = said
+    ended = datetime.datetime.fromtimestamp(float(ended), datetime.timezone.utc)
     ways = {"ended": "was ended", "ConnectionResetError": "was reset", "BrokenPipeError": "was reset"}
-    assert said and said[-1] in ways, f"a connection that was held open: {said[-1:]}"
-    print(f"  a connection {ways[said[-1]]} after {(moment() - began).total_seconds():.0f} s and {said.count('held')} bytes", flush=True)
-    held.bytes = said.count("held")
+    assert how in ways, f"a connection that was held open: {how}"
+    may = [due - ZTUNNEL_CUTS for name, _, due in departures if name.startswith("ztunnel-")]
+    may += [told + AGENT_CUTS for name, told, _ in departures if uninstalled and name.startswith("culvert-node-")]
+    assert ended >= min(may, default=over), f"a connection {ways[how]} at {ended}, and who was told to go, and is due, is {departures}"
+    print(f"  a connection {ways[how]} after {(ended - began).total_seconds():.0f} s and {len(said)} bytes", flush=True)
