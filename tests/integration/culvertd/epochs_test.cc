@@ -87,7 +87,9 @@ TEST_F(Epochs, EachNodeHasWhatItAnswered) {
   EXPECT_THAT(late.out, AllOf(HasSubstr("in force on 1 of 2"), HasSubstr("n2 (ztunnel~"), Not(HasSubstr("n1 ("))));
   EXPECT_EQ(wait("--for-applied pod/a -n shop").code, 0) << "what came before is there";
 
-  two->acknowledge(kAuthorizationType, two->responses[std::string(kAuthorizationType)].back().nonce);
+  const auto& sent = two->responses[std::string(kAuthorizationType)];
+  until([&] { return sent.back().nonce == "2.3"; }, "what was sent, which may still be on its way");
+  two->acknowledge(kAuthorizationType, sent.back().nonce);
   until_standing("n1: has; n2: has", "?object=authorizationpolicy/shop/p");
   const Ran applied = wait("--for-applied ap/shop/p --output json");
   EXPECT_EQ(applied.code, 0) << applied.out;
