@@ -22,6 +22,7 @@ constexpr net::Clock::duration kLongestDelay = 15s;
 // gRPC's status codes with which streams end that were well.
 constexpr int kCancelled = 1;
 constexpr int kUnknown = 2;
+constexpr int kInvalidArgument = 3;
 constexpr int kDeadlineExceeded = 4;
 constexpr int kUnavailable = 14;
 bool ends_normally(int code) {
@@ -73,6 +74,15 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     }
   }
 
+  // The stream is over, for how we said what we hold: at once again, in the way that every server knows.
+  void say_versions(const Error& why) {
+    addresses.say_versions();
+    policies.say_versions();
+    ++counters.reconnects;
+    delay = kFirstDelay;
+    again("the stream to " + options.address + ": " + why.text);
+  }
+
   // Tries again after a while. The delay grows until a stream has worked, which is one that was answered and did not end with an error; it is
   // spread, so that the nodes of a cluster do not come all at one time.
   void again(std::string why) {
@@ -90,6 +100,7 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     else if (answered && ends_normally(how.code)) ++counters.reconnects;
     else ++counters.errors;
     if (answered && (how.ok() || ends_normally(how.code))) delay = kFirstDelay;
+    if (how.code == kInvalidArgument) addresses.say_versions(), policies.say_versions();  // in case that it is this what it cannot read
     again((answered ? "the stream to " : "connecting to ") + options.address + " ended: " + how.describe());
   }
 
@@ -112,6 +123,9 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
 
   template <class T>
   void take(Subscription<T>& subscription, Response&& response) {
+    const auto question = subscription.question(response);
+    if (!question) return say_versions(question.error());
+    if (*question) return stream->send(encode(**question));
     auto applied = subscription.apply(std::move(response));
     Request reply = std::move(applied.reply);
     if (!reply.error.empty())

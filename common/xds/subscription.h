@@ -5,6 +5,9 @@
 //   response arrives -> apply() gives what changed and the reply to send once it is in force
 //   stream breaks    -> nothing; open() of the next one says what is held, and the server sends the difference
 //
+// Of much that is held only sums are said to a server that knows them (sums.h). It may ask for more, before it sends anything: question() is shown each
+// response first. A server that does not know them takes us for one that holds nothing, so that what it sends must not be applied: it does not say what is gone.
+//
 // A resource that cannot be read is refused by name and its last good value stays in force: it is not in `removed`. When it never had one,
 // a stand-in may take its place: what would fail open by its absence.
 
@@ -17,6 +20,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/xds/sums.h"
 #include "common/xds/wire.h"
 
 namespace culvert::xds {
@@ -59,12 +63,33 @@ class Subscription {
     Request reply;                     // the acknowledgement, or the refusal
   };
 
-  Request open() const {
-    Request request;
-    request.type_url = type_url_;
-    for (const auto& [name, held] : held_) request.initial_versions.emplace(name, held.version);
+  Request open() {
+    Request request{.type_url = type_url_, .knows_sums = true};
+    Versions held = versions([](std::string_view) { return true; });
+    said_ = server_knows_sums_ && held.size() >= kParts ? Said::kSums : Said::kVersions;
+    if (said_ == Said::kSums) request.sums = Sums(held).bytes();
+    else request.initial_versions = std::move(held);
     return request;
   }
+
+  // The answer to send when the server asks for what is held: then there is nothing to apply. Fails when the stream has to end, and the response may not be
+  // applied: the next open() says the version of everything.
+  Result<std::optional<Request>> question(const Response& response) {
+    const Said said = std::exchange(said_, Said::kEnough);
+    if (said == Said::kVersions || said == Said::kSums) server_knows_sums_ = response.knows_sums;
+    if (said == Said::kSums && !response.knows_sums) return failure("another server, which takes what is held in another way");
+    if (response.asked.none()) return std::nullopt;
+    if (said != Said::kSums) {
+      say_versions();
+      return failure("the server asks for what it has been told");
+    }
+    said_ = Said::kParts;
+    return Request{.type_url = type_url_,
+                   .initial_versions = versions([&](std::string_view name) { return response.asked[part_of(name)]; }),
+                   .nonce = response.nonce};
+  }
+  // To be called when the server did not like what it was told.
+  void say_versions() { server_knows_sums_ = false; }
 
   Applied apply(Response response) {
     Applied applied;
@@ -95,6 +120,17 @@ class Subscription {
     std::string key;
     bool stand_in = false;
   };
+
+  // What the server of the present stream has been told, until it has made something of it.
+  enum class Said : std::uint8_t { kEnough, kVersions, kSums, kParts };
+
+  template <class Wanted>
+  Versions versions(Wanted wanted) const {
+    Versions out;
+    for (const auto& [name, held] : held_)
+      if (wanted(name)) out.emplace(name, held.version);
+    return out;
+  }
 
   Status take(Resource& resource, Applied& applied) {
     if (resource.type_url != type_url_) return failure("is of type " + resource.type_url + ", not " + type_url_);
@@ -130,6 +166,8 @@ class Subscription {
   Decode decode_;
   StandIn stand_in_;
   std::map<std::string, Held> held_;
+  Said said_ = Said::kEnough;
+  bool server_knows_sums_ = false;  // the last one that there was
   bool answered_ = false;
   std::uint64_t refused_ = 0;
 };

@@ -36,7 +36,7 @@ struct Ports : Subscription<Port> {
 
 TEST(Subscription, StartsAsAWildcardAndAcknowledges) {
   Ports ports;
-  EXPECT_EQ(ports.open(), (Request{.type_url = "ports"}));
+  EXPECT_EQ(ports.open(), (Request{.type_url = "ports", .knows_sums = true}));
   EXPECT_FALSE(ports.answered());
 
   const auto applied = ports.apply({"ports", "n1", {resource("a", "1", "a=80")}, {}});

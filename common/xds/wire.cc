@@ -57,6 +57,8 @@ std::string encode(const Request& request) {
   for (const std::string& name : request.unsubscribe) out.add_resource_names_unsubscribe(name);
   out.set_response_nonce(request.nonce);
   if (!request.error.empty()) out.mutable_error_detail()->set_message(request.error);
+  if (request.knows_sums) out.set_culvert_sum_scheme(std::string(kSumScheme));
+  out.set_culvert_sums(request.sums);
   std::string bytes = serialise(out);
   request.initial_versions.append_to(bytes, discovery::DeltaDiscoveryRequest::kInitialResourceVersionsFieldNumber);
   return bytes;
@@ -79,6 +81,9 @@ Result<Request> decode_request(std::string bytes) {
   out.nonce = in.response_nonce();
   if (in.has_error_detail())
     out.error = in.error_detail().message().empty() ? "refused without a reason" : in.error_detail().message();
+  out.knows_sums = in.culvert_sum_scheme() == kSumScheme;  // of another scheme we know nothing
+  if (out.knows_sums) out.sums = std::move(*in.mutable_culvert_sums());
+  if (!out.sums.empty() && out.sums.size() != kParts * kSumSize) return failure(culvert::format("{} bytes of sums", out.sums.size()));
   return out;
 }
 
@@ -132,11 +137,18 @@ std::string encode_response(std::string_view type_url, std::string_view nonce,
   return out;
 }
 
+void append_sums_to_response(std::string& response, const Parts& asked) {
+  append_field(response, discovery::DeltaDiscoveryResponse::kCulvertSumSchemeFieldNumber, kSumScheme);
+  if (asked.any()) append_field(response, discovery::DeltaDiscoveryResponse::kCulvertPartsAskedFieldNumber, bytes_of(asked));
+}
+
 std::string encode(const Response& response) {
   std::vector<std::shared_ptr<const std::string>> encoded;
   for (const Resource& resource : response.resources)
     encoded.push_back(std::make_shared<const std::string>(encode_resource(resource)));
-  return encode_response(response.type_url, response.nonce, encoded, response.removed);
+  std::string out = encode_response(response.type_url, response.nonce, encoded, response.removed);
+  if (response.knows_sums) append_sums_to_response(out, response.asked);
+  return out;
 }
 
 Result<Response> decode_response(std::string_view bytes) {
@@ -150,6 +162,11 @@ Result<Response> decode_response(std::string_view bytes) {
   for (auto& resource : *in.mutable_resources()) {
     out.resources.push_back(taken(resource));
   }
+  out.knows_sums = in.culvert_sum_scheme() == kSumScheme;
+  if (!out.knows_sums || in.culvert_parts_asked().empty()) return out;
+  auto asked = parts_of(in.culvert_parts_asked());
+  if (!asked) return std::unexpected(asked.error());
+  out.asked = *asked;
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/xds/sums.h"
 #include "common/xds/versions.h"
 
 namespace culvert::xds {
@@ -47,6 +48,8 @@ struct Request {
   Versions initial_versions{};  // of what the client holds
   std::string nonce{};
   std::string error{};  // not empty: what was wrong, "name: reason; name: reason"
+  bool knows_sums = false;
+  std::string sums{};  // in place of `initial_versions`, with `knows_sums` (sums.h); empty: none
 
   friend bool operator==(const Request&, const Request&) = default;
 };
@@ -57,6 +60,8 @@ struct Response {
   std::string nonce{};
   std::vector<Resource> resources{};
   std::vector<std::string> removed{};
+  bool knows_sums = false;  // said in the first response of a type
+  Parts asked{};            // any, with `knows_sums`: it brings nothing, and asks for the versions of what is held in these
 
   friend bool operator==(const Response&, const Response&) = default;
 };
@@ -81,5 +86,7 @@ void append_to_response(std::string& response, std::string_view encoded_resource
 std::string encode_response(std::string_view type_url, std::string_view nonce,
                             std::span<const std::shared_ptr<const std::string>> encoded_resources,
                             std::span<const std::string> removed);
+// What such a response has beside, of whoever knows sums.
+void append_sums_to_response(std::string& response, const Parts& asked);
 
 }  // namespace culvert::xds

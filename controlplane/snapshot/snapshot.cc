@@ -198,7 +198,7 @@ void Snapshot::forget_removals(Epoch epoch) {
   if (const auto held = whole_.lock()) epoch = std::min(epoch, held->epoch);
   const auto forget = [&](Table& table, Type type) {
     auto& listing = listings_[static_cast<std::size_t>(type)];
-    if (const Epoch last = table.forget_removals(epoch); listing && last > listing->epoch) listing.reset();
+    if (const Epoch last = table.forget_removals(epoch); listing && last > listing->epoch()) listing.reset();
   };
   forget(addresses_, Type::kAddress);
   forget(policies_, Type::kAuthorization);
@@ -209,13 +209,16 @@ const Listing& Snapshot::listing(Type type) const {
   constexpr std::size_t kFew = 16, kShare = 64;  // and a part of all: to look at these costs less than to make another
   std::optional<Listing>& held = listings_[static_cast<std::size_t>(type)];
   const Table& all = table(type);
-  if (held && all.few_after(held->epoch, kFew + all.resources().size() / kShare)) return *held;
+  if (held && all.few_after(held->epoch(), kFew + all.resources().size() / kShare)) return *held;
   std::size_t bytes = 0;
   for (const auto& [name, resource] : all.resources()) bytes += name.size() + kVersionSize;
-  held.emplace(Listing{epoch_, {}}).versions.reserve(all.resources().size(), bytes);
-  for (const auto& [name, resource] : all.resources()) held->versions.emplace(name, resource.version());
-  return *held;
+  xds::Versions versions;
+  versions.reserve(all.resources().size(), bytes);
+  for (const auto& [name, resource] : all.resources()) versions.emplace(name, resource.version());
+  return held.emplace(epoch_, std::move(versions));
 }
+
+const xds::Sums& Listing::sums() const { return sums_ ? *sums_ : sums_.emplace(versions_); }
 
 void Snapshot::drop_listings() const {
   for (auto& listing : listings_) listing.reset();

@@ -16,9 +16,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/derive/deriver.h"
+#include "common/xds/sums.h"
 #include "common/xds/versions.h"
 #include "controlplane/snapshot/lookup.h"
 
@@ -58,9 +60,21 @@ struct Whole {
 
 // The version of each resource of a type, as of one epoch: in one block, which is read through in a twentieth of the time that it takes to look at each
 // resource. For comparing with what nodes say that they hold.
-struct Listing {
-  Epoch epoch = 0;
-  xds::Versions versions;
+class Listing {
+ public:
+  Listing(Epoch epoch, xds::Versions versions) : epoch_(epoch), versions_(std::move(versions)) {}
+
+  Epoch epoch() const { return epoch_; }
+  const xds::Versions& versions() const { return versions_; }
+  // Made when they are asked for first, by whoever says what it holds in sums.
+  const xds::Sums& sums() const;
+  // What of it is in some parts.
+  xds::Versions of_parts(const xds::Parts& parts) const { return sums().of_parts(versions_, parts); }
+
+ private:
+  Epoch epoch_;
+  xds::Versions versions_;
+  mutable std::optional<xds::Sums> sums_;
 };
 
 // All resources of one type.

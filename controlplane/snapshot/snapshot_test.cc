@@ -96,22 +96,22 @@ TEST(Snapshot, AListingIsOfBeforeALittleChangeAndNotOfBeforeARemovalThatIsForgot
   derive::Delta delta;
   for (int i = 0; i < 100; ++i) delta.policies.push_back(policy("p" + std::to_string(i)));
   snapshot.apply(delta);
-  EXPECT_EQ(snapshot.listing(Type::kAuthorization).versions.size(), 100U);
-  EXPECT_EQ(snapshot.listing(Type::kAuthorization).epoch, 1U);
+  EXPECT_EQ(snapshot.listing(Type::kAuthorization).versions().size(), 100U);
+  EXPECT_EQ(snapshot.listing(Type::kAuthorization).epoch(), 1U);
 
   delta.policies.clear();
   delta.removed_policies = {"shop/p5"};
   snapshot.apply(delta);
-  EXPECT_EQ(snapshot.listing(Type::kAuthorization).epoch, 1U);
+  EXPECT_EQ(snapshot.listing(Type::kAuthorization).epoch(), 1U);
   EXPECT_THAT(after(snapshot, 1), ElementsAre("-shop/p5"));
   snapshot.forget_removals(2);
-  EXPECT_EQ(snapshot.listing(Type::kAuthorization).epoch, 2U);
-  EXPECT_FALSE(snapshot.listing(Type::kAuthorization).versions.find("shop/p5"));
+  EXPECT_EQ(snapshot.listing(Type::kAuthorization).epoch(), 2U);
+  EXPECT_FALSE(snapshot.listing(Type::kAuthorization).versions().find("shop/p5"));
 
   delta.removed_policies.clear();
   for (int i = 0; i < 50; ++i) delta.policies.push_back(policy("p" + std::to_string(i), true));
   snapshot.apply(delta);
-  EXPECT_EQ(snapshot.listing(Type::kAuthorization).epoch, 3U) << "half of all has changed";
+  EXPECT_EQ(snapshot.listing(Type::kAuthorization).epoch(), 3U) << "half of all has changed";
 }
 
 }  // namespace

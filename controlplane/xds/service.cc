@@ -137,14 +137,7 @@ void XdsService::let_in() {
 
 void XdsService::received(Session& session, std::string message) {
   auto request = xds::decode_request(std::move(message));
-  if (!request) {
-    unreadable_.add();
-    if (const auto left_out = quiet_.say("unreadable " + session.node, net::Clock::now()))
-      log::warn(kScope, "a request cannot be read: " + request.error().text,
-                {log::field("node", session.node), log::field("not_logged_before", *left_out)});
-    session.call->finish({.code = kInvalidArgument, .text = "the request cannot be read"});
-    return ended(session);
-  }
+  if (!request) return refuse(session, request.error().text, "the request cannot be read");
   if (session.self.id.empty() && !request->node.id.empty()) {
     session.self = request->node;
     log::info(kScope, "connected",
@@ -159,17 +152,30 @@ void XdsService::received(Session& session, std::string message) {
                 {log::field("node", session.node), log::field("type", shown(asked)), log::field("not_logged_before", *left_out)});
     return;  // as istiod: not answered
   }
+  if (heard.what == Stream::Heard::What::kImpossible) return refuse(session, heard.error, heard.error);
   if (keeps_too_much(session)) return ended(session);
   said(session, heard);
-  if (round_waits_ && heard.what != Stream::Heard::What::kSubscription) return note_current(session);  // that brings the rest
+  const bool begins = heard.what == Stream::Heard::What::kSubscription || heard.what == Stream::Heard::What::kHeld;
+  if (round_waits_ && !begins) return note_current(session);  // that brings the rest
   pump(session);
   if (keeps_too_much(session)) ended(session);
+}
+
+// The session is no more.
+void XdsService::refuse(Session& session, std::string_view why, std::string text) {
+  unreadable_.add();
+  if (const auto left_out = quiet_.say("unreadable " + session.node, net::Clock::now()))
+    log::warn(kScope, culvert::format("a request cannot be read: {}", why),
+              {log::field("node", session.node), log::field("not_logged_before", *left_out)});
+  session.call->finish({.code = kInvalidArgument, .text = std::move(text)});
+  ended(session);
 }
 
 void XdsService::said(Session& session, const Stream::Heard& heard) {
   using What = Stream::Heard::What;
   const bool answer = heard.what == What::kAck || heard.what == What::kNack;
-  if (answer && std::exchange(session.phase, Session::Phase::kGoesOn) == Session::Phase::kBegins) let_in();
+  if (answer && !session.stream.beginning() &&
+      std::exchange(session.phase, Session::Phase::kGoesOn) == Session::Phase::kBegins) let_in();
   if (heard.what == What::kAck) session.sent[*heard.type].acked = session.sent[*heard.type].nonce;
   if (heard.what == What::kStale) expired_.add();
   if (heard.what != What::kNack) return;

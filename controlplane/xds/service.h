@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/net/timer.h"
@@ -77,6 +78,7 @@ class XdsService {
 
   void let_in();
   void received(Session& session, std::string message);
+  void refuse(Session& session, std::string_view why, std::string text);
   void said(Session& session, const Stream::Heard& heard);
   void round();
   void pump(Session& session);

@@ -7,6 +7,9 @@
 // subscriber that held resources before it connected gets only what differs, in the same order. One that does not want all ("on demand") names what it
 // wants (demand.h).
 //
+// Who comes again may say what it holds in sums (common/xds/sums.h). They are compared with those of the last listing, so that it is known to hold what
+// was served in that epoch, but for the parts that differ. If there are any the first response asks for these, and the second is the one that others get first.
+//
 // A ztunnel answers when all of its workers have switched, so what is answered is in force there; and when nothing is pending, all of it is.
 
 #include <cstdint>
@@ -14,8 +17,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "common/xds/sums.h"
 #include "common/xds/wire.h"
 #include "controlplane/snapshot/snapshot.h"
 #include "controlplane/xds/demand.h"
@@ -29,6 +34,8 @@ struct Push {
   std::shared_ptr<const Whole> all;  // every resource that there is, beside which `resources` is empty; null: only these
   std::vector<std::shared_ptr<const std::string>> resources;
   std::vector<std::string> removed;
+  bool knows_sums = false;  // says so
+  xds::Parts asked{};       // any: it brings nothing, and asks what is held in these
 
   std::size_t count() const { return all ? all->count : resources.size(); }
   // The response, in pieces.
@@ -38,10 +45,11 @@ struct Push {
 class Stream {
  public:
   struct Heard {
-    enum class What { kSubscription, kAck, kNack, kStale, kUnknownType };
+    // kHeld: what it was asked for, of what it holds. kImpossible: the stream cannot go on.
+    enum class What { kSubscription, kHeld, kAck, kNack, kStale, kUnknownType, kImpossible };
     What what = What::kStale;
     std::optional<Type> type;
-    std::string error;  // kNack: what the client says
+    std::string error;  // kNack: what the client says; kImpossible: what is wrong with what it says
   };
   // How one type stands, for the debug pages.
   struct Progress {
@@ -68,15 +76,24 @@ class Stream {
   // that wants all.
   std::size_t kept() const;
   const Demand& demand(Type type) const { return at(type).demand; }
+  // It is not known yet what it holds, or it has not been answered since: what it has still to say may be megabytes.
+  bool beginning() const;
   // Nothing is under way and nothing is pending.
   bool current(const Snapshot& snapshot) const;
 
  private:
+  // Where a client that came with sums does not hold what was served in epoch `progress.sent`; everywhere else it does.
+  struct Differing {
+    xds::Parts parts;
+    bool asked = false;  // it has to say what it holds in them, or has said so
+  };
   struct Channel {
     Progress progress;
     bool wildcard = false;
     bool answered = false;  // the first response is sent, however empty
-    xds::Versions held;     // what the client brought along; until the first response
+    xds::Versions held;     // what the client brought along, or of that what it was asked for; until the first response
+    bool knows_sums = false;
+    std::unique_ptr<Differing> differing;  // it came with sums; until the first response
     Demand demand;          // what it has asked for by name
     Epoch removals_sent = 0;
     std::vector<std::string> gone;  // policies that the client brought along and that are no more: told after the workloads
@@ -88,17 +105,20 @@ class Stream {
 
   Channel& at(Type type) { return channels_[static_cast<std::size_t>(type)]; }
   const Channel& at(Type type) const { return channels_[static_cast<std::size_t>(type)]; }
-  void subscribe(Channel& channel, xds::Request& request) const;  // takes what it holds
+  static std::string_view impossible(const Channel& channel, const xds::Request& request);
+  void subscribe(Type type, Channel& channel, xds::Request& request, const Snapshot& snapshot) const;  // takes what it holds
   static Demand::Source source(Type type, const Channel& channel, const Snapshot& snapshot);
   bool has_puts(Type type, const Snapshot& snapshot) const;
   bool has_removals(Type type, const Snapshot& snapshot) const;
   bool addresses_sent(const Snapshot& snapshot) const;
   void collect(Type type, const Snapshot& snapshot, bool puts, bool removals, Push& push);
   static std::vector<std::string>& gone_of(Type type, Channel& channel, Push& push);
-  static void collect_difference(const xds::Versions& held, Type type, const Snapshot& snapshot, Demand::Answer& answer,
+  static void collect_difference(const Channel& channel, Type type, const Snapshot& snapshot, Demand::Answer& answer,
                                  std::vector<std::string>& gone);
   static void collect_changes(Channel& channel, const Demand::Source& source, bool puts, bool removals, Demand::Answer& answer);
+  std::optional<Push> question(Type type);
   std::optional<Push> next(Type type, const Snapshot& snapshot);
+  std::string send(Channel& channel, Epoch epoch);  // the nonce
   static void answered(Channel& channel, const xds::Request& request, const Table& table);
 
   Channel channels_[kTypes];
