@@ -200,6 +200,109 @@ TEST_F(World, ReconnectsWithWhatItHoldsAndAFreshToken) {
   EXPECT_FALSE(builder.current().policy("ns/p"));
 }
 
+// A client that holds so many workloads that it says sums of them.
+struct LargeWorld : World {
+  static constexpr std::size_t kMany = kParts + 1;
+  static std::string name(std::size_t i) { return "u" + std::to_string(100'000 + i); }
+  void say(Response response) {
+    response.type_url = kAddressType;
+    for (Resource& one : response.resources) one.type_url = kAddressType;
+    stream->send(encode(response));
+  }
+  // It has them from a control plane that knows sums.
+  void fill() {
+    start_client();
+    until([&] { return asked.size() == 2; });
+    Response response{.nonce = "a1", .knows_sums = true};
+    for (std::size_t i = 0; i < kMany; ++i) response.resources.push_back({name(i), "v1", "", encoded(name(i))});
+    say(std::move(response));
+    answer(kAuthorizationType, "p1", {});
+    until([&] { return asked.size() == 4; });
+  }
+  // The stream is cut off; the next one's two first requests.
+  void come_again() {
+    asked.clear();
+    stream->finish({0, ""});
+    until([&] { return asked.size() == 2; });
+  }
+};
+
+TEST_F(LargeWorld, SaysSumsAndAnswersWhatItIsAsked) {
+  fill();
+  come_again();
+  EXPECT_EQ(asked[0].sums.size(), kParts * kSumSize);
+  EXPECT_TRUE(asked[0].initial_versions.empty());
+  EXPECT_TRUE(asked[1].sums.empty()) << "of policies it holds few";
+  const int before = updates;
+  Response question{.nonce = "q", .knows_sums = true};
+  question.asked.set(part_of(name(5)));
+
+  say(question);
+  until([&] { return asked.size() == 3; });
+  EXPECT_EQ(asked[2].nonce, "q");
+  EXPECT_EQ(asked[2].initial_versions.find(name(5)), "v1");
+  EXPECT_LT(asked[2].initial_versions.size(), 20U);
+  EXPECT_EQ(updates, before) << "there is nothing to put in force";
+  say({.nonce = "a2", .removed = {name(5)}});
+  until([&] { return asked.size() == 4; });
+
+  EXPECT_EQ(asked[3].nonce, "a2");
+  EXPECT_FALSE(builder.current().workload(name(5)));
+  EXPECT_TRUE(builder.current().workload(name(6)));
+}
+
+TEST_F(LargeWorld, AnotherControlPlaneIsToldEverythingAndTheFirstOneSumsAgain) {
+  fill();
+  come_again();
+  asked.clear();
+
+  say({.nonce = "a1", .resources = {{"new", "v1", "", encoded("new")}}});  // as to one that holds nothing
+  until([&] { return asked.size() == 2; });
+  EXPECT_EQ(asked[0].initial_versions.size(), kMany);
+  EXPECT_TRUE(asked[0].sums.empty());
+  EXPECT_FALSE(builder.current().workload("new")) << "it was not applied";
+  say({.nonce = "a2", .resources = {{"new", "v1", "", encoded("new")}}, .removed = {name(5)}});
+  until([&] { return asked.size() == 3; });
+  EXPECT_TRUE(builder.current().workload("new"));
+  EXPECT_FALSE(builder.current().workload(name(5)));
+
+  come_again();
+  EXPECT_EQ(asked[0].initial_versions.size(), kMany) << "it does not know sums";
+  say({.nonce = "a3", .knows_sums = true});
+  until([&] { return asked.size() == 3; });
+  come_again();
+  EXPECT_EQ(asked[0].sums.size(), kParts * kSumSize);
+  EXPECT_EQ(client->counters().errors, 0u);
+}
+
+TEST_F(LargeWorld, WhoRefusesSumsIsToldVersions) {
+  fill();
+  come_again();
+  asked.clear();
+
+  stream->finish({3, "no sums today"});
+  until([&] { return asked.size() == 2; });
+
+  EXPECT_EQ(asked[0].initial_versions.size(), kMany);
+}
+
+TEST_F(LargeWorld, AStreamThatBreaksBetweenQuestionAndAnswerCostsNothing) {
+  fill();
+  come_again();
+  Response question{.nonce = "q", .knows_sums = true};
+  question.asked.set();
+  say(question);
+  until([&] { return asked.size() == 3; });
+  EXPECT_EQ(asked[2].initial_versions.size(), kMany);
+
+  come_again();
+
+  EXPECT_EQ(asked[0].sums.size(), kParts * kSumSize);
+  say({.nonce = "a2", .knows_sums = true});
+  until([&] { return asked.size() == 3; });
+  EXPECT_TRUE(builder.current().workload(name(5)));
+}
+
 TEST_F(World, AServerThatAnswersAndFailsIsAskedEverMoreSlowly) {
   start_client();
   const auto start = net::Clock::now();

@@ -139,5 +139,90 @@ TEST(Subscription, RefusesAResourceOfAnotherType) {
   EXPECT_EQ(applied.reply.error, "a: is of type hosts, not ports");
 }
 
+// One that holds so much that it says sums of it, if the server knows them.
+struct ManyPorts : Ports {
+  static constexpr std::size_t kMany = kParts + 10;
+  static std::string name(std::size_t i) { return "port-" + std::to_string(100'000 + i); }
+  static Versions all() {
+    Versions out;
+    for (std::size_t i = 0; i < kMany; ++i) out.emplace(name(i), "v1");
+    return out;
+  }
+  explicit ManyPorts(bool server_knows_sums = true) {
+    Response response{.type_url = "ports", .nonce = "1", .knows_sums = server_knows_sums};
+    for (std::size_t i = 0; i < kMany; ++i) response.resources.push_back(resource(name(i), "v1", name(i) + "=80"));
+    open();
+    EXPECT_EQ(question(response).value(), std::nullopt);
+    apply(std::move(response));
+  }
+};
+Response asking(const Parts& parts) { return {.type_url = "ports", .nonce = "q", .knows_sums = true, .asked = parts}; }
+
+TEST(Subscription, SaysSumsOfMuchToAServerThatKnowsThem) {
+  ManyPorts ports;
+
+  EXPECT_EQ(ports.open(), (Request{.type_url = "ports", .knows_sums = true, .sums = Sums(ManyPorts::all()).bytes()}));
+  EXPECT_EQ(ports.question({.type_url = "ports", .nonce = "2", .knows_sums = true}).value(), std::nullopt);
+  EXPECT_EQ(ManyPorts(false).open(), (Request{.type_url = "ports", .initial_versions = ManyPorts::all(), .knows_sums = true}));
+}
+
+TEST(Subscription, SaysTheVersionsOfLittle) {
+  ManyPorts ports;
+  Response response{.type_url = "ports", .nonce = "2"};
+  for (std::size_t i = 0; i <= ManyPorts::kMany - kParts; ++i) response.removed.push_back(ManyPorts::name(i));
+  ports.apply(response);
+
+  EXPECT_EQ(ports.open().initial_versions.size(), kParts - 1);
+}
+
+TEST(Subscription, SaysWhatItHoldsInThePartsThatItIsAskedFor) {
+  ManyPorts ports;
+  ports.apply({"ports", "2", {resource(ManyPorts::name(3), "v2", "bad")}, {ManyPorts::name(4)}});
+  ports.open();
+  Parts parts;
+  for (const std::size_t i : {3UL, 4UL}) parts.set(part_of(ManyPorts::name(i)));
+  Request expected{.type_url = "ports", .nonce = "q"};
+  const Versions all = ManyPorts::all();
+  for (const auto& [name, version] : all.all())
+    if (parts[part_of(name)] && name != ManyPorts::name(4)) expected.initial_versions.emplace(name, version);
+
+  EXPECT_EQ(ports.question(asking(parts)).value(), expected);
+  EXPECT_EQ(expected.initial_versions.find(ManyPorts::name(3)), "v1") << "of a refused one that of the last good value";
+  EXPECT_EQ(ports.question({.type_url = "ports", .nonce = "3"}).value(), std::nullopt) << "this is the difference";
+}
+
+TEST(Subscription, IsNotTakenForOneThatHoldsNothingByAServerThatDoesNotKnowSums) {
+  ManyPorts ports;
+  ports.open();
+
+  EXPECT_FALSE(ports.question({"ports", "1", {resource("a", "v1", "a=80")}, {}}));
+
+  EXPECT_EQ(ports.open().initial_versions.size(), ManyPorts::kMany);
+  EXPECT_EQ(ports.question({.type_url = "ports", .nonce = "2"}).value(), std::nullopt) << "now it has been told";
+  EXPECT_EQ(ports.open().initial_versions.size(), ManyPorts::kMany);
+  EXPECT_EQ(ports.question({.type_url = "ports", .nonce = "3", .knows_sums = true}).value(), std::nullopt);
+  EXPECT_TRUE(ports.open().initial_versions.empty()) << "one that does is back";
+}
+
+TEST(Subscription, IsAskedOnceAndOnlyAfterSums) {
+  ManyPorts twice;
+  twice.open();
+  ASSERT_TRUE(twice.question(asking(~Parts())));
+  EXPECT_FALSE(twice.question(asking(~Parts())));
+  EXPECT_EQ(twice.open().initial_versions.size(), ManyPorts::kMany) << "that leaves no doubt";
+
+  EXPECT_FALSE(twice.question(asking(~Parts())));
+}
+
+TEST(Subscription, ABrokenStreamLeavesNothingOfTheQuestion) {
+  ManyPorts ports;
+  ports.open();
+  ASSERT_TRUE(ports.question(asking(~Parts())));
+
+  EXPECT_FALSE(ports.open().sums.empty());
+  ports.say_versions();
+  EXPECT_EQ(ports.open().initial_versions.size(), ManyPorts::kMany);
+}
+
 }  // namespace
 }  // namespace culvert::xds

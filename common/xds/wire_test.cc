@@ -24,6 +24,43 @@ TEST(Wire, ARequestSurvivesTheWay) {
   EXPECT_EQ(*read, request);
 }
 
+TEST(Wire, SumsSurviveTheWay) {
+  const Request request{.type_url = "t", .knows_sums = true, .sums = std::string(kParts * kSumSize, '\xff')};
+  Response response{.type_url = "t", .nonce = "1", .knows_sums = true};
+  EXPECT_EQ(decode_request(encode(request)).value(), request);
+  EXPECT_EQ(decode_response(encode(response)).value(), response);
+
+  response.asked.set(17);
+
+  EXPECT_EQ(decode_response(encode(response)).value(), response);
+}
+
+TEST(Wire, WhoKnowsNothingOfSumsIsTakenAtThat) {
+  const Request request{.type_url = "t", .subscribe = {"*"}};
+  EXPECT_EQ(decode_request(encode(request)).value(), request);
+
+  envoy::service::discovery::v3::DeltaDiscoveryRequest other;
+  other.set_culvert_sum_scheme("culvert.sums.2");
+  other.set_culvert_sums("what it may be");
+  envoy::service::discovery::v3::DeltaDiscoveryResponse asks;
+  asks.set_culvert_sum_scheme("culvert.sums.2");
+  asks.set_culvert_parts_asked("what it may be");
+
+  EXPECT_EQ(decode_request(other.SerializeAsString()).value(), Request());
+  EXPECT_EQ(decode_response(asks.SerializeAsString()).value(), Response());
+}
+
+TEST(Wire, SumsAndPartsOfAnotherSizeAreRefused) {
+  for (const std::size_t size : {1UL, kParts * kSumSize - 1, kParts * kSumSize + 1})
+    EXPECT_EQ(decode_request(encode(Request{.knows_sums = true, .sums = std::string(size, 'x')})).error().text,
+              std::to_string(size) + " bytes of sums");
+  envoy::service::discovery::v3::DeltaDiscoveryResponse asks;
+  asks.set_culvert_sum_scheme(std::string(kSumScheme));
+  asks.set_culvert_parts_asked("xx");
+
+  EXPECT_EQ(decode_response(asks.SerializeAsString()).error().text, "2 bytes of parts, not 1024");
+}
+
 TEST(Wire, ANodeIsLeftOutWithoutId) {
   envoy::service::discovery::v3::DeltaDiscoveryRequest raw;
   ASSERT_TRUE(raw.ParseFromString(encode(Request{.type_url = "t", .nonce = "1"})));

@@ -5,11 +5,12 @@
 //   TOKENS   a file, a line "TOKEN NODE" for each data plane
 //
 // Everybody holds the same once it has everything, so that it is kept once: by the first, which begins with nothing. The others say that they hold it as
-// well, as nodes do that come again. Does what it reads, a line each, and prints one JSON object a line:
+// well, as nodes do that come again: of much of it only the sums, to a server that knows them (common/xds/subscription.h). Does what it reads, a line each, and prints one JSON object a line:
 //
 //   cold COUNT     so many of them begin with nothing, at once     {"did": "cold", "seconds", "resources", "removed", "responses", "bytes", "ended", "lost"}
 //   connect COUNT  so many of them come, and hold what the first one does         the same
 //   again          all of them are cut off, and come again                        the same
+//   versions       likewise, but as Istio's ztunnel does: with the version of each resource       the same
 //   held           what it is that they hold                       {"did": "held", "names", "digest"}
 //   sign           each that is connected asks for a certificate, at once    {"did": "sign", "seconds", "signed", "why": of one that failed}
 //   where PORT     they come to another port from now on           {"did": "where"}
@@ -58,7 +59,7 @@ std::int64_t now_ns() {
 
 // What a response is, without a copy of what it brings: of a thousand of the same, each costs us as little as can be.
 struct Glance {
-  std::string_view type_url, nonce;
+  std::string_view type_url, nonce, parts_asked;
   std::size_t resources = 0, removed = 0;
 };
 
@@ -74,6 +75,7 @@ std::uint64_t take_varint(std::string_view& bytes) {
 }
 
 // DeltaDiscoveryResponse, all of whose fields are of one wire type.
+constexpr std::uint64_t kPartsAsked = 50002;
 Glance glance(std::string_view bytes) {
   Glance out;
   while (!bytes.empty()) {
@@ -85,6 +87,7 @@ Glance glance(std::string_view bytes) {
     else if (field == 4) out.type_url = value;
     else if (field == 5) out.nonce = value;
     else if (field == 6) ++out.removed;
+    else if (field == kPartsAsked) out.parts_asked = value;
   }
   return out;
 }
@@ -131,7 +134,7 @@ class Fleet {
     const std::string what = line.substr(0, space);
     const std::size_t number = space == line.npos ? 0 : std::strtoul(line.c_str() + space, nullptr, 10);
     if (what == "cold" || what == "connect") return begin(what, std::min(number, nodes_.size()));
-    if (what == "again") return begin(what, connected());
+    if (what == "again" || what == "versions") return begin(what, connected());
     if (what == "held") return say_held();
     if (what == "sign") return loop_.spawn(sign());
     if (what != "where") return say(culvert::format(R"({{"error": "no such command: {}"}})", what));
@@ -168,7 +171,7 @@ class Fleet {
     doing_ = what;
     counts_ = {};
     for (const auto& node : nodes_) leave(*node);
-    if (what == "cold") held_ = {};
+    if (what == "cold") held_ = {}, server_knows_sums_ = false;
     requests_.clear();
     waiting_ = count;
     began_ = now_ns();
@@ -202,13 +205,30 @@ class Fleet {
   http::Http2::Pieces request(const Node& node, std::string_view type) {
     std::shared_ptr<const std::string>& shared = requests_[std::string(type)];
     if (!shared) {
-      xds::Request request{.type_url = std::string(type)};
+      xds::Request request{.type_url = std::string(type), .knows_sums = doing_ != "versions"};
       if (doing_ != "cold") request.initial_versions = xds::Versions(held_[std::string(type)]);
-      shared = std::make_shared<const std::string>(xds::encode(request));
+      if (request.knows_sums && server_knows_sums_ && request.initial_versions.size() >= xds::kParts) {
+        request.sums = xds::Sums(request.initial_versions).bytes();
+        request.initial_versions = {};
+      }
+      shared = piece(xds::encode(request));
     }
     return {piece(xds::encode(
                 xds::Request{.node = {.id = "ztunnel~10.0.0.1~" + node.name + ".istio-system~istio-system.svc.cluster.local"}})),
             shared};
+  }
+  // What is held of some parts, for whoever is asked. Put together once as well.
+  http::Http2::Pieces answer(const Glance& question) {
+    const std::string type(question.type_url);
+    std::shared_ptr<const std::string>& shared = requests_[type + " " + std::string(question.parts_asked)];
+    if (!shared) {
+      xds::Request request{.type_url = type};
+      const auto parts = xds::parts_of(question.parts_asked);
+      for (const auto& [name, version] : held_[type])
+        if (parts && (*parts)[xds::part_of(name)]) request.initial_versions.emplace(name, version);
+      shared = piece(xds::encode(request));
+    }
+    return {piece(xds::encode(xds::Request{.nonce = std::string(question.nonce)})), shared};
   }
   static std::shared_ptr<const std::string> piece(std::string text) {
     return std::make_shared<const std::string>(std::move(text));
@@ -234,6 +254,7 @@ class Fleet {
     counts_.resources += response.resources;
     counts_.removed += response.removed;
     counts_.bytes += message.size();
+    if (!response.parts_asked.empty()) return node.plane->send(answer(response));
     if (node.index == 0) hold(message);
     if (node.answered == std::size(kTypes)) look_for_changes(message);
     node.plane->send(
@@ -246,6 +267,7 @@ class Fleet {
   void hold(const std::string& message) {
     auto response = xds::decode_response(message);
     if (!response) return say(R"({"error": "a response cannot be read"})");
+    server_knows_sums_ |= response->knows_sums;
     if (!response->resources.empty() || !response->removed.empty()) requests_.clear();
     auto& held = held_[response->type_url];
     for (xds::Resource& resource : response->resources) held[resource.name] = std::move(resource.version);
@@ -321,7 +343,8 @@ class Fleet {
   const tls::Context tls_;
   std::vector<std::unique_ptr<Node>> nodes_;
   std::map<std::string, std::map<std::string, std::string>> held_;      // by type: name, version
-  std::map<std::string, std::shared_ptr<const std::string>> requests_;  // by type
+  std::map<std::string, std::shared_ptr<const std::string>> requests_;  // by type, and answers by type and parts
+  bool server_knows_sums_ = false;
   std::string doing_;
   std::size_t waiting_ = 0;  // for the first answers of so many
   std::size_t connected_ = 0;

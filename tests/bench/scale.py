@@ -250,6 +250,7 @@ class Scale:
         self.busy(cluster)
         for _ in range(self.options.rounds):
             self.come("come again, at once", "again")
+        self.come("come again, at once, as Istio's ztunnel does: with the version of each resource", "versions")
         self.row("resident after that: at once, and when what is not used has gone back, MiB", f"{self.plane.memory()}, {self.settled()}")
         if self.options.soak:
             self.soak(cluster)
