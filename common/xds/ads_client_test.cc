@@ -21,7 +21,7 @@ using testing::HasSubstr;
 
 std::string encoded(std::string_view uid) {
   model::Workload workload;
-  workload.uid = uid;
+  workload.uid = workload.name = uid;
   return encode(workload);
 }
 std::string policy(std::string_view name) {

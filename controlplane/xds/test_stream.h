@@ -55,7 +55,28 @@ struct StreamTest : ::testing::Test {
     for (const auto& piece : push.message()) bytes += *piece;
     return *xds::decode_response(bytes);
   }
-  // "WADS +shop/a -shop/b" for each response; remembers the nonces.
+  using Held = std::map<std::string, std::string>;  // name, version
+  // The first request of a client that says what it holds in sums.
+  static xds::Request ask_with_sums(Type type, const Held& held) {
+    xds::Request request = ask(type);
+    request.knows_sums = true;
+    request.sums = xds::Sums(xds::Versions(held)).bytes();
+    return request;
+  }
+  // What it holds of the parts that it was asked for.
+  Stream::Heard::What say_held(Type type, std::string nonce, const xds::Parts& asked, const Held& held) {
+    xds::Request request = ask(type);
+    request.nonce = std::move(nonce);
+    for (const auto& [name, version] : held)
+      if (asked[xds::part_of(name)]) request.initial_versions.emplace(name, version);
+    return stream.receive(std::move(request), snapshot).what;
+  }
+  Held served(Type type) const {
+    Held out;
+    for (const auto& [name, resource] : snapshot.table(type).resources()) out[std::string(name)] = resource.version();
+    return out;
+  }
+  // "WADS +shop/a -shop/b" for each response, "WDS ?2" when it asks for what is held in two parts; remembers the nonces.
   std::vector<std::string> poll() {
     std::vector<std::string> out;
     for (const Push& push : stream.poll(snapshot)) {
@@ -63,6 +84,8 @@ struct StreamTest : ::testing::Test {
       std::string text(short_name(push.type));
       for (const auto& resource : response.resources) text += " +" + resource.name;
       for (const auto& name : response.removed) text += " -" + name;
+      if (response.asked.any()) text += " ?" + std::to_string(response.asked.count());
+      asked[push.type] = response.asked;
       nonce[push.type] = push.nonce;
       out.push_back(text);
     }
@@ -83,6 +106,7 @@ struct StreamTest : ::testing::Test {
   Snapshot snapshot;
   Stream stream;
   std::map<Type, std::string> nonce;
+  std::map<Type, xds::Parts> asked;
 };
 
 }  // namespace culvert::controlplane

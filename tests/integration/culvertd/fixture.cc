@@ -89,6 +89,12 @@ void Subscriber::subscribe(std::string_view type, std::map<std::string, std::str
   stream_->send(xds::encode(request));
 }
 
+void Subscriber::subscribe_with_sums(std::string_view type, std::map<std::string, std::string> held_versions) {
+  held_before_ = xds::Versions(held_versions);
+  stream_->send(
+      xds::encode(xds::Request{.type_url = std::string(type), .knows_sums = true, .sums = xds::Sums(held_before_).bytes()}));
+}
+
 void Subscriber::demand(std::string_view type, std::vector<std::string> names, std::vector<std::string> unwanted) {
   xds::Request request;
   request.node.id = "ztunnel~127.0.0.1~ztunnel-1.istio-system~istio-system.svc.cluster.local";
@@ -118,6 +124,14 @@ void Subscriber::received(const std::string& message) {
   const auto response = xds::decode_response(message);
   ASSERT_TRUE(response) << response.error().text;
   last = std::chrono::steady_clock::now();
+  if (response->asked.any()) {
+    ++questions;
+    if (!acknowledges) return;
+    xds::Request answer{.type_url = response->type_url, .nonce = response->nonce};
+    for (const auto& [name, version] : held_before_.all())
+      if (response->asked[xds::part_of(name)]) answer.initial_versions.emplace(name, version);
+    return stream_->send(xds::encode(answer));
+  }
   Response heard{.nonce = response->nonce, .put = {}, .removed = response->removed};
   for (const xds::Resource& resource : response->resources) {
     heard.put.push_back(resource.name);

@@ -37,6 +37,8 @@ class Subscriber {
   Subscriber(net::Loop& loop, const rpc::Server& server, const std::string& token);
 
   void subscribe(std::string_view type, std::map<std::string, std::string> held = {});
+  // With the sums of what it holds. Answers when it is asked for more, if it acknowledges.
+  void subscribe_with_sums(std::string_view type, std::map<std::string, std::string> held);
   // On demand: "*" in both at first, then names.
   void demand(std::string_view type, std::vector<std::string> names, std::vector<std::string> unwanted = {});
   void acknowledge(std::string_view type, const std::string& nonce, const std::string& error = "");
@@ -45,12 +47,14 @@ class Subscriber {
   std::map<std::string, std::vector<Response>, std::less<>> responses;            // by type
   std::map<std::string, std::map<std::string, xds::Resource>, std::less<>> held;  // by type and name
   std::map<std::string, std::string> versions(std::string_view type) const;
+  int questions = 0;  // that it was asked
   std::optional<rpc::Ended> ended;
   std::chrono::steady_clock::time_point last;  // when the last response came
 
  private:
   void received(const std::string& message);
 
+  xds::Versions held_before_;  // of which it has said the sums
   rpc::Channel channel_;
   std::unique_ptr<rpc::Stream> stream_;
 };
