@@ -100,7 +100,8 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     else if (answered && ends_normally(how.code)) ++counters.reconnects;
     else ++counters.errors;
     if (answered && (how.ok() || ends_normally(how.code))) delay = kFirstDelay;
-    if (how.code == kInvalidArgument) addresses.say_versions(), policies.say_versions();  // in case that it is this what it cannot read
+    if (how.code == kInvalidArgument)
+      addresses.say_versions(), policies.say_versions();  // in case that it is this what it cannot read
     again((answered ? "the stream to " : "connecting to ") + options.address + " ended: " + how.describe());
   }
 

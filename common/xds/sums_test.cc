@@ -10,7 +10,9 @@
 namespace culvert::xds {
 namespace {
 
-std::string sum_of(const Versions& versions, std::size_t part) { return Sums(versions).bytes().substr(part * kSumSize, kSumSize); }
+std::string sum_of(const Versions& versions, std::size_t part) {
+  return Sums(versions).bytes().substr(part * kSumSize, kSumSize);
+}
 
 Versions many(int count) {
   Versions out;

@@ -83,7 +83,8 @@ Result<Request> decode_request(std::string bytes) {
     out.error = in.error_detail().message().empty() ? "refused without a reason" : in.error_detail().message();
   out.knows_sums = in.culvert_sum_scheme() == kSumScheme;  // of another scheme we know nothing
   if (out.knows_sums) out.sums = std::move(*in.mutable_culvert_sums());
-  if (!out.sums.empty() && out.sums.size() != kParts * kSumSize) return failure(culvert::format("{} bytes of sums", out.sums.size()));
+  if (!out.sums.empty() && out.sums.size() != kParts * kSumSize)
+    return failure(culvert::format("{} bytes of sums", out.sums.size()));
   return out;
 }
 

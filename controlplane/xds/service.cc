@@ -174,8 +174,8 @@ void XdsService::refuse(Session& session, std::string_view why, std::string text
 void XdsService::said(Session& session, const Stream::Heard& heard) {
   using What = Stream::Heard::What;
   const bool answer = heard.what == What::kAck || heard.what == What::kNack;
-  if (answer && !session.stream.beginning() &&
-      std::exchange(session.phase, Session::Phase::kGoesOn) == Session::Phase::kBegins) let_in();
+  if (answer && !session.stream.beginning() && std::exchange(session.phase, Session::Phase::kGoesOn) == Session::Phase::kBegins)
+    let_in();
   if (heard.what == What::kAck) session.sent[*heard.type].acked = session.sent[*heard.type].nonce;
   if (heard.what == What::kStale) expired_.add();
   if (heard.what != What::kNack) return;

@@ -94,7 +94,7 @@ class Stream {
     xds::Versions held;     // what the client brought along, or of that what it was asked for; until the first response
     bool knows_sums = false;
     std::unique_ptr<Differing> differing;  // it came with sums; until the first response
-    Demand demand;          // what it has asked for by name
+    Demand demand;                         // what it has asked for by name
     Epoch removals_sent = 0;
     std::vector<std::string> gone;  // policies that the client brought along and that are no more: told after the workloads
     std::size_t gone_bytes = 0;

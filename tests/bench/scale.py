@@ -256,13 +256,15 @@ class Scale:
             self.soak(cluster)
 
     def come(self, what, *words):
-        used = measure.process_cpu([self.plane.process.pid])
+        of_all = [[self.plane.process.pid], [self.nodes.process.pid]]
+        used, machine = [measure.process_cpu(each) for each in of_all], measure.machine_cpu()
         said = self.nodes.do(*words)
-        used = measure.process_cpu([self.plane.process.pid]) - used
+        used, machine = [measure.process_cpu(each) - before for each, before in zip(of_all, used)], measure.machine_cpu() - machine
+        print(f"    ({used[1]:.1f} CPU-seconds of the nodes; the machine was busy with {machine / said['seconds']:.2f} of {os.cpu_count()} cores)", flush=True)
         if said["ended"]:
             print(f"    ({said['ended']} tries failed, the last one by {said['last_end']})", flush=True)
         self.row(f"{self.options.nodes} nodes {what}: s; CPU-seconds of culvertd; resources sent again",
-                 f"{said['seconds']:.1f}; {used:.1f}; {said['resources'] + said['removed']}", "≤ 5; ; 0")
+                 f"{said['seconds']:.1f}; {used[0]:.1f}; {said['resources'] + said['removed']}", "≤ 5; ; 0")
 
     def settled(self):
         """What is resident when it has looked twice at what could go back."""
