@@ -141,6 +141,24 @@ TEST_F(StreamSums, WhatChangesWhileTheQuestionIsUnderWayIsNotForgotten) {
   EXPECT_EQ(stream.sent(snapshot), snapshot.epoch());
 }
 
+// The others of a part that was asked for are compared as well, and may have changed since the listing.
+TEST_F(StreamSums, WhatChangesInAPartThatWasAskedForIsNotForgotten) {
+  std::string kept = "kept0", gone = "gone0";
+  for (int i = 0; xds::part_of(kept) != xds::part_of("asked"); ++i) kept = "kept" + std::to_string(i);
+  for (int i = 0; xds::part_of(gone) != xds::part_of("asked"); ++i) gone = "gone" + std::to_string(i);
+  change({workload("asked"), workload(kept), workload(gone)});
+  Held held = served(Type::kAddress);
+  held["asked"] = "0";
+  come(Type::kAddress, held);
+  EXPECT_THAT(poll(), ElementsAre("WDS ?1"));
+
+  change({workload(kept, {"x"})}, {}, {gone});
+  ASSERT_EQ(snapshot.listing(Type::kAddress).epoch(), 1U);
+  say_what_is_held(Type::kAddress);
+
+  EXPECT_THAT(poll(), ElementsAre("WDS +asked +" + kept + " -" + gone));
+}
+
 TEST_F(StreamSums, WorkloadsWaitForThePoliciesThatDifferButNotTheirQuestion) {
   change({workload("a", {"shop/p"})}, {policy("p")});
   come(Type::kAuthorization, {});
