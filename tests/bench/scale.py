@@ -56,7 +56,7 @@ HEADING = "\n## The control plane at scale\n"
 INTRODUCTION = """
 `./dev bench scale … --write` measures this and writes this part, a table for each size (`--help` lists what can be set). A real culvertd watches a real API
 server, whose database is filled directly and which runs without controllers; the data planes are connections of one process, each with TLS, a token and a
-stream of its own, all of one address. All share the machine with the API server, so that what nodes, API server and culvertd take is taken from each other. A change is a label
+stream of its own, all of one address. Nodes say what they hold as Culvert's ztunnel does, in sums ([ADR 26](adr/0026-sums-of-what-is-held.md)), and once as Istio's does. All share the machine with the API server, so that what nodes, API server and culvertd take is taken from each other. A change is a label
 of a pod, from the moment the API server is asked for it until the last node has answered.
 """
 
@@ -250,8 +250,9 @@ class Scale:
         self.busy(cluster)
         for _ in range(self.options.rounds):
             self.come("come again, at once", "again")
+        self.after()
         self.come("come again, at once, as Istio's ztunnel does: with the version of each resource", "versions")
-        self.row("resident after that: at once, and when what is not used has gone back, MiB", f"{self.plane.memory()}, {self.settled()}")
+        self.after()
         if self.options.soak:
             self.soak(cluster)
 
@@ -266,10 +267,11 @@ class Scale:
         self.row(f"{self.options.nodes} nodes {what}: s; CPU-seconds of culvertd; resources sent again",
                  f"{said['seconds']:.1f}; {used[0]:.1f}; {said['resources'] + said['removed']}", "≤ 5; ; 0")
 
-    def settled(self):
-        """What is resident when it has looked twice at what could go back."""
+    def after(self):
+        """What is resident when nodes have come again; the second time it has looked twice at what could go back."""
+        at_once = self.plane.memory()
         time.sleep(12)
-        return self.plane.memory()
+        self.row("resident after that: at once, and when what is not used has gone back, MiB", f"{at_once}, {self.plane.memory()}")
 
     def latencies(self, asked, seconds):
         """Of each change until the last node had it, and of every node with every change, as far as the nodes tell; in ms."""
