@@ -74,10 +74,15 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     }
   }
 
-  // The stream is over, for how we said what we hold: at once again, in the way that every server knows.
-  void say_versions(const Error& why) {
+  // What we hold is said from now on in the way that every server knows.
+  void say_versions() {
     addresses.say_versions();
     policies.say_versions();
+  }
+
+  // The stream is over, for how we said it: another one at once.
+  void say_again(const Error& why) {
+    say_versions();
     ++counters.reconnects;
     delay = kFirstDelay;
     again("the stream to " + options.address + ": " + why.text);
@@ -100,8 +105,7 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
     else if (answered && ends_normally(how.code)) ++counters.reconnects;
     else ++counters.errors;
     if (answered && (how.ok() || ends_normally(how.code))) delay = kFirstDelay;
-    if (how.code == kInvalidArgument)
-      addresses.say_versions(), policies.say_versions();  // in case that it is this what it cannot read
+    if (how.code == kInvalidArgument) say_versions();  // it may be the sums that it cannot read
     again((answered ? "the stream to " : "connecting to ") + options.address + " ended: " + how.describe());
   }
 
@@ -125,7 +129,7 @@ struct AdsClient::State : std::enable_shared_from_this<AdsClient::State> {
   template <class T>
   void take(Subscription<T>& subscription, Response&& response) {
     const auto question = subscription.question(response);
-    if (!question) return say_versions(question.error());
+    if (!question) return say_again(question.error());
     if (*question) return stream->send(encode(**question));
     auto applied = subscription.apply(std::move(response));
     Request reply = std::move(applied.reply);

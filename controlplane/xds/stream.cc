@@ -200,7 +200,7 @@ void Stream::collect_changes(Channel& channel, const Demand::Source& source, boo
   }
 }
 
-std::string Stream::send(Channel& channel, Epoch epoch) {
+std::string Stream::expect_answer(Channel& channel, Epoch epoch) {
   channel.nonce = std::to_string(epoch) + "." + std::to_string(++count_);
   channel.nonce_epoch = epoch;
   channel.progress.waiting = true;
@@ -211,7 +211,7 @@ std::optional<Push> Stream::question(Type type) {
   Channel& channel = at(type);
   if (!channel.differing || channel.differing->parts.none() || std::exchange(channel.differing->asked, true)) return std::nullopt;
   return Push{.type = type,
-              .nonce = send(channel, channel.progress.sent),
+              .nonce = expect_answer(channel, channel.progress.sent),
               .all = nullptr,
               .resources = {},
               .removed = {},
@@ -244,7 +244,7 @@ std::optional<Push> Stream::next(Type type, const Snapshot& snapshot) {
     if (whole) channel.progress.answered = snapshot.epoch();
     return std::nullopt;
   }
-  push.nonce = send(channel, epoch);
+  push.nonce = expect_answer(channel, epoch);
   channel.nonce_whole = whole;
   return push;
 }

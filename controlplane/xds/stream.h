@@ -118,7 +118,7 @@ class Stream {
   static void collect_changes(Channel& channel, const Demand::Source& source, bool puts, bool removals, Demand::Answer& answer);
   std::optional<Push> question(Type type);
   std::optional<Push> next(Type type, const Snapshot& snapshot);
-  std::string send(Channel& channel, Epoch epoch);  // the nonce
+  std::string expect_answer(Channel& channel, Epoch epoch);  // to the nonce that it returns
   static void answered(Channel& channel, const xds::Request& request, const Table& table);
 
   Channel channels_[kTypes];
