@@ -33,7 +33,7 @@ function(culvert_tests name library)
   add_test(NAME unit.${name} COMMAND ${name}_test --gtest_brief=1 WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 120)
   if(CULVERT_SANITIZE)
-    set_tests_properties(unit.${name} PROPERTIES PROCESSORS 2)  # it takes ten times as long, all of it computing
+    set_tests_properties(unit.${name} PROPERTIES PROCESSORS 4)  # it takes ten times as long, all of it computing
   endif()
 endfunction()
 

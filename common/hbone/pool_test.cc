@@ -208,7 +208,7 @@ TEST(Pool, FailsAllWaitersWhenNobodyListens) {
 
 // A place on a tunnel that another stream leaves is as good as a tunnel of one's own.
 TEST(Pool, GivesARoomThatBecomesFreeToWhoWaitsForAConnect) {
-  TestMesh mesh({.client = {.engine = {.pool_streams = 1}, .handshake_timeout = 500ms}});
+  TestMesh mesh({.client = {.engine = {.pool_streams = 1}, .handshake_timeout = 1s}});
   mesh.handler = echo;
   mesh.run([](TestMesh& m) -> net::Task<> {
     std::optional<TunnelStream> first = need(co_await m.pool().open(m.key(), m.request()));
@@ -231,7 +231,7 @@ TEST(Pool, GivesARoomThatBecomesFreeToWhoWaitsForAConnect) {
 }
 
 TEST(Pool, LooksForRoomBeforeItTellsOfAFailedConnect) {
-  TestMesh mesh({.client = {.engine = {.pool_streams = 1}, .handshake_timeout = 100ms}});
+  TestMesh mesh({.client = {.engine = {.pool_streams = 1}, .handshake_timeout = 1s}});
   mesh.handler = echo;
   mesh.run([](TestMesh& m) -> net::Task<> {
     std::optional<TunnelStream> first = need(co_await m.pool().open(m.key(), m.request()));
