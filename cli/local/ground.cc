@@ -253,7 +253,8 @@ Result<Place> make_node(const std::string& world, int node, int nodes) {
 }
 
 Result<Place> make_pod(const std::string& world, const PodPlan& pod, const std::vector<Mount>& mounts, const Place& node) {
-  const std::string name = netns_name(pod), hostname = pod.spec.hostname.empty() ? pod.metadata.name : pod.spec.hostname;
+  const std::string name = netns_name(pod),
+                    hostname = pod.spec.on_node->hostname.empty() ? pod.metadata.name : pod.spec.on_node->hostname;
   const auto failed = [&](const Error& error) { return std::unexpected(error.during("making pod " + pod.name().text())); };
   auto group = cgroup(world, pod_cgroup(pod));
   if (!group) return failed(group.error());

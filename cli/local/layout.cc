@@ -87,7 +87,7 @@ class Planner {
     }
     if (const auto* set = std::get_if<config::StatefulSet>(parsed.object.get())) {
       config::PodTemplate pods = *set->pods;
-      pods.spec.subdomain = set->service_name;
+      pods.spec.on_node->subdomain = set->service_name;
       want_replicas(parsed, "StatefulSet", set->metadata, set->replicas, pods);
     }
   }
@@ -218,7 +218,7 @@ class Planner {
     if (account != "default" && !accounts_.contains({pod.metadata.name_space, account})) {
       complain(pod, "spec.serviceAccountName", "there is no ServiceAccount " + account + " in the namespace", "write one");
     }
-    for (const auto& volume : pod.spec.volumes) {
+    for (const auto& volume : pod.spec.on_node->volumes) {
       if (!is_label(volume.name)) complain(pod, "spec.volumes[" + volume.name + "].name", "is no name", kLabelHint);
       if (volume.empty_dir || layout_.config_maps.contains({pod.metadata.name_space, volume.config_map})) continue;
       complain(
@@ -226,7 +226,7 @@ class Planner {
           volume.config_map.empty() ? "only configMap and emptyDir are honoured" : "there is no ConfigMap " + volume.config_map,
           "");
     }
-    for (const auto& volume : pod.spec.volumes) {
+    for (const auto& volume : pod.spec.on_node->volumes) {
       for (const auto& item : volume.items) {
         if (leaves_its_folder(item.path) || item.path.empty() || item.path.starts_with('/') || item.path.starts_with(".."))
           complain(pod, "spec.volumes[" + volume.name + "].configMap.items[" + item.key + "].path",
@@ -242,7 +242,8 @@ class Planner {
     if (!is_label(container.name)) complain(pod, field + ".name", "is no name", kLabelHint);
     if (container.command.empty()) complain(pod, field + ".command", "is missing", "an image's own command is not known here");
     for (const auto& mount : container.mounts) {
-      const bool known = std::ranges::any_of(pod.spec.volumes, [&](const auto& volume) { return volume.name == mount.volume; });
+      const bool known =
+          std::ranges::any_of(pod.spec.on_node->volumes, [&](const auto& volume) { return volume.name == mount.volume; });
       if (!known) complain(pod, field + ".volumeMounts", "there is no volume " + mount.volume, "");
       if (!mount.mount_path.starts_with('/') || leaves_its_folder(mount.mount_path))
         complain(pod, field + ".volumeMounts[" + mount.volume + "].mountPath", "must be an absolute path without ..", "");
@@ -380,10 +381,11 @@ std::map<std::string, std::string> environment(const PodPlan& pod, const config:
       {"status.podIPs", pod.addresses.v4.text() + "," + pod.addresses.v6.text()},
       {"status.hostIP", node_addresses(pod.node).v4.text()},
   };
-  std::map<std::string, std::string> values = {{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-                                               {"HOME", "/root"},
-                                               {"LANG", "C.UTF-8"},
-                                               {"HOSTNAME", pod.spec.hostname.empty() ? pod.metadata.name : pod.spec.hostname}};
+  std::map<std::string, std::string> values = {
+      {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+      {"HOME", "/root"},
+      {"LANG", "C.UTF-8"},
+      {"HOSTNAME", pod.spec.on_node->hostname.empty() ? pod.metadata.name : pod.spec.on_node->hostname}};
   for (const auto& variable : container.env) {
     values[variable.name] =
         variable.field_path.empty() ? expand(variable.value, values) : fields.find(variable.field_path)->second;

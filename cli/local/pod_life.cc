@@ -27,8 +27,8 @@ std::vector<Mount> mounts_of(const PodPlan& plan) {
   std::vector<Mount> mounts;
   for (const auto& container : plan.spec.containers) {
     for (const auto& mount : container.mounts) {
-      const auto volume = std::ranges::find(plan.spec.volumes, mount.volume, &config::Volume::name);
-      if (volume == plan.spec.volumes.end()) continue;
+      const auto volume = std::ranges::find(plan.spec.on_node->volumes, mount.volume, &config::Volume::name);
+      if (volume == plan.spec.on_node->volumes.end()) continue;
       const std::string from = volume_folder(plan, mount.volume) + (mount.sub_path.empty() ? "" : "/" + mount.sub_path);
       mounts.push_back({from, mount.mount_path, mount.read_only || !volume->empty_dir});
     }
@@ -86,7 +86,7 @@ Status PodLife::refresh(const Layout& layout) {
 }
 
 Status PodLife::write_volumes(const Layout& layout) {
-  for (const auto& volume : plan_.spec.volumes) {
+  for (const auto& volume : plan_.spec.on_node->volumes) {
     const std::string folder = volume_folder(plan_, volume.name);
     if (auto made = make_folder(folder, volume.empty_dir ? 0777 : 0755); !made) return made;
     if (volume.empty_dir) continue;

@@ -48,8 +48,8 @@ std::string render_pod(const PodPlan& pod, const PodState& state) {
   std::string text = head("v1", "Pod", metadata);
   text += culvert::format("spec:\n  nodeName: {}\n  serviceAccountName: {}\n  hostNetwork: {}\n", pod.spec.node_name,
                           in_quotes(pod.spec.service_account), pod.spec.host_network);
-  if (!pod.spec.hostname.empty()) text += culvert::format("  hostname: {}\n", in_quotes(pod.spec.hostname));
-  if (!pod.spec.subdomain.empty()) text += culvert::format("  subdomain: {}\n", in_quotes(pod.spec.subdomain));
+  if (!pod.spec.on_node->hostname.empty()) text += culvert::format("  hostname: {}\n", in_quotes(pod.spec.on_node->hostname));
+  if (!pod.spec.on_node->subdomain.empty()) text += culvert::format("  subdomain: {}\n", in_quotes(pod.spec.on_node->subdomain));
   text += "  containers:\n";
   for (const auto& container : pod.spec.containers) {
     text += culvert::format("  - name: {}\n    image: culvert.dev/local\n", in_quotes(container.name));
@@ -290,8 +290,8 @@ std::string render_zone(const Layout& layout, const std::set<PodName>& ready) {
     if (!plan.service.headless) continue;
     for (const auto& backend : backends(layout, plan, ready)) {
       put(full, backend.pod->addresses);
-      if (backend.pod->spec.subdomain != name.name) continue;
-      const auto& host = backend.pod->spec.hostname;
+      if (backend.pod->spec.on_node->subdomain != name.name) continue;
+      const auto& host = backend.pod->spec.on_node->hostname;
       put((host.empty() ? backend.pod->metadata.name : host) + "." + full, backend.pod->addresses);
     }
   }

@@ -59,7 +59,8 @@ TEST(Render, MakesPodsThatTheControlPlaneReads) {
   EXPECT_EQ(pod.metadata.annotations->at("culvert.dev/netns"), "/run/netns/x");
   EXPECT_EQ(pod.addresses.size(), 2U);
   EXPECT_EQ(pod.spec.node_name, "node1");
-  EXPECT_THAT(pod.spec.dialled, testing::ElementsAre(config::Dialled{"main", 8080, ""}, config::Dialled{"other", 9000, ""}));
+  EXPECT_THAT(pod.spec.on_node->dialled,
+              testing::ElementsAre(config::Dialled{"main", 8080, ""}, config::Dialled{"other", 9000, ""}));
   EXPECT_FALSE(files.contains("culvert-pod-default-two.yaml")) << "it is not there yet";
 }
 
@@ -75,8 +76,8 @@ TEST(Render, MakesServicesWithASliceForEachFamily) {
   const auto& slice = std::get<config::EndpointSlice>(*parsed.objects[1].object);
   EXPECT_EQ(slice.service, "web");
   ASSERT_EQ(slice.endpoints.size(), 2U);
-  EXPECT_TRUE(slice.endpoints[0].ready);
-  EXPECT_FALSE(slice.endpoints[1].ready);
+  EXPECT_TRUE(slice.endpoints[0].own->ready);
+  EXPECT_FALSE(slice.endpoints[1].own->ready);
   EXPECT_EQ(slice.ports.front().port, 8080);
 }
 

@@ -99,7 +99,7 @@ TEST(Enrol, SaysWhatAPodAsksForInVain) {
   EXPECT_EQ(decide(gateway, nullptr, false, {}).notes.size(), 2u);
 
   auto probing = pod("ambient");
-  probing.spec.dialled = {{"c", 8080, ""}, {"c", 5432, "10.0.0.9"}};
+  probing.spec.on_node->dialled = {{"c", 8080, ""}, {"c", 5432, "10.0.0.9"}};
   EXPECT_THAT(decide(probing, nullptr, false, {}).notes, testing::ElementsAre(testing::HasSubstr("10.0.0.9 port 5432")));
 }
 

@@ -16,7 +16,7 @@ bool is_own(const config::Pod& pod, const std::string& host) {
 
 std::set<std::uint16_t> own_ports(const config::Pod& pod) {
   std::set<std::uint16_t> ports;
-  for (const auto& dialled : pod.spec.dialled) {
+  for (const auto& dialled : pod.spec.on_node->dialled) {
     if (is_own(pod, dialled.host)) ports.insert(dialled.port);
   }
   return ports;
@@ -33,7 +33,7 @@ std::vector<std::uint16_t> probe_ports(const config::Pod& pod) {
 
 std::vector<std::string> probe_notes(const config::Pod& pod) {
   std::vector<std::string> notes;
-  for (const auto& dialled : pod.spec.dialled) {
+  for (const auto& dialled : pod.spec.on_node->dialled) {
     if (is_own(pod, dialled.host)) continue;
     notes.push_back(culvert::format(
         "container {} has the kubelet dial another host, {} port {}: a pod of the mesh takes that for a probe only at "

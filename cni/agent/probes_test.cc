@@ -13,7 +13,7 @@ using testing::IsEmpty;
 config::Pod probed(std::vector<config::Dialled> dialled) {
   config::Pod pod;
   pod.addresses = {*IpAddress::parse("10.0.0.2"), *IpAddress::parse("fd00::2")};
-  pod.spec.dialled = std::move(dialled);
+  pod.spec.on_node->dialled = std::move(dialled);
   return pod;
 }
 

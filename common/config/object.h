@@ -218,11 +218,17 @@ struct PodSpec {
   std::string service_account = "default";
   bool host_network = false;
   bool host_users = true;  // false: its processes have a user namespace of their own
-  std::string hostname;
-  std::string subdomain;
   Shared<std::vector<Container>> containers;
-  std::vector<Dialled> dialled;  // of all containers, initContainers as well
-  std::vector<Volume> volumes;
+  // What only its own node asks for.
+  struct OnNode {
+    std::string hostname;
+    std::string subdomain;
+    std::vector<Dialled> dialled;  // of all containers, initContainers as well
+    std::vector<Volume> volumes;
+
+    friend bool operator==(const OnNode&, const OnNode&) = default;
+  };
+  Boxed<OnNode> on_node;
 
   friend bool operator==(const PodSpec&, const PodSpec&) = default;
 };
@@ -233,8 +239,8 @@ struct Pod {
   Metadata metadata;
   PodSpec spec;
   PodPhase phase = PodPhase::kUnknown;
-  std::vector<IpAddress> addresses;  // status.podIPs, else status.podIP
   bool ready = false;                // condition Ready is "True"
+  std::vector<IpAddress> addresses;  // status.podIPs, else status.podIP
 
   bool is_terminal() const { return phase == PodPhase::kSucceeded || phase == PodPhase::kFailed; }
   friend bool operator==(const Pod&, const Pod&) = default;
@@ -256,14 +262,14 @@ struct Service {
   Metadata metadata;
   enum class Type : std::uint8_t { kClusterIp, kNodePort, kLoadBalancer, kExternalName };
   Type type = Type::kClusterIp;
+  bool headless = false;                // clusterIP: None
+  bool internal_traffic_local = false;  // internalTrafficPolicy: Local
+  bool publish_not_ready = false;
   std::vector<IpAddress> cluster_ips;  // empty: headless, or none given yet
-  bool headless = false;               // clusterIP: None
-  Labels selector;                     // empty: no selector, endpoints come from EndpointSlices
+  Shared<Labels> selector;             // empty: no selector, endpoints come from EndpointSlices
   std::vector<ServicePort> ports;
   std::vector<IpFamily> ip_families;
   std::string traffic_distribution;
-  bool internal_traffic_local = false;  // internalTrafficPolicy: Local
-  bool publish_not_ready = false;
 
   friend bool operator==(const Service&, const Service&) = default;
 };
@@ -271,13 +277,23 @@ struct Service {
 struct EndpointSlice {
   Metadata metadata;
   struct Endpoint {
-    std::vector<IpAddress> addresses;
-    bool ready = true;  // absent counts as ready, as the API says
-    std::string node_name;
-    std::string zone;
-    std::string target_kind;  // targetRef; empty when there is none
-    std::string target_namespace;
-    std::string target_name;
+    // Of a Pod's endpoint the Pod says the same.
+    struct Own {
+      std::vector<IpAddress> addresses;
+      bool ready = true;  // absent counts as ready, as the API says
+      std::string node_name;
+      std::string zone;
+
+      friend bool operator==(const Own&, const Own&) = default;
+    };
+    Boxed<Own> own;
+    enum class Target : std::uint8_t {
+      kNone,  // or no Pod
+      kPod,
+      kForeignPod,  // of another namespace than the slice's: nobody is found by it
+    };
+    Target target = Target::kNone;  // targetRef
+    std::string pod;                // its name
 
     friend bool operator==(const Endpoint&, const Endpoint&) = default;
   };
@@ -379,12 +395,12 @@ struct AuthorizationPolicy {
   };
 
   Metadata metadata;
-  Labels selector;
+  Shared<Labels> selector;
   std::vector<TargetRef> target_refs;  // targetRef and targetRefs
   Action action = Action::kAllow;
+  bool dry_run = false;  // annotation istio.io/dry-run
   std::string provider;
   std::vector<Rule> rules;
-  bool dry_run = false;  // annotation istio.io/dry-run
 
   friend bool operator==(const AuthorizationPolicy&, const AuthorizationPolicy&) = default;
 };
@@ -415,6 +431,8 @@ struct Custom {
 using Object = std::variant<Namespace, Node, ServiceAccount, Pod, Service, EndpointSlice, ConfigMap, Deployment, StatefulSet,
                             PeerAuthentication, AuthorizationPolicy, Custom>;
 using ObjectPtr = std::shared_ptr<const Object>;
+// Every object of whatever kind takes as much as the largest, and of Pods there may be a hundred thousand.
+static_assert(sizeof(Object) <= 264);
 
 Kind kind_of(const Object& object);
 const Metadata& metadata_of(const Object& object);

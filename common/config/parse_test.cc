@@ -295,8 +295,8 @@ spec:
 
   const auto& pod = only<Pod>(file);
   EXPECT_FALSE(pod.spec.host_users);
-  EXPECT_THAT(pod.spec.dialled, ElementsAre(Dialled{"a", 8080, ""}, Dialled{"a", 50051, ""}, Dialled{"a", 81, "10.0.0.9"},
-                                            Dialled{"sidecar", 9000, ""}));
+  EXPECT_THAT(pod.spec.on_node->dialled, ElementsAre(Dialled{"a", 8080, ""}, Dialled{"a", 50051, ""},
+                                                     Dialled{"a", 81, "10.0.0.9"}, Dialled{"sidecar", 9000, ""}));
   std::vector<std::string> unread;
   for (const auto& one : file.objects[0].unread) unread.push_back(one.field);
   EXPECT_THAT(unread, testing::IsSupersetOf({"spec.hostUsers", "spec.initContainers", "spec.containers[0].livenessProbe",

@@ -128,22 +128,24 @@ PodSpec read_pod_spec(Fields& spec) {
   pod.host_network = spec.flag("hostNetwork");
   pod.host_users = spec.flag("hostUsers", true);
   if (!pod.host_users) spec.not_followed("hostUsers");
-  pod.hostname = spec.text("hostname");
-  pod.subdomain = spec.text("subdomain");
+  PodSpec::OnNode on_node;
+  on_node.hostname = spec.text("hostname");
+  on_node.subdomain = spec.text("subdomain");
   std::vector<Container> containers;
   spec.each("containers", [&](Fields& container) { containers.push_back(read_container(container)); });
   pod.containers = std::move(containers);
-  pod.dialled = read_dialled(spec.find("containers"));
+  on_node.dialled = read_dialled(spec.find("containers"));
   if (const auto* const first = spec.find("initContainers")) {
-    std::ranges::move(read_dialled(first), std::back_inserter(pod.dialled));
+    std::ranges::move(read_dialled(first), std::back_inserter(on_node.dialled));
     spec.not_followed("initContainers");
   }
-  spec.each("volumes", [&](Fields& volume) { pod.volumes.push_back(read_volume(volume)); });
+  spec.each("volumes", [&](Fields& volume) { on_node.volumes.push_back(read_volume(volume)); });
+  pod.on_node = std::move(on_node);
   return pod;
 }
 
 Object read_pod(Fields& object, Metadata metadata) {
-  Pod pod{.metadata = std::move(metadata), .spec = {}, .phase = PodPhase::kUnknown, .addresses = {}, .ready = false};
+  Pod pod{.metadata = std::move(metadata), .spec = {}, .phase = PodPhase::kUnknown, .ready = false, .addresses = {}};
   object.map("spec", [&](Fields& spec) { pod.spec = read_pod_spec(spec); });
   object.map("status", [&](Fields& status) { read_pod_status(status, pod); });
   return pod;

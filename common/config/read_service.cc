@@ -57,17 +57,20 @@ void read_service_spec(Fields& spec, Service& service) {
   service.publish_not_ready = spec.flag("publishNotReadyAddresses");
 }
 
-EndpointSlice::Endpoint read_endpoint(Fields& fields) {
+EndpointSlice::Endpoint read_endpoint(Fields& fields, std::string_view name_space) {
+  using enum EndpointSlice::Endpoint::Target;
   EndpointSlice::Endpoint endpoint;
-  endpoint.addresses = fields.addresses("addresses");
-  endpoint.node_name = fields.text("nodeName");
-  endpoint.zone = fields.text("zone");
-  fields.map("conditions", [&](Fields& conditions) { endpoint.ready = conditions.flag("ready", true); });
+  EndpointSlice::Endpoint::Own own;
+  own.addresses = fields.addresses("addresses");
+  own.node_name = fields.text("nodeName");
+  own.zone = fields.text("zone");
+  fields.map("conditions", [&](Fields& conditions) { own.ready = conditions.flag("ready", true); });
   fields.map("targetRef", [&](Fields& target) {
-    endpoint.target_kind = target.text("kind");
-    endpoint.target_namespace = target.text("namespace");
-    endpoint.target_name = target.text("name");
+    const std::string where = target.text("namespace");
+    endpoint.pod = target.text("name");
+    if (target.text("kind") == "Pod") endpoint.target = where.empty() || where == name_space ? kPod : kForeignPod;
   });
+  endpoint.own = std::move(own);
   return endpoint;
 }
 
@@ -88,7 +91,8 @@ Object read_endpoint_slice(Fields& object, Metadata metadata) {
   slice.service = value_of(slice.metadata.labels, "kubernetes.io/service-name");
   const std::string type = object.text("addressType");
   if (type != "FQDN") {  // deprecated, and nothing that a mesh could carry
-    object.each("endpoints", [&](Fields& endpoint) { slice.endpoints.push_back(read_endpoint(endpoint)); });
+    object.each("endpoints",
+                [&](Fields& endpoint) { slice.endpoints.push_back(read_endpoint(endpoint, slice.metadata.name_space)); });
   } else {
     object.skip({"endpoints"});
   }

@@ -1,7 +1,10 @@
 #pragma once
-// A value that is never changed and that many may share: the labels of the pods of one Deployment are there once, however many pods there are. Reads like
-// a const T, and compares by value. Pool finds the one that is there already.
+// Values that cost an object that is there a hundred thousand times a pointer each. Shared is never changed and many may share it: the labels of the pods of
+// one Deployment are there once, however many pods there are. Reads like a const T, and compares by value; Pool finds the one that is there already.
+// Boxed is a value of one's own that few have.
 
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
@@ -19,15 +22,13 @@ class Shared {
   using const_iterator = typename T::const_iterator;
   using iterator = const_iterator;
 
-  Shared() = default;  // an empty one
-  Shared(T value)
-      : value_(value.empty() ? nullptr : std::make_shared<const T>(std::move(value))) {}  // NOLINT(google-explicit-constructor)
+  Shared() = default;                                                               // an empty one
+  Shared(T value) : node_(value.empty() ? nullptr : new Node(std::move(value))) {}  // NOLINT(google-explicit-constructor)
   Shared(std::initializer_list<value_type> all) : Shared(T(all)) {}
-  explicit Shared(std::shared_ptr<const T> value) : value_(std::move(value)) {}
 
   const T& get() const {
     static const T kNone;
-    return value_ ? *value_ : kNone;
+    return node_ ? node_->value : kNone;
   }
   operator const T&() const { return get(); }  // NOLINT(google-explicit-constructor)
   const T& operator*() const { return get(); }
@@ -35,30 +36,35 @@ class Shared {
 
   // A copy of its own, to be changed before it is handed on.
   T& edit() {
-    auto own = std::make_shared<T>(get());
-    T& out = *own;
-    value_ = std::move(own);
-    return out;
+    auto* own = new Node(get());
+    node_ = own;
+    return own->value;
   }
+  // Whether anybody else has it.
+  bool is_shared() const { return node_ && node_->use_count() > 1; }
 
   auto begin() const { return get().begin(); }
   auto end() const { return get().end(); }
   bool empty() const { return get().empty(); }
   std::size_t size() const { return get().size(); }
 
-  friend bool operator==(const Shared& a, const Shared& b) { return a.value_ == b.value_ || a.get() == b.get(); }
+  friend bool operator==(const Shared& a, const Shared& b) { return a.node_ == b.node_ || a.get() == b.get(); }
 
  private:
-  std::shared_ptr<const T> value_;
+  struct Node : boost::intrusive_ref_counter<Node> {
+    explicit Node(T its) : value(std::move(its)) {}
+    T value;
+  };
+  boost::intrusive_ptr<const Node> node_;  // a pointer: std::shared_ptr is two. Null: of an empty one
 };
 
-// A value of its own, elsewhere: what is large and in few of the kinds of which one is held, so that all of them would be as large.
+// A value of its own, elsewhere: what is large and in few, of which all would be as large. The default one is nowhere until it is to be changed.
 template <class T>
 class Boxed {
  public:
-  Boxed() : value_(std::make_unique<T>()) {}
+  Boxed() = default;
   Boxed(T value) : value_(std::make_unique<T>(std::move(value))) {}  // NOLINT(google-explicit-constructor)
-  Boxed(const Boxed& other) : Boxed(*other.value_) {}
+  Boxed(const Boxed& other) : value_(other.value_ ? std::make_unique<T>(*other.value_) : nullptr) {}
   Boxed(Boxed&& other) noexcept = default;
   Boxed& operator=(Boxed other) noexcept {
     value_.swap(other.value_);
@@ -66,39 +72,42 @@ class Boxed {
   }
   ~Boxed() = default;
 
-  operator const T&() const { return *value_; }  // NOLINT(google-explicit-constructor)
-  const T& operator*() const { return *value_; }
-  const T* operator->() const { return value_.get(); }
-  T* operator->() { return value_.get(); }
+  operator const T&() const { return **this; }  // NOLINT(google-explicit-constructor)
+  const T& operator*() const {
+    static const T kDefault;
+    return value_ ? *value_ : kDefault;
+  }
+  const T* operator->() const { return &**this; }
+  T* operator->() {
+    if (!value_) value_ = std::make_unique<T>();
+    return value_.get();
+  }
 
-  friend bool operator==(const Boxed& a, const Boxed& b) { return *a.value_ == *b.value_; }
+  friend bool operator==(const Boxed& a, const Boxed& b) { return *a == *b; }
 
  private:
-  std::unique_ptr<T> value_;  // null only of what was moved from
+  std::unique_ptr<T> value_;  // null: the default one
 };
 
-// Values by a text that stands for each. Those that nobody has any more are let go of as new ones come. On one thread.
+// Values by a text that stands for each. Those that nobody has any more are let go of as new ones come, when they may be a quarter of all. On one thread.
 template <class T>
 class Pool {
  public:
   // The value of `key`, or `make`() when there is none yet.
   template <class Make>
   Shared<T> take(const std::string& key, Make make) {
-    if (const auto found = held_.find(key); found != held_.end())
-      if (auto there = found->second.lock()) return Shared<T>(std::move(there));
+    if (const auto found = held_.find(key); found != held_.end()) return found->second;
     if (held_.size() >= look_at_) {
-      std::erase_if(held_, [](const auto& one) { return one.second.expired(); });
-      look_at_ = kLeast + 2 * held_.size();
+      std::erase_if(held_, [](const auto& one) { return !one.second.is_shared(); });
+      look_at_ = kLeast + held_.size() + held_.size() / 4;
     }
-    auto made = std::shared_ptr<const T>(new const T(make()));  // not make_shared: weak pointers would hold its memory
-    held_[key] = made;
-    return Shared<T>(std::move(made));
+    return held_.emplace(key, make()).first->second;
   }
   std::size_t size() const { return held_.size(); }
 
  private:
   static constexpr std::size_t kLeast = 1000;
-  std::unordered_map<std::string, std::weak_ptr<const T>> held_;
+  std::unordered_map<std::string, Shared<T>> held_;
   std::size_t look_at_ = kLeast;
 };
 

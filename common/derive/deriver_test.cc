@@ -104,8 +104,8 @@ void fill(World& world, int services) {
     slice.service = culvert::format("app-{}", i);
     for (int j = 0; j < kPodsOfAService; ++j) {
       auto& endpoint = slice.endpoints.emplace_back();
-      endpoint.target_kind = "Pod";
-      endpoint.target_name = culvert::format("app-{}-{}", i, j);
+      endpoint.target = config::EndpointSlice::Endpoint::Target::kPod;
+      endpoint.pod = culvert::format("app-{}-{}", i, j);
     }
     world.put(slice);
   }

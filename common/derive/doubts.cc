@@ -118,6 +118,7 @@ Texts about(const config::Service& service, const Scene& scene) {
 
 // Pods come and go before their slices know: only where nobody but the author fills them is a missing one worth a word.
 Texts about(const config::EndpointSlice& slice, const Scene& scene) {
+  using enum config::EndpointSlice::Endpoint::Target;
   const std::string& name_space = slice.metadata.name_space;
   if (slice.service.empty()) return {"has no label kubernetes.io/service-name: it belongs to no Service"};
   const auto* service = scene.objects.find<config::Service>(Kind::kService, name_space, slice.service);
@@ -125,10 +126,9 @@ Texts about(const config::EndpointSlice& slice, const Scene& scene) {
   Texts out;
   if (!service->selector.empty()) return out;
   for (const config::EndpointSlice::Endpoint& endpoint : slice.endpoints) {
-    if (endpoint.target_kind != "Pod") continue;
-    const std::string& where = endpoint.target_namespace.empty() ? name_space : endpoint.target_namespace;
-    if (where != name_space || !scene.objects.in(Kind::kPod, where).contains(endpoint.target_name))
-      out.push_back("targetRef: there is no Pod " + endpoint.target_name + " in its namespace");
+    if (endpoint.target == kNone) continue;
+    if (endpoint.target == kForeignPod || !scene.objects.in(Kind::kPod, name_space).contains(endpoint.pod))
+      out.push_back("targetRef: there is no Pod " + endpoint.pod + " in its namespace");
   }
   return out;
 }

@@ -122,7 +122,8 @@ class Marker {
   void named_by(const config::EndpointSlice* slice) {
     if (!slice) return;
     for (const config::EndpointSlice::Endpoint& endpoint : slice->endpoints) {
-      if (endpoint.target_kind == "Pod") dirty_.pods.insert({Kind::kPod, slice->metadata.name_space, endpoint.target_name});
+      if (endpoint.target == config::EndpointSlice::Endpoint::Target::kPod)
+        dirty_.pods.insert({Kind::kPod, slice->metadata.name_space, endpoint.pod});
     }
   }
 
@@ -168,7 +169,7 @@ class Marker {
     const auto* now = as<config::AuthorizationPolicy>(step.now);
     // Workloads hold no more than its name.
     const auto named_where = [&](const config::AuthorizationPolicy* policy) {
-      return policy && is_sent(*policy, settings_) ? policy->selector : Labels{};
+      return policy && is_sent(*policy, settings_) ? policy->selector.get() : Labels{};
     };
     if (named_where(before) == named_where(now)) return;
     for (const auto* policy : {before, now}) {

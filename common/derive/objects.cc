@@ -36,8 +36,8 @@ void forget(Outer& outer, typename Outer::iterator place) {
 }  // namespace
 
 std::optional<config::Labels> selector_of(const config::Object& object) {
-  if (const auto* service = std::get_if<config::Service>(&object)) return service->selector;
-  if (const auto* policy = std::get_if<config::AuthorizationPolicy>(&object)) return policy->selector;
+  if (const auto* service = std::get_if<config::Service>(&object)) return service->selector.get();
+  if (const auto* policy = std::get_if<config::AuthorizationPolicy>(&object)) return policy->selector.get();
   if (const auto* policy = std::get_if<config::PeerAuthentication>(&object)) return policy->selector;
   const auto* entry = spec_of<ServiceEntry>(&object);
   if (!entry) return std::nullopt;

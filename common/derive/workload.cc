@@ -63,8 +63,8 @@ model::PortMap ports_on(const config::EndpointSlice& slice, const config::Servic
 bool has_endpoints(const config::Service& service) { return service.type != config::Service::Type::kExternalName; }
 
 bool is_this_pod(const config::EndpointSlice::Endpoint& endpoint, const config::EndpointSlice& slice, const config::Pod& pod) {
-  const std::string& where = endpoint.target_namespace.empty() ? slice.metadata.name_space : endpoint.target_namespace;
-  return endpoint.target_kind == "Pod" && endpoint.target_name == pod.metadata.name && where == pod.metadata.name_space;
+  using enum config::EndpointSlice::Endpoint::Target;
+  return endpoint.target == kPod && endpoint.pod == pod.metadata.name && slice.metadata.name_space == pod.metadata.name_space;
 }
 
 PortsByName ports_of(const config::Pod& pod) {
@@ -189,8 +189,8 @@ std::vector<model::Workload> workloads_of(const config::EndpointSlice& slice, co
   const auto* service = objects.find<config::Service>(Kind::kService, name_space, slice.service);
   if (!service || !has_endpoints(*service)) return out;
   for (const config::EndpointSlice::Endpoint& endpoint : slice.endpoints) {
-    if (endpoint.target_kind == "Pod") continue;
-    for (const IpAddress& address : endpoint.addresses) {
+    if (endpoint.target != config::EndpointSlice::Endpoint::Target::kNone) continue;
+    for (const IpAddress& address : endpoint.own->addresses) {
       model::Workload workload;
       workload.uid = settings.cluster_id + "/discovery.k8s.io/EndpointSlice/" + name_space + "/" + slice.metadata.name + "/" +
                      address.text();
@@ -201,11 +201,11 @@ std::vector<model::Workload> workloads_of(const config::EndpointSlice& slice, co
       workload.network_mode = model::NetworkMode::kHostNetwork;  // its address is not its own: many services may name it
       workload.trust_domain = settings.trust_domain;
       workload.service_account = "";
-      workload.node = endpoint.node_name;
+      workload.node = endpoint.own->node_name;
       workload.cluster_id = settings.cluster_id;
       workload.type = model::WorkloadType::kPod;
-      workload.locality.zone = endpoint.zone;
-      workload.health = endpoint.ready ? model::Health::kHealthy : model::Health::kUnhealthy;
+      workload.locality.zone = endpoint.own->zone;
+      workload.health = endpoint.own->ready ? model::Health::kHealthy : model::Health::kUnhealthy;
       workload.services[name_space + "/" + hostname_of(service->metadata, settings)] = ports_on(slice, *service);
       out.push_back(std::move(workload));
     }

@@ -48,16 +48,8 @@ config::Shared<config::Labels> Keep::shared(const config::Labels& labels) {
 config::ObjectPtr Keep::without_pods_own(const config::EndpointSlice& slice) {
   config::EndpointSlice out = slice;
   out.metadata.annotations = shared(read_annotations(slice.metadata.annotations));
-  for (config::EndpointSlice::Endpoint& endpoint : out.endpoints) {
-    if (endpoint.target_kind != "Pod") continue;
-    endpoint = {.addresses = {},
-                .ready = true,
-                .node_name = {},
-                .zone = {},
-                .target_kind = std::move(endpoint.target_kind),
-                .target_namespace = endpoint.target_namespace == slice.metadata.name_space ? "" : endpoint.target_namespace,
-                .target_name = std::move(endpoint.target_name)};
-  }
+  for (config::EndpointSlice::Endpoint& endpoint : out.endpoints)
+    if (endpoint.target != config::EndpointSlice::Endpoint::Target::kNone) endpoint.own = {};
   out.endpoints.shrink_to_fit();
   return std::make_shared<const config::Object>(std::move(out));
 }
@@ -66,7 +58,7 @@ config::ObjectPtr Keep::operator()(config::ObjectPtr object) {
   if (const auto* slice = std::get_if<config::EndpointSlice>(object.get())) return without_pods_own(*slice);
   const auto* pod = std::get_if<config::Pod>(object.get());
   if (!pod) return object;
-  config::Pod out{.metadata = pod->metadata, .spec = {}, .phase = pod->phase, .addresses = pod->addresses, .ready = pod->ready};
+  config::Pod out{.metadata = pod->metadata, .spec = {}, .phase = pod->phase, .ready = pod->ready, .addresses = pod->addresses};
   out.metadata.labels = shared(pod->metadata.labels);
   out.metadata.annotations = shared(read_annotations(pod->metadata.annotations));
   if (!pod->metadata.owners.empty()) {

@@ -89,7 +89,7 @@ TEST(Keep, DerivesTheSameFromWhatIsKeptOfASlice) {
   EXPECT_EQ(derived(kept), derived(whole));
   EXPECT_EQ(derived(kept).first.at(0).health, model::Health::kUnhealthy);
   EXPECT_TRUE(derived(kept).second->services.contains("shop/web.shop.svc.cluster.local"));
-  EXPECT_TRUE(std::get<config::EndpointSlice>(*kept).endpoints.at(0).addresses.empty());
+  EXPECT_TRUE(std::get<config::EndpointSlice>(*kept).endpoints.at(0).own->addresses.empty());
   EXPECT_TRUE(std::get<config::EndpointSlice>(*kept).metadata.annotations.empty());
 }
 
