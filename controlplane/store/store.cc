@@ -1,5 +1,6 @@
 #include "controlplane/store/store.h"
 
+#include "common/base/hash.h"
 #include "common/base/log.h"
 
 namespace culvert::controlplane {
@@ -29,6 +30,8 @@ std::string_view event_name(Change::What what, bool known) {
   }
   return "?";
 }
+
+std::uint64_t hash_of(const config::Key& key) { return keyed_hash(own_hash_key(), key.text()); }
 
 }  // namespace
 
@@ -62,7 +65,8 @@ std::vector<config::Key> Store::apply(const config::Diff& diff) {
 }
 
 bool Store::take(const Change& change) {
-  const std::string_view event = event_name(change.what, known_.contains(change.key));
+  const std::uint64_t hash = hash_of(change.key);
+  const std::string_view event = event_name(change.what, known_.contains(hash));
   const std::string_view core = registry_name(change.key.kind);
   registry_
       .counter(core.empty() ? "pilot_k8s_cfg_events" : "pilot_k8s_reg_events", "Events from the source of configuration.",
@@ -70,15 +74,18 @@ bool Store::take(const Change& change) {
       .add();
   const bool news = change.what != Change::What::kPut || !is_held(change);
   switch (change.what) {
-    case Change::What::kPut:
+    case Change::What::kPut: {
       discovery_.put(change.key, change.object);
-      known_[change.key].place = change.place;
+      Known& known = known_[hash];
+      known.file = files_.take(change.place.file, [&] { return change.place.file; });
+      known.line = change.place.line;
       gone_.erase(change.key);
       broken_.erase(change.key);
       break;
+    }
     case Change::What::kDelete:
       discovery_.erase(change.key);
-      if (known_.erase(change.key) > 0) {
+      if (known_.erase(hash) > 0) {
         gone_[change.key] = 0;
         gone_order_.push_back(change.key);
       }
@@ -86,7 +93,7 @@ bool Store::take(const Change& change) {
       break;
     case Change::What::kInvalid:
       discovery_.invalidate(change.key);
-      known_.try_emplace(change.key);
+      known_.try_emplace(hash);
       gone_.erase(change.key);
       broken_[change.key] = {.place = change.place.text(), .why = ""};
       break;
@@ -139,22 +146,22 @@ void Store::say(const config::Diff& diff) {
 
 void Store::served(const std::vector<config::Key>& keys, std::uint64_t epoch) {
   for (const config::Key& key : keys) {
-    if (const auto known = known_.find(key); known != known_.end()) known->second.epoch = epoch;
+    if (const auto known = known_.find(hash_of(key)); known != known_.end()) known->second.epoch = epoch;
     else if (const auto gone = gone_.find(key); gone != gone_.end()) gone->second = epoch;
   }
   for (; gone_order_.size() > kMostGone; gone_order_.pop_front()) gone_.erase(gone_order_.front());
 }
 
 std::optional<Store::Last> Store::last_change(const config::Key& key) const {
-  if (const auto known = known_.find(key); known != known_.end())
+  if (const auto known = known_.find(hash_of(key)); known != known_.end())
     return Last{broken_.contains(key) ? Last::What::kInvalid : Last::What::kPut, known->second.epoch};
   if (const auto gone = gone_.find(key); gone != gone_.end()) return Last{Last::What::kDeleted, gone->second};
   return std::nullopt;
 }
 
 std::string Store::place_of(const config::Key& key) const {
-  const auto found = known_.find(key);
-  return found == known_.end() ? "" : found->second.place.text();
+  const auto found = known_.find(hash_of(key));
+  return found == known_.end() ? "" : config::Place{found->second.file, found->second.line}.text();
 }
 
 }  // namespace culvert::controlplane

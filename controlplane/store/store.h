@@ -11,9 +11,11 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "common/config/folder.h"
+#include "common/config/shared.h"
 #include "common/derive/discovery.h"
 #include "common/telemetry/registry.h"
 
@@ -60,10 +62,14 @@ class Store {
   telemetry::Counter& problems_;
   derive::Discovery discovery_;
   struct Known {
-    config::Place place;
+    config::Shared<std::string> file;
+    int line = 0;
     std::uint64_t epoch = 0;
   };
-  std::map<config::Key, Known> known_;  // in force, or broken
+  // Those in force, or broken, by a hash of the key: there may be a hundred thousand, and each object has its name itself. Two with one hash, one time in
+  // 2^64 and with this process's own key, would have the last change of both.
+  std::unordered_map<std::uint64_t, Known> known_;
+  config::Pool<std::string> files_;
   std::map<config::Key, std::uint64_t> gone_;
   std::deque<config::Key> gone_order_;  // oldest first; may name one that is back
   std::map<config::Key, Broken> broken_;

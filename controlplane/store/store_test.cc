@@ -72,10 +72,11 @@ TEST(Store, ForgetsDeletionsOnlyWhenThereAreVeryMany) {
   const auto one = [](std::size_t number) {
     return config::Key{config::Kind::kVirtualService, "default", std::to_string(number)};
   };
-  auto object = diff(Change::What::kPut, "a").changes.at(0).object;
+  auto object = std::get<config::Custom>(*diff(Change::What::kPut, "a").changes.at(0).object);
   config::Diff puts, deletes;
   for (std::size_t i = 0; i <= Store::kMostGone; ++i) {
-    puts.changes.push_back({Change::What::kPut, one(i), object, {}});
+    object.metadata.name = one(i).name;
+    puts.changes.push_back({Change::What::kPut, one(i), std::make_shared<const config::Object>(object), {}});
     deletes.changes.push_back({Change::What::kDelete, one(i), nullptr, {}});
   }
   store.served(store.apply(puts), 1);
