@@ -210,7 +210,7 @@ std::string configz(const Mesh& mesh) {
   for (const auto kind : kinds) {
     for (const std::string& name_space : mesh.store().objects().namespaces(kind)) {
       for (const auto& [name, object] : mesh.store().objects().in(kind, name_space)) {
-        const config::Key key{kind, name_space, name};
+        const config::Key key{kind, name_space, std::string(name)};
         json::object one{{"object", key.text()}, {"place", mesh.store().place_of(key)}};
         if (const auto last = mesh.store().last_change(key)) one["epoch"] = last->epoch;
         if (!derive::derives_from(kind)) one["enforced"] = false;  // valid, and for a later version

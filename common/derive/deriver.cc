@@ -105,7 +105,8 @@ void Deriver::configure(const Objects& objects, Dirty& dirty) {
   mark_all(seen_, settings_, dirty);
   for (const Kind kind : {Kind::kService, Kind::kServiceEntry, Kind::kAuthorizationPolicy, Kind::kPeerAuthentication}) {
     for (const std::string& in : seen_.namespaces(kind))
-      for (const auto& [name, object] : seen_.in(kind, in)) tally_.selected.recount({kind, in, name}, seen_, seen_, settings_);
+      for (const auto& [name, object] : seen_.in(kind, in))
+        tally_.selected.recount({kind, in, std::string(name)}, seen_, seen_, settings_);
   }
 }
 

@@ -63,13 +63,14 @@ class Marker {
 
   void all() {
     dirty_.gateways = true;
-    for (const auto& [name, object] : seen_.in(Kind::kNamespace, "")) dirty_.doubts.insert({Kind::kNamespace, "", name});
+    for (const auto& [name, object] : seen_.in(Kind::kNamespace, ""))
+      dirty_.doubts.insert({Kind::kNamespace, "", std::string(name)});
     for (const Kind kind : {Kind::kPod, Kind::kWorkloadEntry, Kind::kEndpointSlice, Kind::kService, Kind::kServiceEntry})
       all_of(kind);
     for (const Kind kind : {Kind::kAuthorizationPolicy, Kind::kPeerAuthentication}) {
       for (const std::string& in : seen_.namespaces(kind)) {
         dirty_.policies.insert(in);
-        for (const auto& [name, object] : seen_.in(kind, in)) dirty_.doubts.insert({kind, in, name});
+        for (const auto& [name, object] : seen_.in(kind, in)) dirty_.doubts.insert({kind, in, std::string(name)});
       }
     }
   }
@@ -157,10 +158,10 @@ class Marker {
   void account(const Key& key) {
     for (const auto& [name, object] : seen_.in(Kind::kPod, key.name_space)) {
       if (std::get<config::Pod>(*object).spec.service_account == key.name)
-        dirty_.doubts.insert({Kind::kPod, key.name_space, name});
+        dirty_.doubts.insert({Kind::kPod, key.name_space, std::string(name)});
     }
     for (const auto& [name, object] : seen_.in(Kind::kWorkloadEntry, key.name_space))
-      dirty_.doubts.insert({Kind::kWorkloadEntry, key.name_space, name});
+      dirty_.doubts.insert({Kind::kWorkloadEntry, key.name_space, std::string(name)});
   }
 
   void authorization(const Step& step) {
@@ -184,7 +185,8 @@ class Marker {
     if (in == settings_.root_namespace) {
       for (const std::string& other : objects_.namespaces(Kind::kPeerAuthentication)) dirty_.policies.insert(other);
     }
-    for (const auto& [name, object] : objects_.in(Kind::kPeerAuthentication, in)) dirty_.doubts.insert({step.key.kind, in, name});
+    for (const auto& [name, object] : objects_.in(Kind::kPeerAuthentication, in))
+      dirty_.doubts.insert({step.key.kind, in, std::string(name)});
     for (const auto* policy : {as<config::PeerAuthentication>(step.before), as<config::PeerAuthentication>(step.now)}) {
       if (policy) under(in, policy->selector);
     }
@@ -211,7 +213,7 @@ class Marker {
     if (selector.empty() && !of_policy) return;
     const auto look = [&](Kind kind, std::set<Key>& out, auto labels) {
       for (const auto& [name, object] : seen_.in(kind, in))
-        if (config::selects(selector, labels(*object))) out.insert({kind, in, name});
+        if (config::selects(selector, labels(*object))) out.insert({kind, in, std::string(name)});
     };
     const auto own = [](const config::Object& object) -> const Labels& { return config::metadata_of(object).labels; };
     look(Kind::kPod, dirty_.pods, own);
@@ -294,7 +296,7 @@ class Marker {
       for (const std::string& in : where->namespaces(Kind::kGateway)) {
         for (const auto& [name, object] : where->in(Kind::kGateway, in)) {
           const auto* spec = spec_of<culvert::gateway::Gateway>(object.get());
-          if (spec && spec->gateway_class_name() == key.name) mark({{Kind::kGateway, in, name}, nullptr, nullptr});
+          if (spec && spec->gateway_class_name() == key.name) mark({{Kind::kGateway, in, std::string(name)}, nullptr, nullptr});
         }
       }
     }
@@ -311,7 +313,7 @@ class Marker {
   void attached(const Key& gateway) {
     std::set<std::string> inheriting;
     for (const auto& [name, object] : seen_.in(Kind::kNamespace, "")) {
-      if (names(config::metadata_of(*object).labels, name, gateway)) inheriting.insert(name);
+      if (names(config::metadata_of(*object).labels, name, gateway)) inheriting.emplace(name);
     }
     for (const Kind kind : {Kind::kService, Kind::kServiceEntry, Kind::kPod, Kind::kWorkloadEntry}) {
       each(kind, [&](const Key& key, const config::Object& object) {
@@ -344,14 +346,14 @@ class Marker {
   template <class Visit>
   void each(Kind kind, Visit visit) const {
     for (const std::string& in : seen_.namespaces(kind))
-      for (const auto& [name, object] : seen_.in(kind, in)) visit(Key{kind, in, name}, *object);
+      for (const auto& [name, object] : seen_.in(kind, in)) visit(Key{kind, in, std::string(name)}, *object);
   }
 
   void all_of(Kind kind) {
     for (const std::string& in : seen_.namespaces(kind)) all_in(kind, in);
   }
   void all_in(Kind kind, const std::string& in) {
-    for (const auto& [name, object] : seen_.in(kind, in)) insert({kind, in, name});
+    for (const auto& [name, object] : seen_.in(kind, in)) insert({kind, in, std::string(name)});
   }
 
   void insert(const Key& key) {

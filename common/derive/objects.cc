@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/base/check.h"
 #include "common/derive/delegate.h"
 #include "proto/istio/networking/v1alpha3/service_entry.pb.h"
 
@@ -46,11 +47,16 @@ std::optional<config::Labels> selector_of(const config::Object& object) {
 }
 
 void Objects::put(const Key& key, config::ObjectPtr object) {
-  config::ObjectPtr& place = kinds_[key.kind][key.name_space][key.name];
-  if (place) unindex(key, *place);
-  else ++size_;
-  place = std::move(object);
-  index(key, *place);
+  const std::string_view own = config::metadata_of(*object).name;
+  CULVERT_CHECK(own == key.name);
+  ByName& names = kinds_[key.kind][key.name_space];
+  if (const auto held = names.find(own); held == names.end()) {
+    ++size_;
+  } else {
+    unindex(key, *held->second);
+    names.erase(held);
+  }
+  index(key, *names.emplace(own, std::move(object)).first->second);
   invalid_.erase(key);
 }
 
@@ -153,7 +159,7 @@ std::vector<Key> Objects::keys(std::string_view name_space) const {
   for (const auto& [kind, namespaces] : kinds_) {
     const auto names = namespaces.find(name_space);
     if (names == namespaces.end()) continue;
-    for (const auto& [name, object] : names->second) out.insert({kind, std::string(name_space), name});
+    for (const auto& [name, object] : names->second) out.insert({kind, std::string(name_space), std::string(name)});
   }
   for (const Key& key : invalid_) {
     if (key.name_space == name_space) out.insert(key);

@@ -55,9 +55,10 @@ struct Settings {
 
 class Objects {
  public:
-  using ByName = std::map<std::string, config::ObjectPtr, std::less<>>;
+  using ByName = std::map<std::string_view, config::ObjectPtr>;  // the names stand in the objects
   using Names = std::set<std::string, std::less<>>;
 
+  // `key` is the object's own.
   void put(const config::Key& key, config::ObjectPtr object);
   void erase(const config::Key& key);
   // The newest version of `key` cannot be read. What was put before stays in force; put and erase end this.

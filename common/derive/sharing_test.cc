@@ -50,7 +50,8 @@ struct Sharers {
   void expect_exact() const {
     std::vector<std::string> anew;
     for (const auto& [name, object] : objects.in(Kind::kWorkloadEntry, "shop"))
-      for (const std::string& text : doubts(config::key_of(*object), objects, settings)) anew.push_back(name + ": " + text);
+      for (const std::string& text : doubts(config::key_of(*object), objects, settings))
+        anew.push_back(std::string(name) + ": " + text);
     EXPECT_EQ(said(), anew);
   }
 
@@ -212,7 +213,7 @@ TEST(Sharing, IsExactAroundTheMostThatAreNamed) {
       world.expect_exact();
       const auto names = world.objects.in(Kind::kWorkloadEntry, "shop");
       for (const auto& [name, object] : names) {
-        world.erase(name);
+        world.erase(std::string(name));
         world.expect_exact();
       }
     }

@@ -62,7 +62,7 @@ struct AddressWriter::State {
       sought.add();
       for (const std::string& name_space : objects.namespaces(config::Kind::kServiceEntry))
         for (const auto& [name, object] : objects.in(config::Kind::kServiceEntry, name_space))
-          seen.insert_or_assign({config::Kind::kServiceEntry, name_space, name}, object);
+          seen.insert_or_assign({config::Kind::kServiceEntry, name_space, std::string(name)}, object);
       std::erase_if(wanted, [this](const auto& one) {
         const auto done = told.find(one.first);
         return done != told.end() && done->second.addresses == one.second;

@@ -114,7 +114,8 @@ struct RootPublisher::State {
   std::string next() const {
     if (!leading || !watch || !watch->synced()) return "";
     const auto now = net::Clock::now();
-    for (const auto& [name, object] : objects.in(config::Kind::kNamespace, "")) {
+    for (const auto& [unused, object] : objects.in(config::Kind::kNamespace, "")) {
+      const std::string& name = config::metadata_of(*object).name;
       if (good.contains(name) || std::ranges::contains(kLeftAlone, std::string_view(name))) continue;
       if (!in_mesh(name)) continue;
       if (!config::metadata_of(*object).deleting && !ended.contains(name) && !contest.contested(name, now)) return name;

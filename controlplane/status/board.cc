@@ -88,7 +88,7 @@ class Spread {
   void counts_of(const std::string& name_space) {
     if (!counted_.insert(name_space).second) return;
     for (const Kind kind : {Kind::kAuthorizationPolicy, Kind::kPeerAuthentication}) {
-      for (const auto& [name, object] : objects_.in(kind, name_space)) counts_.insert({kind, name_space, name});
+      for (const auto& [name, object] : objects_.in(kind, name_space)) counts_.insert({kind, name_space, std::string(name)});
     }
   }
 
@@ -101,7 +101,7 @@ class Spread {
 
   void in(Kind kind, const std::string& name_space) {
     if (!seen_.insert({kind, name_space, ""}).second) return;
-    for (const auto& [name, object] : objects_.in(kind, name_space)) out_.insert({kind, name_space, name});
+    for (const auto& [name, object] : objects_.in(kind, name_space)) out_.insert({kind, name_space, std::string(name)});
   }
   void all(Kind kind) {
     if (!seen_.insert({kind, "*", ""}).second) return;
