@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "common/base/hash.h"
 #include "common/derive/authorization.h"
 #include "common/derive/fingerprint.h"
 #include "common/derive/mesh_config.h"
@@ -52,6 +53,8 @@ int rank(Kind kind) {
     default: return 3;
   }
 }
+
+std::uint64_t hash_of(const std::string& uid) { return keyed_hash(own_hash_key(), uid); }
 
 }  // namespace
 
@@ -158,7 +161,7 @@ void Deriver::doubt(const Objects& objects, const Dirty& dirty, Delta& delta) {
 // What went from one owner to another in one step is not gone.
 void Deriver::forget_put_again(Delta& delta) const {
   std::erase_if(delta.removed_addresses,
-                [this](const std::string& key) { return workloads_.contains(key) || services_.contains(key); });
+                [this](const std::string& key) { return workloads_.contains(hash_of(key)) || services_.contains(key); });
 }
 
 void Deriver::derive_pod(const Objects& objects, const Key& key, Delta& delta) {
@@ -187,11 +190,11 @@ void Deriver::derive_gateways(const Objects& objects, Delta& delta) {
 
 void Deriver::settle_workload(const std::string& uid, std::optional<model::Workload> derived, Delta& delta) {
   if (!derived) {
-    if (workloads_.erase(uid) > 0) delta.removed_addresses.push_back(uid);
+    if (workloads_.erase(hash_of(uid)) > 0) delta.removed_addresses.push_back(uid);
     return;
   }
   const std::uint64_t now = fingerprint(*derived);
-  const auto [place, fresh] = workloads_.try_emplace(uid, now);
+  const auto [place, fresh] = workloads_.try_emplace(hash_of(uid), now);
   if (!fresh && std::exchange(place->second, now) == now) return;
   if (take_) take_(*derived);
   else delta.workloads.push_back(std::make_shared<const model::Workload>(std::move(*derived)));

@@ -10,6 +10,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "common/derive/allocate.h"
@@ -100,8 +101,9 @@ class Deriver {
   Settings settings_;
   Objects seen_;  // as they were when derived from last
   Tally tally_;   // of seen_, by the selectors of now
-  std::map<std::string, std::uint64_t>
-      workloads_;  // by uid, the fingerprint: of what there may be a hundred thousand no copy is kept
+  // The fingerprint of each, by a hash of its uid with this process's own key: of what there may be a hundred thousand no copy is kept, and no name. That two
+  // of as many have one hash is three times in 10^10, and then one of them would be told again, and not when it goes.
+  std::unordered_map<std::uint64_t, std::uint64_t> workloads_;
   std::map<std::string, model::ServiceRef> services_;
   std::map<std::string, model::PolicyRef> policies_;
   std::map<config::Key, Uids> uids_;                                 // what a slice, a ServiceEntry or all gateways gave last

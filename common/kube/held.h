@@ -58,7 +58,7 @@ class Held {
   static View view(const Object& object) { return object.key(); }
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(const auto& one) const {
+    std::size_t operator()(const auto& one) const noexcept {  // else the set would keep it beside each
       const View key = view(one);
       return std::hash<std::string_view>()(key.name) * 31 + std::hash<std::string_view>()(key.ns);
     }
