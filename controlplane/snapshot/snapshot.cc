@@ -61,7 +61,7 @@ const Resource* Table::find(std::string_view name) const {
 void Table::after(Epoch epoch, const Visit& visit) const {
   auto turn = turns_.end();
   while (turn != turns_.begin() && std::prev(turn)->epoch > epoch) --turn;
-  for (; turn != turns_.end(); ++turn) visit(turn->name, turn->gone ? nullptr : find(turn->name));
+  for (; turn != turns_.end(); ++turn) visit(turn->name, find(turn->name));
 }
 
 bool Table::few_after(Epoch epoch, std::size_t most) const {
@@ -84,7 +84,7 @@ bool Table::put(std::string name, std::string_view type_url, std::string value, 
     auto node = resources_.extract(held);
     const auto turn = node.mapped().turn;
     turns_.splice(turns_.end(), turns_, turn);
-    *turn = {epoch, own, false};
+    *turn = {epoch, own};
     node.key() = own;
     node.mapped() = {epoch, hash, std::move(encoded), turn};
     resources_.insert(std::move(node));
@@ -94,7 +94,7 @@ bool Table::put(std::string name, std::string_view type_url, std::string value, 
     turns_.erase(gone->second);
     removed_.erase(gone);
   }
-  const auto turn = turns_.insert(turns_.end(), {epoch, own, false});
+  const auto turn = turns_.insert(turns_.end(), {epoch, own});
   resources_.emplace(own, Resource{epoch, hash, std::move(encoded), turn});
   return true;
 }
@@ -105,7 +105,7 @@ bool Table::remove(std::string_view name, Epoch epoch) {
   const auto turn = held->second.turn;
   const auto gone = removed_.emplace(name, turn).first;
   turns_.splice(turns_.end(), turns_, turn);
-  *turn = {epoch, gone->first, true};
+  *turn = {epoch, gone->first};
   resources_.erase(held);
   newest_removal_ = epoch;
   return true;

@@ -33,11 +33,10 @@ inline constexpr std::size_t kTypes = 3;
 std::string_view type_url(Type type);
 std::string_view short_name(Type type);  // as istioctl calls it: "WDS", "WADS"
 
-// A change of a resource, the last one.
+// A change of a resource, the last one: it is there in the Table, or gone.
 struct Turn {
   Epoch epoch = 0;
   std::string_view name;
-  bool gone = false;
 };
 using Turns = std::list<Turn>;  // oldest first
 
