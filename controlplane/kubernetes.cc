@@ -193,7 +193,8 @@ net::Task<> Kubernetes::end() {
 
 Status Kubernetes::begin_webhook() {
   if (settings_.webhook_port == 0) return {};
-  auto server = open_tls_port(loop_, *serving_, settings_.webhook_port, Among{serving_->objects(), serving_->mesh_settings()});
+  auto server = open_tls_port(loop_, *serving_, settings_.webhook_port,
+                              Among{serving_->objects(), serving_->mesh_settings(), serving_->tally().sharing});
   if (!server) return std::unexpected(std::move(server).error());
   webhook_ = std::move(*server);
   registration_ = std::make_unique<WebhookRegistration>(

@@ -78,10 +78,11 @@ std::vector<Finding> cautions(const config::Parsed& parsed, const derive::Settin
   return out;
 }
 
-std::vector<Finding> doubts(const config::Parsed& parsed, const derive::Objects& objects, const derive::Settings& settings) {
+std::vector<Finding> doubts(const config::Parsed& parsed, const derive::Objects& objects, const derive::Settings& settings,
+                            const derive::Sharing& sharing) {
   std::vector<Finding> out = cautions(parsed, settings);
   const std::string called = config::key_of(*parsed.object).text();
-  for (std::string& text : derive::doubts(*parsed.object, objects, settings))
+  for (std::string& text : derive::doubts(*parsed.object, objects, settings, sharing))
     out.push_back({Level::kWarning, parsed.place, called, std::move(text)});
   return out;
 }
@@ -99,11 +100,12 @@ std::vector<Finding> analyze(const std::vector<config::ParsedFile>& files, const
     }
   }
   discovery.settle();
+  const derive::Sharing sharing(discovery.objects());
   for (const config::ParsedFile& file : files) {
     std::vector<Finding> found = mistakes(file);
     out.insert(out.end(), found.begin(), found.end());
     for (const config::Parsed& parsed : file.objects) {
-      found = doubts(parsed, discovery.objects(), discovery.settings());
+      found = doubts(parsed, discovery.objects(), discovery.settings(), sharing);
       out.insert(out.end(), found.begin(), found.end());
     }
   }

@@ -9,6 +9,7 @@
 
 #include "common/config/parse.h"
 #include "common/derive/objects.h"
+#include "common/derive/sharing.h"
 
 namespace culvert::analyze {
 
@@ -30,8 +31,9 @@ std::vector<Finding> mistakes(const config::ParsedFile& file);
 // Of one object, whatever others there are: what is legal and to be thought about twice, and what this version does not enforce.
 std::vector<Finding> cautions(const config::Parsed& parsed, const derive::Settings& settings);
 
-// And as it would be among `objects`: references to nothing, policies that others overrule.
-std::vector<Finding> doubts(const config::Parsed& parsed, const derive::Objects& objects, const derive::Settings& settings);
+// And as it would be among `objects`, of which `sharing` is: references to nothing, policies that others overrule.
+std::vector<Finding> doubts(const config::Parsed& parsed, const derive::Objects& objects, const derive::Settings& settings,
+                            const derive::Sharing& sharing);
 
 // Everything about some files: mistakes, and doubts of what can be read, each among all of them, as culvertd with a folder of them has it: `settings` are
 // those without the files' MeshConfig. In the order of the files.

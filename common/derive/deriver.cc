@@ -119,14 +119,21 @@ void Deriver::step(const Objects& objects, const Key& key, Dirty& dirty) {
   const bool unreadable = config::is_policy(key.kind);  // may have become so, or no more, though the object is the same
   if (!unreadable && (before == now || (before && now && *before == *now))) return;
   mark({key, before, now}, objects, seen_, settings_, dirty);
+  const auto sharers = [&, network = network_of_mesh(seen_, settings_)] {
+    dirty.doubts.merge(tally_.sharing.beside(before, now, network));
+  };
+  sharers();
   if (before) {
+    tally_.sharing.remove(*before);
     tally_.selected.remove(*before, objects, settings_, dirty.doubts);
     tally_.covered.remove(*before, dirty.doubts);
   }
   if (now) {
+    tally_.sharing.add(*now);
     tally_.selected.add(*now, objects, settings_, dirty.doubts);
     tally_.covered.add(*now, seen_, dirty.doubts);
   }
+  sharers();
   const bool selects = key.kind == Kind::kService || key.kind == Kind::kServiceEntry || config::is_policy(key.kind);
   const bool recount = selects && !Selected::alike(before, now);
   if (now) seen_.put(key, objects.in(key.kind, key.name_space).find(key.name)->second);  // `before` is gone after this

@@ -30,6 +30,7 @@ struct Scene {
   const Objects& holders;  // where the object itself stands
   const Settings& settings;
   const Tally& tally;
+  const Sharing& sharing;
 
   bool selects_nothing() const { return tally.selected.of(key).workloads == 0; }
 };
@@ -71,7 +72,7 @@ std::string names_of(const Sharing::Shared& shared, std::string_view name_space)
 
 // Legal, and any of them may be meant: which one a node takes is in model/mesh.h.
 void say_shared(const config::Object& object, const Scene& scene, Texts& out) {
-  for (const Sharing::Shared& shared : scene.objects.sharing().of(object, network_of_mesh(scene.objects, scene.settings))) {
+  for (const Sharing::Shared& shared : scene.sharing.of(object, network_of_mesh(scene.objects, scene.settings))) {
     if (shared.as == Sharing::As::kService)
       out.push_back("spec.addresses: " + shared.address.text() + " is written by " + names_of(shared, scene.key.name_space) +
                     " as well: connections to it go to one of them");
@@ -201,17 +202,18 @@ Texts all_about(const config::Object& object, const Scene& scene) {
 
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings, const Tally& tally) {
   const config::Object* object = object_of(key, objects);
-  return object ? all_about(*object, {key, objects, objects, settings, tally}) : Texts{};
+  return object ? all_about(*object, {key, objects, objects, settings, tally, tally.sharing}) : Texts{};
 }
 
 std::vector<std::string> doubts(const config::Key& key, const Objects& objects, const Settings& settings) {
-  Tally tally;
+  Tally tally{.selected = {}, .covered = {}, .sharing = Sharing(objects)};
   tally.selected.recount(key, objects, objects, settings);
   if (const config::Object* object = object_of(key, objects)) tally.covered.look(*object, objects);
   return doubts(key, objects, settings, tally);
 }
 
-std::vector<std::string> doubts(const config::Object& object, const Objects& objects, const Settings& settings) {
+std::vector<std::string> doubts(const config::Object& object, const Objects& objects, const Settings& settings,
+                                const Sharing& sharing) {
   const config::Key key = config::key_of(object);
   Objects alone;
   alone.put(key, config::ObjectPtr(config::ObjectPtr(), &object));  // not owned
@@ -219,7 +221,7 @@ std::vector<std::string> doubts(const config::Object& object, const Objects& obj
   if (!is_in_mesh(key.name_space, objects, settings)) return outside();
   tally.selected.recount(key, alone, objects, settings);
   tally.covered.look(object, objects);
-  return all_about(object, {key, objects, alone, settings, tally});
+  return all_about(object, {key, objects, alone, settings, tally, sharing});
 }
 
 }  // namespace culvert::derive

@@ -41,7 +41,6 @@ class Marker {
 
   void mark(const Step& step) {
     dirty_.doubts.insert(step.key);
-    sharers(step);
     switch (step.key.kind) {
       case Kind::kPod: return pod(step);
       case Kind::kWorkloadEntry: dirty_.workload_entries.insert(step.key); return;
@@ -76,12 +75,6 @@ class Marker {
   }
 
  private:
-  // Whoever has, or had, an address in common with it.
-  void sharers(const Step& step) {
-    const std::string_view network = network_of_mesh(seen_, settings_);
-    for (const Objects* where : {&objects_, &seen_}) dirty_.doubts.merge(where->sharing().beside(step.before, step.now, network));
-  }
-
   void pod(const Step& step) {
     dirty_.pods.insert(step.key);
     if (step.before && step.now) return;

@@ -75,7 +75,6 @@ void Objects::erase(const Key& key) {
 }
 
 void Objects::index(const Key& key, const config::Object& object) {
-  sharing_.add(object);
   for (const Key& delegate : delegates_of(object)) delegating_[delegate].insert(key);
   if (auto selector = selector_of(object)) selectors_[key.kind][key.name_space].put(key.name, std::move(*selector));
   if (const auto* slice = std::get_if<config::EndpointSlice>(&object)) slices_[key.name_space][slice->service].insert(key.name);
@@ -88,7 +87,6 @@ void Objects::index(const Key& key, const config::Object& object) {
 }
 
 void Objects::unindex(const Key& key, const config::Object& object) {
-  sharing_.remove(object);
   for (const Key& delegate : delegates_of(object)) {
     const auto roots = delegating_.find(delegate);
     roots->second.erase(key);

@@ -16,7 +16,6 @@
 #include "common/config/object.h"
 #include "common/derive/label_query.h"
 #include "common/derive/selectors.h"
-#include "common/derive/sharing.h"
 
 namespace culvert::derive {
 
@@ -99,7 +98,6 @@ class Objects {
   const Placed& gateways_of(std::string_view network) const;
   std::vector<std::string> gateway_networks() const;  // for which there are such
 
-  const Sharing& sharing() const { return sharing_; }
   // The VirtualServices that leave routes to this one, there or not.
   const std::set<config::Key>& delegating_to(const config::Key& virtual_service) const;
 
@@ -117,8 +115,7 @@ class Objects {
   std::map<std::string, std::map<std::string, Names, std::less<>>, std::less<>> slices_;  // by namespace and service
   std::map<std::string, Claims, std::less<>> claims_;                                     // by host
   std::map<std::string, Placed, std::less<>> gateways_;                                   // by network
-  Sharing sharing_;
-  std::map<config::Key, std::set<config::Key>> delegating_;  // by who is named
+  std::map<config::Key, std::set<config::Key>> delegating_;                               // by who is named
   std::set<config::Key> invalid_;
   std::size_t size_ = 0;
 };

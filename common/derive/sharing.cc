@@ -4,7 +4,6 @@
 #include <iterator>
 #include <tuple>
 
-#include "common/derive/objects.h"
 #include "common/derive/service_entry.h"
 #include "common/derive/workload_entry.h"
 
@@ -40,6 +39,13 @@ std::vector<Sharing::Place> Sharing::places_of(const config::Object& object) {
   for (const Cidr& range : written_addresses(object))
     if (is_host(range)) out.push_back({As::kService, range.address, ""});
   return out;
+}
+
+Sharing::Sharing(const Objects& objects) {
+  for (const Kind kind : {Kind::kPod, Kind::kWorkloadEntry, Kind::kServiceEntry}) {
+    for (const std::string& name_space : objects.namespaces(kind))
+      for (const auto& [name, object] : objects.in(kind, name_space)) add(*object);
+  }
 }
 
 void Sharing::add(const config::Object& object) {

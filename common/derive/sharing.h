@@ -10,6 +10,7 @@
 
 #include "common/base/address.h"
 #include "common/config/object.h"
+#include "common/derive/objects.h"
 
 namespace culvert::derive {
 
@@ -23,6 +24,9 @@ class Sharing {
     kWorkload,  // Pods that are not in their node's network, WorkloadEntries; of one machine many ServiceEntries may have endpoints
     kService,  // single addresses that ServiceEntries write down
   };
+
+  Sharing() = default;
+  explicit Sharing(const Objects& objects);  // of all of them
 
   // It must stay where it is until it is removed. Other kinds are nothing here.
   void add(const config::Object& object);

@@ -118,7 +118,7 @@ TEST(Sharing, OfOneThatIsNotThereYetItIsSaid) {
   world.write(entry("a", "192.0.2.1"));
   config::Folder folder;
   const config::ObjectPtr object = folder.written("f.yaml", entry("b", "192.0.2.1"), {}).changes.at(0).object;
-  EXPECT_THAT(doubts(*object, world.objects, world.settings),
+  EXPECT_THAT(doubts(*object, world.objects, world.settings, Sharing(world.objects)),
               ElementsAre(HasSubstr("the address of WorkloadEntry shop/a as well")));
 }
 
@@ -186,7 +186,7 @@ TEST_F(OfManyAddresses, NobodyElseIsLookedAtWhenItsAddressesStay) {
 
 TEST_F(OfManyAddresses, TheFirstAreTold) {
   const auto& object = *world.objects.in(Kind::kServiceEntry, "shop").at("many");
-  EXPECT_THAT(world.objects.sharing().of(object, ""), testing::SizeIs(Sharing::kMost));
+  EXPECT_THAT(world.deriver.tally().sharing.of(object, ""), testing::SizeIs(Sharing::kMost));
 }
 
 TEST_F(OfManyAddresses, WhoSharesAnAddressThatComesOrGoesIsLookedAt) {

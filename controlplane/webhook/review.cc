@@ -48,7 +48,7 @@ std::string mistakes_of(const config::ParsedFile& file, const std::string& objec
 json::array warnings_of(const config::ParsedFile& file, const Among& among) {
   json::array out;
   for (const config::Parsed& parsed : file.objects) {
-    for (analyze::Finding& finding : analyze::doubts(parsed, among.objects, among.settings)) {
+    for (analyze::Finding& finding : analyze::doubts(parsed, among.objects, among.settings, among.sharing)) {
       if (out.size() == kMostWarnings) return out;
       std::string text = std::move(finding.text);
       if (text.size() > kMostWarning) {

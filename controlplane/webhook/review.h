@@ -8,6 +8,7 @@
 
 #include "common/base/result.h"
 #include "common/derive/objects.h"
+#include "common/derive/sharing.h"
 
 namespace culvert::controlplane {
 
@@ -22,6 +23,7 @@ struct Verdict {
 struct Among {
   const derive::Objects& objects;
   const derive::Settings& settings;
+  const derive::Sharing& sharing;  // of `objects`
 };
 
 // Fails when the text is no AdmissionReview with a request. Warns only where it knows among what.

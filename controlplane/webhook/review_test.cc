@@ -49,7 +49,8 @@ TEST(Review, EveryMistakeIsToldWithItsFieldAndWhatToWrite) {
 std::string warnings(const std::string& spec) {
   const derive::Objects objects;
   const derive::Settings settings;
-  const auto verdict = review(asked(spec), Among{objects, settings});
+  const derive::Sharing sharing;
+  const auto verdict = review(asked(spec), Among{objects, settings, sharing});
   if (!verdict || !verdict->allowed) return "refused";
   const json::value answer = json::parse(verdict->answer);
   const auto* found = answer.as_object().at("response").as_object().if_contains("warnings");
