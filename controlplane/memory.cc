@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kMib = 1 << 20;
 constexpr std::chrono::seconds kEvery{5};
-constexpr unsigned kSkip = 12;            // looks, each of which finds as much resident as the one before
+constexpr unsigned kMostSkipped = 12;     // looks, each of which finds as much resident as the one before
 constexpr std::size_t kGrown = 8 * kMib;  // since the last time
 
 std::size_t own_pages() {
@@ -48,10 +48,12 @@ Trim::Trim(net::Loop& loop) : timer_(loop) {
 
 void Trim::look() {
   timer_.arm(kEvery, [this] { look(); });
-  // What is in use takes a moment to find out: where as much is resident as the last time, seldom.
+  // What is in use takes a moment to find out: where as much is resident as the last time, more and more seldom. Not seldom at once: what a thousand nodes
+  // had in use when they came is free a moment later, and as much resident.
   const std::size_t resident = own_pages();
   const bool same = std::max(resident, looked_at_) - std::min(resident, looked_at_) < kMib;
-  if (same && ++skipped_ < kSkip) return;
+  if (same && ++skipped_ < skip_) return;
+  skip_ = same ? std::min(2 * skip_, kMostSkipped) : 1;
   looked_at_ = resident;
   skipped_ = 0;
   const Footprint now{.resident = resident, .used = used_bytes()};

@@ -30,7 +30,7 @@ class Trim {
 
   net::Timer timer_;
   std::size_t left_ = 0, looked_at_ = 0;
-  unsigned skipped_ = 0;
+  unsigned skipped_ = 0, skip_ = 1;
 };
 
 }  // namespace culvert::controlplane
