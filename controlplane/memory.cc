@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kMib = 1 << 20;
 constexpr std::chrono::seconds kEvery{5};
-constexpr unsigned kMostSkipped = 12;     // looks, each of which finds as much resident as the one before
+constexpr unsigned kMostWait = 12;        // looks that find no more than was left
 constexpr std::size_t kGrown = 8 * kMib;  // since the last time
 
 std::size_t own_pages() {
@@ -22,11 +22,6 @@ std::size_t own_pages() {
   std::size_t size = 0, resident = 0, shared = 0;
   file >> size >> resident >> shared;
   return (resident - std::min(resident, shared)) * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-}
-
-std::size_t used_bytes() {
-  const struct mallinfo2 all = ::mallinfo2();
-  return all.uordblks + all.hblkhd;
 }
 
 }  // namespace
@@ -38,8 +33,12 @@ void set_heaps() {
   ::mallopt(M_TRIM_THRESHOLD, static_cast<int>(16 * kMib));
 }
 
-bool Trim::is_due(const Footprint& now, std::size_t left) {
-  return now.unused() > left + kGrown && now.unused() > std::max(2 * kGrown, now.used / 16);
+bool TrimPace::is_due(std::size_t resident) {
+  const bool grown = resident > left_ + kGrown;
+  if (!grown && ++looks_ < wait_) return false;
+  wait_ = grown ? 1 : std::min(2 * wait_, kMostWait);
+  looks_ = 0;
+  return true;
 }
 
 Trim::Trim(net::Loop& loop) : timer_(loop) {
@@ -48,22 +47,12 @@ Trim::Trim(net::Loop& loop) : timer_(loop) {
 
 void Trim::look() {
   timer_.arm(kEvery, [this] { look(); });
-  // What is in use takes a moment to find out: where as much is resident as the last time, more and more seldom. Not seldom at once: what a thousand nodes
-  // had in use when they came is free a moment later, and as much resident.
-  const std::size_t resident = own_pages();
-  const bool same = std::max(resident, looked_at_) - std::min(resident, looked_at_) < kMib;
-  if (same && ++skipped_ < skip_) return;
-  skip_ = same ? std::min(2 * skip_, kMostSkipped) : 1;
-  looked_at_ = resident;
-  skipped_ = 0;
-  const Footprint now{.resident = resident, .used = used_bytes()};
-  left_ = std::min(left_, now.unused());
-  if (!is_due(now, left_)) return;
+  const std::size_t before = own_pages();
+  if (!pace_.is_due(before)) return;
   ::malloc_trim(0);
-  const Footprint after{.resident = own_pages(), .used = now.used};
-  left_ = after.unused();
-  log::debug("memory", "gave back what is not used",
-             {log::field("before", now.resident), log::field("after", after.resident), log::field("used", now.used)});
+  const std::size_t after = own_pages();
+  pace_.gave_back(after);
+  log::debug("memory", "gave back what is not used", {log::field("before", before), log::field("after", after)});
 }
 
 }  // namespace culvert::controlplane

@@ -2,7 +2,6 @@
 // Memory that is no longer used goes back to the machine. The first list of a large cluster and a thousand nodes that come at once take as much again as what
 // is kept, in small pieces between those that stay, which the C library would hold on to. On the control thread.
 
-#include <algorithm>
 #include <cstddef>
 
 #include "common/net/timer.h"
@@ -12,25 +11,29 @@ namespace culvert::controlplane {
 // Few heaps, and large blocks outside of them. Before there are threads.
 void set_heaps();
 
-// In bytes: what the process has of its own, and what of it is in use.
-struct Footprint {
-  std::size_t resident = 0, used = 0;
+// When to give back, from how much is resident at each look. To give back takes a few milliseconds; to ask how much could be given back, which is a walk past
+// every free piece, takes a hundred. Pure.
+class TrimPace {
+ public:
+  // Whether to give back now: more is resident than the last time left, or it is a while since then. That while is short at first, since what was in use then
+  // may be free a moment later and as much resident, and longer each time.
+  bool is_due(std::size_t resident);
+  void gave_back(std::size_t left) { left_ = left; }
 
-  std::size_t unused() const { return resident - std::min(resident, used); }
+ private:
+  std::size_t left_ = 0;
+  unsigned looks_ = 0, wait_ = 1;
 };
 
 class Trim {
  public:
   explicit Trim(net::Loop& loop);  // looks every now and then
-  // Whether to give back what is not used, of which `left` could not be when it was last tried: when that is much, and more than then. Pure.
-  static bool is_due(const Footprint& now, std::size_t left);
 
  private:
   void look();
 
   net::Timer timer_;
-  std::size_t left_ = 0, looked_at_ = 0;
-  unsigned skipped_ = 0, skip_ = 1;
+  TrimPace pace_;
 };
 
 }  // namespace culvert::controlplane
