@@ -33,6 +33,7 @@ class RoundTrips {
     }
     seen_.count = counted;
     seen_.latencies.resize(counted);
+    seen_.asked.resize(std::min(counted, seen_.asked.size()));
     return std::move(seen_);
   }
 
@@ -111,6 +112,7 @@ class RoundTrips {
       if (connection.got < kRequest) continue;
       ++seen_.count;
       seen_.latencies.push_back(static_cast<std::uint32_t>(since(connection.asked) * 1e9));
+      if (one_each_) seen_.asked.push_back(std::chrono::duration<double>(connection.asked.time_since_epoch()).count());
       if (one_each_ || ending_) return end(fd);
       if (!ask(fd, connection)) return;
     }

@@ -23,13 +23,14 @@ struct Target {
   std::uint16_t port = 0;
 };
 
-// What a client saw. Latencies in nanoseconds, in no order.
+// What a client saw. Latencies in nanoseconds, as the answers came.
 struct Seen {
   std::uint64_t count = 0;  // round trips, connections or bytes
   std::uint64_t errors = 0;
   std::map<std::string, std::uint64_t> kinds = {};  // the same errors by what failed and why: "connect: Connection refused"
   double seconds = 0;
   std::vector<std::uint32_t> latencies = {};
+  std::vector<double> asked = {};  // when each of them began, in seconds of CLOCK_MONOTONIC, which all namespaces share
 
   void failed(const std::string& kind) { ++errors, ++kinds[kind]; }
 };

@@ -1,6 +1,6 @@
 // load server PORT | relay PORT HOST PORT
-// load up HOST PORT SECONDS | down HOST PORT BYTES | rr HOST PORT CONNECTIONS SECONDS | churn HOST PORT CONCURRENCY SECONDS | hold HOST PORT CONNECTIONS [watch]
-// Prints one JSON object a run.
+// load up HOST PORT SECONDS | down HOST PORT BYTES | rr HOST PORT CONNECTIONS SECONDS | churn HOST PORT CONCURRENCY SECONDS [each] | hold HOST PORT CONNECTIONS [watch]
+// Prints one JSON object a run; before it, with `each`, a line for each connection: when it began, in seconds, and what it took, in microseconds.
 
 #include <algorithm>
 #include <cstdio>
@@ -29,6 +29,10 @@ void print(Seen seen) {
               seen.errors, kinds.c_str(), seen.seconds, p50, p99);
 }
 
+void print_each(const Seen& seen) {
+  for (std::size_t i = 0; i < seen.latencies.size(); ++i) std::printf("%.6f %.1f\n", seen.asked[i], seen.latencies[i] / 1000.0);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -46,8 +50,11 @@ int main(int argc, char** argv) {
   if (mode == "up") print(upload(target, number(4)));
   else if (mode == "down") print(download(target, static_cast<std::uint64_t>(number(4))));
   else if (mode == "rr" && argc == 6) print(round_trips(target, static_cast<int>(number(4)), number(5)));
-  else if (mode == "churn" && argc == 6) print(churn(target, static_cast<int>(number(4)), number(5)));
-  else if (mode == "hold") print(hold(target, static_cast<int>(number(4)), argc == 6));
+  else if (mode == "churn" && (argc == 6 || argc == 7)) {
+    Seen seen = churn(target, static_cast<int>(number(4)), number(5));
+    if (argc == 7) print_each(seen);
+    print(std::move(seen));
+  } else if (mode == "hold") print(hold(target, static_cast<int>(number(4)), argc == 6));
   else return 2;
   return 0;
 }
