@@ -4,6 +4,7 @@ The objects go straight into the API server's database, since it would take minu
 looks at them. Changes are made through the API, as anybody's would be.
 """
 import argparse
+import concurrent.futures
 import contextlib
 import datetime
 import ipaddress
@@ -14,7 +15,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
 import measure
@@ -303,11 +303,9 @@ class Scale:
                 if (wait := start + turn / rate - time.monotonic()) > 0:
                     time.sleep(wait)
                 asked.append(cluster.change(connection))
-        workers = [threading.Thread(target=work, args=(offset,)) for offset in range(threads)]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join()
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            for worker in [pool.submit(work, offset) for offset in range(threads)]:
+                worker.result()
         return asked
 
     def busy(self, cluster):
