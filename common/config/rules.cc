@@ -51,7 +51,7 @@ class Judge {
   }
 
   void judge(const Rules& rules, const Written& value, const std::string& path) {
-    if (rules.empty() || !is_sound(path)) return;
+    if (rules.empty() || report_.full() || !is_sound(path)) return;
     for (const culvert::Cel& rule : rules) {
       const Check& check = check_of(rule);
       if (!check.each && !check.holds(value)) report_.wrong(value.line(), path, rule.message());

@@ -27,6 +27,7 @@ using ::testing::ElementsAre;
 using ::testing::Eq;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 using ::testing::StartsWith;
 
 // Message by rule, of all that a type leads to.
@@ -138,6 +139,16 @@ TEST(Rules, AreNotAskedOfWhatIsWrongAnyway) {
   EXPECT_THAT(problems(route, "  rules: [{backendRefs: [{nam: a}, {name: b}], timeouts: {request: 1, backendRequest: 2s}}]\n"),
               ElementsAre(HasSubstr("backendRefs[0].nam: unknown field"), HasSubstr("backendRefs[0].name: is missing"),
                           HasSubstr("timeouts.request: must be a string"), HasSubstr("backendRefs[1]: a Service needs a port")));
+}
+
+// Else a list that is too long, which nobody has said yet, would be compared with itself.
+TEST(Rules, AreNotAskedWhenEnoughIsWrong) {
+  std::string spec = "  gatewayClassName: c\n";
+  for (int i = 0; i < 100; ++i) spec += "  field" + std::to_string(i) + ": 1\n";
+  spec += "  listeners:\n";
+  for (int i = 0; i < 100'000; ++i) spec += "  - {port: " + std::to_string(i) + "}\n";
+
+  EXPECT_THAT(problems("gateway.networking.k8s.io/v1\nkind: Gateway", spec), SizeIs(100));
 }
 
 TEST(Rules, SeeFieldsByEitherOfTheirNames) {

@@ -29,22 +29,26 @@ const Tree& find_field(const Tree& tree, const FieldDescriptor& field) {
   return found != nullptr ? *found : kNothing;
 }
 
+// In JSON; empty when there is none.
+const std::string& standard_of(const FieldDescriptor& field) {
+  return field.options().GetExtension(culvert::value).default_value();
+}
+
 // The scalar itself, or what the API server fills in.
-Tree filled_in(const Tree& tree, const FieldDescriptor& field) {
+Tree scalar(const Tree& tree, const FieldDescriptor& field) {
   const Tree& found = find_field(tree, field);
-  const std::string& standard = field.options().GetExtension(culvert::value).default_value();
-  if (found.type != Tree::Type::kNull || standard.empty()) return found;
-  return read_json(standard).root.value_or(kNothing);
+  if (found.type != Tree::Type::kNull || standard_of(field).empty()) return found;
+  return read_json(standard_of(field)).root.value_or(kNothing);
 }
 
 }  // namespace
 
-bool Written::has(std::string_view field) const { return filled_in(*tree_, field_of(type_, field)).type != Tree::Type::kNull; }
+bool Written::has(std::string_view field) const { return scalar(*tree_, field_of(type_, field)).type != Tree::Type::kNull; }
 
-std::string Written::text(std::string_view field) const { return filled_in(*tree_, field_of(type_, field)).text; }
+std::string Written::text(std::string_view field) const { return scalar(*tree_, field_of(type_, field)).text; }
 
 std::int64_t Written::number(std::string_view field) const {
-  return integer_of(filled_in(*tree_, field_of(type_, field))).value_or(0);
+  return integer_of(scalar(*tree_, field_of(type_, field))).value_or(0);
 }
 
 Written Written::at(std::string_view field) const {
