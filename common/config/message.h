@@ -4,8 +4,8 @@
 //
 // Stricter than protobuf's own: unknown fields, a field without a value, both spellings of a field at once, numbers in strings (but for 64 bits)
 // and enums by number are mistakes. Laxer in one thing, as Istio is: a duration may be written as Go has it ("1h30m", "500ms").
-// Every mistake is in the report with its line and path; after one the message is of no use. Rules in CEL are
-// checked when the object has been read (rules.h).
+// Every mistake is in the report with its line and path; after one the message is of no use. Rules in CEL are checked when
+// the object has been read (rules.h).
 
 #include <string>
 #include <string_view>

@@ -22,7 +22,7 @@ const Check& check_of(const culvert::Cel& rule) {
   return *found;
 }
 
-// Goes through a document as the descriptors lead it.
+// Goes through a document as the descriptors lead it; no deeper than a document may be.
 class Judge {
  public:
   explicit Judge(Report& report) : report_(report), before_(report.problems.size()) {}
@@ -30,24 +30,23 @@ class Judge {
   void message(const Tree& tree, const std::string& path, const Descriptor& type) {
     if (type.well_known_type() != Descriptor::WELLKNOWNTYPE_UNSPECIFIED) return;  // its fields are not those of the document
     for (const auto& [name, value] : std::views::zip(tree.names, tree.items)) {
-      const FieldDescriptor* field = field_called(type, name);
-      if (field != nullptr) this->field(value, path + "." + name.substr(0, 256), *field);
+      if (const FieldDescriptor* known = field_called(type, name)) field(value, path + "." + name.substr(0, 256), *known);
     }
     judge(type.options().GetExtension(culvert::object).cel(), Written(tree, &type), path);
   }
 
  private:
-  void field(const Tree& tree, const std::string& path, const FieldDescriptor& field) {
-    const Descriptor* type = field.is_map() ? field.message_type()->map_value()->message_type() : field.message_type();
-    if (type != nullptr && field.is_map()) {
+  void field(const Tree& tree, const std::string& path, const FieldDescriptor& known) {
+    const Descriptor* type = known.is_map() ? known.message_type()->map_value()->message_type() : known.message_type();
+    if (type != nullptr && known.is_map()) {
       for (const auto& [name, value] : std::views::zip(tree.names, tree.items))
         message(value, path + "." + name.substr(0, 256), *type);
-    } else if (type != nullptr && field.is_repeated()) {
+    } else if (type != nullptr && known.is_repeated()) {
       for (std::size_t i = 0; i < tree.items.size(); ++i) message(tree.items[i], item(path, i), *type);
     } else if (type != nullptr) {
       message(tree, path, *type);
     }
-    judge(field.options().GetExtension(culvert::value).cel(), Written(tree, type), path);
+    judge(known.options().GetExtension(culvert::value).cel(), Written(tree, type), path);
   }
 
   void judge(const Rules& rules, const Written& value, const std::string& path) {
