@@ -109,6 +109,20 @@ TEST(Folder, ABrokenObjectLeavesTheLastGoodOneInForce) {
               ElementsAre("put AuthorizationPolicy default/p"));
 }
 
+TEST(Folder, AnObjectThatBreaksARuleOfItsKindIsBroken) {
+  Folder folder;
+  folder.written("f.yaml", deny("p"), kStart);
+
+  const Diff broken =
+      folder.written("f.yaml", deny("p", "[{from: [{source: {serviceAccounts: [a], namespaces: [b]}}]}]"), kStart);
+  EXPECT_THAT(said(broken), ElementsAre("invalid AuthorizationPolicy default/p"));
+  ASSERT_THAT(broken.problems, SizeIs(1));
+  EXPECT_EQ(broken.problems[0].text(),
+            "f.yaml:5: AuthorizationPolicy default/p: spec.rules[0].from[0].source: "
+            "serviceAccounts cannot stand beside principals or namespaces");
+  EXPECT_THAT(folder.objects(), SizeIs(1));
+}
+
 TEST(Folder, ABrokenObjectWithoutPredecessorIsSaid) {
   Folder folder;
 

@@ -55,15 +55,8 @@ class MessageReader {
     return (path_.empty() ? "" : path_ + ".") + std::string(name.substr(0, 256));
   }
 
-  const FieldDescriptor* find(const std::string& name) const {
-    for (int i = 0; i < type_.field_count(); ++i) {
-      if (type_.field(i)->json_name() == name || type_.field(i)->name() == name) return type_.field(i);
-    }
-    return nullptr;
-  }
-
   void read_field(const std::string& name, const Tree& value) {
-    const FieldDescriptor* field = find(name);
+    const FieldDescriptor* field = field_called(type_, name);
     if (field == nullptr) return unknown(name, value);
     if (const auto [before, fresh] = seen_.emplace(field, name); !fresh) {
       return report_.wrong(value.line, path_of(name), "is also there as " + before->second, "write it once");
@@ -252,6 +245,13 @@ class MessageReader {
 };
 
 }  // namespace
+
+const FieldDescriptor* field_called(const Descriptor& type, std::string_view name) {
+  for (int i = 0; i < type.field_count(); ++i) {
+    if (type.field(i)->json_name() == name || type.field(i)->name() == name) return type.field(i);
+  }
+  return nullptr;
+}
 
 void read_message(Report& report, const Tree& tree, const std::string& path, Message& message) {
   MessageReader(report, tree, path, message).read();

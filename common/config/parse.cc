@@ -8,6 +8,7 @@
 #include "common/config/glance.h"
 #include "common/config/kinds.h"
 #include "common/config/read.h"
+#include "common/config/rules.h"
 #include "common/config/spelling.h"
 #include "common/config/tree.h"
 
@@ -298,6 +299,9 @@ class FileParser {
       Metadata metadata = read_metadata(fields, is_namespaced(row.kind));
       object = row.read ? row.read(fields, std::move(metadata)) : read_custom(fields, std::move(metadata), row.kind);
     }
+    const CustomKind* described = find_kind(row.kind);
+    const Tree* spec = root.find("spec");
+    if (described != nullptr && spec != nullptr) check_rules(report, *spec, "spec", *described->spec);
     if (!report.problems.empty()) {
       const bool certain = named && (!is_namespaced(row.kind) || !key->name_space.empty());
       out_.broken.push_back({.key = std::move(key), .certain = certain, .problems = std::move(report.problems)});

@@ -244,7 +244,9 @@ TEST(Parse, ReadsTimesWithTheirOffset) {
 }
 
 TEST(Parse, ATargetIsInThePolicysNamespace) {
-  EXPECT_THAT(problems(policy("  targetRefs: [{kind: Service, name: s, namespace: shop}]\n")), IsEmpty());
+  EXPECT_THAT(problems(policy("  targetRefs: [{kind: Service, name: s, namespace: ''}]\n")), IsEmpty());
+  EXPECT_THAT(problems(policy("  targetRefs: [{kind: Service, name: s, namespace: shop}]\n")),
+              ElementsAre(HasSubstr("spec.targetRefs[0].namespace: a target is in the namespace of its policy")));
   EXPECT_THAT(problems(policy("  targetRefs: [{kind: Service, name: s, namespace: other}]\n")),
               ElementsAre(HasSubstr("spec.targetRefs[0].namespace: is not the policy's own")));
 }

@@ -26,6 +26,19 @@ bool check_type(Report& report, const Tree& tree, Tree::Type type, const std::st
   return false;
 }
 
+std::optional<std::int64_t> integer_of(const Tree& tree) {
+  std::string_view text = tree.text;
+  int base = 10;
+  if (text.starts_with("0x")) base = 16;
+  if (text.starts_with("0o")) base = 8;
+  if (base != 10) text.remove_prefix(2);
+  if (text.starts_with('+')) text.remove_prefix(1);
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
 std::string one_of(const std::vector<std::string_view>& values) {
   std::string hint = "write ";
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -109,23 +122,10 @@ bool Fields::flag(std::string_view name, bool fallback) {
   return tree ? tree->text[0] == 't' || tree->text[0] == 'T' : fallback;
 }
 
-std::optional<std::int64_t> Fields::integer(const Tree& tree) const {
-  std::string_view text = tree.text;
-  int base = 10;
-  if (text.starts_with("0x")) base = 16;
-  if (text.starts_with("0o")) base = 8;
-  if (base != 10) text.remove_prefix(2);
-  if (text.starts_with('+')) text.remove_prefix(1);
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 std::int64_t Fields::number(std::string_view name, std::int64_t least, std::int64_t most, std::int64_t fallback) {
   const Tree* tree = of_type(name, Tree::Type::kInt);
   if (!tree) return fallback;
-  const auto value = integer(*tree);
+  const auto value = integer_of(*tree);
   if (value && *value >= least && *value <= most) return *value;
   wrong(name, tree->text.substr(0, 40) + " is out of range", "write " + std::to_string(least) + " to " + std::to_string(most));
   return fallback;

@@ -33,6 +33,8 @@ struct Report {
 
 // True when it is of this type; else a problem with a hint.
 bool check_type(Report& report, const Tree& tree, Tree::Type type, const std::string& path);
+// Decimal, or with 0x or 0o before it; nothing when it is none or does not fit.
+std::optional<std::int64_t> integer_of(const Tree& tree);
 // "write A, B or C".
 std::string one_of(const std::vector<std::string_view>& values);
 
@@ -118,7 +120,6 @@ class Fields {
   bool check(const Tree& tree, Tree::Type type, const std::string& path);
   bool in_strict_spec(std::string_view name) const;
   std::optional<std::size_t> choose(std::string_view name, const std::vector<std::string_view>& values);
-  std::optional<std::int64_t> integer(const Tree& tree) const;
 
   Report& report_;
   const Tree& tree_;

@@ -109,13 +109,6 @@ AuthorizationPolicy::Source read_source(Fields& fields) {
 
   check_service_accounts(fields, "serviceAccounts", source.service_accounts);
   check_service_accounts(fields, "notServiceAccounts", source.not_service_accounts);
-  const bool accounts = !source.service_accounts.empty() || !source.not_service_accounts.empty();
-  const bool others = !source.principals.empty() || !source.not_principals.empty() || !source.namespaces.empty() ||
-                      !source.not_namespaces.empty();
-  if (accounts && others) {
-    fields.wrong("serviceAccounts", "cannot stand beside principals or namespaces",
-                 "a service account names its namespace itself");
-  }
   return source;
 }
 

@@ -238,8 +238,6 @@ std::vector<std::string> entry_doubts(const config::Custom& entry, const Objects
     out.push_back("spec.exportTo is not followed: who sees it is meshConfig.serviceEntryVisibility, for whole namespaces");
   if (spec.resolution() == ServiceEntry::NONE && spec.addresses().empty())
     out.push_back("resolution NONE without spec.addresses: its connections are not told from others");
-  if (spec.resolution() == ServiceEntry::NONE && !spec.endpoints().empty())
-    out.push_back("spec.endpoints have no meaning with resolution NONE: they are left out");
   if (spec.resolution() == ServiceEntry::STATIC && spec.endpoints().empty() && !spec.has_workload_selector())
     out.push_back("resolution STATIC without spec.endpoints and spec.workloadSelector: it has no endpoint");
   return out;

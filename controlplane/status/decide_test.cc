@@ -319,10 +319,13 @@ TEST(StatusOfGateways, OfIstiodsWaypointsOnlyWhatIsDoneOfThemIsSaid) {
 
 TEST(StatusOfGateways, AConflictIsOfTheProtocolOrOfTheHostname) {
   const std::string of_class = gateway_class("culvert.dev/gateway-controller");
-  const TestView hosts(of_class +
-                       gateway("{name: a, port: 80, protocol: HTTP, hostname: x.example}, {name: b, port: 80, protocol: HTTP, "
-                               "hostname: x.example}, {name: c, port: 80, protocol: HTTP, hostname: y.example}"));
-  EXPECT_THAT(hosts.said(Kind::kGateway, "shop", "g"),
+  // Within a Gateway two of one port, protocol and hostname break a rule of its proto; a ListenerSet has none.
+  const TestView hosts(
+      of_class + gateway("{name: h, port: 80, protocol: HTTP}") +
+      "---\napiVersion: gateway.networking.k8s.io/v1\nkind: ListenerSet\nmetadata: {name: s, namespace: shop}\n"
+      "spec: {parentRef: {name: g}, listeners: [{name: a, port: 80, protocol: HTTP, hostname: x.example}, {name: b, port: 80, "
+      "protocol: HTTP, hostname: x.example}, {name: c, port: 80, protocol: HTTP, hostname: y.example}]}\n");
+  EXPECT_THAT(hosts.said(Kind::kListenerSet, "shop", "s"),
               AllOf(HasSubstr("Conflicted=True HostnameConflict"), HasSubstr("NoConflicts"), Not(HasSubstr("ProtocolConflict"))));
   const TestView protocols(of_class + gateway("{name: a, port: 80, protocol: HTTP}, {name: b, port: 80, protocol: TCP}"));
   EXPECT_THAT(protocols.said(Kind::kGateway, "shop", "g"),

@@ -68,7 +68,8 @@ Condition references_of(const gateway::Listener& listener, bool strange, std::st
   return {"ResolvedRefs", Is::kTrue, "ResolvedRefs", "all references resolved"};
 }
 
-// Of the same port: one protocol and hostname each (the CRD's rule says so too, within one object). The reason of the condition Conflicted; empty: none.
+// Of the same port: one protocol and hostname each (a rule of a Gateway's proto says the half of it; a ListenerSet's has none). The reason of the
+// condition Conflicted; empty: none.
 std::string_view conflict_of(const RepeatedPtrField<gateway::Listener>& listeners, int index) {
   std::string_view reason;
   for (int i = 0; i < listeners.size(); ++i) {

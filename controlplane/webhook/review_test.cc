@@ -46,6 +46,14 @@ TEST(Review, EveryMistakeIsToldWithItsFieldAndWhatToWrite) {
   EXPECT_EQ(std::string_view(status.at("message").as_string()), verdict->why);
 }
 
+TEST(Review, WhatBreaksARuleOfTheKindIsRefusedByItsMessage) {
+  const auto verdict = review(asked(R"({"targetRefs":[{"kind":"Service","name":"a","namespace":"shop"}]})"));
+
+  ASSERT_TRUE(verdict) << verdict.error().text;
+  EXPECT_FALSE(verdict->allowed);
+  EXPECT_THAT(verdict->why, HasSubstr("spec.targetRefs[0].namespace: a target is in the namespace of its policy"));
+}
+
 std::string warnings(const std::string& spec) {
   const derive::Objects objects;
   const derive::Settings settings;

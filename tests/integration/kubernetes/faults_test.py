@@ -71,6 +71,7 @@ def bad_objects(api, plane):
                ("ServiceEntry", "hosts", entry), ("PeerAuthentication", "text", "STRICT"),
                ("ServiceEntry", "twin-a", {"hosts": ["t.example"], "addresses": ["240.0.0.1"], "ports": [{"number": 80, "name": "a"}], "resolution": "STATIC"}),
                ("ServiceEntry", "twin-b", {"hosts": ["t.example"], "addresses": ["240.0.0.1"], "ports": [{"number": 80, "name": "a"}], "resolution": "STATIC"}),
+               ("ServiceEntry", "rule", {"hosts": ["r.example"], "ports": [{"number": 80, "name": "a"}], "endpoints": [{"address": "192.0.2.8"}]}),
                ("WorkloadEntry", "vm-a", {"address": "192.0.2.7"}), ("WorkloadEntry", "vm-b", {"address": "192.0.2.7"}),
                ("VirtualService", "loop-a", {"hosts": ["l.example"], "http": [{"delegate": {"name": "loop-b"}}]}),
                ("VirtualService", "loop-b", {"http": [{"delegate": {"name": "loop-a"}}]}),
@@ -90,6 +91,7 @@ def bad_objects(api, plane):
                                     ("serviceentry", "hosts", "Accepted", "False Invalid: spec.hosts"),
                                     ("peerauthentication", "text", "Accepted", "False Invalid: spec: "),
                                     ("authorizationpolicy", "numbers", "ZtunnelAccepted", "True Accepted: attached to ztunnel"),
+                                    ("serviceentry", "rule", "Accepted", "False Invalid: spec: resolution NONE has no endpoints"),
                                     ("serviceentry", "twin-a", "Accepted", "True Accepted: valid; resolution STATIC without"),
                                     ("serviceentry", "twin-b", "Accepted", "True Accepted: valid; spec.hosts: t.example is left out: it belongs to ServiceEntry bad/twin-a"),
                                     ("workloadentry", "vm-a", "Accepted", "True Accepted: valid; spec.address: 192.0.2.7 is the address of WorkloadEntry bad/vm-b as well"),
@@ -104,6 +106,7 @@ def bad_objects(api, plane):
     log = plane.log()
     for said in ("AuthorizationPolicy bad/enum: spec.action", "AuthorizationPolicy bad/type: spec.rules", "AuthorizationPolicy bad/unknown: spec.rulez",
                  "AuthorizationPolicy bad/deep", "ServiceEntry bad/hosts: spec.hosts", "PeerAuthentication bad/text: spec",
+                 "ServiceEntry bad/rule: cannot be read and is left out",
                  "ServiceEntry bad/twin-b: spec.hosts: t.example is left out: it belongs to ServiceEntry bad/twin-a",
                  "ServiceEntry bad/twin-a: spec.addresses: 240.0.0.1 is written by ServiceEntry bad/twin-b as well",
                  "WorkloadEntry bad/vm-b: spec.address: 192.0.2.7 is the address of WorkloadEntry bad/vm-a as well",
