@@ -31,9 +31,9 @@ function(culvert_tests name library)
   culvert_together(${name}_test)
   set_property(GLOBAL APPEND PROPERTY CULVERT_UNIT_TESTS ${name}_test)
   add_test(NAME unit.${name} COMMAND ${name}_test --gtest_brief=1 WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 120 PROCESSORS 3)
+  set_tests_properties(unit.${name} PROPERTIES LABELS unit TIMEOUT 120 PROCESSORS 2 COST 10)
   if(CULVERT_SANITIZE)
-    set_tests_properties(unit.${name} PROPERTIES PROCESSORS 6 COST 15)  # it takes ten times as long, all of it computing
+    set_tests_properties(unit.${name} PROPERTIES PROCESSORS 5 COST 15)  # it takes ten times as long, all of it computing
   endif()
 endfunction()
 
