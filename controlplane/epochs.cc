@@ -7,6 +7,7 @@
 
 #include "common/base/format.h"
 #include "common/config/kinds.h"
+#include "common/derive/mesh_config.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -39,6 +40,17 @@ Standing standing(const XdsService::Client& client, Epoch epoch,
   return {.has = true, .refused = false, .why = ""};
 }
 
+// Why MeshConfig is not in force. The object is but text, and is read where it is derived from. Empty of all other objects.
+std::string unread_mesh_config(const Mesh& mesh, const config::Key& key) {
+  const derive::Settings& settings = mesh.deriver().settings();
+  if (key != derive::mesh_config_key(settings)) return "";
+  const std::string place = mesh.store().place_of(key);
+  std::string out;
+  for (const std::string& problem : derive::with_mesh_config(settings, mesh.store().objects()).problems)
+    out += (out.empty() ? "" : "; ") + (place.empty() ? "" : place + ": ") + problem;
+  return out;
+}
+
 json::object object_json(const Mesh& mesh, const config::Key& key) {
   const auto last = mesh.store().last_change(key);
   json::object out{{"kind", config::name(key.kind)}, {"namespace", key.name_space}, {"name", key.name}};
@@ -56,6 +68,10 @@ json::object object_json(const Mesh& mesh, const config::Key& key) {
   out["state"] = last->what == What::kPut ? "in force" : last->what == What::kDeleted ? "deleted" : "invalid";
   out["epoch"] = last->epoch;
   if (const auto broken = mesh.store().broken().find(key); broken != mesh.store().broken().end()) out["why"] = broken->second.why;
+  if (const std::string why = unread_mesh_config(mesh, key); last->what == What::kPut && !why.empty()) {
+    out["state"] = "invalid";
+    out["why"] = why;
+  }
   if (!derive::derives_from(key.kind)) out["enforced"] = false;
   return out;
 }
@@ -90,7 +106,7 @@ json::array texts(const auto& list) { return json::array(list.begin(), list.end(
 
 }  // namespace
 
-Result<EpochsAsked> EpochsAsked::of(const http::Request& request) {
+Result<EpochsAsked> EpochsAsked::of(const http::Request& request, const config::Key& mesh_config) {
   EpochsAsked asked;
   if (const auto epoch = request.query("epoch")) {
     Epoch number = 0;
@@ -109,6 +125,9 @@ Result<EpochsAsked> EpochsAsked::of(const http::Request& request) {
     return failure(std::string(config::name(*kind)) +
                    (config::is_namespaced(*kind) ? " needs KIND/NAMESPACE/NAME" : " is in no namespace (write KIND/NAME)"));
   }
+  if (key.kind == mesh_config.kind && key != mesh_config)
+    return failure(key.text() + " says nothing to the mesh: of all ConfigMaps only " + mesh_config.name + " in namespace " +
+                   mesh_config.name_space + ", which holds MeshConfig, can be waited for");
   asked.object = std::move(key);
   return asked;
 }
