@@ -40,15 +40,20 @@ Standing standing(const XdsService::Client& client, Epoch epoch,
   return {.has = true, .refused = false, .why = ""};
 }
 
-// Why MeshConfig is not in force. The object is but text, and is read where it is derived from. Empty of all other objects.
-std::string unread_mesh_config(const Mesh& mesh, const config::Key& key) {
+// As an object MeshConfig is but text, which is read where it is derived from.
+void add_mesh_config(const Mesh& mesh, const config::Key& key, json::object& out) {
   const derive::Settings& settings = mesh.deriver().settings();
-  if (key != derive::mesh_config_key(settings)) return "";
+  if (key != derive::mesh_config_key(settings)) return;
+  const derive::MeshConfigured read = derive::with_mesh_config(settings, mesh.store().objects());
   const std::string place = mesh.store().place_of(key);
-  std::string out;
-  for (const std::string& problem : derive::with_mesh_config(settings, mesh.store().objects()).problems)
-    out += (out.empty() ? "" : "; ") + (place.empty() ? "" : place + ": ") + problem;
-  return out;
+  std::string why;
+  for (const std::string& problem : read.problems)
+    why += (why.empty() ? "" : "; ") + (place.empty() ? "" : place + ": ") + problem;
+  if (!why.empty()) {
+    out["state"] = "invalid";
+    out["why"] = why;
+  }
+  if (!read.doubts.empty()) out["doubts"] = json::array(read.doubts.begin(), read.doubts.end());
 }
 
 json::object object_json(const Mesh& mesh, const config::Key& key) {
@@ -68,10 +73,7 @@ json::object object_json(const Mesh& mesh, const config::Key& key) {
   out["state"] = last->what == What::kPut ? "in force" : last->what == What::kDeleted ? "deleted" : "invalid";
   out["epoch"] = last->epoch;
   if (const auto broken = mesh.store().broken().find(key); broken != mesh.store().broken().end()) out["why"] = broken->second.why;
-  if (const std::string why = unread_mesh_config(mesh, key); last->what == What::kPut && !why.empty()) {
-    out["state"] = "invalid";
-    out["why"] = why;
-  }
+  if (last->what == What::kPut) add_mesh_config(mesh, key, out);
   if (!derive::derives_from(key.kind)) out["enforced"] = false;
   return out;
 }
