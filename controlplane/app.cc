@@ -86,14 +86,14 @@ Status serve_folder(net::Loop& loop, const Settings& settings, const settings::T
                                                  [&serving](const config::Diff& diff) { serving.apply(diff); });
   if (!source) return std::unexpected(source.error());
   serving.catch_up_by([&folder = **source](const std::optional<config::Key>&) { return catch_up(folder); });
-  const TrustDomainWanted wanted = trust_domain_wanted(serving.objects(), serving.mesh_settings());
+  const AskTrustDomain trust_domain = [&serving] { return trust_domain_wanted(serving.objects(), serving.mesh_settings()); };
+  const TrustDomainWanted wanted = trust_domain();
   auto ca = load_or_make_ca(data_dir, wanted.trust_domain, settings.rotation(), wanted.of);
   if (!ca) return std::unexpected(std::move(ca).error());
   serving.remember(load_past_roots(data_dir), [data_dir](const std::string& text) { write_past_roots(data_dir, text); });
   if (auto done = serving.take(std::move(*ca)); !done) return done;
-  const auto followed = CaFolder::open(
-      loop, {.folder = data_dir, .trust_domain = serving.mesh_settings().trust_domain, .rotation = settings.rotation()},
-      [&serving](Ca changed) { std::ignore = serving.take(std::move(changed)); });
+  const auto followed = CaFolder::open(loop, {.folder = data_dir, .trust_domain = trust_domain, .rotation = settings.rotation()},
+                                       [&serving](Ca changed) { std::ignore = serving.take(std::move(changed)); });
   if (!followed) return std::unexpected(followed.error());
   FileCallers* known = nullptr;
   auto callers = FileCallers::open(loop, settings.tokens.string(), [&serving, &known] {

@@ -7,6 +7,7 @@
 
 #include "common/base/format.h"
 #include "common/config/kinds.h"
+#include "common/derive/mesh_config.h"
 
 namespace culvert::controlplane {
 namespace {
@@ -39,6 +40,22 @@ Standing standing(const XdsService::Client& client, Epoch epoch,
   return {.has = true, .refused = false, .why = ""};
 }
 
+// As an object MeshConfig is but text, which is read where it is derived from.
+void add_mesh_config(const Mesh& mesh, const config::Key& key, json::object& out) {
+  const derive::Settings& settings = mesh.deriver().settings();
+  if (key != derive::mesh_config_key(settings)) return;
+  const derive::MeshConfigured read = derive::with_mesh_config(settings, mesh.store().objects());
+  const std::string place = mesh.store().place_of(key);
+  std::string why;
+  for (const std::string& problem : read.problems)
+    why += (why.empty() ? "" : "; ") + (place.empty() ? "" : place + ": ") + problem;
+  if (!why.empty()) {
+    out["state"] = "invalid";
+    out["why"] = why;
+  }
+  if (!read.doubts.empty()) out["doubts"] = json::array(read.doubts.begin(), read.doubts.end());
+}
+
 json::object object_json(const Mesh& mesh, const config::Key& key) {
   const auto last = mesh.store().last_change(key);
   json::object out{{"kind", config::name(key.kind)}, {"namespace", key.name_space}, {"name", key.name}};
@@ -56,6 +73,7 @@ json::object object_json(const Mesh& mesh, const config::Key& key) {
   out["state"] = last->what == What::kPut ? "in force" : last->what == What::kDeleted ? "deleted" : "invalid";
   out["epoch"] = last->epoch;
   if (const auto broken = mesh.store().broken().find(key); broken != mesh.store().broken().end()) out["why"] = broken->second.why;
+  if (last->what == What::kPut) add_mesh_config(mesh, key, out);
   if (!derive::derives_from(key.kind)) out["enforced"] = false;
   return out;
 }
@@ -90,7 +108,7 @@ json::array texts(const auto& list) { return json::array(list.begin(), list.end(
 
 }  // namespace
 
-Result<EpochsAsked> EpochsAsked::of(const http::Request& request) {
+Result<EpochsAsked> EpochsAsked::of(const http::Request& request, const config::Key& mesh_config) {
   EpochsAsked asked;
   if (const auto epoch = request.query("epoch")) {
     Epoch number = 0;
@@ -109,6 +127,9 @@ Result<EpochsAsked> EpochsAsked::of(const http::Request& request) {
     return failure(std::string(config::name(*kind)) +
                    (config::is_namespaced(*kind) ? " needs KIND/NAMESPACE/NAME" : " is in no namespace (write KIND/NAME)"));
   }
+  if (key.kind == mesh_config.kind && key != mesh_config)
+    return failure(key.text() + " says nothing to the mesh: of all ConfigMaps only " + mesh_config.name + " in namespace " +
+                   mesh_config.name_space + ", which holds MeshConfig, can be waited for");
   asked.object = std::move(key);
   return asked;
 }

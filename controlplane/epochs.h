@@ -22,8 +22,8 @@ struct EpochsAsked {
   std::optional<config::Key> object = {};
   std::optional<Epoch> epoch = {};
 
-  // Fails when the query cannot be understood.
-  static Result<EpochsAsked> of(const http::Request& request);
+  // Fails when the query cannot be understood. Of all ConfigMaps only `mesh_config` is of the mesh.
+  static Result<EpochsAsked> of(const http::Request& request, const config::Key& mesh_config);
 };
 
 // Nodes of which no data plane is connected here.

@@ -87,11 +87,12 @@ void Kubernetes::serve(Ca ca) {
   if (!settings_.k8s_signer.empty())
     serving_->sign_by(std::make_unique<KubeSigner>(
         client_, KubeSigner::Options{.signer = settings_.k8s_signer, .roots = settings_.signer_roots.string()}));
-  secrets_ = std::make_unique<CaSecrets>(client_,
-                                         CaSecrets::Options{.ns = settings_.system_namespace,
-                                                            .trust_domain = serving_->mesh_settings().trust_domain,
-                                                            .rotation = settings_.rotation()},
-                                         [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
+  secrets_ = std::make_unique<CaSecrets>(
+      client_,
+      CaSecrets::Options{.ns = settings_.system_namespace,
+                         .trust_domain = [this] { return trust_domain_wanted(serving_->objects(), serving_->mesh_settings()); },
+                         .rotation = settings_.rotation()},
+      [this](Ca changed) { std::ignore = serving_->take(std::move(changed)); });
   const auto served = [this](config::Kind kind) { return source_->served(kind); };
   statuses_ = std::make_unique<StatusWriter>(
       client_, serving_->objects(), serving_->mesh_settings(), serving_->tally(), serving_->registry(),
@@ -130,14 +131,15 @@ void Kubernetes::changed(const config::Diff& diff) {
 }
 
 void Kubernetes::open() {
-  auto callers = std::make_unique<KubeCallers>(client_, serving_->objects(),
-                                               KubeCallersOptions{.trust_domain = serving_->mesh_settings().trust_domain,
-                                                                  .audiences = settings_.token_audiences,
-                                                                  .trusted = settings_.trusted_node_accounts,
-                                                                  .authorities = settings_.trusted_authorities,
-                                                                  .system_namespace = settings_.system_namespace,
-                                                                  .remembered = settings_.token_review_ttl},
-                                               serving_->registry());
+  auto callers =
+      std::make_unique<KubeCallers>(client_, serving_->objects(),
+                                    KubeCallersOptions{.trust_domain = [this] { return serving_->mesh_settings().trust_domain; },
+                                                       .audiences = settings_.token_audiences,
+                                                       .trusted = settings_.trusted_node_accounts,
+                                                       .authorities = settings_.trusted_authorities,
+                                                       .system_namespace = settings_.system_namespace,
+                                                       .remembered = settings_.token_review_ttl},
+                                    serving_->registry());
   callers_ = callers.get();
   if (auto done = serving_->open(std::move(callers)); !done) return failed_(done.error());
   if (auto done = begin_webhook(); !done) return failed_(done.error());

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/derive/mesh_config.h"
 #include "common/net/event.h"
 #include "controlplane/epochs.h"
 #include "controlplane/serving.h"
@@ -18,7 +19,7 @@ Absent Serving::absent() const {
 }
 
 net::Task<http::Response> Serving::epochs(http::Request request) {
-  const auto asked = EpochsAsked::of(request);
+  const auto asked = EpochsAsked::of(request, derive::mesh_config_key(mesh_settings()));
   if (!asked) co_return http::text_response(400, asked.error().text + "\n");
   if (!opened()) co_return http::text_response(503, (waiting_ ? waiting_() : "the configuration is not read yet") + "\n");
   std::string unseen;

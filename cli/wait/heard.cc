@@ -54,6 +54,8 @@ bool judge_object(const std::vector<Heard>& all, Judgement& out) {
     if (heard.state == "unknown" && known) out.lacking.push_back("culvertd at " + heard.from + " does not know it");
     if (!heard.enforced && out.notes.empty())
       out.notes.emplace_back("objects of this kind are valid and not enforced by this version");
+    for (const std::string& doubt : heard.doubts)
+      if (!std::ranges::contains(out.notes, doubt)) out.notes.push_back(doubt);
   }
   if (known) return false;
   out.state = Judgement::State::kUnknown;
@@ -83,6 +85,7 @@ Result<Heard> Heard::read(std::string from, std::string_view text) {
     out.state = text_at(object->as_object(), "state");
     out.why = text_at(object->as_object(), "why");
     out.enforced = flag_at(object->as_object(), "enforced", true);
+    out.doubts = texts_at(object->as_object(), "doubts");
     out.broken = texts_at(object->as_object(), "broken");
   }
   for (const auto& one : in.at("nodes").as_array()) {

@@ -26,6 +26,7 @@ struct Heard {
   std::string state = {};  // of the object: "in force", "deleted", "invalid", "unknown"; empty when none was asked for
   std::string why = {};    // invalid
   bool enforced = true;
+  std::vector<std::string> doubts = {};  // what of it has no effect
   std::vector<std::string> broken = {};  // unknown: what cannot be read
   std::string unseen = {};
   std::vector<Node> nodes = {};

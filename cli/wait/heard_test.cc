@@ -98,6 +98,15 @@ TEST(Judge, WhatNobodyKnowsWhatCannotBeReadAndWhatIsNotEnforced) {
   EXPECT_EQ(judge({heard(node("n1", true), R"({"state":"deleted","epoch":7})")}).state, State::kApplied);
 }
 
+TEST(Judge, WhatHasNoEffectIsNotedOnceHoweverManySayIt) {
+  const std::string object = R"({"state":"in force","epoch":7,"doubts":["data.mesh: a","data.mesh: b"]})";
+
+  const Judgement judgement = judge({heard(node("n1", true), object), heard(node("n2", true), object)});
+
+  EXPECT_EQ(judgement.state, State::kApplied);
+  EXPECT_THAT(judgement.notes, ElementsAre("data.mesh: a", "data.mesh: b"));
+}
+
 TEST(Judge, ACulvertdThatCannotBeAskedOrMayNotKnowTheChangeIsWaitedFor) {
   EXPECT_EQ(judge({heard(node("n1", true)), Heard{.from = "b", .error = "refused"}}).state, State::kLagging);
 

@@ -130,6 +130,7 @@ Result<Kind> kind_called(std::string_view word) {
                                    {Kind::kServiceAccount, "", "serviceaccount", "serviceaccounts", "sa"},
                                    {Kind::kPod, "", "pod", "pods", "po"},
                                    {Kind::kService, "", "service", "services", "svc"},
+                                   {Kind::kConfigMap, "", "configmap", "configmaps", "cm"},
                                    {Kind::kEndpointSlice, "discovery.k8s.io", "endpointslice", "endpointslices", ""}};
   const std::string wanted = lower(std::string(word));
   const auto dot = wanted.find('.');

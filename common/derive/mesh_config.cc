@@ -2,12 +2,8 @@
 
 #include <google/protobuf/message.h>
 
-#include <algorithm>
-#include <array>
-#include <string_view>
-#include <utility>
-
 #include "common/config/kinds.h"
+#include "proto/culvert/schema.pb.h"
 #include "proto/istio/mesh/v1alpha1/config.pb.h"
 #include "proto/istio/mesh/v1alpha1/network.pb.h"
 
@@ -45,22 +41,6 @@ EntryVisibility visibility_of(const mesh::ServiceEntryVisibility& written) {
   return out;
 }
 
-// For proxies that are beside each pod.
-constexpr std::array<std::string_view, 12> kOfSidecars = {"proxyListenPort",
-                                                          "proxyInboundListenPort",
-                                                          "proxyHttpPort",
-                                                          "protocolDetectionTimeout",
-                                                          "enableAutoMtls",
-                                                          "enablePrometheusMerge",
-                                                          "inboundTrafficPolicy",
-                                                          "disableEnvoyListenerLog",
-                                                          "inboundClusterStatName",
-                                                          "outboundClusterStatName",
-                                                          "verifyCertificateAtClient",
-                                                          "certificates"};
-constexpr std::array<std::string_view, 5> kFollowed = {"trustDomain", "trustDomainAliases", "rootNamespace", "discoverySelectors",
-                                                       "serviceEntryVisibility"};
-
 std::string joined(const std::vector<std::string>& names) {
   std::string out;
   for (const std::string& name : names) out += (out.empty() ? "" : ", ") + name;
@@ -72,9 +52,9 @@ void say_unenforced(const mesh::MeshConfig& written, std::vector<std::string>& o
   written.GetReflection()->ListFields(written, &fields);
   std::vector<std::string> later, never;
   for (const auto* field : fields) {
-    std::string name(field->json_name());
-    if (std::ranges::contains(kFollowed, name)) continue;
-    (std::ranges::contains(kOfSidecars, name) ? never : later).push_back(std::move(name));
+    const culvert::Effect effect = field->options().GetExtension(culvert::effect);
+    if (effect == culvert::FOLLOWED) continue;
+    (effect == culvert::OF_SIDECARS ? never : later).emplace_back(field->json_name());
   }
   if (!later.empty()) out.push_back("data.mesh: this version does not enforce " + joined(later) + " yet");
   if (!never.empty()) out.push_back("data.mesh: " + joined(never) + ": has no meaning in a mesh without sidecars");

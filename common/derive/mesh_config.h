@@ -1,7 +1,6 @@
 #pragma once
 // MeshConfig: the key `mesh` of the ConfigMap `istio` in the system namespace, as far as derivation follows it (protocols.md §2.6). Pure.
-// Followed: trustDomain, trustDomainAliases, rootNamespace, discoverySelectors, serviceEntryVisibility. What it does not say stays as the settings have
-// it.
+// Which fields are followed the proto says (culvert.effect). What they do not say stays as the settings have it.
 
 #include <string>
 #include <vector>

@@ -44,7 +44,7 @@ struct CaFolder::State {
     for (int tries = 0; tries < kTries; ++tries) {
       co_await net::sleep_for(loop, kSettle);
       if (self->closed) co_return;
-      auto ca = load_ca(self->options.folder, self->options.trust_domain);
+      auto ca = load_ca(self->options.folder, self->options.trust_domain().demanded());
       if (ca) co_return self->changed(std::move(*ca));
       if (tries + 1 == kTries)
         log::error("ca",
@@ -56,11 +56,11 @@ struct CaFolder::State {
     const Options& options = self->options;
     co_await loop.yield();  // our owner has us by then
     while (!self->closed) {
-      const auto done = rotate_root(options.folder, options.trust_domain, options.rotation);
+      const auto done = rotate_root(options.folder, options.trust_domain().trust_domain, options.rotation);
       if (!done) log::error("ca", "replacing the root certificate: " + done.error().text);
       // Data planes see the files as soon as we do, and come for certificates at once. What cannot be read is read again after the event.
       if (done && *done) {
-        if (auto ca = load_ca(options.folder, options.trust_domain)) self->changed(std::move(*ca));
+        if (auto ca = load_ca(options.folder, options.trust_domain().demanded())) self->changed(std::move(*ca));
       }
       co_await net::sleep_for(loop, options.rotation.check);
     }

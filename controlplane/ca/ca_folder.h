@@ -8,6 +8,7 @@
 
 #include "common/net/loop.h"
 #include "controlplane/ca/root.h"
+#include "controlplane/ca/trust_domain.h"
 
 namespace culvert::controlplane {
 
@@ -15,7 +16,7 @@ class CaFolder {
  public:
   struct Options {
     std::string folder;
-    std::string trust_domain;
+    AskTrustDomain trust_domain;
     RotationPolicy rotation = {};
   };
 

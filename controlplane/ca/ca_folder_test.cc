@@ -22,8 +22,9 @@ TEST(CaFolder, WhatItReplacesIsInForceBeforeAnybodySeesIt) {
   const std::string roots = folder + "/root-cert.pem", before = ca->roots_pem;
   std::string in_force = before;
   net::Loop loop;
-  const auto follower = CaFolder::open(loop, {.folder = folder, .trust_domain = "cluster.local", .rotation = at_once},
-                                       [&](const Ca& now) { in_force = now.roots_pem; });
+  const auto follower = CaFolder::open(
+      loop, {.folder = folder, .trust_domain = [] { return TrustDomainWanted{"cluster.local"}; }, .rotation = at_once},
+      [&](const Ca& now) { in_force = now.roots_pem; });
   ASSERT_TRUE(follower) << follower.error().text;
 
   std::string seen = before;

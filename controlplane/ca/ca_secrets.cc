@@ -55,7 +55,7 @@ struct CaSecrets::State {
         co_await self->more.wait();
         continue;
       }
-      auto ca = co_await find_ca(self->client, self->options.ns, self->options.trust_domain);
+      auto ca = co_await find_ca(self->client, self->options.ns, self->options.trust_domain().demanded());
       if (self->closed) co_return;
       if (ca) {
         said.clear();
@@ -79,8 +79,8 @@ struct CaSecrets::State {
         co_await self->led.wait();
         continue;
       }
-      const auto done = co_await rotate_root(self->client, self->options.ns, self->options.trust_domain, self->options.rotation,
-                                             [self] { return !self->closed && self->leading; });
+      const auto done = co_await rotate_root(self->client, self->options.ns, self->options.trust_domain().trust_domain,
+                                             self->options.rotation, [self] { return !self->closed && self->leading; });
       if (self->closed) co_return;
       if (!done && self->leading) log::error("ca", "replacing the root certificate: " + done.error().text);
       std::ignore = co_await self->led.wait_for(self->options.rotation.check);

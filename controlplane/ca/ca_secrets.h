@@ -9,6 +9,7 @@
 #include "common/kube/client.h"
 #include "common/kube/leadership.h"
 #include "controlplane/ca/root.h"
+#include "controlplane/ca/trust_domain.h"
 
 namespace culvert::controlplane {
 
@@ -16,7 +17,7 @@ class CaSecrets {
  public:
   struct Options {
     std::string ns;
-    std::string trust_domain;
+    AskTrustDomain trust_domain;
     RotationPolicy rotation = {};
   };
 

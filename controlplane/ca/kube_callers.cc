@@ -101,6 +101,7 @@ struct KubeCallers::State {
   void remember(std::string_view token, const Result<kube::User>& user, const Result<Caller>& caller);
   const Review* valid(const TokenHash& hash, const Review* review);
   const Review* recall(const TokenHash& hash);
+  Result<Caller> as_of_now(const Review& review) const;
   Result<Caller> stand_in(std::string_view token);
   void is_away(const Error& why);
   void is_back();
@@ -137,7 +138,7 @@ Result<Caller> KubeCallers::State::judge(const kube::User& user) const {
   if (!user.node_name.empty() && user.node_name != on)  // API servers before 1.30 do not say
     return failure("the token of the pod " + pod_text + " was made for the node " + user.node_name + ", and the pod is on " +
                    (on.empty() ? "none" : on));
-  Caller caller{.node = "", .own = Identity{options.trust_domain, account->ns, account->name}, .operates = operates};
+  Caller caller{.node = "", .own = Identity{options.trust_domain(), account->ns, account->name}, .operates = operates};
   caller.any = std::ranges::contains(options.authorities, name);
   if (std::ranges::contains(options.trusted, name)) {
     if (on.empty()) return failure("the pod " + pod_text + " is on no node");
@@ -157,6 +158,13 @@ const Review* KubeCallers::State::valid(const TokenHash& hash, const Review* rev
 
 const Review* KubeCallers::State::recall(const TokenHash& hash) { return valid(hash, remembered.find(hash, net::Clock::now())); }
 
+// The trust domain may have become another one since.
+Result<Caller> KubeCallers::State::as_of_now(const Review& review) const {
+  Result<Caller> caller = review.caller;
+  if (caller && caller->own) caller->own->trust_domain = options.trust_domain();
+  return caller;
+}
+
 // What counts while the API server is away.
 Result<Caller> KubeCallers::State::stand_in(std::string_view token) {
   const TokenHash hash = tls::sha256(token);
@@ -166,7 +174,7 @@ Result<Caller> KubeCallers::State::stand_in(std::string_view token) {
       [&](const TokenClaims& claims) { return still_good(claims, objects, std::chrono::system_clock::now()); });
   if (!good) return std::unexpected(good.error());
   stood_in.add();
-  return what->caller;
+  return as_of_now(*what);
 }
 
 void KubeCallers::State::is_away(const Error& why) {
@@ -308,7 +316,7 @@ void KubeCallers::prove(std::string_view authorization, const IpAddress& from, T
   if (claims->expires < std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()))
     return then(failure("the token has expired"));
   const TokenHash hash = tls::sha256(token);
-  if (const auto* known = state_->recall(hash)) return then(known->caller);
+  if (const auto* known = state_->recall(hash)) return then(state_->as_of_now(*known));
   if (!state_->away.empty()) {  // not everybody has to wait until that is clear again: one asks, for all
     if (auto caller = state_->stand_in(token)) {
       if (state_->under_way.empty() && state_->enqueue(hash, token, from, [](const Result<Caller>&) {})) State::go_on(state_);

@@ -11,6 +11,7 @@
 // of the token.
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -25,7 +26,7 @@
 namespace culvert::controlplane {
 
 struct KubeCallersOptions {
-  std::string trust_domain = "cluster.local";
+  std::function<std::string()> trust_domain = [] { return std::string("cluster.local"); };  // of now
   std::vector<std::string> audiences = {"istio-ca"};
   std::vector<std::string> trusted = {"istio-system/ztunnel"};  // "namespace/account"
   std::vector<std::string> authorities = {};                    // the same: CAs in front of us, see Caller::any

@@ -179,6 +179,20 @@ TEST_F(KubeCallersTest, AnAnswerIsRememberedUntilThePodGoes) {
   EXPECT_THAT(prove_token(), HasSubstr("500"));
 }
 
+// MeshConfig changes it at any time.
+TEST_F(KubeCallersTest, CallersAreOfTheTrustDomainOfNowAlsoThoseThatAreRemembered) {
+  std::string trust_domain = "one.example";
+  with({.trust_domain = [&] { return trust_domain; }, .remembered = 60s, .refused = 10s});
+  pod("shop", "web-0", "web", "n1");
+  reviewed("shop", "web", "web-0");
+  EXPECT_EQ(prove_token(), "spiffe://one.example/ns/shop/sa/web");
+
+  trust_domain = "two.example";
+
+  EXPECT_EQ(prove_token(), "spiffe://two.example/ns/shop/sa/web");
+  EXPECT_EQ(peer.asked.size(), 1U) << "it is remembered";
+}
+
 struct WithoutAnApiServer : KubeCallersTest {
   WithoutAnApiServer() {
     with({.remembered = 0s, .refused = 0s});

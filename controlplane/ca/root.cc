@@ -142,7 +142,11 @@ Result<Ca> read_ca(const CaTexts& texts, const std::string& trust_domain) {
   const auto parsed = tls::Certificate::parse_all(roots, tls::kMaxRoots);
   if (!parsed) return failure("root-cert.pem holds no certificate");
   if (auto leads = authority->check_roots(*parsed); !leads) return std::unexpected(leads.error());
-  if (auto fits = check_trust_domain(parsed->front(), trust_domain); !fits) return std::unexpected(fits.error());
+  for (const tls::Certificate& root : *parsed) {  // others that are trusted beside it may be of another mesh
+    if (root.uri_sans().empty() || !authority->check_roots(std::span(&root, 1))) continue;
+    if (auto fits = check_trust_domain(root, trust_domain); !fits) return std::unexpected(fits.error());
+    break;
+  }
   return Ca{.authority = std::move(*authority), .roots_pem = std::move(roots), .has_crl = texts.find("ca-crl.pem") != nullptr};
 }
 

@@ -140,6 +140,24 @@ TEST_F(RootTest, TheUsersOwnMayBeAnIntermediateAndTrustSeveralRoots) {
   EXPECT_FALSE(*rotate_root(folder, "cluster.local", {.overlap = std::chrono::hours(10'000)})) << "it is not ours to replace";
 }
 
+// While one CA is replaced by the other, both roots are trusted, in whichever order.
+TEST_F(RootTest, TheTrustDomainIsThatOfTheRootThatItSignsUnder) {
+  const auto one = *tls::Authority::make_root("one"), two = *tls::Authority::make_root("two");
+  for (const std::string& roots :
+       {one.certificate().pem() + two.certificate().pem(), two.certificate().pem() + one.certificate().pem()}) {
+    CaTexts texts;
+    texts.set("ca-key.pem", two.key_pair().key().private_pem());
+    texts.set("ca-cert.pem", two.certificate().pem());
+    texts.set("root-cert.pem", roots);
+
+    const auto ca = read_ca(texts, "two"), other = read_ca(texts, "one");
+
+    EXPECT_TRUE(ca) << ca.error().text;
+    ASSERT_FALSE(other);
+    EXPECT_THAT(other.error().text, HasSubstr("its root is of spiffe://two, and the trust domain is set to one"));
+  }
+}
+
 TEST_F(RootTest, ARootOfOurOwnIsReplacedWhenItIsTime) {
   using std::chrono::hours;
   const auto first = load_or_make_ca(folder, "cluster.local", {.root_lifetime = hours(100)});

@@ -1,13 +1,14 @@
-#include "controlplane/crd/crd.h"
-
 #include <gmock/gmock.h>
 #include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
+
+#include "controlplane/crd/reference.h"
 
 namespace culvert::crd {
 namespace {
 
 namespace json = boost::json;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -113,6 +114,34 @@ TEST(Crd, DescribesWithTheProtosComments) {
 
   EXPECT_THAT(json::serialize(definition_of(*kind, comments)), HasSubstr(R"("description":"What a proxy knows.")"));
   EXPECT_TRUE(read_comments("no descriptors").empty());
+}
+
+// What stands between two headings of a page.
+std::string section(const std::string& page, const std::string& heading) {
+  const auto begin = page.find("\n## " + heading + "\n");
+  return begin == page.npos ? "" : page.substr(begin, page.find("\n#", begin + 1) - begin);
+}
+
+TEST(Reference, SaysOfEachFieldOfMeshConfigWhatComesOfIt) {
+  const auto pages = reference({{"istio.mesh.v1alpha1.MeshConfig.trust_domain", "First part of every identity."}});
+  const std::string page = pages.at("meshconfig.md");
+
+  const std::string followed = section(page, "Followed"), later = section(page, "Not enforced yet"),
+                    never = section(page, "Without meaning in a mesh without sidecars");
+  EXPECT_THAT(followed, HasSubstr("| `trustDomain` | string |  | First part of every identity. |"));
+  EXPECT_THAT(followed, HasSubstr("| `discoverySelectors` | list of [LabelSelector](#labelselector) |"));
+  EXPECT_THAT(later, AllOf(HasSubstr("`data.mesh: this version does not enforce FIELD yet`"), HasSubstr("| `accessLogFile` |")));
+  EXPECT_THAT(never, AllOf(HasSubstr("`data.mesh: FIELD: has no meaning"), HasSubstr("| `proxyListenPort` |")));
+  EXPECT_THAT(followed, Not(HasSubstr("`accessLogFile`")));
+  EXPECT_THAT(page, HasSubstr("\n### LabelSelector\n"));
+}
+
+TEST(Reference, ListsItsPages) {
+  auto pages = reference({});
+  const std::string index = pages.extract("README.md").mapped();
+
+  for (const auto& [name, page] : pages) EXPECT_THAT(index, HasSubstr("](" + name + ")"));
+  EXPECT_THAT(index, HasSubstr("| [telemetry.istio.io](telemetry.istio.io.md) | Telemetry |"));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "common/config/format.h"
 #include "proto/culvert/schema.pb.h"
+#include "proto/istio/mesh/v1alpha1/config.pb.h"
 
 namespace culvert::crd {
 namespace {
@@ -136,6 +137,9 @@ std::string others_of(const FieldDescriptor& field, const google::protobuf::Oneo
   return "not beside " + joined(names);
 }
 
+constexpr std::string_view kMade = "<!-- Made from proto/ by culvert-crd: change it there. -->\n# ";
+constexpr std::string_view kHead = "| field | type | rules | |\n|---|---|---|---|\n";
+
 class Page {
  public:
   explicit Page(const Comments& comments) : comments_(comments) {}
@@ -148,6 +152,17 @@ class Page {
     const std::string comment = comment_of(comments_, kind.spec->full_name());
     text_ += (comment.empty() ? "" : " " + comment) + "\n\n";
     table(*kind.spec);
+  }
+
+  // What is of interest first: what its fields do.
+  void add_mesh_config() {
+    const Descriptor& mesh_config = *istio::mesh::v1alpha1::MeshConfig::descriptor();
+    add_effect(mesh_config, culvert::FOLLOWED, "Followed\n\nA change is in force at once.");
+    add_effect(mesh_config, culvert::NOT_YET,
+               "Not enforced yet\n\nThe warning is `data.mesh: this version does not enforce FIELD yet`.");
+    add_effect(mesh_config, culvert::OF_SIDECARS,
+               "Without meaning in a mesh without sidecars\n\n"
+               "The warning is `data.mesh: FIELD: has no meaning in a mesh without sidecars`.");
   }
 
   // With the tables of all messages that were named and had none yet.
@@ -164,21 +179,29 @@ class Page {
   }
 
  private:
+  void add_effect(const Descriptor& message, culvert::Effect effect, std::string_view title) {
+    text_.append("## ").append(title).append("\n\n").append(kHead);
+    for (int i = 0; i < message.field_count(); ++i) {
+      if (message.field(i)->options().GetExtension(culvert::effect) == effect) row(*message.field(i));
+    }
+    text_ += "\n";
+  }
+
   void table(const Descriptor& message) {
     if (message.field_count() == 0) return void(text_ += "No fields.\n\n");
-    text_ += "| field | type | rules | |\n|---|---|---|---|\n";
-    for (int i = 0; i < message.field_count(); ++i) {
-      const FieldDescriptor& field = *message.field(i);
-      if (const Descriptor* other = table_of(field); other != nullptr && seen_.insert(other).second) queue_.push_back(other);
-      std::string about = cell(comment_of(comments_, field.full_name()));
-      if (const auto* one = field.real_containing_oneof(); one != nullptr && one->field_count() > 1)
-        about += (about.empty() ? "" : "; ") + others_of(field, *one);
-      text_ +=
-          "| `" + std::string(field.json_name()) + "` | " + type_of(field) + " | " + rules_of(field) + " | " + about + " |\n";
-    }
+    text_ += kHead;
+    for (int i = 0; i < message.field_count(); ++i) row(*message.field(i));
     for (const culvert::Cel& cel : message.options().GetExtension(culvert::object).cel())
       text_ += "\n- " + cell(cel.message()) + "\n";
     text_ += "\n";
+  }
+
+  void row(const FieldDescriptor& field) {
+    if (const Descriptor* other = table_of(field); other != nullptr && seen_.insert(other).second) queue_.push_back(other);
+    std::string about = cell(comment_of(comments_, field.full_name()));
+    if (const auto* one = field.real_containing_oneof(); one != nullptr && one->field_count() > 1)
+      about += (about.empty() ? "" : "; ") + others_of(field, *one);
+    text_ += "| `" + std::string(field.json_name()) + "` | " + type_of(field) + " | " + rules_of(field) + " | " + about + " |\n";
   }
 
   const Comments& comments_;
@@ -187,17 +210,41 @@ class Page {
   std::set<const Descriptor*> seen_;
 };
 
+constexpr std::string_view kMeshConfigPage = "meshconfig.md";
+
+std::string mesh_config_page(const Comments& comments) {
+  Page page(comments);
+  page.add_mesh_config();
+  return std::string(kMade) + R"(MeshConfig
+
+What holds for the mesh as a whole: YAML in the key `mesh` of the ConfigMap `istio` in culvertd's own namespace (`istio-system`). With an unknown field, a
+wrong type or a bad value in it, none of it is taken: the log names the field, and the last version that could be read stays in force. Every field is read,
+and not all of them do something: those that are set and do not are a warning, on the log and wherever warnings are shown. The ConfigMap's other key,
+`meshNetworks`, is not followed either, with a warning. `culvert wait --for-applied configmap/istio -n istio-system` returns when a change is in force.
+
+)" + page.finish();
+}
+
 }  // namespace
 
 std::map<std::string, std::string> reference(const Comments& comments) {
   std::map<std::string, std::string> out;
   std::map<std::string, Page> pages;
-  for (const config::CustomKind& kind : config::custom_kinds()) pages.try_emplace(kind.group, comments).first->second.add(kind);
+  std::map<std::string, std::vector<std::string>> names;
+  for (const config::CustomKind& kind : config::custom_kinds()) {
+    pages.try_emplace(kind.group, comments).first->second.add(kind);
+    names[kind.group].push_back(kind.name);
+  }
+  std::string index = std::string(kMade) + "Every kind and field\n\n| page | |\n|---|---|\n";
   for (auto& [group, page] : pages) {
-    out[group + ".md"] = "<!-- Made from proto/ by culvert-crd: change it there. -->\n# " + group +
+    index += "| [" + group + "](" + group + ".md) | " + joined(names[group]) + " |\n";
+    out[group + ".md"] = std::string(kMade) + group +
                          "\n\nThe fields of `spec`. An unknown field, a wrong type or a bad value is refused by name.\n\n" +
                          page.finish();
   }
+  index += "| [MeshConfig](" + std::string(kMeshConfigPage) + ") | what holds for the mesh as a whole |\n";
+  out["README.md"] = index;
+  out[std::string(kMeshConfigPage)] = mesh_config_page(comments);
   return out;
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// The reference of the kinds, for people: what docs/reference holds, made from the protos like the CRDs. Pure.
+// The reference of the kinds and of MeshConfig, for people: what docs/reference holds, made from the protos like the CRDs. Pure.
 
 #include <map>
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace culvert::crd {
 
-// A page of Markdown for each API group, by file name: "security.istio.io.md".
+// Pages of Markdown by file name: one for each API group ("security.istio.io.md"), one for MeshConfig, and README.md, which lists them.
 std::map<std::string, std::string> reference(const Comments& comments);
 
 }  // namespace culvert::crd

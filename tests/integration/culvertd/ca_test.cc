@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "common/base/file.h"
 #include "common/rpc/ca_client.h"
 #include "common/tls/authority.h"
 #include "tests/integration/culvertd/fixture.h"
@@ -28,6 +29,23 @@ constexpr const char* kWeb = "spiffe://cluster.local/ns/shop/sa/web";
 struct Ca : CulvertdTest {
   void chmod(const std::string& name, unsigned mode) const {
     std::filesystem::permissions(folder + "/" + name, static_cast<std::filesystem::perms>(mode));
+  }
+  // Of the CA's folder, at once as a whole.
+  void put(const std::string& name, const std::string& text) const {
+    const std::string path = folder + "/data/" + name;
+    std::FILE* file = std::fopen((path + "~").c_str(), "w");
+    std::fputs(text.c_str(), file);
+    std::fclose(file);
+    std::filesystem::permissions(path + "~", std::filesystem::perms(0600));
+    std::filesystem::rename(path + "~", path);
+  }
+  // As its owner does: in as many steps as files.
+  void install(const tls::Authority& authority, const std::string& roots) const {
+    std::filesystem::create_directory(folder + "/data");
+    chmod("data", 0700);
+    put("root-cert.pem", roots);
+    put("ca-cert.pem", authority.certificate().pem());
+    put("ca-key.pem", authority.key_pair().key().private_pem());
   }
 };
 
@@ -225,25 +243,10 @@ TEST_F(Ca, CertificatesOfOneCallerAreBoundedInATime) {
   EXPECT_EQ(lines.find("refused a certificate", first + 1), std::string::npos) << "one line is enough";
 }
 
-// Its owner puts another CA into the folder, in as many steps as files.
+// Its owner puts another CA into the folder.
 TEST_F(Ca, AnotherCaIsTakenUpWhileItRuns) {
   write("a.yaml", pod("a", "n1", "10.0.0.1"));
   const auto one = *tls::Authority::make_root("cluster.local"), two = *tls::Authority::make_root("cluster.local");
-  const auto put = [&](const std::string& name, const std::string& text) {
-    const std::string path = folder + "/data/" + name;
-    std::FILE* file = std::fopen((path + "~").c_str(), "w");
-    std::fputs(text.c_str(), file);
-    std::fclose(file);
-    std::filesystem::permissions(path + "~", std::filesystem::perms(0600));
-    std::filesystem::rename(path + "~", path);
-  };
-  const auto install = [&](const tls::Authority& authority, const std::string& roots) {
-    put("root-cert.pem", roots);
-    put("ca-cert.pem", authority.certificate().pem());
-    put("ca-key.pem", authority.key_pair().key().private_pem());
-  };
-  std::filesystem::create_directory(folder + "/data");
-  chmod("data", 0700);
   environment["CULVERT_ROOT_OVERLAP"] = "1s";
   const std::string root1 = one.certificate().pem(), root2 = two.certificate().pem();
   const auto first = *one.make_intermediate("first", std::chrono::hours(1)),
@@ -277,6 +280,58 @@ TEST_F(Ca, AnotherCaIsTakenUpWhileItRuns) {
   install(third, root2);
   until([&] { return roots() == root2; }, "the old root is gone");
   EXPECT_THAT(metrics(), HasSubstr("culvert_ca_refused 0\n"));
+}
+
+// As many roots that companies make: without a name of SPIFFE's.
+tls::Authority nameless_root(const std::string& folder) {
+  const std::string path = folder + "/nameless";
+  const std::string command =
+      "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /O=company -days 2 -addext "
+      "keyUsage=critical,keyCertSign,cRLSign -keyout " +
+      path + ".key -out " + path + ".pem 2>/dev/null";
+  EXPECT_EQ(std::system(command.c_str()), 0) << command;
+  return *tls::Authority::load(read_file(path + ".pem").value(), read_file(path + ".key").value());
+}
+
+// Certificates, configuration, and which CA is taken up: all of them follow MeshConfig, and the name of the root where it has one.
+TEST_F(Ca, TheTrustDomainChangesWhileItRuns) {
+  const std::string two_web = "spiffe://two.example/ns/shop/sa/web";
+  const auto mesh_config = [this](const std::string& trust_domain) {
+    write("mesh.yaml",
+          "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'trustDomain: " +
+              trust_domain + "'}\n");
+  };
+  const auto nameless = nameless_root(folder), two = *tls::Authority::make_root("two.example"),
+             three = *tls::Authority::make_root("three.example");
+  const std::string root0 = nameless.certificate().pem(), root2 = two.certificate().pem(), root3 = three.certificate().pem();
+  write("a.yaml", pod("a", "n1", "10.0.0.1"));
+  environment["CULVERT_ROOT_OVERLAP"] = "1s";
+  install(nameless, root0);
+  ASSERT_TRUE(start());
+  EXPECT_TRUE(sign(kToken1, kWeb).ended.ok());
+
+  mesh_config("two.example");
+  EXPECT_TRUE(says("signs for another trust domain\ttrust_domain=\"two.example\""));
+  EXPECT_TRUE(sign(kToken1, two_web).ended.ok());
+  EXPECT_EQ(sign(kToken1, kWeb).ended.code, 16);
+  EXPECT_THAT(page("/debug/config_dump"), HasSubstr(R"("trustDomain":"two.example")"));
+
+  install(two, root0 + root2);
+  EXPECT_TRUE(says("\tserial=\"" + two.certificate().serial())) << "a CA of that trust domain is taken up";
+  EXPECT_EQ(sign(kToken1, two_web).chain.back(), root0 + root2);
+
+  remove("mesh.yaml");
+  install(three, root2 + root3);
+  EXPECT_TRUE(says("its root is of spiffe://three.example, and the trust domain is set to two.example"));
+  EXPECT_TRUE(sign(kToken1, two_web).ended.ok()) << "which its root says";
+
+  mesh_config("three.example");
+  EXPECT_TRUE(says("the mesh stays two.example until the CA is one of three.example"));
+  EXPECT_TRUE(sign(kToken1, two_web).ended.ok());
+  install(three, root2 + root3);
+  EXPECT_TRUE(says("signs for another trust domain\ttrust_domain=\"three.example\""));
+  EXPECT_TRUE(sign(kToken1, "spiffe://three.example/ns/shop/sa/web").ended.ok());
+  EXPECT_EQ(sign(kToken1, two_web).ended.code, 16);
 }
 
 // A root of culvertd's own with a life of seconds: replaced before it ends. Who got his roots within the overlap trusts every new certificate, and who got

@@ -140,6 +140,40 @@ TEST_F(Epochs, WhatWasJustSavedOrRemovedIsSeen) {
   }
 }
 
+TEST_F(Epochs, MeshConfigIsInForceWhenEveryDataPlaneHasWhatItSays) {
+  const auto mesh_config = [](const std::string& text) {
+    return "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: '" + text + "'}\n";
+  };
+  const std::string wanted = "--for-applied configmap/istio -n istio-system ", query = "?object=cm/istio-system/istio";
+  write("a.yaml", pod("a", "n1", "10.0.0.1"));
+  ASSERT_TRUE(start());
+  auto one = subscribed(kToken1), two = subscribed(kToken2);
+  EXPECT_EQ(wait(wanted).code, 3) << "there is none";
+  two->acknowledges = false;
+
+  write("mesh.yaml", mesh_config("{discoverySelectors: [{matchLabels: {in: \"yes\"}}], trustDomain: other, accessLogFile: x}"));
+
+  until([&] { return standing(query).starts_with("n1: has; n2: has WDS in force up to epoch"); }, "n1 has it and n2 not");
+  const Ran late = wait(wanted + "--timeout 300ms");
+  EXPECT_EQ(late.code, 4) << late.out;
+  EXPECT_THAT(late.out, AllOf(HasSubstr("in force on 1 of 2"), HasSubstr("n2 (ztunnel~"), Not(HasSubstr("n1 ("))));
+  two->acknowledge(kAddressType, two->responses[std::string(kAddressType)].back().nonce);
+  until_standing("n1: has; n2: has", query);
+  const Ran applied = wait(wanted);
+  EXPECT_EQ(applied.code, 0) << applied.out;
+  EXPECT_THAT(applied.out,
+              AllOf(HasSubstr("note: data.mesh.trustDomain is other, and the CA's root certificate is of cluster.local"),
+                    HasSubstr("note: data.mesh: this version does not enforce accessLogFile yet")));
+
+  write("mesh.yaml", mesh_config("trustDomian: x"));
+  const Ran invalid = wait(wanted);
+  EXPECT_EQ(invalid.code, 6) << invalid.out;
+  EXPECT_THAT(invalid.out, AllOf(HasSubstr("mesh.yaml:1"), HasSubstr("data.mesh"), HasSubstr("did you mean trustDomain?")));
+  const Ran other = wait("--for-applied cm/web -n shop");
+  EXPECT_EQ(other.code, 1) << other.out;
+  EXPECT_THAT(other.out, HasSubstr("only istio in namespace istio-system, which holds MeshConfig, can be waited for"));
+}
+
 TEST_F(Epochs, WhatCannotBeAskedIsSaid) {
   ASSERT_TRUE(start());
   EXPECT_THAT(page("/debug/epochs?object=widget/a/b"), AllOf(HasSubstr(" 400 "), HasSubstr("no kind of object")));

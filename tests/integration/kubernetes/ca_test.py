@@ -31,9 +31,10 @@ BUNDLE = "istio.io:istiod-ca:root-cert"
 # --- authorities, made by openssl ---
 
 class Authority:
-    def __init__(self, folder, name, issuer=None):
+    def __init__(self, folder, name, issuer=None, trust_domain=None):
         self.certificate, self.key = folder / f"{name}.pem", folder / f"{name}.key"
         by = ["-CA", issuer.certificate, "-CAkey", issuer.key] if issuer else []
+        by += ["-addext", f"subjectAltName=URI:spiffe://{trust_domain}"] if trust_domain else []
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.key, "-out",
                         self.certificate, "-days", "3650", "-subj", f"/CN={name}", "-addext", "basicConstraints=critical,CA:TRUE",
                         "-addext", "keyUsage=critical,keyCertSign,cRLSign", *by], check=True, capture_output=True)
@@ -324,6 +325,20 @@ def a_root_of_its_own(world, api):
     plane.kill()
 
 
+def another_trust_domain(world, api):
+    """MeshConfig says another one, and then a CA that names it takes over: all of it without a restart."""
+    api.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\ndata: {mesh: 'trustDomain: two.example'}\n")
+    eventually("said", lambda: 'signs for another trust domain\ttrust_domain="two.example"' in world.plane.log(), 10)
+    eventually("asked for", lambda: 'issued a certificate\tidentity="spiffe://two.example/ns/shop/sa/sa-a"' in world.plane.log(), 20)
+    eventually("works", lambda: works(world), 15)
+    folder = world.folder / "authorities"
+    named = Authority(folder, "named", trust_domain="two.example")
+    below = Authority(folder, "below-named", named)
+    cacerts(api, below, world.second_root, named)
+    eventually("all are signed by it", lambda: signed_by(world, below), 40)
+    eventually("works", lambda: works(world), 15)
+
+
 def kubernetes_signs(world, api):
     """Kubernetes' own signer, which grants certificates for clients: each is made, approved, fetched and removed."""
     signer = "kubernetes.io/kube-apiserver-client"
@@ -386,7 +401,8 @@ def story(world):
                    plane={"CULVERT_ROOT_OVERLAP": f"{OVERLAP}s", "CULVERT_TRUSTED_AUTHORITIES": "istio-system/front"},
                    node_environment={"SECRET_TTL": "20s", "POOL_MAX_STREAMS_PER_CONNECTION": "1", "POOL_UNUSED_RELEASE_TIMEOUT": "1s"})
         for step in (keys_stay_nowhere, another_intermediate, another_root, a_root_without_overlap, a_root_replaced_while_nobody_ran, spiffe_bundle,
-                     a_pod_that_is_gone, kubernetes_signs, another_culvertd_signs, an_orderly_end, somebody_elses_root, a_root_of_its_own):
+                     a_pod_that_is_gone, kubernetes_signs, another_culvertd_signs, an_orderly_end, somebody_elses_root, a_root_of_its_own,
+                     another_trust_domain):
             began = time.monotonic()
             step(world, api)
             print(f"{step.__name__}: ok, {time.monotonic() - began:.1f} s", flush=True)

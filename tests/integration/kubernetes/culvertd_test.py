@@ -218,6 +218,19 @@ def epochs(world, api):
     api.delete("authorizationpolicy", "bad", "-n", "shop")
     assert wait("bad")[0] == 0 and culvert("wait", "--all")[0] == 0 and works(world)
 
+    def mesh_config(text):
+        api.apply("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: istio, namespace: istio-system}\n" f"data: {{mesh: '{text}'}}\n")
+        return culvert("wait", "--for-applied", "configmap/istio", "-n", "istio-system", "--timeout", "20s")
+
+    code, said = mesh_config("trustDomainAliases: [old.example]")
+    assert code == 0 and "in force on 2 of 2 connected data planes" in said, said
+    code, said = mesh_config("trustDomian: x")
+    assert code == 6 and "did you mean trustDomain?" in said, said
+    code, said = culvert("wait", "--for-applied", "configmap/web", "-n", "shop")
+    assert code == 1 and "only istio in namespace istio-system" in said, said
+    api.delete("configmap", "istio", "-n", "istio-system")
+    assert culvert("wait", "--for-applied", "cm/istio", "-n", "istio-system")[0] == 0 and works(world)
+
     # A ztunnel that is between two lives: no pod of it runs, and it will be back.
     world.nodes["n2"].kill_ztunnel()
     eventually("its stream has ended", lambda: "\npilot_xds 1\n" in world.plane.metrics())
