@@ -6,6 +6,7 @@
 
 #include "cni/agent/app.h"
 #include "cni/agent/settings.h"
+#include "common/base/slice.h"
 #include "common/node_facts/facts.h"
 
 namespace {
@@ -25,5 +26,6 @@ int main(int argc, char** argv) {
   culvert::agent::Settings settings;
   auto table = settings.table();
   if (const auto exit_code = table.read(argc, argv)) return *exit_code;
+  culvert::ask_for_short_slices();
   return culvert::agent::run(settings, table);
 }

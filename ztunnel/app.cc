@@ -26,10 +26,6 @@ constexpr auto kLastBreath = 500ms;  // for connections that were forced to end 
 // For what a pod's first connection needs. The node agent waits 5 s for an answer (zds::Server::kPatience).
 constexpr auto kAhead = 4s;
 
-// The least that Linux grants. A worker runs for microseconds at a time, for applications that may compute beside it: it is not to wait until they
-// have used up slices of milliseconds.
-constexpr auto kWorkerSlice = 100us;
-
 // Each connection takes descriptors: we want all that we may have.
 void raise_descriptor_limit() {
   rlimit limit{};
@@ -120,7 +116,7 @@ void App::start_lanes() {
   const unsigned count = settings_.worker_threads.on(std::max(1U, std::thread::hardware_concurrency()));
   for (unsigned index = 0; index < count; ++index) {
     auto lane = std::make_unique<Lane>();
-    lane->thread = std::make_unique<net::LoopThread>("worker-" + std::to_string(index), kWorkerSlice);
+    lane->thread = std::make_unique<net::LoopThread>("worker-" + std::to_string(index));
     auto view = state_->mesh().view(lane->thread->loop());
     lane->thread->call([this, index, count, &lane, &view] {
       Worker::Parts parts;

@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 #include "common/base/secrets.h"
+#include "common/base/slice.h"
 #include "common/base/version.h"
 #include "common/net/signals.h"
 #include "common/sandbox/sandbox.h"
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
   };
   const auto ignored = ztunnel::unsupported(settings, settings::of_process);
   if (!ignored) return fail(ignored.error().text);
+  ask_for_short_slices();
   if (auto started = log::start(settings.log_directive, settings.log_format == "json"); !started)
     return fail("RUST_LOG: " + started.error().text);
 

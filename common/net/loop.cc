@@ -1,7 +1,6 @@
 #include "common/net/loop.h"
 
 #include <pthread.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <boost/asio/post.hpp>
@@ -16,14 +15,6 @@ namespace {
 constexpr std::size_t kScratchBytes = 256 * 1024;
 
 detail::Root own(Loop::Core& /*core*/, Task<> task) { co_await task; }
-
-// A wish: where it is not granted, the thread runs as any other does.
-void ask_for_slice(std::chrono::nanoseconds slice) {
-  struct sched_attr attributes{};
-  if (sched_getattr(0, &attributes, sizeof attributes, 0) < 0) return;
-  attributes.sched_runtime = static_cast<std::uint64_t>(slice.count());
-  (void)sched_setattr(0, &attributes, 0);
-}
 
 }  // namespace
 
@@ -111,10 +102,9 @@ Task<> both(Task<> first, Task<> second) {
   if (!second_ended) co_await second.rest();
 }
 
-LoopThread::LoopThread(std::string name, std::chrono::nanoseconds slice)
-    : thread_([this, name = std::move(name), slice] {
+LoopThread::LoopThread(std::string name)
+    : thread_([this, name = std::move(name)] {
         pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
-        if (slice.count() > 0) ask_for_slice(slice);
         loop_.run();
       }) {}
 

@@ -89,9 +89,7 @@ class Loop {
 // A Loop and the thread that runs it. Stops and joins when destroyed.
 class LoopThread {
  public:
-  // `name`: at most 15 characters, shown by ps -L. `slice`: how long it asks to run at a time; who asks for little is let in sooner when it
-  // wakes up while others compute, and gets no larger share for it (sched_setattr(2), Linux 6.12; nothing changes before). Zero: the kernel's own.
-  explicit LoopThread(std::string name, std::chrono::nanoseconds slice = {});
+  explicit LoopThread(std::string name);  // at most 15 characters, shown by ps -L
   ~LoopThread();
   Loop& loop() { return loop_; }
   // Runs `function` on the loop and waits for it. Never from the loop itself.

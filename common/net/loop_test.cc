@@ -1,7 +1,6 @@
 #include "common/net/loop.h"
 
 #include <gtest/gtest.h>
-#include <sched.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -213,20 +212,6 @@ TEST(Published, TheOwnerFreesWhatWasReplaced) {
 
     EXPECT_EQ(freed_by.load(), std::this_thread::get_id());
   }
-}
-
-std::chrono::nanoseconds slice_of(LoopThread& thread) {
-  struct sched_attr attributes{};
-  thread.call([&] { EXPECT_EQ(sched_getattr(0, &attributes, sizeof attributes, 0), 0); });
-  return std::chrono::nanoseconds(attributes.sched_runtime);
-}
-
-TEST(LoopThread, AsksForAShorterSliceWhereItIsToldTo) {
-  LoopThread ordinary("ordinary"), prompt("prompt", 200us);
-  if (slice_of(ordinary) == 0ns) GTEST_SKIP() << "this kernel gives no thread a slice of its own (Linux 6.12 does)";
-
-  EXPECT_EQ(slice_of(prompt), 200us);
-  EXPECT_GT(slice_of(ordinary), 200us);
 }
 
 TEST(Published, EveryViewHasTheValueBeforePublishSaysSo) {
